@@ -1,0 +1,58 @@
+"""How a migration runs: as the owner, one at a time, one transaction each, never waiting long for a lock.
+
+Two `eo migrate` at once are safe: the second waits for the first on an advisory lock and finds nothing left to do.
+"""
+
+import asyncio
+import os
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, pool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from service.db import async_url
+from service.schema import metadata
+
+MIGRATION_LOCK = 0x656F_6D69  # "eomi"; any constant that nobody else on this database uses
+
+
+def _configure(**kw: Any) -> None:
+    context.configure(
+        target_metadata=metadata,
+        transaction_per_migration=True,
+        compare_type=True,
+        compare_server_default=False,
+        **kw,
+    )
+
+
+def _run(connection: Connection) -> None:
+    connection.execute(text("SET lock_timeout = '5s'"))
+    connection.execute(text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
+    connection.commit()
+    _configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()
+    connection.execute(text(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})"))
+    connection.commit()
+
+
+async def _online() -> None:
+    url = context.config.attributes.get("database_url") or os.environ["DATABASE_URL"]
+    engine = create_async_engine(async_url(url), poolclass=pool.NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_run)
+    finally:
+        await engine.dispose()
+
+
+
+if context.is_offline_mode():
+    _configure(url="postgresql://", literal_binds=True, dialect_opts={"paramstyle": "named"})
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    asyncio.run(_online())

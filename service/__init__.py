@@ -1,0 +1,18 @@
+"""effectively-once: orders that are charged once, on a network that only promises at-least-once.
+
+Read in the order of one order's life:
+
+api            the door: POST /v1/orders and its neighbours
+orders         the order and its outbox row, in one statement; the table of order states
+idempotency    the key: its spelling, the fingerprint of a request, the key on the wire to Stripe
+outbox         the promise: a row that stays until the effect is on the books
+charges        the guard: open under a unique index, settle under a token
+stripe_gateway the only file that talks to Stripe
+ledger         double entry: what Stripe did, booked once, never changed
+reconcile      ours against Stripe's, and an exit code
+
+Below them: money, schema, db, settings, errors. Around them: cli, supervisor, embedded.
+The relay and the charge worker live in `workers`, because only they may know the message broker.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,129 @@
+"""The way to PostgreSQL: one async engine per process, one driver, the errors of the database in our words.
+
+A statement of the hot path is one transaction of its own (autocommit): a single set-based statement is atomic, and two
+round trips cheaper than BEGIN and COMMIT around it. What needs several statements takes `engine.begin()`.
+No function here or elsewhere holds either across a call to Stripe.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import uniform
+from typing import Any, TypeVar
+
+from sqlalchemy import event, make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from service.errors import Misconfigured, Unavailable
+from service.settings import Settings
+
+T = TypeVar("T")
+
+APP_ROLE = "eo_app"
+DEADLOCK, SERIALIZATION, LOCK_TIMEOUT = "40P01", "40001", "55P03"
+STATEMENT_REPEATS = 5
+_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+def async_url(url: str) -> str:
+    """`postgresql://…` as SQLAlchemy names our driver. Sockets: `postgresql://user:@/name?host=/folder`."""
+    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    return parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+
+
+def create_engine(settings: Settings, *, name: str, pool: int | None = None, as_app: bool = True) -> AsyncEngine:
+    """An engine whose connections bear `name` in pg_stat_activity and act as the role that can rewrite nothing.
+
+    Time limits: 30 s per statement, 10 s idle in a transaction (a stuck process must not hold the xmin horizon).
+    """
+    if not settings.database_url:
+        raise Misconfigured("DATABASE_URL is not set and no `eo up` is running here. Start `eo up`, or set DATABASE_URL.")
+    engine = create_async_engine(
+        async_url(settings.database_url),
+        pool_size=pool or settings.db_pool,
+        max_overflow=0,
+        isolation_level="READ COMMITTED",
+        connect_args={
+            "timeout": 5,
+            "server_settings": {
+                "application_name": f"eo {name}",
+                "statement_timeout": "30s",
+                "idle_in_transaction_session_timeout": "10s",
+                "timezone": "UTC",
+                "jit": "off",
+            },
+        },
+    )
+    if as_app:
+        event.listen(engine.sync_engine, "connect", _become_app)
+    return engine
+
+
+def autocommit(engine: AsyncEngine) -> AsyncEngine:
+    """The same pool, where every statement is its own transaction."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _become_app(connection: Any, _record: Any) -> None:
+    """SET ROLE where migrations could create it; on databases where they could not, triggers alone hold."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT set_config('role', rolname, false) FROM pg_roles "
+        f"WHERE rolname = '{APP_ROLE}' AND pg_has_role(session_user, oid, 'MEMBER')"
+    )
+    cursor.close()
+    connection.commit()
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """The five characters PostgreSQL gave for this error, or None where it did not come from the server."""
+    if not isinstance(error, DBAPIError):
+        return None
+    return getattr(error.orig, "sqlstate", None)
+
+
+def violates(error: BaseException, constraint: str) -> bool:
+    """Whether `error` is a violation of the named constraint or index."""
+    cause = getattr(error, "orig", None)
+    driver = getattr(cause, "__cause__", None)
+    return getattr(driver, "constraint_name", None) == constraint
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether PostgreSQL is away (refused, restarting, cut), as opposed to having refused the statement."""
+    if isinstance(error, (OSError, TimeoutError)):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    state = sqlstate(error)
+    if state is None or error.connection_invalidated:
+        return True
+    # 08: connection, 57P: shutdown or crash, 53: out of resources, 25006: read-only, 58030: disk error
+    return state.startswith(("08", "57P", "53")) or state in ("25006", "58030")
+
+
+async def repeat_on_deadlock(run: Callable[[], Awaitable[T]]) -> T:
+    """Run a statement again, bounded and with jitter, when PostgreSQL chose it as a deadlock's victim (R5).
+
+    Only ever wraps SQL, never a call to Stripe.
+    """
+    for attempt in range(STATEMENT_REPEATS - 1):
+        try:
+            return await run()
+        except DBAPIError as error:
+            if sqlstate(error) not in (DEADLOCK, SERIALIZATION):
+                raise
+            await asyncio.sleep(uniform(0.001, 0.005) * 2**attempt)
+    return await run()
+
+
+async def check_durable(engine: AsyncEngine) -> None:
+    """Refuse a database that could forget what it committed (R30). Raises Misconfigured or Unavailable."""
+    try:
+        async with engine.connect() as connection:
+            for name in _DURABLE:
+                value = (await connection.execute(text(f"SHOW {name}"))).scalar_one()
+                if value == "off":
+                    raise Misconfigured(f"PostgreSQL runs with {name} = off: a 201 could be forgotten. Set it to on.")
+    except (OSError, OperationalError) as error:
+        raise Unavailable(f"PostgreSQL cannot be reached: {error}. Is it running? `eo up` starts one.") from error

@@ -1,0 +1,298 @@
+"""Every table, constraint and index, each with its reason. The migrations build this; `alembic check` compares the two.
+
+Where a row belongs to an account, every unique key starts with `account_id` (a later sharding by account stays open).
+Money is `amount_minor` (integer minor units) with `currency`; time is `timestamptz`; the clock is the database's.
+`orders` has no foreign key to `accounts`: each insert would lock the one account row that all orders share, and
+accounts are never deleted. `outbox` has none to `orders`: both rows are written by one statement or not at all.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table, UniqueConstraint, func, text
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.types import UserDefinedType
+
+
+class Xid8(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id: the only order in which a reader can know that nothing earlier is missing."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_kw: object) -> str:
+        """The type's name in DDL."""
+        return "xid8"
+
+
+ischema_names["xid8"] = Xid8  # so that `alembic check` recognises the column it reads back
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+    }
+)
+
+ORDER_STATUSES = ("pending", "processing", "paid", "failed", "requires_action", "canceled")
+CHARGE_STATUSES = (
+    "sending", "unknown", "requires_action", "processing", "succeeded", "declined", "canceled", "duplicate",
+)  # fmt: skip
+NEXT_CALLS = ("send", "lookup", "retrieve")
+LEDGER_TYPES = ("asset", "liability", "income", "expense", "suspense")
+
+
+def _one_of(column: str, words: tuple[str, ...], name: str) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(w) for w in words)})", name=name)
+
+
+def _uuid(name: str, **kw: object) -> Column[object]:
+    return Column(name, pg.UUID(as_uuid=True), nullable=False, **kw)  # type: ignore[arg-type]
+
+
+def _time(name: str, *, default: bool = True, nullable: bool = False) -> Column[object]:
+    return Column(name, sa.DateTime(timezone=True), nullable=nullable, server_default=func.now() if default else None)
+
+
+# Keys compare bytewise: with a locale's collation "a" and "A" could sort, or even be, the same.
+_BYTEWISE = sa.Text(collation="C")
+
+accounts = Table(
+    "accounts", metadata,
+    _uuid("id", primary_key=True),
+    Column("name", sa.Text, nullable=False, unique=True),
+    # The default account's first attempts use the producer's key verbatim at Stripe (PROTOCOL R1).
+    Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
+    _time("created_at"),
+    Index("accounts_one_default", "is_default", unique=True, postgresql_where=text("is_default")),
+    comment="Who places orders. Accounts see nothing of each other.",
+)  # fmt: skip
+
+api_keys = Table(
+    "api_keys", metadata,
+    Column("id", sa.Text, primary_key=True, comment="public id, safe to print and log"),
+    _uuid("account_id"),
+    Column("hmac", sa.LargeBinary, nullable=False, unique=True, comment="HMAC-SHA256 of the key; the key itself is shown once"),
+    Column("last4", sa.Text, nullable=False),
+    Column("scopes", pg.ARRAY(sa.Text), nullable=False, server_default=text("'{}'")),
+    _time("created_at"),
+    _time("revoked_at", default=False, nullable=True),
+    sa.ForeignKeyConstraint(["account_id"], ["accounts.id"]),
+    comment="Bearer keys of the API. Found by their HMAC, so a copied table opens no door.",
+)  # fmt: skip
+
+instance = Table(
+    "instance", metadata,
+    Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    Column("hmac_key", sa.LargeBinary, nullable=False, comment="keys the HMAC of api_keys"),
+    # R27: the database remembers its Stripe; a process configured for another one refuses to run.
+    Column("stripe_account_id", sa.Text),
+    Column("stripe_livemode", sa.Boolean),
+    _time("created_at"),
+    CheckConstraint("id = 1", name="one_row"),
+    comment="One row: what this installation is bound to.",
+)  # fmt: skip
+
+orders = Table(
+    "orders", metadata,
+    _uuid("id", primary_key=True),
+    _uuid("account_id"),
+    Column("idempotency_key", _BYTEWISE, nullable=False),
+    Column("fingerprint", sa.LargeBinary, nullable=False, comment="version byte + SHA-256 of the validated request"),
+    Column("amount_minor", sa.BigInteger, nullable=False),
+    Column("currency", sa.Text, nullable=False),
+    Column("payment_method", sa.Text, nullable=False),
+    Column("customer", sa.Text),
+    Column("description", sa.Text),
+    Column("metadata", pg.JSONB, nullable=False, server_default=text("'{}'")),
+    Column("status", sa.Text, nullable=False, server_default="pending"),
+    Column("amount_refunded_minor", sa.BigInteger, nullable=False, server_default="0"),
+    Column("payment_intent_id", sa.Text),
+    Column("failure", pg.JSONB, comment='{"code","decline_code","message"} of the last definitive decline'),
+    _time("created_at"),
+    _time("updated_at"),
+    # P2, one key one order: the memory is this index, and it never expires.
+    UniqueConstraint("account_id", "idempotency_key"),
+    # Lists, newest first: ids are UUIDv7, so their order is the order of time.
+    Index("orders_by_account", "account_id", "id"),
+    CheckConstraint("amount_minor > 0", name="amount_positive"),
+    CheckConstraint("amount_refunded_minor BETWEEN 0 AND amount_minor", name="refunded_within_amount"),
+    _one_of("status", ORDER_STATUSES, "status_known"),
+    # Room in the page, so that the two status updates of an order need no new index entries (HOT).
+    postgresql_with={"fillfactor": "80"},
+    comment="What a producer asked for, once per (account, idempotency key).",
+)  # fmt: skip
+
+outbox = Table(
+    "outbox", metadata,
+    _uuid("id", primary_key=True),
+    _uuid("account_id"),
+    _uuid("order_id"),
+    Column("kind", sa.Text, nullable=False),
+    Column("payload", pg.JSONB, nullable=False, server_default=text("'{}'")),
+    Column("headers", pg.JSONB, nullable=False, server_default=text("'{}'")),
+    _time("created_at"),
+    _time("deliver_after"),
+    Column("published", sa.Integer, nullable=False, server_default="0", comment="times handed to the broker"),
+    Column("out", sa.Boolean, nullable=False, server_default=sa.false(), comment="handed to the broker, not yet answered for"),
+    Column("deliveries", sa.Integer, nullable=False, server_default="0", comment="opens, not publishes (R10)"),
+    Column("opens_unsettled", sa.Integer, nullable=False, server_default="0", comment="opens since the last settle; a poison's count"),
+    Column("last_error", sa.Text),
+    _time("parked_at", default=False, nullable=True),
+    # What is due. Rows leave when their effect is on the books, so this index stays as small as the backlog.
+    Index("outbox_due", "deliver_after", postgresql_where=text("parked_at IS NULL")),
+    Index("outbox_parked", "parked_at", postgresql_where=text("parked_at IS NOT NULL")),
+    Index("outbox_by_order", "order_id"),
+    postgresql_with={
+        "fillfactor": "70",
+        "autovacuum_vacuum_scale_factor": "0.01",
+        "autovacuum_vacuum_threshold": "500",
+        "autovacuum_vacuum_cost_delay": "0",
+    },
+    comment="A promise per row. It stays until the effect is booked; publishing only hides it for a while.",
+)  # fmt: skip
+
+charges = Table(
+    "charges", metadata,
+    _uuid("id", primary_key=True),
+    _uuid("account_id"),
+    Column("order_id", pg.UUID(as_uuid=True), ForeignKey("orders.id"), nullable=False),
+    Column("attempt", sa.SmallInteger, nullable=False),
+    Column("idempotency_key", _BYTEWISE, nullable=False, comment="the key on the wire to Stripe (R1)"),
+    Column("amount_minor", sa.BigInteger, nullable=False),
+    Column("currency", sa.Text, nullable=False),
+    Column("status", sa.Text, nullable=False),
+    Column("next_call", sa.Text, nullable=False, server_default="send", comment="what the next delivery asks Stripe"),
+    # `json` keeps bytes and order; every send is made from it, so a re-send can never drift from the first.
+    Column("request", pg.JSON, nullable=False, comment="exact parameters in sending order"),
+    Column("stripe_version", sa.Text, nullable=False, comment="a re-send under another version is another request (R30)"),
+    Column("token", pg.UUID(as_uuid=True), comment="of the worker that may settle; fresh at every open (R13, R21)"),
+    _time("lease_until", default=False, nullable=True),
+    # True from the commit before a send until an answer proves that nothing ran (R16).
+    Column("maybe_executed", sa.Boolean, nullable=False),
+    _time("first_sent_at", default=False, nullable=True),
+    _time("last_sent_at", default=False, nullable=True),
+    Column("unclear", sa.SmallInteger, nullable=False, server_default="0", comment="unclear answers in a row (R18)"),
+    Column("payment_intent_id", sa.Text),
+    Column("stripe_charge_id", sa.Text),
+    _time("stripe_created", default=False, nullable=True),
+    Column("balance_transaction_id", sa.Text, comment="set when the fee is booked (R24)"),
+    Column("failure", pg.JSONB),
+    Column("history", pg.JSONB, nullable=False, server_default=text("'[]'"), comment="one small entry per call"),
+    _time("created_at"),
+    _time("updated_at"),
+    # The guard of P3: whoever inserts owns the first call; everybody else finds the row.
+    UniqueConstraint("account_id", "idempotency_key"),
+    UniqueConstraint("account_id", "order_id", "attempt"),
+    UniqueConstraint("account_id", "payment_intent_id"),
+    # The last line: whatever went wrong above, one order has one success.
+    Index("charges_one_success", "account_id", "order_id", unique=True, postgresql_where=text("status = 'succeeded'")),
+    # Fees that are still to come, oldest first; empty when all are booked.
+    Index(
+        "charges_fee_due", "stripe_created",
+        postgresql_where=text("status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL"),
+    ),
+    CheckConstraint("amount_minor > 0", name="amount_positive"),
+    _one_of("status", CHARGE_STATUSES, "status_known"),
+    _one_of("next_call", NEXT_CALLS, "next_call_known"),
+    postgresql_with={"fillfactor": "70"},
+    comment="One row per attempt to charge; committed before the call, so a crash can never forget that one may have run.",
+)  # fmt: skip
+
+ledger_accounts = Table(
+    "ledger_accounts", metadata,
+    Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    _uuid("account_id"),
+    Column("code", sa.Text, nullable=False),
+    Column("currency", sa.Text, nullable=False),
+    Column("type", sa.Text, nullable=False),
+    UniqueConstraint("account_id", "code", "currency"),
+    _one_of("type", LEDGER_TYPES, "type_known"),
+    comment="The chart: one account per code and currency, made when first used, never changed.",
+)  # fmt: skip
+
+journal_entries = Table(
+    "journal_entries", metadata,
+    _uuid("id", primary_key=True),
+    _uuid("account_id"),
+    Column("reference", _BYTEWISE, nullable=False, comment="natural key made of Stripe's object id, e.g. charge:ch_…"),
+    Column("kind", sa.Text, nullable=False),
+    Column("digest", sa.LargeBinary, nullable=False, comment="SHA-256 of the entry's content, compared on a repeat"),
+    Column("order_id", pg.UUID(as_uuid=True)),
+    Column("payment_intent_id", sa.Text),
+    _time("occurred_at", default=False),
+    _time("created_at"),
+    Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
+    # P6, every movement booked once: this index, and it never expires.
+    UniqueConstraint("account_id", "reference"),
+    Index("journal_entries_by_order", "order_id"),
+    comment="One balanced booking. Append-only: no grant and triggers.",
+)  # fmt: skip
+
+postings = Table(
+    "postings", metadata,
+    _uuid("entry_id", primary_key=True),
+    Column("line", sa.SmallInteger, primary_key=True, autoincrement=False),
+    Column("ledger_account_id", sa.Integer, nullable=False),
+    Column("currency", sa.Text, nullable=False),
+    Column("amount_minor", sa.BigInteger, nullable=False, comment="debit > 0, credit < 0"),
+    _time("occurred_at", default=False),
+    Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
+    # What came after the rollup's horizon. By transaction id: by time or max(id) a slow transaction would be missed.
+    Index("postings_by_xid", "xid"),
+    # A day's postings for a balance at an instant; they lie together on disk, so a tiny block-range index does.
+    Index("postings_by_time", "occurred_at", postgresql_using="brin"),
+    CheckConstraint("amount_minor <> 0", name="amount_not_zero"),
+    comment="The legs of an entry. Their sum is zero per entry and currency; a trigger holds it.",
+)  # fmt: skip
+
+ledger_rollups = Table(
+    "ledger_rollups", metadata,
+    Column("ledger_account_id", sa.Integer, primary_key=True, autoincrement=False),
+    Column("day", sa.Date, primary_key=True, comment="UTC day of occurred_at"),
+    Column("debit_minor", sa.BigInteger, nullable=False),
+    Column("credit_minor", sa.BigInteger, nullable=False, comment="a positive number"),
+    comment="Sums of postings older than ledger_horizon, so that a balance read stays cheap. Derived; can be rebuilt.",
+)  # fmt: skip
+
+ledger_horizon = Table(
+    "ledger_horizon", metadata,
+    Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    Column("xid", Xid8, nullable=False, comment="postings with a smaller xid are in ledger_rollups, all others are not"),
+    CheckConstraint("id = 1", name="one_row"),
+    comment="One row: up to which transaction the rollups reach.",
+)  # fmt: skip
+
+reconciliation_runs = Table(
+    "reconciliation_runs", metadata,
+    _uuid("id", primary_key=True),
+    _time("started_at"),
+    _time("finished_at", default=False, nullable=True),
+    _time("window_start", default=False),
+    _time("window_end", default=False),
+    Column("source", sa.Text, nullable=False, comment="api, or the name and SHA-256 of a report file"),
+    Column("verdict", sa.Text, comment="null: the run did not finish, and says nothing"),
+    Column("totals", pg.JSONB, nullable=False, server_default=text("'{}'")),
+    _one_of("verdict", ("clean", "discrepancies", "incomplete"), "verdict_known"),
+    comment="Every run of eo reconcile and what it concluded.",
+)  # fmt: skip
+
+discrepancies = Table(
+    "discrepancies", metadata,
+    # Class, object ids and currency, without run or time: the same difference found again is the same row.
+    Column("fingerprint", sa.Text, primary_key=True),
+    Column("class", sa.Text, nullable=False),
+    Column("order_id", pg.UUID(as_uuid=True)),
+    Column("payment_intent_id", sa.Text),
+    Column("ours", pg.JSONB),
+    Column("stripe", pg.JSONB),
+    Column("amount_minor", sa.BigInteger),
+    Column("currency", sa.Text),
+    Column("first_run_id", pg.UUID(as_uuid=True), ForeignKey("reconciliation_runs.id"), nullable=False),
+    Column("last_run_id", pg.UUID(as_uuid=True), ForeignKey("reconciliation_runs.id"), nullable=False),
+    _time("first_seen_at"),
+    _time("last_seen_at"),
+    Index("discrepancies_by_last_run", "last_run_id"),
+    comment="Differences found, with their age across runs.",
+)  # fmt: skip
