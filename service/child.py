@@ -1,0 +1,266 @@
+"""A child process that is ready when it says so, keeps a log, and never outlives its parent.
+
+Linux ends a child with its parent by PR_SET_PDEATHSIG, also when the parent is killed by SIGKILL. The kernel ties that
+to the *thread* that started the child, so children are started from the main thread only.
+"""
+
+import ctypes
+import os
+import pwd
+import signal
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from service.errors import Misconfigured, Unavailable
+
+Pause = Callable[[float], object]
+
+POLL_S = 0.02  # how often a condition is looked at while a part starts
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 28, 47, 2
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
+_CAPABILITY_VERSION_3 = 0x20080522
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whom a child runs as. `capability` is the one privilege it keeps, or None."""
+
+    uid: int
+    gid: int
+    capability: int | None = None
+
+
+class Child:
+    """One process. Subclasses say what to prepare before each start and how to see that it is ready."""
+
+    stop_signal = signal.SIGTERM
+    death_signal = signal.SIGKILL  # what it gets when this process dies first; the protocol survives SIGKILL
+
+    def __init__(self, name: str, argv: Sequence[str], *, log: Path, environ: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.argv = list(argv)
+        self.log = log
+        self.environ = environ
+        self.user: User | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
+
+    def prepare(self) -> None:
+        """Before each start: files, and what a killed predecessor left."""
+
+    def is_ready(self) -> bool:
+        """Whether it can be used now."""
+        return self.is_running
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process exists."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, or None before the first start."""
+        return self.process.pid if self.process else None
+
+    def spawn(self) -> None:
+        """Start the process and return at once. Its output is appended to `log`."""
+        self.prepare()
+        with self.log.open("ab") as log:
+            self._log_start = log.tell()
+            self.process = self._popen(log)
+
+    def start(self, *, within_s: float = 30.0, pause: Pause = time.sleep) -> None:
+        """Start it and wait until it is ready. Raises Unavailable with its last words."""
+        self.spawn()
+        wait_until(lambda: self.is_ready() or not self.is_running, within_s=within_s, pause=pause)
+        if not self.is_running:
+            raise Unavailable(f"{self.name} stopped at start: {self.last_words()} (log: {self.log})")
+        if not self.is_ready():
+            self.kill()
+            raise Unavailable(f"{self.name} was not ready after {within_s:.0f} s: {self.last_words()} (log: {self.log})")
+
+    def stop(self, *, within_s: float = 10.0) -> None:
+        """Ask it to end, wait, and kill it when it does not."""
+        if not self.is_running or self.process is None:
+            return
+        self.process.send_signal(self.stop_signal)
+        try:
+            self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it without asking."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def output(self) -> str:
+        """What it wrote since its last start."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
+    def last_words(self) -> str:
+        """Its last line of output, or its exit status where it said nothing."""
+        lines = [line for line in self.output().splitlines() if line.strip()]
+        return lines[-1].strip() if lines else self.exit_reason()
+
+    def exit_reason(self) -> str:
+        """How it ended, in words."""
+        status = self.process.poll() if self.process else None
+        if status is None:
+            return "no output"
+        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+
+    def _popen(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        parent = os.getpid()
+        return subprocess.Popen(  # noqa: S603  the command line is built here, never from input
+            self.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd="/" if self.user else None,
+            env=self.environ,
+            # Ctrl-C reaches a whole process group; the order of stopping is ours to choose.
+            start_new_session=True,
+            # PDEATHSIG is lost by a change of user, so both are done here, in this order. No other thread runs yet.
+            preexec_fn=lambda: self._become(parent),  # noqa: PLW1509
+        )
+
+    def _become(self, parent: int) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        if self.user:
+            become_user(self.user)
+        _checked(_LIBC.prctl(_PR_SET_PDEATHSIG, int(self.death_signal), 0, 0, 0))
+        if os.getppid() != parent:  # it died before the line above could take effect
+            os._exit(1)
+
+
+class PythonPart(Child):
+    """A part of ours. It is ready when it has written a line with the word `ready`."""
+
+    def is_ready(self) -> bool:
+        """Whether it said so since its last start."""
+        return "ready" in self.output()
+
+
+class HttpPart(Child):
+    """A server of ours, ready when `url` answers 200."""
+
+    url = ""
+
+    def is_ready(self) -> bool:
+        """Whether `url` answers 200 now."""
+        return http_status(self.url) == 200  # noqa: PLR2004
+
+
+def http_get(url: str, *, timeout_s: float = 1.0) -> tuple[int, bytes] | None:
+    """Status and body of a GET, or None where nobody answers."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    try:
+        connection.request("GET", parts.path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def http_status(url: str) -> int | None:
+    """Status of a GET, or None where nobody answers."""
+    answer = http_get(url)
+    return answer[0] if answer else None
+
+
+def wait_until(condition: Callable[[], bool], *, within_s: float, pause: Pause = time.sleep) -> bool:
+    """Look until `condition` holds or the time is over; the answer is whether it held."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        pause(POLL_S)
+    return True
+
+
+def unprivileged_user(*needs: Path) -> User | None:
+    """Whom a server that refuses root runs as: None (ourselves) unless we are root, else the owner of the first of
+    `needs`, or `nobody`. Where a parent of `needs` (say /root) is closed to that user, one capability opens the way:
+    no folder's mode is ever changed for it. Raises Misconfigured where this root may not hand it on.
+    """
+    if os.geteuid() != 0:
+        return None
+    user = _owner(needs[0]) or _nobody()
+    if all(_may_reach(path, user) for path in needs):
+        return user
+    held = _permitted_capabilities()
+    for capability in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE):
+        if held & (1 << capability):
+            return User(user.uid, user.gid, capability)
+    raise Misconfigured(
+        f"PostgreSQL refuses to run as root, and uid {user.uid} cannot enter the folders above {needs[0]} or {needs[-1]}. "
+        "Run as another user than root, or set EO_DATA_DIR, or set DATABASE_URL."
+    )
+
+
+def become_user(user: User) -> None:
+    """Turn this process into `user`, in a forked child before exec. Keeps at most one capability."""
+    if user.capability is not None:
+        # Without this bit access(2) forgets capabilities, and PostgreSQL asks access(2) for its own program.
+        _checked(_LIBC.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
+    os.setgroups([])
+    os.setgid(user.gid)
+    os.setuid(user.uid)
+    if user.capability is not None:
+        bit = 1 << user.capability
+        header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
+        _checked(_LIBC.capset(header, struct.pack("6I", bit, bit, bit, 0, 0, 0)))
+        _checked(_LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, user.capability, 0, 0))
+
+
+def _owner(path: Path) -> User | None:
+    if not path.exists():
+        return None
+    found = path.stat()
+    return User(found.st_uid, found.st_gid) if found.st_uid != 0 else None
+
+
+def _nobody() -> User:
+    try:
+        found = pwd.getpwnam("nobody")
+    except KeyError as error:
+        raise Misconfigured("PostgreSQL refuses root and there is no user `nobody` here. Set DATABASE_URL.") from error
+    return User(found.pw_uid, found.pw_gid)
+
+
+def _may_reach(path: Path, user: User) -> bool:
+    """Whether `user` may enter every folder above `path` (by mode bits; what is missing will be made passable)."""
+    for folder in filter(Path.exists, path.absolute().resolve().parents):
+        found = folder.stat()
+        bit = 0o100 if found.st_uid == user.uid else 0o010 if found.st_gid == user.gid else 0o001
+        if not found.st_mode & bit:
+            return False
+    return True
+
+
+def _permitted_capabilities() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapPrm:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
+def _checked(result: int) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

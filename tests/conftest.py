@@ -1,0 +1,121 @@
+"""What every test may ask for: real servers, once per test process, and a database of its own per test.
+
+postgres, valkey, sandbox   servers, started at first use, once per pytest process, gone with it
+database                    URL of a fresh database at the newest schema (a clone of a migrated template: ~30 ms)
+settings                    Settings for that database, an emptied Redis, and a sandbox address nobody answers at
+engine                      the application's engine on that database
+Async tests need no mark: an `async def test_…` runs on asyncio.
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from service.child import HttpPart
+from service.db import async_url, create_engine
+from service.embedded import Postgres, Valkey, free_port
+from service.migrate import upgrade
+from service.settings import Settings
+
+MEMORY = Path("/dev/shm")  # noqa: S108  a RAM disk: fsync stays on in tests, and costs nothing there
+MEMORY_NEEDED = 2 << 30
+NOBODY = "http://127.0.0.1:9"  # the discard port: a test that forgets its sandbox is refused at once
+SHARED = {"shared_buffers": "64MB", "max_wal_size": "256MB"}
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The one event loop this code is written for."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def servers_folder() -> Iterator[Path]:
+    """Where this test process's servers live; in memory where there is room."""
+    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_NEEDED
+    folder = Path(tempfile.mkdtemp(prefix="eo-tests-", dir=MEMORY if in_memory else None))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(servers_folder: Path) -> Iterator[Postgres]:
+    """PostgreSQL 18 with a migrated database `template`."""
+    with Postgres(servers_folder / "postgres", settings=SHARED) as server:
+        _admin(server, "CREATE DATABASE template")
+        upgrade(server.database_url("template"))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey(servers_folder: Path) -> Iterator[Valkey]:
+    """Valkey without persistence."""
+    with Valkey(servers_folder / "valkey", password=secrets.token_urlsafe(24), persistent=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sandbox(servers_folder: Path) -> Iterator[str]:
+    """Address of a Stripe stand-in of this test process. Its books are shared: use keys of your own."""
+    port = free_port()
+    argv = [sys.executable, "-m", "sandbox", "--port", str(port), "--data", str(servers_folder / "sandbox.sqlite3")]
+    part = HttpPart("sandbox", argv, log=servers_folder / "sandbox.log")
+    part.url = f"http://127.0.0.1:{port}/_sandbox/health"
+    part.start()
+    yield f"http://127.0.0.1:{port}"
+    part.stop()
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[str]:
+    """URL of a database of this test alone."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    _admin(postgres, f"CREATE DATABASE {name} TEMPLATE template")
+    yield postgres.database_url(name)
+    _admin(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def settings(database: str, valkey: Valkey, tmp_path: Path) -> Settings:
+    """For this test's database and an emptied Redis. `dataclasses.replace` for everything else."""
+    valkey.command("FLUSHALL")
+    return Settings(
+        database_url=database,
+        redis_url=valkey.url,
+        stripe_api_key="sk_test_" + "0" * 24,
+        stripe_api_base=NOBODY,
+        api_key="eo_test_" + "0" * 24,
+        port=free_port(),
+        data_dir=tmp_path / ".eo",
+    )
+
+
+@pytest.fixture
+async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    """The application's own engine: its role, its time limits."""
+    engine = create_engine(settings, name="test")
+    yield engine
+    await engine.dispose()
+
+
+def _admin(server: Postgres, statement: str) -> None:
+    """Run a statement that PostgreSQL only takes outside a transaction."""
+    async def run() -> None:
+        engine = create_async_engine(async_url(server.url), isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            await connection.execute(text(statement))
+        await engine.dispose()
+
+    asyncio.run(run())

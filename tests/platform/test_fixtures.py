@@ -1,0 +1,29 @@
+"""The shared fixtures keep their promises: every test finds a migrated, empty database that is its own."""
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.migrate import check
+from service.settings import Settings
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+async def test_each_test_has_a_database_of_its_own(engine: AsyncEngine, turn: int) -> None:
+    async with engine.begin() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM accounts"))).scalar() == 1
+        await connection.execute(text("INSERT INTO accounts (id, name) VALUES (gen_random_uuid(), :n)"), {"n": str(turn)})
+
+
+async def test_the_database_is_at_the_newest_schema_and_the_engine_cannot_rewrite_the_ledger(engine: AsyncEngine) -> None:
+    await check(engine)
+    async with engine.connect() as connection:
+        assert (await connection.execute(text("SELECT current_user"))).scalar() == "eo_app"
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+async def test_each_test_has_an_empty_redis(settings: Settings, turn: int) -> None:
+    async with Redis.from_url(settings.redis_url) as redis:
+        assert await redis.dbsize() == 0
+        await redis.set("turn", turn)
