@@ -1,0 +1,21 @@
+"""The sandbox: our own Stripe stand-in, and an independent witness of what was charged.
+
+It shares no code with the service and never imports `stripe`: both sides meet only at Stripe's HTTP API. Read it in
+the order of a request:
+
+    __main__     options, listening socket, signals
+    app, wire    ASGI in, answers (whole, half, none) out
+    request      headers and parameters → a Call; authentication
+    api          the stages every request passes; faults strike between them
+    idempotency  saved answers, keys in flight, 24 hours
+    intents      PaymentIntents: create, confirm, cancel   ·  params: bracket notation, Stripe's validation
+    payments     a card pays, declines, asks its owner     ·  cards: the test payment methods  ·  currencies
+    balance      fees and balance transactions, late       ·  schedule: what happens by itself
+    events, lists, expand, objects, ids                    ·  reading back
+    store        one SQLite file, group commit
+    faults, misbehave                                      ·  the fault plan and what it does
+    control, truth                                         ·  the control API and the witness
+
+Different from Stripe on purpose: settlement currency is the presentment currency; any `cus_…` is a customer; capture
+is automatic; there is one account per data file.
+"""

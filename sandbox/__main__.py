@@ -1,0 +1,108 @@
+"""`python -m sandbox --port 12111 --data sandbox.sqlite3`: run the Stripe stand-in until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from sandbox.app import App
+from sandbox.limits import Latency, RateLimit
+from sandbox.state import Sandbox
+from sandbox.wire import Protocol
+
+EXIT_USAGE = 2
+BACKLOG = 2048
+# Longer than clients keep idle connections, so that it is they who close: a POST on a dying connection is ambiguous.
+KEEP_ALIVE_S = 75
+SHUTDOWN_S = 2
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse, open the books, listen, serve. A busy port or a bad data file is one line and exit code 2."""
+    options = _parser(os.environ).parse_args(argv)
+    try:
+        listener = _listen(options.host, options.port)
+    except OSError as error:
+        _fail(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
+    try:
+        sandbox = Sandbox(
+            options.data,
+            fee_delay_s=options.fee_delay_s,
+            latency=Latency(options.latency_ms),
+            rate_limit=RateLimit(options.rps),
+        )
+    except (sqlite3.Error, OSError) as error:
+        _fail(f"cannot use the data file {options.data}: {error}")
+    _serve(App(sandbox), listener)
+
+
+def _serve(app: App, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,  # the sandbox's clock may differ from the machine's
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+    # uvicorn stops on these signals and then raises them once more; that second time they shall do nothing.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _ignore)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sandbox", description="A Stripe stand-in that remembers what it charged."
+    )
+
+    def option(name: str, kind: type, default: str | None, text: str) -> None:
+        """Each option has an environment variable: `--fee-delay-s` is EO_SANDBOX_FEE_DELAY_S."""
+        variable = "EO_SANDBOX_" + name.upper().replace("-", "_")
+        value = environ.get(variable, default)
+        parser.add_argument(
+            f"--{name}", type=kind, default=value, help=f"{text} (${variable}, default: {default})"
+        )
+
+    option("host", str, "127.0.0.1", "address to listen on")
+    option("port", int, "12111", "port to listen on")
+    option("data", Path, "sandbox.sqlite3", "SQLite file that holds the books")
+    option("fee-delay-s", float, "1.0", "how late a balance transaction appears")
+    option("latency-ms", float, "0", "how long every answer takes")
+    option("rps", float, None, "requests per second and endpoint; unset: no limit")
+    return parser
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """A signal that has done its work."""
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write(f"sandbox: {message}\n")
+    raise SystemExit(EXIT_USAGE)
+
+
+if __name__ == "__main__":
+    main()

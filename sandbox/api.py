@@ -1,0 +1,220 @@
+"""The path of one API request, in Stripe's order:
+
+    edge faults → authentication → rate limit → idempotency → parameters → execution → commit → answer
+
+Everything left of *execution* may refuse, and what refuses saves nothing. What is executed and the answer saved under
+its key are one database transaction, and the answer leaves only after its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from sandbox import balance, intents, lists, misbehave, schedule
+from sandbox.errors import ApiError, server_error, too_many_requests
+from sandbox.faults import Plan, PlanText, Rule, Stage
+from sandbox.idempotency import Keys
+from sandbox.ids import new_id
+from sandbox.request import Request, authenticate, call_of
+from sandbox.state import API_VERSION, Call, Execution, Sandbox
+from sandbox.store import RolledBack
+from sandbox.wire import Answer, Headers, Wire
+
+ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
+    "GET account": lists.account,
+    "GET balance": lists.balance_now,
+    "POST payment_intents": intents.create,
+    "GET payment_intents": lists.INTENTS.list,
+    "GET payment_intents/:id": lists.INTENTS.retrieve,
+    "POST payment_intents/:id/confirm": intents.confirm,
+    "POST payment_intents/:id/cancel": intents.cancel,
+    "GET charges": lists.CHARGES.list,
+    "GET charges/:id": lists.CHARGES.retrieve,
+    "GET balance_transactions": lists.BALANCE_TRANSACTIONS.list,
+    "GET balance_transactions/:id": lists.BALANCE_TRANSACTIONS.retrieve,
+    "GET events": lists.EVENTS.list,
+    "GET events/:id": lists.EVENTS.retrieve,
+}
+TICK_S = 0.05
+_log = logging.getLogger("sandbox")
+
+
+class Api:
+    """Answers `/v1/…`; owns the idempotency keys and the fault plan."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.keys = Keys(sandbox.store, sandbox.clock)
+        self.plan = Plan(PlanText(rules=[]))
+        self.tasks: dict[str, schedule.Task] = {
+            "fee": balance.book_fee,
+            "finish": intents.finish_slow,
+            "roll_forward": _roll_forward,
+        }
+
+    async def serve(self, request: Request, wire: Wire) -> None:
+        """Answer one request, or break its connection where the plan says so."""
+        request_id = new_id("req_", 14)
+        try:
+            call = call_of(request, request_id, ROUTES)
+            if self.plan and await self._struck_at_the_edge(call, request, wire):
+                return
+            answer = await self._answer(call, request)
+            self.sandbox.store.count(f"requests:{answer.status}")
+            await self.sandbox.store.committed()
+        except ApiError as error:
+            await self._refuse(wire, error, request, request_id)
+        except RolledBack:
+            await self._refuse(wire, server_error(), request, request_id)
+        except Exception:
+            # A bug of ours. Undo the whole turn: its answers have not left, so nothing told is lost.
+            _log.exception("%s %s", request.method, request.path)
+            self.sandbox.store.rollback()
+            await self._refuse(wire, server_error(), request, request_id)
+        else:
+            await self._reply(call, answer, wire)
+
+    async def tick(self) -> None:
+        """Forever: do what is due and write the counters down."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                schedule.do_due(self.sandbox, self.tasks, most=schedule.SLICE)
+                self.sandbox.store.commit()
+            except Exception:
+                _log.exception("scheduled work")
+                self.sandbox.store.rollback()
+
+    async def _answer(self, call: Call, request: Request) -> Answer:
+        authenticate(request.authorization, self.sandbox.store)
+        if not self.sandbox.rate_limit.take(call.endpoint):
+            raise too_many_requests()
+        if call.method == "GET":
+            return await self._read(call, request)
+        saved = self.keys.find(call)
+        if saved is not None:
+            self.sandbox.store.count("replays")
+            headers = self._headers(request, call.request_id, _should_retry(saved.status))
+            headers += [(b"idempotent-replayed", b"true"), (b"original-request", saved.request_id.encode())]
+            return Answer(saved.status, saved.body, headers)
+        execution = ROUTES[call.endpoint](self.sandbox, call)
+        with self.keys.in_flight(call):
+            await self._pause()
+            return self._execute(call, execution, request)
+
+    async def _read(self, call: Call, request: Request) -> Answer:
+        await self._pause()
+        schedule.do_due(self.sandbox, self.tasks)
+        body = ROUTES[call.endpoint](self.sandbox, call)()
+        return Answer(200, body, self._headers(request, call.request_id))
+
+    def _execute(self, call: Call, execution: Execution, request: Request) -> Answer:
+        """Run a new POST and save its answer. No await in here: one turn, one transaction."""
+        rule = self._pick("execution", call)
+        try:
+            if rule is not None:
+                raise self._spoiled(rule, call, execution)
+            status, body, retry = 200, execution(), None
+        except ApiError as error:
+            status, body, retry = error.status, error.body(call.request_id), error.should_retry
+        self.keys.save(call, status, body)
+        return Answer(status, body, self._headers(request, call.request_id, retry))
+
+    def _spoiled(self, rule: Rule, call: Call, execution: Execution) -> ApiError:
+        """An execution fault: the work is done, not done, or done later; the answer is a 500 in any case."""
+        if rule.fault == "executed_500":
+            try:
+                execution()
+            except ApiError:
+                _log.debug("declined under executed_500")
+        elif rule.fault == "error_500_roll_forward":
+            due = self.sandbox.clock.exact() + rule.delay_s
+            schedule.later(self.sandbox, due, "roll_forward", call.request_id, msgspec.json.encode(call))
+        return server_error()
+
+    async def _struck_at_the_edge(self, call: Call, request: Request, wire: Wire) -> bool:
+        """Let an edge fault strike. True when that was all."""
+        rule = self._pick("edge", call)
+        outcome = misbehave.Verdict.GO_ON if rule is None else await misbehave.at_the_edge(rule)
+        if outcome is misbehave.Verdict.GO_ON or rule is None:
+            return False
+        if isinstance(outcome, ApiError):
+            answer = self._refusal(outcome, request, call.request_id)
+            await wire.answer(misbehave.with_retry_after(answer, rule))
+        elif isinstance(outcome, Answer):
+            self.sandbox.store.count(f"requests:{outcome.status}")
+            await wire.answer(outcome)
+        else:
+            self.sandbox.store.count("cut")
+            await wire.cut()
+        return True
+
+    async def _reply(self, call: Call, answer: Answer, wire: Wire) -> None:
+        rule = self._pick("reply", call)
+        if rule is None:
+            await wire.answer(answer)
+        elif rule.fault == "failed_dependency_424":
+            body = misbehave.refusal(rule).body(call.request_id)
+            await wire.answer(answer._replace(status=424, body=body))
+        elif not await misbehave.in_reply(rule, answer, wire):
+            self.sandbox.store.count("cut")
+
+    async def _refuse(self, wire: Wire, error: ApiError, request: Request, request_id: str) -> None:
+        await wire.answer(self._refusal(error, request, request_id))
+
+    def _refusal(self, error: ApiError, request: Request, request_id: str) -> Answer:
+        self.sandbox.store.count(f"requests:{error.status}")
+        return Answer(
+            error.status, error.body(request_id), self._headers(request, request_id, error.should_retry)
+        )
+
+    def _headers(self, request: Request, request_id: str, should_retry: bool | None = None) -> Headers:
+        headers = [
+            (b"date", self.sandbox.clock.date_header()),
+            (b"content-type", b"application/json"),
+            (b"request-id", request_id.encode()),
+            (b"stripe-version", request.version or API_VERSION.encode()),
+        ]
+        if request.idempotency_key is not None:
+            headers.append((b"idempotency-key", request.idempotency_key.encode("latin-1")))
+        if should_retry is not None:
+            headers.append((b"stripe-should-retry", b"true" if should_retry else b"false"))
+        return headers
+
+    def _pick(self, stage: Stage, call: Call) -> Rule | None:
+        return self.plan.pick(stage, call, self._order(call)) if self.plan else None
+
+    def _order(self, call: Call) -> str | None:
+        """The order that the request is about: named by its metadata, or by that of the intent in its path."""
+        metadata = call.params.get("metadata")
+        if isinstance(metadata, dict):
+            return metadata.get("eo_order")
+        if call.object_id.startswith("pi_"):
+            try:
+                return intents.load(self.sandbox, call.object_id).metadata.get("eo_order")
+            except ApiError:
+                return None
+        return None
+
+    async def _pause(self) -> None:
+        seconds = self.sandbox.latency.sample_s()
+        if seconds:
+            await asyncio.sleep(seconds)
+
+
+def _roll_forward(sandbox: Sandbox, _subject: str, payload: bytes, _at: int) -> None:
+    """Scheduled: what a saved 500 left undone is done after all. The key keeps its 500."""
+    call = msgspec.json.decode(payload, type=Call)
+    try:
+        ROUTES[call.endpoint](sandbox, call)()
+    except ApiError as error:
+        _log.debug("rolled forward into %s", error)
+
+
+def _should_retry(status: int) -> bool | None:
+    """A repeat of a saved failure can only replay it."""
+    return False if status in (402, 500) else None

@@ -1,0 +1,46 @@
+"""The ASGI application: `/v1/…` to the API, `/_sandbox/…` to the control API, and the ticking in between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from sandbox.api import Api
+from sandbox.control import PREFIX, Control
+from sandbox.request import request_of
+from sandbox.state import Sandbox
+from sandbox.wire import Wire
+
+
+class App:
+    """One callable per process. No framework: routing is two string comparisons and a dictionary."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._api = Api(sandbox)
+        self._control = Control(self._api)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        wire = Wire(scope, receive, send)
+        body = await wire.body()
+        path: str = scope["path"]
+        if path.startswith(PREFIX):
+            await self._control.serve(scope["method"], path, scope["query_string"], body, wire)
+        else:
+            await self._api.serve(request_of(scope, scope["headers"], body), wire)
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        await receive()
+        ticking = asyncio.create_task(self._api.tick())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        ticking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ticking
+        self._sandbox.store.close()
+        await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,100 @@
+"""The Stripe balance: one balance transaction per successful charge, and what they add up to.
+
+Under `automatic_async` capture the fee is not known when the card is charged: the balance transaction appears later,
+is linked to the charge, and `charge.updated` tells. Source: Stripe's page on asynchronous capture.
+"""
+
+from __future__ import annotations
+
+from sandbox import events
+from sandbox.cards import CARDS
+from sandbox.currencies import fee
+from sandbox.ids import new_id
+from sandbox.objects import BalanceTransaction, Charge, Json, decode_charge, encode
+from sandbox.state import BY_ITSELF, Sandbox
+from sandbox.store import Store
+
+# Card money can be paid out two days later in most countries.
+AVAILABLE_AFTER_S = 2 * 86_400
+_PENDING, _AVAILABLE = b'"status":"pending"', b'"status":"available"'
+
+
+def book_fee(sandbox: Sandbox, charge_id: str, _payload: bytes, at: int) -> None:
+    """The fee of a charge becomes known: write its balance transaction, link it, tell."""
+    store = sandbox.store
+    (body,) = store.row("SELECT body FROM charges WHERE id = ?", (charge_id,))
+    charge = decode_charge(body)
+    charge.balance_transaction = book(store, charge, at)
+    updated = encode(charge)
+    store.write("UPDATE charges SET body = ? WHERE id = ?", (updated, charge_id))
+    events.record(store, "charge.updated", updated, BY_ITSELF, at)
+
+
+def book(store: Store, charge: Charge, at: int) -> str:
+    """Write the balance transaction of `charge` and return its id."""
+    kept = fee(charge.amount, charge.currency)
+    entry = BalanceTransaction(
+        id=new_id("txn_"),
+        amount=charge.amount,
+        available_on=at + _delay_s(store, charge),
+        created=at,
+        currency=charge.currency,
+        description=charge.description,
+        fee=kept,
+        fee_details=[_fee_detail(kept, charge.currency)],
+        net=charge.amount - kept,
+        source=charge.id,
+    )
+    store.write(
+        "INSERT INTO balance_transactions (id, created, available_on, currency, net, type, source, body)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            entry.id,
+            at,
+            entry.available_on,
+            entry.currency,
+            entry.net,
+            entry.type,
+            entry.source,
+            encode(entry),
+        ),
+    )
+    return entry.id
+
+
+def render(body: bytes, available_on: int, now: int) -> bytes:
+    """The balance transaction's JSON: `pending` turns `available` by the clock, without a write."""
+    return body.replace(_PENDING, _AVAILABLE) if available_on <= now else body
+
+
+def totals(sandbox: Sandbox) -> Json:
+    """`GET /v1/balance`: net amounts per currency, available and pending."""
+    rows = sandbox.store.rows(
+        "SELECT available_on <= ?, currency, SUM(net) FROM balance_transactions GROUP BY 1, 2 ORDER BY 2",
+        (sandbox.clock.now(),),
+    )
+    return {
+        "object": "balance",
+        "available": [_sum(currency, net) for ready, currency, net in rows if ready],
+        "livemode": False,
+        "pending": [_sum(currency, net) for ready, currency, net in rows if not ready],
+    }
+
+
+def _delay_s(store: Store, charge: Charge) -> int:
+    row = store.row("SELECT card FROM payment_methods WHERE id = ?", (charge.payment_method,))
+    return 0 if CARDS[row[0]].available_at_once else AVAILABLE_AFTER_S
+
+
+def _fee_detail(amount: int, currency: str) -> Json:
+    return {
+        "amount": amount,
+        "application": None,
+        "currency": currency,
+        "description": "Stripe processing fees",
+        "type": "stripe_fee",
+    }
+
+
+def _sum(currency: str, net: int) -> Json:
+    return {"amount": net, "currency": currency, "source_types": {"card": net}}

@@ -1,0 +1,196 @@
+"""The control API under `/_sandbox/`: JSON in, JSON out, no authentication (it listens where tests run).
+
+GET    health                                      {"status": "ok", "account", "now"}
+GET    truth                                       totals: charges, amounts per currency, requests by status, replays
+GET    truth?per=order                             {"totals", "orders": [{account, order, charges, amounts, …}]}
+GET    truth?order=ID                              one order; `charges: 0` when it was never charged
+POST   clock       {"advance_s": n}                move the clock forward: Date, created stamps, age of keys
+POST   age         {"seconds": n}                  make every stored key and object older, the clock stays
+POST   faults      the plan (see faults.py)        replaces the plan and its counts
+GET    faults                                      the plan with matched/fired per rule
+DELETE faults                                      no more faults
+POST   latency     {"p50_ms": a, "p99_ms": b}      log-normal answer times; 0 turns them off
+POST   rate_limit  {"rps": n | null}               per endpoint; 429 stands before idempotency
+POST   keys/revoke {"key": "sk_test_…"}            401 from now on; {"key", "revoked": false} takes it back
+POST   payment_intents/ID/complete_action {"succeed": bool}   ends 3-D Secure or `processing`; returns the intent
+POST   fees        {"delay_s": n}                  how late balance transactions of later charges appear
+POST   fees/flush                                  all late balance transactions appear now
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from sandbox import intents, schedule, truth
+from sandbox.api import Api
+from sandbox.errors import ApiError
+from sandbox.faults import Plan, PlanText
+from sandbox.limits import Latency, RateLimit
+from sandbox.objects import Json, encode
+from sandbox.params import decode
+from sandbox.wire import Answer, Headers, Wire
+
+PREFIX = "/_sandbox/"
+_COMPLETE = re.compile(r"payment_intents/(\w+)/complete_action")
+_JSON: Headers = [(b"content-type", b"application/json")]
+
+
+class Advance(msgspec.Struct, forbid_unknown_fields=True):
+    """How far the clock moves; never back, because lists are ordered by time."""
+
+    advance_s: int
+
+
+class Age(msgspec.Struct, forbid_unknown_fields=True):
+    """How much older everything becomes."""
+
+    seconds: int
+
+
+class LatencyWanted(msgspec.Struct, forbid_unknown_fields=True):
+    """Median and 99th percentile; without the latter every answer takes the median."""
+
+    p50_ms: float
+    p99_ms: float = 0
+
+
+class RateWanted(msgspec.Struct, forbid_unknown_fields=True):
+    """Requests per second and endpoint; null lifts the limit."""
+
+    rps: float | None
+
+
+class Revocation(msgspec.Struct, forbid_unknown_fields=True):
+    """Which key, and whether it is out or in again."""
+
+    key: str
+    revoked: bool = True
+
+
+class Completion(msgspec.Struct, forbid_unknown_fields=True):
+    """How a pending payment ends."""
+
+    succeed: bool
+
+
+class FeeDelay(msgspec.Struct, forbid_unknown_fields=True):
+    """Seconds from a charge to its balance transaction."""
+
+    delay_s: float
+
+
+class Control:
+    """Answers `/_sandbox/…`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._sandbox = api.sandbox
+        self._routes: dict[str, Callable[[bytes], Json]] = {
+            "GET health": self._health,
+            "POST clock": self._advance,
+            "POST age": self._age,
+            "GET faults": lambda _: api.plan.report(),
+            "POST faults": self._plan,
+            "DELETE faults": self._no_plan,
+            "POST latency": self._latency,
+            "POST rate_limit": self._rate_limit,
+            "POST keys/revoke": self._revoke,
+            "POST fees": self._fee_delay,
+            "POST fees/flush": self._flush_fees,
+        }
+
+    async def serve(self, method: str, path: str, query: bytes, body: bytes, wire: Wire) -> None:
+        """Answer one control request."""
+        try:
+            name = path.removeprefix(PREFIX)
+            if (method, name) == ("GET", "truth"):
+                await self._truth(query, wire)
+                return
+            answer = Answer(200, encode(self._handle(method, name, body)), _JSON)
+        except ApiError as error:
+            answer = Answer(error.status, error.body("control"), _JSON)
+        except (msgspec.ValidationError, msgspec.DecodeError, ValueError, re.error) as error:
+            answer = Answer(400, encode({"error": {"message": str(error)}}), _JSON)
+        await self._sandbox.store.committed()
+        await wire.answer(answer)
+
+    def _handle(self, method: str, name: str, body: bytes) -> Json:
+        pending = _COMPLETE.fullmatch(name)
+        if pending and method == "POST":
+            wanted = msgspec.json.decode(body, type=Completion)
+            intent = intents.complete(self._sandbox, pending[1], succeed=wanted.succeed)
+            return msgspec.to_builtins(intent)  # type: ignore[no-any-return]
+        handler = self._routes.get(f"{method} {name}")
+        if handler is None:
+            raise ApiError(404, "invalid_request_error", f"No such control: {method} {name}")
+        return handler(body)
+
+    async def _truth(self, query: bytes, wire: Wire) -> None:
+        wanted = decode(query)
+        # Rolled-forward payments belong to the truth as soon as they are due.
+        schedule.do_due(self._sandbox, self._api.tasks)
+        await self._sandbox.store.committed()
+        if wanted.get("per") == "order":
+            await wire.stream(_JSON, truth.per_order(self._sandbox))
+            return
+        order = wanted.get("order")
+        found = truth.totals(self._sandbox) if order is None else truth.one_order(self._sandbox, order)
+        await wire.answer(Answer(200, encode(found), _JSON))
+
+    def _health(self, _body: bytes) -> Json:
+        return {"status": "ok", "account": self._sandbox.account_id, "now": self._sandbox.clock.now()}
+
+    def _advance(self, body: bytes) -> Json:
+        wanted = msgspec.json.decode(body, type=Advance)
+        if wanted.advance_s < 0:
+            raise ValueError("the clock moves forward only")
+        clock = self._sandbox.clock
+        clock.offset_s += wanted.advance_s
+        self._sandbox.store.set_meta("clock_offset_s", str(clock.offset_s))
+        return {"now": clock.now(), "offset_s": clock.offset_s}
+
+    def _age(self, body: bytes) -> Json:
+        wanted = msgspec.json.decode(body, type=Age)
+        if wanted.seconds < 0:
+            raise ValueError("nothing becomes younger")
+        self._sandbox.store.age(wanted.seconds)
+        return {"aged_s": wanted.seconds}
+
+    def _plan(self, body: bytes) -> Json:
+        self._api.plan = Plan(msgspec.json.decode(body, type=PlanText))
+        return self._api.plan.report()
+
+    def _no_plan(self, _body: bytes) -> Json:
+        last = self._api.plan.report()
+        self._api.plan = Plan(PlanText(rules=[]))
+        return last
+
+    def _latency(self, body: bytes) -> Json:
+        wanted = msgspec.json.decode(body, type=LatencyWanted)
+        self._sandbox.latency = Latency(wanted.p50_ms, wanted.p99_ms)
+        return {"p50_ms": wanted.p50_ms, "p99_ms": self._sandbox.latency.p99_ms}
+
+    def _rate_limit(self, body: bytes) -> Json:
+        wanted = msgspec.json.decode(body, type=RateWanted)
+        self._sandbox.rate_limit = RateLimit(wanted.rps)
+        return {"rps": wanted.rps}
+
+    def _revoke(self, body: bytes) -> Json:
+        wanted = msgspec.json.decode(body, type=Revocation)
+        sql = (
+            "INSERT OR IGNORE INTO revoked_keys VALUES (?)"
+            if wanted.revoked
+            else ("DELETE FROM revoked_keys WHERE key = ?")
+        )
+        self._sandbox.store.write(sql, (wanted.key,))
+        return {"revoked": wanted.revoked}
+
+    def _fee_delay(self, body: bytes) -> Json:
+        self._sandbox.fee_delay_s = msgspec.json.decode(body, type=FeeDelay).delay_s
+        return {"delay_s": self._sandbox.fee_delay_s}
+
+    def _flush_fees(self, _body: bytes) -> Json:
+        return {"booked": schedule.do_now(self._sandbox, self._api.tasks, "fee")}

@@ -1,0 +1,72 @@
+"""Currencies: which exist, how small and how large a charge may be, what Stripe keeps of it.
+
+All amounts are integers in minor units. Settlement currency = presentment currency: the sandbox never converts, so
+`exchange_rate` is always null and the minimum is the charge currency's own.
+Source: Stripe's pages on currencies, minimum amounts and special cases; currencies without a published minimum
+get the bound of their group below.
+"""
+
+from __future__ import annotations
+
+from sandbox.errors import ApiError, invalid
+
+ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
+THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+# Sent times 100 although they have no minor unit, so only whole units are valid.
+WHOLE_UNITS = frozenset("isk ugx".split())
+TWO_DECIMAL = frozenset(
+    """aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop
+    crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr isk jmd kes kgs
+    khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen
+    pgk php pkr pln qar ron rsd rub sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah ugx
+    usd uyu uzs wst xcd yer zar zmw""".split()
+)
+SUPPORTED = ZERO_DECIMAL | TWO_DECIMAL | THREE_DECIMAL
+
+MINIMUM = {
+    "aed": 200, "bgn": 100, "czk": 1500, "dkk": 250, "gbp": 30, "hkd": 400, "huf": 17500, "jpy": 50, "mxn": 1000,
+    "myr": 200, "nok": 300, "pln": 200, "ron": 200, "sek": 300, "thb": 1000,
+}  # fmt: skip
+DIGITS = {"inr": 9, "cop": 10, "huf": 10, "jpy": 10, "idr": 12, "lbp": 12}
+DIGITS_DEFAULT = 8
+
+FEE_PER_MILLE = 29
+FEE_FIXED = 30
+
+
+def check_amount(amount: int, currency: str) -> None:
+    """Raise Stripe's error when `amount` cannot be charged in `currency` (which must be supported)."""
+    if amount < minimum(currency):
+        raise _bound(f"Amount must be at least {_spelled(minimum(currency), currency)}", "amount_too_small")
+    largest = 10 ** DIGITS.get(currency, DIGITS_DEFAULT) - 1
+    if amount > largest:
+        raise _bound(f"Amount must be no more than {_spelled(largest, currency)}", "amount_too_large")
+    step = 100 if currency in WHOLE_UNITS else 10 if currency in THREE_DECIMAL else 1
+    if amount % step:
+        raise _bound(
+            f"Invalid {currency} amount: it must be a multiple of {step}", "parameter_invalid_integer"
+        )
+
+
+def minimum(currency: str) -> int:
+    """The smallest charge in minor units."""
+    return MINIMUM.get(currency, 500 if currency in THREE_DECIMAL else 50)
+
+
+def fee(amount: int, currency: str) -> int:
+    """2.9 % rounded half up, plus 30 minor units (ten times that where a unit has three decimals)."""
+    fixed = FEE_FIXED * 10 if currency in THREE_DECIMAL else FEE_FIXED
+    return (amount * FEE_PER_MILLE + 500) // 1000 + fixed
+
+
+def _spelled(amount: int, currency: str) -> str:
+    """`50 usd` → `0.50 usd`, by integer arithmetic."""
+    exponent = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+    if not exponent:
+        return f"{amount} {currency}"
+    major, minor = divmod(amount, 10**exponent)
+    return f"{major}.{minor:0{exponent}d} {currency}"
+
+
+def _bound(message: str, code: str) -> ApiError:
+    return invalid(message, code=code, param="amount")

@@ -1,0 +1,145 @@
+"""The fault plan: which requests go wrong, and how. Deterministic under its seed for a client that asks in sequence.
+
+A plan is `{"seed": 7, "rules": [{"fault": NAME, …when, …how}, …]}`. Each fault belongs to one stage of a request:
+
+    edge       before anything is looked at; nothing is executed
+      drop_before · html_502 · rate_limited · lock_timeout · conflict_409 · failed_dependency_424
+      unauthorized_401 · forbidden_403 · stall (executed: false) · error_500_before (saved: false)
+      incomplete_list, slow_list (pages after the first)
+    execution  a new POST is about to run; the key remembers what is answered
+      error_500_before (saved, not executed) · executed_500 · error_500_roll_forward (executed delay_s later)
+    reply      the work is done and committed, or a saved answer is replayed
+      executed_reply_lost · cut_body · stall · html_502_executed · wrong_amount · no_request_id
+      crash_after_execution (SIGKILL to itself) · failed_dependency_424 (executed: true)
+
+When: `method`, `path` (regular expression), `metadata_order` (metadata.eo_order) select requests; of those, `nth` fires
+on the given ordinals, `probability` by the seed, `times` at most so often. At each stage the first rule that fires wins.
+The plan lives in memory: a restarted sandbox is a healthy one.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Literal
+
+import msgspec
+
+from sandbox.objects import Json
+from sandbox.state import Call
+
+Stage = Literal["edge", "execution", "reply"]
+FaultName = Literal[
+    "drop_before", "html_502", "rate_limited", "lock_timeout", "conflict_409", "failed_dependency_424",
+    "unauthorized_401", "forbidden_403", "incomplete_list", "slow_list", "error_500_before", "executed_500",
+    "error_500_roll_forward", "executed_reply_lost", "cut_body", "stall", "html_502_executed", "wrong_amount",
+    "no_request_id", "crash_after_execution",
+]  # fmt: skip
+EXECUTION = frozenset(("error_500_before", "executed_500", "error_500_roll_forward"))
+REPLY = frozenset(
+    """executed_reply_lost cut_body stall html_502_executed wrong_amount no_request_id crash_after_execution
+    failed_dependency_424""".split()
+)
+LATER_PAGES_ONLY = frozenset(("incomplete_list", "slow_list"))
+
+
+class Rule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """One line of the plan. Seconds are seconds; `executed` decides for the faults that can stand on either side."""
+
+    fault: FaultName
+    method: str | None = None
+    path: str | None = None
+    metadata_order: str | None = None
+    probability: float | None = None
+    nth: list[int] | None = None
+    times: int | None = None
+    stall_s: float = 1.0
+    then: Literal["cut", "answer"] = "cut"
+    executed: bool | None = None
+    saved: bool = True
+    delay_s: float = 1.0
+    retry_after: int | None = None
+    should_retry: bool | None = None
+    code: str | None = None
+
+    def stage(self) -> Stage:
+        """Where in a request this fault strikes."""
+        if self.fault == "failed_dependency_424":
+            return "reply" if self.executed else "edge"
+        if self.executed is False or not self.saved:
+            return "edge"
+        if self.fault in EXECUTION:
+            return "execution"
+        return "reply" if self.fault in REPLY else "edge"
+
+    def selects(self, call: Call, order: str | None) -> bool:
+        """Whether the request is one of those the rule is about."""
+        return (
+            (self.method is None or self.method == call.method)
+            and (self.path is None or re.search(self.path, call.path) is not None)
+            and (self.metadata_order is None or self.metadata_order == order)
+            and (self.fault not in LATER_PAGES_ONLY or _is_later_page(call))
+        )
+
+
+class PlanText(msgspec.Struct, forbid_unknown_fields=True):
+    """The plan as it is posted."""
+
+    rules: list[Rule]
+    seed: int = 0
+
+
+class _Counted:
+    """A rule with its own dice and what it has seen."""
+
+    def __init__(self, rule: Rule, seed: str) -> None:
+        self.rule = rule
+        self.stage = rule.stage()
+        self.matched = 0
+        self.fired = 0
+        self._random = random.Random(seed)
+
+    def fires(self) -> bool:
+        """Count one selected request and decide."""
+        self.matched += 1
+        # The dice roll for every selected request, so one rule's answers never depend on another's.
+        roll = self._random.random()
+        fires = (
+            (self.rule.nth is None or self.matched in self.rule.nth)
+            and (self.rule.probability is None or roll < self.rule.probability)
+            and (self.rule.times is None or self.fired < self.rule.times)
+        )
+        self.fired += fires
+        return fires
+
+
+class Plan:
+    """The rules in force."""
+
+    def __init__(self, text: PlanText) -> None:
+        for rule in text.rules:
+            re.compile(rule.path or "")
+        self.seed = text.seed
+        self._rules = [_Counted(rule, f"{text.seed}:{index}") for index, rule in enumerate(text.rules)]
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def pick(self, stage: Stage, call: Call, order: str | None) -> Rule | None:
+        """The fault that strikes this request at this stage."""
+        for counted in self._rules:
+            if counted.stage == stage and counted.rule.selects(call, order) and counted.fires():
+                return counted.rule
+        return None
+
+    def report(self) -> Json:
+        """The plan and what became of it."""
+        rules = [
+            {"rule": msgspec.to_builtins(c.rule), "stage": c.stage, "matched": c.matched, "fired": c.fired}
+            for c in self._rules
+        ]
+        return {"seed": self.seed, "rules": rules}
+
+
+def _is_later_page(call: Call) -> bool:
+    return call.method == "GET" and ("starting_after" in call.params or "ending_before" in call.params)

@@ -1,0 +1,159 @@
+"""Reading: retrieve one object, or list many, newest first, with filters and both cursors.
+
+A page is found by (created, seq) on an index and never by counting, so page 1 000 costs what page 1 costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sandbox import balance, events, expand
+from sandbox.errors import invalid, no_such
+from sandbox.objects import encode
+from sandbox.params import Form, Params, integer
+from sandbox.state import Call, Execution, Sandbox
+
+LIMIT_DEFAULT, LIMIT_MAX = 10, 100
+PAGING = frozenset(("limit", "starting_after", "ending_before", "created", "expand"))
+COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+Conditions = list[tuple[str, Any]]
+Paths = list[str]
+
+
+class Resource(NamedTuple):
+    """How objects of one kind are read: `columns` from `table`, rendered as JSON; `filters` are columns too."""
+
+    kind: str
+    table: str
+    id_param: str
+    columns: str
+    filters: tuple[str, ...]
+    render: Callable[[Sandbox, Any], bytes]
+
+    def retrieve(self, sandbox: Sandbox, call: Call) -> Execution:
+        """`GET /v1/things/:id`."""
+        paths = expand.wanted(Form(call.params, frozenset(("expand",))), self.kind)
+        sql = f"SELECT {self.columns} FROM {self.table} WHERE id = ?"
+        row = sandbox.store.row(sql, (call.object_id,))
+        if row is None:
+            raise no_such(self.kind, call.object_id, self.id_param)
+        return lambda: expand.apply(sandbox, self.render(sandbox, row), paths)
+
+    def list(self, sandbox: Sandbox, call: Call) -> Execution:
+        """`GET /v1/things`."""
+        types = frozenset(("types",)) if self.kind == "event" else frozenset[str]()
+        form = Form(call.params, PAGING | types | frozenset(self.filters))
+        limit = form.integer("limit", smallest=1, largest=LIMIT_MAX) or LIMIT_DEFAULT
+        paths = expand.wanted(form, self.kind, inside_list=True)
+        conditions = self._conditions(form, call.params)
+        backwards = self._cursor(sandbox, form, conditions)
+        return lambda: self._page(sandbox, conditions, limit, paths, backwards=backwards)
+
+    def _conditions(self, form: Form, params: Params) -> Conditions:
+        conditions = _created(params.get("created"))
+        for name in self.filters:
+            value = form.text(name)
+            if value is not None:
+                conditions.append((f"{name} GLOB ?" if name == "type" else f"{name} = ?", value))
+        kinds = form.texts("types")
+        if kinds:
+            conditions.append((f"type IN ({', '.join('?' * len(kinds))})", kinds))
+        return conditions
+
+    def _cursor(self, sandbox: Sandbox, form: Form, conditions: Conditions) -> bool:
+        """Add the cursor's condition; True when the page lies before (newer than) the cursor."""
+        after, before = form.text("starting_after"), form.text("ending_before")
+        if after and before:
+            raise invalid("You may only specify one of these parameters: ending_before, starting_after.")
+        cursor, param = (before, "ending_before") if before else (after, "starting_after")
+        if cursor is None:
+            return False
+        found = sandbox.store.row(f"SELECT created, seq FROM {self.table} WHERE id = ?", (cursor,))
+        if found is None:
+            raise no_such(self.kind, cursor, param, status=400)
+        conditions.append((f"(created, seq) {'>' if before else '<'} (?, ?)", list(found)))
+        return bool(before)
+
+    def _page(
+        self, sandbox: Sandbox, conditions: Conditions, limit: int, paths: Paths, *, backwards: bool
+    ) -> bytes:
+        where = " AND ".join(sql for sql, _ in conditions) or "1"
+        values = [
+            value for _, given in conditions for value in (given if isinstance(given, list) else [given])
+        ]
+        order = "created, seq" if backwards else "created DESC, seq DESC"
+        sql = f"SELECT {self.columns} FROM {self.table} WHERE {where} ORDER BY {order} LIMIT ?"
+        # One row more than asked for tells whether there is another page.
+        found = sandbox.store.rows(sql, (*values, limit + 1))
+        page = found[:limit][::-1] if backwards else found[:limit]
+        data = [msgspec.Raw(expand.apply(sandbox, self.render(sandbox, row), paths)) for row in page]
+        more = len(found) > limit
+        return encode({"object": "list", "data": data, "has_more": more, "url": f"/v1/{self.table}"})
+
+
+def _created(given: Any) -> Conditions:
+    """`created=5` or `created[gte]=5&created[lt]=9`."""
+    if given is None:
+        return []
+    if isinstance(given, str):
+        return [("created = ?", integer(given, "created"))]
+    if not isinstance(given, dict) or any(name not in COMPARISONS for name in given):
+        raise invalid("Invalid created: use a number, or gt, gte, lt, lte.", param="created")
+    return [(f"created {COMPARISONS[name]} ?", integer(value, "created")) for name, value in given.items()]
+
+
+def _body(_sandbox: Sandbox, row: tuple[bytes]) -> bytes:
+    return row[0]
+
+
+def _balance_transaction(sandbox: Sandbox, row: tuple[bytes, int]) -> bytes:
+    return balance.render(row[0], row[1], sandbox.clock.now())
+
+
+def _event(_sandbox: Sandbox, row: Any) -> bytes:
+    return events.render(row)
+
+
+INTENTS = Resource("payment_intent", "payment_intents", "intent", "body", ("customer",), _body)
+CHARGES = Resource("charge", "charges", "id", "body", ("customer", "payment_intent"), _body)
+BALANCE_TRANSACTIONS = Resource(
+    "balance_transaction",
+    "balance_transactions",
+    "id",
+    "body, available_on",
+    ("currency", "payout", "source", "type"),
+    _balance_transaction,
+)
+EVENTS = Resource("event", "events", "id", events.COLUMNS, ("type",), _event)
+
+
+def account(sandbox: Sandbox, call: Call) -> Execution:
+    """`GET /v1/account`: who this sandbox is; the id was made at its first start."""
+    Form(call.params, frozenset(("expand",)))
+    return lambda: encode(
+        {
+            "id": sandbox.account_id,
+            "object": "account",
+            "business_type": "company",
+            "charges_enabled": True,
+            "country": "US",
+            "created": sandbox.created,
+            "default_currency": "usd",
+            "details_submitted": True,
+            "email": "sandbox@example.com",
+            "metadata": {},
+            "payouts_enabled": True,
+            "settings": {"dashboard": {"display_name": "effectively-once sandbox", "timezone": "Etc/UTC"}},
+            "type": "standard",
+        }
+    )
+
+
+def balance_now(sandbox: Sandbox, call: Call) -> Execution:
+    """`GET /v1/balance`."""
+    Form(call.params, frozenset(("expand",)))
+    return lambda: encode(balance.totals(sandbox))

@@ -1,0 +1,60 @@
+"""What one running sandbox consists of, and what one request to it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from sandbox.clock import Clock
+from sandbox.ids import new_id
+from sandbox.limits import Latency, RateLimit
+from sandbox.params import Params
+from sandbox.store import Store
+
+API_VERSION = "2026-10-28.endive"
+
+
+class Origin(NamedTuple):
+    """Which request caused an event; both null for what happens by itself."""
+
+    request_id: str | None
+    idempotency_key: str | None
+
+
+BY_ITSELF = Origin(None, None)
+
+
+class Call(NamedTuple):
+    """One API request after decoding. `object_id` is the id inside the path, or empty."""
+
+    method: str
+    path: str
+    endpoint: str
+    object_id: str
+    params: Params
+    request_id: str
+    key: str | None
+
+    @property
+    def origin(self) -> Origin:
+        """The request as its events name it."""
+        return Origin(self.request_id, self.key)
+
+
+# An endpoint checks its parameters at once (what it raises then is not saved) and returns the work to do.
+Execution = Callable[[], bytes]
+
+
+class Sandbox:
+    """The books and the clock on disk; the settings, which live in memory and start afresh with the process."""
+
+    def __init__(self, path: Path, *, fee_delay_s: float, latency: Latency, rate_limit: RateLimit) -> None:
+        self.store = Store(path)
+        self.account_id = self.store.meta("account_id", new_id("acct_1", 15))
+        self.clock = Clock(int(self.store.meta("clock_offset_s", "0")))
+        self.created = int(self.store.meta("created", str(self.clock.now())))
+        self.store.commit()
+        self.fee_delay_s = fee_delay_s
+        self.latency = latency
+        self.rate_limit = rate_limit

@@ -1,0 +1,182 @@
+"""The sandbox's books: one SQLite file, written before any answer leaves.
+
+Group commit: requests handled in one turn of the event loop write into one open transaction; a callback at the end of
+the turn commits it and only then do their answers go out. `synchronous=OFF` is right for the promise made here: a
+commit sits in the operating system's hands, so killing this process (not the machine) loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+SCHEMA = """
+-- Facts about this sandbox itself: account id, clock offset.
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS revoked_keys (key TEXT PRIMARY KEY) WITHOUT ROWID;
+-- Requests seen, by answer; kept so that a restart does not forget them.
+CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+
+-- The saved answer of every executed POST. Rows older than 24 h are overwritten, not deleted.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+  key TEXT PRIMARY KEY, endpoint TEXT NOT NULL, fingerprint BLOB NOT NULL, created INTEGER NOT NULL,
+  status INTEGER NOT NULL, request_id TEXT NOT NULL, body BLOB NOT NULL);
+
+-- Objects: `body` is the JSON that is answered, the other columns are what lists filter by.
+CREATE TABLE IF NOT EXISTS payment_intents (
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, customer TEXT, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS payment_intents_created ON payment_intents (created);
+CREATE INDEX IF NOT EXISTS payment_intents_customer ON payment_intents (customer, created) WHERE customer IS NOT NULL;
+CREATE TABLE IF NOT EXISTS charges (
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, customer TEXT,
+  payment_intent TEXT NOT NULL, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS charges_created ON charges (created);
+CREATE INDEX IF NOT EXISTS charges_payment_intent ON charges (payment_intent);
+CREATE INDEX IF NOT EXISTS charges_customer ON charges (customer, created) WHERE customer IS NOT NULL;
+CREATE TABLE IF NOT EXISTS balance_transactions (
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, available_on INTEGER NOT NULL,
+  currency TEXT NOT NULL, net INTEGER NOT NULL, type TEXT NOT NULL, source TEXT NOT NULL, payout TEXT,
+  body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS balance_transactions_created ON balance_transactions (created);
+CREATE INDEX IF NOT EXISTS balance_transactions_source ON balance_transactions (source);
+CREATE TABLE IF NOT EXISTS events (
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, type TEXT NOT NULL,
+  request_id TEXT, idempotency_key TEXT, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS events_created ON events (created);
+-- A pm_card_* token becomes a payment method of its own at each use, as at Stripe.
+CREATE TABLE IF NOT EXISTS payment_methods (id TEXT PRIMARY KEY, card TEXT NOT NULL) WITHOUT ROWID;
+
+-- The witness: one row for every time a card was really charged, written where the charge succeeds and nowhere else.
+CREATE TABLE IF NOT EXISTS movements (
+  seq INTEGER PRIMARY KEY, charge TEXT NOT NULL, payment_intent TEXT NOT NULL, amount INTEGER NOT NULL,
+  currency TEXT NOT NULL, eo_account TEXT, eo_order TEXT, eo_attempt TEXT);
+CREATE INDEX IF NOT EXISTS movements_order ON movements (eo_order, eo_account, eo_attempt);
+
+-- What happens later by itself: a fee that becomes known, a payment that ends, a 500 that rolls forward.
+CREATE TABLE IF NOT EXISTS scheduled (
+  seq INTEGER PRIMARY KEY, due REAL NOT NULL, task TEXT NOT NULL, subject TEXT NOT NULL, payload BLOB);
+CREATE INDEX IF NOT EXISTS scheduled_due ON scheduled (due);
+"""
+
+PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=OFF",
+    "PRAGMA cache_size=-65536",  # KiB: the hot part of 100 000 orders stays in memory
+    "PRAGMA wal_autocheckpoint=4000",
+)
+AGED_TABLES = ("payment_intents", "charges", "balance_transactions", "events", "idempotency_keys")
+# Stamps inside stored JSON. A user's text cannot match: its quotes are escaped and its values are strings.
+_STAMP = re.compile(rb'"(created|canceled_at|available_on)":(\d+)')
+
+
+class RolledBack(Exception):
+    """The transaction that held this request's writes was undone: nothing of it happened."""
+
+
+class Store:
+    """SQL in, rows out, and `committed()` to wait for durability."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+        for pragma in PRAGMAS:
+            self._db.execute(pragma)
+        self._db.executescript(SCHEMA)
+        self._db.create_function("older", 2, older, deterministic=True)
+        self._waiting: asyncio.Future[None] | None = None
+        self.counts: Counter[str] = Counter(dict(self.rows("SELECT name, value FROM counters")))
+        self._counted: set[str] = set()
+
+    def write(self, sql: str, values: tuple[Any, ...] = ()) -> None:
+        """Run one writing statement inside the open transaction, opening it if needed."""
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN")
+        self._db.execute(sql, values)
+
+    def row(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
+        """The first row, or None. Sees the writes of the open transaction."""
+        return self._db.execute(sql, values).fetchone()
+
+    def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        """All rows."""
+        return self._db.execute(sql, values).fetchall()
+
+    def snapshot(self, sql: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
+        """Rows of the last commit, one by one, from a connection of their own: long reads hold up nobody."""
+        self.commit()
+        reader = sqlite3.connect(self.path)
+        try:
+            yield from reader.execute(sql, values)
+        finally:
+            reader.close()
+
+    def meta(self, name: str, default: str) -> str:
+        """A remembered fact; `default` is remembered when there is none yet."""
+        self.write("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, default))
+        return str(self.row("SELECT value FROM meta WHERE name = ?", (name,))[0])
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Remember `value` under `name`."""
+        self.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def count(self, name: str) -> None:
+        """Count one; written with the next commit."""
+        self.counts[name] += 1
+        self._counted.add(name)
+
+    async def committed(self) -> None:
+        """Return when everything written so far is committed. Raises RolledBack when it was undone instead."""
+        if not self._db.in_transaction:
+            return
+        if self._waiting is None:
+            loop = asyncio.get_running_loop()
+            self._waiting = loop.create_future()
+            loop.call_soon(self.commit)
+        # shield: one client's cancelled request must not cancel the commit its neighbours wait for.
+        await asyncio.shield(self._waiting)
+
+    def commit(self) -> None:
+        """End the open transaction and let the answers that wait for it go."""
+        for name in self._counted:
+            self.write("INSERT OR REPLACE INTO counters VALUES (?, ?)", (name, self.counts[name]))
+        self._counted.clear()
+        if self._db.in_transaction:
+            self._db.execute("COMMIT")
+        self._release(None)
+
+    def rollback(self) -> None:
+        """Undo the open transaction after an unexpected error: half-written books are worse than a failed request."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._release(RolledBack())
+
+    def age(self, seconds: int) -> None:
+        """Make every stored key, object and plan `seconds` older while the clock stays."""
+        for table in AGED_TABLES:
+            self.write(f"UPDATE {table} SET created = created - ?1, body = older(body, ?1)", (seconds,))
+        self.write("UPDATE balance_transactions SET available_on = available_on - ?", (seconds,))
+        self.write("UPDATE scheduled SET due = due - ?", (seconds,))
+
+    def close(self) -> None:
+        """Commit and let go of the file."""
+        self.commit()
+        self._db.close()
+
+    def _release(self, error: RolledBack | None) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or waiting.done():
+            return
+        if error is None:
+            waiting.set_result(None)
+        else:
+            waiting.set_exception(error)
+
+
+def older(body: bytes, seconds: int) -> bytes:
+    """The JSON text with each of its stamps moved back."""
+    return _STAMP.sub(lambda m: b'"%s":%d' % (m[1], int(m[2]) - seconds), body)
