@@ -1,0 +1,36 @@
+"""Double entry: what Stripe did, booked once, never changed. A recording ledger: Stripe decides, we book.
+
+journal   the chart of accounts, the journal entry, and the pure rules event -> entry
+posting   a batch of entries onto the books, inside the caller's transaction
+rollups   balances, an order's entries, and the sums that keep reading cheap
+checks    named passes that recompute what the database promises
+
+There is no balance row to contend on: a balance is the sum of postings, helped by rollups.
+"""
+
+from service.ledger.journal import (
+    CHART,
+    JournalEntry,
+    Posting,
+    charge_entry,
+    charge_reference,
+    duplicate_entry,
+    duplicate_reference,
+    fee_entry,
+    fee_reference,
+)
+from service.ledger.posting import PostResult, post
+
+__all__ = [
+    "CHART",
+    "JournalEntry",
+    "PostResult",
+    "Posting",
+    "charge_entry",
+    "charge_reference",
+    "duplicate_entry",
+    "duplicate_reference",
+    "fee_entry",
+    "fee_reference",
+    "post",
+]
