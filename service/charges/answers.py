@@ -1,0 +1,157 @@
+"""The answer table: what one answer of Stripe means for one charge.
+
+The same words mean different things on a first send and on a re-send: a 429, 401, 404 or 409 to a re-send says nothing
+about the first one, which may have taken the money. Only a success, a decline or an object can speak for both.
+Sources: PROTOCOL R15, R16, R18, R20; Stripe's idempotency rules (answers that are saved, and those that never are).
+"""
+
+from service.charges.model import OpenCharge, Outcome
+from service.stripe_objects import Answer, ErrorBody, Intent
+
+# Declined, and nothing more will come of it by itself.
+_INTENT_IS_DEAD = "requires_payment_method"
+_OPEN_STATES = {"requires_action": "requires_action", "processing": "processing"}
+# How long until an open PaymentIntent is asked for again: a customer needs a minute, a bank days.
+_ASK_AGAIN_S = 30.0
+
+
+def judge_send(charge: OpenCharge, answer: Answer) -> Outcome:
+    """What the answer to a POST of the stored request means."""
+    status = answer.http_status
+    if status is None:
+        return _no_answer(charge, answer)
+    if status == 200 or status == 402:
+        return _spoken(charge, answer)
+    if status in (401, 403):
+        return _unexecuted(charge, answer, breaker=answer.word)
+    if status == 429:
+        return _unexecuted(charge, answer)
+    if status == 409:
+        return _still_open(charge, answer, unclear=charge.unclear)
+    if status in (400, 404):
+        return _refused(charge, answer)
+    return _unclear(charge, answer, look_up=True)
+
+
+def judge_retrieve(charge: OpenCharge, answer: Answer) -> Outcome:
+    """What the answer to a GET of the known PaymentIntent means. The present state decides, not a saved body."""
+    if answer.http_status == 200 and answer.intent is not None:
+        return judge_intent(charge, answer.intent, answer)
+    breaker = answer.word if answer.http_status in (401, 403) else None
+    return Outcome(
+        status=_undecided(charge),
+        next_call="retrieve",
+        unclear=charge.unclear,
+        breaker=breaker,
+        retry_s=answer.retry_after_s,
+    )
+
+
+def judge_intent(charge: OpenCharge, intent: Intent, answer: Answer) -> Outcome:
+    """A PaymentIntent that Stripe showed us. Untrusted until it is ours in every respect we know (R15, R19)."""
+    if not charge.is_mine(intent):
+        return _mismatch(charge)
+    if intent.status == "succeeded":
+        if intent.charge_id is None or intent.amount_received not in (charge.amount, 0):
+            return _mismatch(charge)
+        return Outcome(status="succeeded", order_status="paid", intent=intent)
+    if intent.status == "canceled":
+        return Outcome(status="canceled", order_status="canceled", intent=intent)
+    if intent.status in _OPEN_STATES:
+        state = _OPEN_STATES[intent.status]
+        order_status = "requires_action" if state == "requires_action" else "processing"
+        return Outcome(
+            status=state, order_status=order_status, next_call="retrieve", intent=intent, retry_s=_ASK_AGAIN_S
+        )
+    if intent.status == _INTENT_IS_DEAD and (answer.http_status == 402 or intent.last_payment_error is not None):
+        return _declined(intent, answer.error)
+    # requires_confirmation, requires_capture or a status of tomorrow: not what a confirmed card payment can be.
+    return _unclear(charge, answer, look_up=True)
+
+
+def _undecided(charge: OpenCharge) -> str:
+    """The state of a charge about which nothing new is known."""
+    return charge.status if charge.status in _OPEN_STATES else "unknown"
+
+
+def _spoken(charge: OpenCharge, answer: Answer) -> Outcome:
+    """Stripe's own word about this key: an object, or a decline with the object inside."""
+    if answer.intent is not None:
+        return judge_intent(charge, answer.intent, answer)
+    if answer.http_status == 402 and answer.error is not None:
+        return _declined(None, answer.error)
+    return _unclear(charge, answer, look_up=True)
+
+
+def _declined(intent: Intent | None, error: ErrorBody | None) -> Outcome:
+    last = intent.last_payment_error if intent else None
+    source = error or last
+    failure = {
+        "code": (source.code if source else None) or "card_declined",
+        "decline_code": source.decline_code if source else None,
+        "message": source.message if source else None,
+    }
+    return Outcome(status="declined", order_status="failed", intent=intent, failure=failure)
+
+
+def _refused(charge: OpenCharge, answer: Answer) -> Outcome:
+    """400 or 404. Definitive on a first send; on a re-send it cannot be Stripe's memory of the first."""
+    error = answer.error
+    if error is not None and error.type == "idempotency_error":
+        # Somebody used this key at Stripe for another request: an earlier life of this database, or another system.
+        return Outcome(
+            status="unknown",
+            next_call="lookup",
+            unclear=charge.unclear + 1,
+            parked="key_conflict: the key was used at Stripe for another request",
+        )
+    if not charge.first_send:
+        return _unclear(charge, answer, look_up=True)
+    failure = {
+        "code": (error.code or error.type) if error else "invalid_request",
+        "decline_code": None,
+        "message": error.message if error else None,
+    }
+    return Outcome(status="declined", order_status="failed", failure=failure)
+
+
+def _unexecuted(charge: OpenCharge, answer: Answer, *, breaker: str | None = None) -> Outcome:
+    """An answer that proves that *this* request did not run. It proves nothing about an earlier one (R16)."""
+    if charge.first_send:
+        return Outcome(
+            status="sending", next_call="send", cleared=True, breaker=breaker, retry_s=answer.retry_after_s
+        )
+    return _still_open(charge, answer, unclear=charge.unclear, breaker=breaker)
+
+
+def _still_open(charge: OpenCharge, answer: Answer, *, unclear: int, breaker: str | None = None) -> Outcome:
+    return Outcome(
+        status="unknown", next_call=charge.call, unclear=unclear, breaker=breaker, retry_s=answer.retry_after_s
+    )
+
+
+def _no_answer(charge: OpenCharge, answer: Answer) -> Outcome:
+    if answer.nothing_sent:
+        return _unexecuted(charge, answer)
+    # A lost reply: Stripe remembers it, so the same bytes again bring the answer. After the second, look up.
+    return _unclear(charge, answer, look_up=charge.unclear >= 1)
+
+
+def _unclear(charge: OpenCharge, answer: Answer, *, look_up: bool) -> Outcome:
+    known = charge.payment_intent_id is not None
+    return Outcome(
+        status=_undecided(charge),
+        next_call="retrieve" if known else "lookup" if look_up else "send",
+        unclear=charge.unclear + 1,
+        retry_s=answer.retry_after_s,
+    )
+
+
+def _mismatch(charge: OpenCharge) -> Outcome:
+    """An object that is not what we asked for. Nothing is booked on its word; Stripe is asked another way."""
+    return Outcome(
+        status=_undecided(charge),
+        next_call="retrieve" if charge.payment_intent_id else "lookup",
+        unclear=charge.unclear + 1,
+        entry={"alarm": "the answer's id, amount, currency or metadata is not this charge's"},
+    )

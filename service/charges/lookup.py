@@ -1,0 +1,103 @@
+"""Asking Stripe's lists what became of a charge whose answer was lost (R18). Pure: listing is the caller's.
+
+A hit is a fact at any age. A complete miss is one only when nothing can be on its way any more. An incomplete listing
+says nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.charges.answers import judge_intent
+from service.charges.model import OpenCharge, Outcome, Rules
+from service.stripe_objects import Answer, Intent
+
+# Our clock and Stripe's may differ by so much before sending stops (R28), so a PaymentIntent may look that much off.
+CLOCK_SKEW_S = 300
+# How long after a look-up would have counted one may still be impossible, before a human is asked.
+HOPELESS_AFTER_S = 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Created in [gte, lt), Unix seconds; of one customer, or of all."""
+
+    gte: int
+    lt: int
+    customer: str | None
+
+
+def windows(charges: Sequence[OpenCharge], rules: Rules) -> list[Window]:
+    """The listings that together show every PaymentIntent these charges can have made: overlapping ones are merged."""
+    wanted = sorted(
+        (Window(start, end, c.customer) for c in charges for start, end in _sends(c, rules)),
+        key=lambda w: (w.customer or "", w.gte),
+    )
+    merged: list[Window] = []
+    for window in wanted:
+        last = merged[-1] if merged else None
+        if last and last.customer == window.customer and window.gte <= last.lt:
+            merged[-1] = Window(last.gte, max(last.lt, window.lt), window.customer)
+        else:
+            merged.append(window)
+    return merged
+
+
+def _sends(charge: OpenCharge, rules: Rules) -> Iterable[tuple[int, int]]:
+    """Around each moment a request of this charge may have reached Stripe, a send's lease long."""
+    moments = [datetime.fromisoformat(h["at"]).timestamp() for h in charge.history if h.get("call") == "send"]
+    if moments:
+        reach = int(rules.lease_s) + CLOCK_SKEW_S + 1
+        return [(int(moment) - CLOCK_SKEW_S, int(moment) + reach) for moment in moments]
+    # Never sent as far as this database remembers (restored, or first opened a day late): the order's whole life.
+    born, now = charge.order_created_at.timestamp(), charge.opened_at.timestamp()
+    return [(int(born) - CLOCK_SKEW_S, int(now) + CLOCK_SKEW_S + 1)]
+
+
+def judge_lookup(charge: OpenCharge, found: Sequence[Intent], *, complete: bool, rules: Rules) -> Outcome:
+    """What the listing shows of this charge. `found`: the PaymentIntents that bear its metadata, amount and currency."""
+    if found:
+        return judge_intent(charge, _strongest(found), Answer(http_status=200))
+    if not complete:
+        return _hopeless(charge, rules) or _ask_again(charge)
+    return _missed(charge, rules)
+
+
+def _strongest(found: Sequence[Intent]) -> Intent:
+    """A success outranks all else; two of them are reconciliation's to report."""
+    return min(found, key=lambda intent: (intent.status != "succeeded", intent.created, intent.id))
+
+
+def _missed(charge: OpenCharge, rules: Rules) -> Outcome:
+    """Every page was read and the charge is on none of them."""
+    since = charge.since_last_send_s
+    if since is None:
+        # An old order met for the first time: nothing of it is at Stripe, so it may be sent like a new one (R17).
+        return Outcome(status="sending", next_call="send", cleared=True, retry_s=0.0)
+    if since >= rules.miss_counts_after_s:
+        failure = {"code": "never_executed", "decline_code": None, "message": "Stripe never received this charge."}
+        return Outcome(status="declined", order_status="failed", failure=failure)
+    key_is_young = charge.age_s is not None and charge.age_s < rules.key_age_max_s
+    if key_is_young and not _answer_is_saved(charge):
+        # Within the key's life another send of the same bytes is always safe, and the only way to an answer.
+        return Outcome(status="unknown", next_call="send", unclear=charge.unclear)
+    return _ask_again(charge)
+
+
+def _answer_is_saved(charge: OpenCharge) -> bool:
+    """Whether Stripe has saved an error under this key: then every re-send brings that error again."""
+    return any(h.get("replayed") and str(h.get("answer", "")).startswith("5") for h in charge.history)
+
+
+def _ask_again(charge: OpenCharge) -> Outcome:
+    return Outcome(status="unknown", next_call="lookup", unclear=charge.unclear)
+
+
+def _hopeless(charge: OpenCharge, rules: Rules) -> Outcome | None:
+    """Long past the moment a look-up would have counted, and still none could be completed: a human's turn (R10)."""
+    since = charge.since_last_send_s or charge.age_s or 0.0
+    if since < rules.miss_counts_after_s + HOPELESS_AFTER_S:
+        return None
+    return Outcome(
+        status="unknown", next_call="lookup", unclear=charge.unclear, parked="look-ups could not be completed for a day"
+    )

@@ -1,0 +1,130 @@
+"""A charge between opening and settling, and the table of its states. Pure data."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from service.settings import Settings
+from service.stripe_objects import Intent
+
+NextCall = Literal["send", "lookup", "retrieve"]
+
+# Which states a charge may move to. Success is reachable from every state but success itself: Stripe's proof of it
+# outranks whatever we believed (R23). `duplicate` is a second success of one order: booked to suspense, for a human.
+CHARGE_TRANSITIONS: dict[str, frozenset[str]] = {
+    "sending": frozenset(
+        {"sending", "unknown", "requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"}
+    ),
+    "unknown": frozenset(
+        {"sending", "unknown", "requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"}
+    ),
+    "requires_action": frozenset(
+        {"requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"}
+    ),
+    "processing": frozenset({"requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"}),
+    "declined": frozenset({"succeeded", "duplicate"}),
+    "canceled": frozenset({"succeeded", "duplicate"}),
+    "succeeded": frozenset(),
+    "duplicate": frozenset(),
+}
+FINAL = frozenset({"succeeded", "declined", "canceled", "duplicate"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCharge:
+    """A charge this worker may act on until its lease ends, as it stood when it was opened.
+
+    `first_send` is R16's: no request of this charge can have been executed before the one about to be made.
+    All times are the database's; `opened_at` is its clock at the open. `history` has an entry per call and per answer.
+    """
+
+    id: UUID
+    outbox_id: UUID
+    account_id: UUID
+    order_id: UUID
+    attempt: int
+    idempotency_key: str
+    amount: int
+    currency: str
+    customer: str | None
+    request: dict[str, Any]
+    stripe_version: str
+    status: str
+    call: NextCall
+    first_send: bool
+    token: UUID
+    order_created_at: datetime
+    opened_at: datetime
+    first_sent_at: datetime | None = None
+    last_sent_at: datetime | None = None
+    deliveries: int = 0
+    unclear: int = 0
+    payment_intent_id: str | None = None
+    history: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since the key was first sent; None when it never was. Stripe forgets keys by this age."""
+        return None if self.first_sent_at is None else (self.opened_at - self.first_sent_at).total_seconds()
+
+    @property
+    def since_last_send_s(self) -> float | None:
+        """Seconds since the last send; None when this database knows of none."""
+        return None if self.last_sent_at is None else (self.opened_at - self.last_sent_at).total_seconds()
+
+    @property
+    def ours(self) -> dict[str, str]:
+        """The metadata by which a PaymentIntent is recognised as this very attempt (R19)."""
+        return {"eo_account": str(self.account_id), "eo_order": str(self.order_id), "eo_attempt": str(self.attempt)}
+
+    def is_mine(self, intent: Intent) -> bool:
+        """Whether `intent` is this attempt: our metadata and amount and currency (R15, R19)."""
+        return (
+            intent.amount == self.amount
+            and intent.currency == self.currency
+            and all(intent.metadata.get(name) == value for name, value in self.ours.items())
+            and (self.payment_intent_id is None or self.payment_intent_id == intent.id)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What an answer makes of a charge.
+
+    status, order_status: the states from now on (`order_status` None: the order stays as it is).
+    next_call: what the next delivery asks. cleared: it is proven that nothing ran (R16).
+    retry_s: at least so long until then; None lets the backoff decide. parked: needs a human, with this reason.
+    breaker: the answer speaks of the configuration, not of this charge (R20).
+    """
+
+    status: str
+    order_status: str | None = None
+    next_call: NextCall = "send"
+    cleared: bool = False
+    unclear: int = 0
+    intent: Intent | None = None
+    failure: dict[str, str | None] | None = None
+    retry_s: float | None = None
+    parked: str | None = None
+    breaker: str | None = None
+    entry: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing is left to do for this attempt."""
+        return self.status in FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The bounds of the protocol that the pure functions need, in seconds."""
+
+    key_age_max_s: float
+    miss_counts_after_s: float
+    lease_s: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Rules":
+        """The bounds as configured."""
+        return cls(settings.key_age_max_s, settings.miss_counts_after_s, settings.charge_lease_s)

@@ -1,0 +1,307 @@
+"""Open: one transaction that says, before anything is sent, that something may be executed from now on.
+
+Orders are locked first, in the order of their ids, here and when settling: the order's row is the lock of its charges
+and outbox rows, and the fixed sequence is what keeps two workers from deadlocking (R5). Cancel takes the same lock (R12).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from uuid_utils.compat import uuid7
+
+from service.charges.model import FINAL, NextCall, OpenCharge
+from service.charges.request import STRIPE_VERSION, payment_intent_request
+from service.db import repeat_on_deadlock
+from service.idempotency import wire_key
+from service.settings import Settings
+
+POISON = "poison: opened again and again without ever settling"
+KEY_CONFLICT = "key_conflict: this key already charges something else"
+
+
+@dataclass(slots=True)
+class Opened:
+    """What became of the outbox rows of a message.
+
+    charges: to be called now. absorbed: duplicates and rows whose work is done; nothing is left to do for them.
+    """
+
+    charges: list[OpenCharge] = field(default_factory=list)
+    absorbed: int = 0
+    parked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What to do with one outbox row: exactly one field is set."""
+
+    charge: OpenCharge | None = None
+    done: bool = False
+    leased_until: datetime | None = None
+    park: str | None = None
+
+
+async def open_charges(engine: AsyncEngine, outbox_ids: Sequence[UUID], settings: Settings) -> Opened:
+    """Open the charges of these outbox rows under the unique index; absorb what is final, leased, gone or parked.
+
+    The rows are read again here, the message carries nothing but their ids (R9). After the commit each returned charge
+    has a fresh token, a lease, `first_sent_at` and `maybe_executed`, so that no crash can forget that it may have run.
+    """
+
+    async def run() -> Opened:
+        async with engine.begin() as tx:
+            return await _open(tx, list(dict.fromkeys(outbox_ids)), settings)
+
+    return await repeat_on_deadlock(run)
+
+
+async def _open(tx: AsyncConnection, outbox_ids: list[UUID], settings: Settings) -> Opened:
+    rows = (await tx.execute(_LOCK_ORDERS, {"ids": outbox_ids})).mappings().all()
+    known = await _charges_of(tx, [r["order_id"] for r in rows if r["status"] != "pending"])
+    decisions = {r["outbox_id"]: _decide(r, known.get((r["order_id"], r["attempt"])), settings) for r in rows}
+    opened = Opened(absorbed=len(outbox_ids) - len(rows))
+    await _absorb(tx, decisions, opened)
+    await _take_over(tx, [d.charge for d in decisions.values() if d.charge and d.charge.status != "new"], opened, settings)
+    await _insert(tx, [d.charge for d in decisions.values() if d.charge and d.charge.status == "new"], opened, settings)
+    return opened
+
+
+async def _charges_of(tx: AsyncConnection, order_ids: list[UUID]) -> dict[tuple[UUID, int], Any]:
+    """Charges read by a statement of its own, after the locks: the locking statement sees them as they were before."""
+    if not order_ids:
+        return {}
+    rows = (await tx.execute(_READ_CHARGES, {"order_ids": order_ids})).mappings().all()
+    return {(r["order_id"], r["attempt"]): r for r in rows}
+
+
+def _decide(row: Any, known: Any | None, settings: Settings) -> _Decision:
+    """What one locked outbox row asks for, given the charge of its attempt if there is one."""
+    if known is None:
+        if row["status"] not in ("pending", "processing"):
+            return _Decision(done=True)  # canceled before it was opened, or settled by another attempt
+        return _Decision(charge=_new_charge(row, settings))
+    if known["status"] in FINAL:
+        return _Decision(done=True)
+    if known["lease_until"] is not None and known["lease_until"] > row["now"]:
+        return _Decision(leased_until=known["lease_until"])
+    if row["opens_unsettled"] >= settings.poison_opens:
+        return _Decision(park=POISON)
+    return _Decision(charge=_known_charge(row, known, settings))
+
+
+def _new_charge(row: Any, settings: Settings) -> OpenCharge:
+    """A first open. An order older than a key may live has perhaps been charged in a life we forgot: look first (R17)."""
+    too_old = (row["now"] - row["created_at"]).total_seconds() >= settings.key_age_max_s
+    request = payment_intent_request(
+        account_id=row["account_id"],
+        order_id=row["order_id"],
+        attempt=row["attempt"],
+        amount=row["amount_minor"],
+        currency=row["currency"],
+        payment_method=row["payment_method"],
+        customer=row["customer"],
+        description=row["description"],
+        metadata=json.loads(row["metadata"]),
+    )
+    key = wire_key(
+        account_id=row["account_id"],
+        is_default=row["is_default"],
+        operation="charge",
+        order_key=row["idempotency_key"],
+        attempt=row["attempt"],
+    )
+    return _open_charge(
+        row,
+        id=uuid7(),
+        idempotency_key=key,
+        request=request,
+        stripe_version=STRIPE_VERSION,
+        status="new",
+        call="lookup" if too_old else "send",
+        first_send=not too_old,
+        first_sent_at=row["created_at"] if too_old else None,
+    )
+
+
+def _known_charge(row: Any, known: Any, settings: Settings) -> OpenCharge:
+    """A re-delivery, or the takeover of a charge whose worker fell silent."""
+    charge = _open_charge(
+        row,
+        id=known["id"],
+        idempotency_key=known["idempotency_key"],
+        request=json.loads(known["request"]),
+        stripe_version=known["stripe_version"],
+        status=known["status"],
+        call="send",
+        first_send=not known["maybe_executed"],
+        first_sent_at=known["first_sent_at"],
+        last_sent_at=known["last_sent_at"],
+        unclear=known["unclear"],
+        payment_intent_id=known["payment_intent_id"],
+        history=tuple(json.loads(known["history"])),
+    )
+    return _with_call(charge, known["next_call"], settings)
+
+
+def _with_call(charge: OpenCharge, wanted: NextCall, settings: Settings) -> OpenCharge:
+    """The wanted call, unless age forbids it: from 20 h on, a key is never posted again (R17)."""
+    if charge.payment_intent_id is not None:
+        return replace(charge, call="retrieve")
+    if charge.age_s is not None and charge.age_s >= settings.key_age_max_s:
+        return replace(charge, call="lookup")
+    return replace(charge, call=wanted)
+
+
+def _open_charge(row: Any, **of_charge: Any) -> OpenCharge:
+    return OpenCharge(
+        outbox_id=row["outbox_id"],
+        account_id=row["account_id"],
+        order_id=row["order_id"],
+        attempt=row["attempt"],
+        amount=row["amount_minor"],
+        currency=row["currency"],
+        customer=row["customer"],
+        token=uuid4(),
+        order_created_at=row["created_at"],
+        opened_at=row["now"],
+        deliveries=row["deliveries"] + 1,
+        **of_charge,
+    )
+
+
+async def _absorb(tx: AsyncConnection, decisions: dict[UUID, _Decision], opened: Opened) -> None:
+    done = [i for i, d in decisions.items() if d.done]
+    leased = [(i, d.leased_until) for i, d in decisions.items() if d.leased_until]
+    park = [(i, d.park) for i, d in decisions.items() if d.park]
+    if done:
+        await tx.execute(_DELETE_OUTBOX, {"ids": done})
+    if leased:
+        until = [t + timedelta(seconds=1) for _, t in leased if t]
+        await tx.execute(_DELAY_OUTBOX, {"ids": [i for i, _ in leased], "until": until})
+    if park:
+        await tx.execute(_PARK_OUTBOX, {"ids": [i for i, _ in park], "reasons": [r for _, r in park]})
+    opened.absorbed += len(done) + len(leased)
+    opened.parked += len(park)
+
+
+async def _insert(tx: AsyncConnection, charges: list[OpenCharge], opened: Opened, settings: Settings) -> None:
+    """New charges, under the unique index. What conflicts is not this order and attempt: an alarm, not a duplicate (R2)."""
+    if not charges:
+        return
+    charges.sort(key=lambda c: (c.account_id.bytes, c.idempotency_key.encode()))
+    result = await tx.execute(_INSERT_CHARGES, _columns(charges, settings))
+    inserted = set(result.scalars())
+    opened.charges += [c for c in charges if c.id in inserted]
+    conflicts = [c.outbox_id for c in charges if c.id not in inserted]
+    if conflicts:
+        await tx.execute(_PARK_OUTBOX, {"ids": conflicts, "reasons": [KEY_CONFLICT] * len(conflicts)})
+        opened.parked += len(conflicts)
+
+
+async def _take_over(tx: AsyncConnection, charges: list[OpenCharge], opened: Opened, settings: Settings) -> None:
+    if charges:
+        charges.sort(key=lambda c: c.id.bytes)
+        await tx.execute(_TAKE_OVER, _columns(charges, settings))
+        opened.charges += charges
+
+
+def _columns(charges: list[OpenCharge], settings: Settings) -> dict[str, Any]:
+    """Charges as the parallel arrays that the set-based statements unnest."""
+    return {
+        "ids": [c.id for c in charges],
+        "outbox_ids": [c.outbox_id for c in charges],
+        "account_ids": [c.account_id for c in charges],
+        "order_ids": [c.order_id for c in charges],
+        "attempts": [c.attempt for c in charges],
+        "keys": [c.idempotency_key for c in charges],
+        "amounts": [c.amount for c in charges],
+        "currencies": [c.currency for c in charges],
+        "requests": [json.dumps(c.request, ensure_ascii=False) for c in charges],
+        "versions": [c.stripe_version for c in charges],
+        "calls": [c.call for c in charges],
+        "tokens": [c.token for c in charges],
+        "first_sent": [c.first_sent_at for c in charges],
+        "lease": timedelta(seconds=settings.charge_lease_s),
+        "hidden": timedelta(seconds=settings.outbox_lease_s),
+    }
+
+
+_LOCK_ORDERS = text("""
+SELECT x.id AS outbox_id, coalesce((x.payload ->> 'attempt')::smallint, 1) AS attempt, x.deliveries, x.opens_unsettled,
+       o.id AS order_id, o.account_id, a.is_default, o.idempotency_key, o.amount_minor, o.currency, o.payment_method,
+       o.customer, o.description, o.metadata, o.status, o.created_at, now() AS now
+  FROM outbox x
+  JOIN orders o ON o.id = x.order_id
+  JOIN accounts a ON a.id = o.account_id
+ WHERE x.id = ANY(CAST(:ids AS uuid[])) AND x.kind = 'charge' AND x.parked_at IS NULL
+ ORDER BY o.id
+   FOR NO KEY UPDATE OF o
+""")
+
+_READ_CHARGES = text("SELECT * FROM charges WHERE order_id = ANY(CAST(:order_ids AS uuid[]))")
+
+_DELETE_OUTBOX = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS uuid[]))")
+
+_DELAY_OUTBOX = text("""
+UPDATE outbox x SET deliver_after = greatest(x.deliver_after, i.until)
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:until AS timestamptz[])) AS i(id, until) WHERE x.id = i.id
+""")
+
+_PARK_OUTBOX = text("""
+UPDATE outbox x SET parked_at = now(), published = 0, last_error = i.reason
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS i(id, reason) WHERE x.id = i.id
+""")
+
+# Only an order moved to processing by this statement's own UPDATE, or already there, gets a charge (R12).
+_INSERT_CHARGES = text("""
+WITH incoming AS (
+  SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:outbox_ids AS uuid[]), CAST(:account_ids AS uuid[]),
+    CAST(:order_ids AS uuid[]), CAST(:attempts AS smallint[]), CAST(:keys AS text[]), CAST(:amounts AS bigint[]),
+    CAST(:currencies AS text[]), CAST(:requests AS text[]), CAST(:versions AS text[]), CAST(:calls AS text[]),
+    CAST(:tokens AS uuid[]), CAST(:first_sent AS timestamptz[]))
+    AS i(id, outbox_id, account_id, order_id, attempt, key, amount, currency, request, version, call, token, first_sent)
+), moved AS (
+  UPDATE orders o SET status = 'processing', updated_at = now()
+    FROM incoming i WHERE o.id = i.order_id AND o.status IN ('pending', 'processing') RETURNING o.id
+), opened AS (
+  INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, request,
+      stripe_version, status, next_call, token, lease_until, maybe_executed, first_sent_at, last_sent_at, history)
+  SELECT i.id, i.account_id, i.order_id, i.attempt, i.key, i.amount, i.currency, i.request::json,
+      i.version, 'sending', i.call, i.token, now() + CAST(:lease AS interval), true,
+      coalesce(i.first_sent, now()), CASE WHEN i.call = 'send' THEN now() END,
+      jsonb_build_array(jsonb_build_object('at', now(), 'call', i.call))
+    FROM incoming i JOIN moved m ON m.id = i.order_id
+   ORDER BY i.account_id, i.key COLLATE "C"
+  ON CONFLICT DO NOTHING
+  RETURNING id, order_id
+), counted AS (
+  UPDATE outbox x SET deliveries = x.deliveries + 1, opens_unsettled = x.opens_unsettled + 1,
+      deliver_after = greatest(x.deliver_after, now() + CAST(:hidden AS interval))
+    FROM incoming i JOIN opened p ON p.id = i.id WHERE x.id = i.outbox_id
+)
+SELECT id FROM opened
+""")
+
+# Under the order's lock, so nobody else can be taking the same charge. What a send sets, a look-up must not.
+_TAKE_OVER = text("""
+WITH incoming AS (
+  SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:outbox_ids AS uuid[]), CAST(:calls AS text[]),
+    CAST(:tokens AS uuid[])) AS i(id, outbox_id, call, token)
+), counted AS (
+  UPDATE outbox x SET deliveries = x.deliveries + 1, opens_unsettled = x.opens_unsettled + 1,
+      deliver_after = greatest(x.deliver_after, now() + CAST(:hidden AS interval))
+    FROM incoming i WHERE x.id = i.outbox_id
+)
+UPDATE charges c SET token = i.token, lease_until = now() + CAST(:lease AS interval), next_call = i.call,
+    maybe_executed = c.maybe_executed OR i.call = 'send',
+    first_sent_at = CASE WHEN i.call = 'send' THEN coalesce(c.first_sent_at, now()) ELSE c.first_sent_at END,
+    last_sent_at = CASE WHEN i.call = 'send' THEN now() ELSE c.last_sent_at END,
+    history = c.history || jsonb_build_object('at', now(), 'call', i.call), updated_at = now()
+  FROM incoming i WHERE c.id = i.id
+""")

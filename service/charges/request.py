@@ -1,0 +1,46 @@
+"""The parameters of a charge at Stripe: made once when the charge is opened, stored, and re-sent from the store.
+
+A rebuild could drift (a changed description, a new default of ours) and a re-send that differs is refused by Stripe.
+"""
+
+from typing import Any
+from uuid import UUID
+
+# Pinned with the parameters: the same request under another version of Stripe's API is another request.
+STRIPE_VERSION = "2026-10-28.endive"
+
+
+def payment_intent_request(
+    *,
+    account_id: UUID,
+    order_id: UUID,
+    attempt: int,
+    amount: int,
+    currency: str,
+    payment_method: str,
+    customer: str | None,
+    description: str | None,
+    metadata: dict[str, str],
+) -> dict[str, Any]:
+    """Create-and-confirm parameters in sending order. On-session: a card that needs 3-D Secure answers requires_action.
+
+    The metadata is the producer's own plus the three names by which reconciliation and look-ups know the attempt.
+    """
+    request: dict[str, Any] = {
+        "amount": amount,
+        "currency": currency,
+        "payment_method": payment_method,
+        "payment_method_types": ["card"],
+        "confirm": True,
+    }
+    if customer is not None:
+        request["customer"] = customer
+    if description is not None:
+        request["description"] = description
+    request["metadata"] = {
+        **metadata,
+        "eo_account": str(account_id),
+        "eo_order": str(order_id),
+        "eo_attempt": str(attempt),
+    }
+    return request

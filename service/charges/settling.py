@@ -1,0 +1,216 @@
+"""Settle: one transaction for the charge, the order, the journal and the outbox row.
+
+The token is the safety, the lease only saves calls (R21): order, journal and outbox change only for charges that the
+guarded UPDATE returned. One exception: Stripe's proof of success settles whoever brings it, guarded by the state alone.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import uniform
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from service import ledger
+from service.charges.model import CHARGE_TRANSITIONS, OpenCharge, Outcome
+from service.db import repeat_on_deadlock
+from service.orders import ORDER_TRANSITIONS
+from service.settings import Settings
+from service.stripe_objects import Answer
+
+log = logging.getLogger(__name__)
+
+# A customer finishing 3-D Secure, a bank taking days: asked for with growing pauses, never in a tight loop.
+_GROWTH_MAX = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A charge, what its answer made of it, and the answer itself for the history (None: nothing was asked)."""
+
+    charge: OpenCharge
+    outcome: Outcome
+    answer: Answer | None = None
+
+
+class BookedDifferently(Exception):
+    """The journal holds this reference with other content: an alarm. Nothing of the settlement was kept."""
+
+
+async def settle(engine: AsyncEngine, settlements: Sequence[Settlement], settings: Settings) -> set[UUID]:
+    """Record what came back; returns the ids of the charges that changed (the others were fenced off).
+
+    On a constraint error the settlements are repeated one by one, and the offender is parked with its PaymentIntent id:
+    one bad item never holds up its neighbours (R22).
+    """
+    try:
+        return await repeat_on_deadlock(lambda: _settle(engine, settlements, settings))
+    except (IntegrityError, BookedDifferently) as error:
+        if len(settlements) == 1:
+            await _park(engine, settlements[0], error)
+            return set()
+    changed: set[UUID] = set()
+    for settlement in settlements:
+        changed |= await settle(engine, [settlement], settings)
+    return changed
+
+
+async def _settle(engine: AsyncEngine, settlements: Sequence[Settlement], settings: Settings) -> set[UUID]:
+    async with engine.begin() as tx:
+        await tx.execute(_LOCK_ORDERS, {"ids": [s.charge.order_id for s in settlements]})
+        rows = (await tx.execute(_SETTLE, _columns(settlements, settings))).all()
+        states = {row.id: row.status for row in rows}
+        await _book(tx, [s for s in settlements if s.charge.id in states], states)
+    return set(states)
+
+
+async def _book(tx: AsyncConnection, settled: list[Settlement], states: dict[UUID, str]) -> None:
+    entries = [entry for s in settled if (entry := _entry(s, states[s.charge.id])) is not None]
+    if not entries:
+        return
+    result = await ledger.post(tx, entries)
+    if result.conflicting:
+        raise BookedDifferently(f"already booked with other content: {result.conflicting}")
+
+
+def _entry(settlement: Settlement, status: str) -> ledger.JournalEntry | None:
+    """The journal entry of a success: gross, because the fee is not known yet (R24)."""
+    charge, intent = settlement.charge, settlement.outcome.intent
+    if status not in ("succeeded", "duplicate") or intent is None or intent.charge_id is None:
+        return None
+    make = ledger.charge_entry if status == "succeeded" else ledger.duplicate_entry
+    return make(
+        account_id=charge.account_id,
+        order_id=charge.order_id,
+        payment_intent_id=intent.id,
+        stripe_charge_id=intent.charge_id,
+        amount_minor=charge.amount,
+        currency=charge.currency,
+        occurred_at=datetime.fromtimestamp(intent.created, UTC),
+    )
+
+
+async def _park(engine: AsyncEngine, settlement: Settlement, error: Exception) -> None:
+    intent = settlement.outcome.intent
+    reason = f"{type(error).__name__} while settling; PaymentIntent {intent.id if intent else 'unknown'}"
+    log.error("settlement parked", extra={"order_id": str(settlement.charge.order_id), "reason": reason})
+    async with engine.begin() as tx:
+        await tx.execute(_PARK, {"id": settlement.charge.outbox_id, "reason": reason})
+
+
+def backoff_s(settlement: Settlement, settings: Settings) -> float:
+    """Seconds until the next delivery: doubling with jitter, never sooner than the answer asked for."""
+    charge, outcome = settlement.charge, settlement.outcome
+    if outcome.retry_s == 0.0:
+        return 0.0
+    grown = settings.retry_base_s * 2 ** min(max(charge.deliveries - 1, 0), _GROWTH_MAX)
+    return max(outcome.retry_s or 0.0, min(grown, settings.retry_max_s)) * uniform(0.75, 1.25)
+
+
+def _columns(settlements: Sequence[Settlement], settings: Settings) -> dict[str, Any]:
+    ordered = sorted(settlements, key=lambda s: s.charge.id.bytes)
+    outcomes = [s.outcome for s in ordered]
+    intents = [o.intent for o in outcomes]
+    return {
+        "ids": [s.charge.id for s in ordered],
+        "tokens": [s.charge.token for s in ordered],
+        "outbox_ids": [s.charge.outbox_id for s in ordered],
+        "statuses": [o.status for o in outcomes],
+        "order_statuses": [o.order_status for o in outcomes],
+        "next_calls": [o.next_call for o in outcomes],
+        "cleared": [o.cleared for o in outcomes],
+        "unclear": [o.unclear for o in outcomes],
+        "intents": [i.id if i else None for i in intents],
+        "stripe_charges": [i.charge_id if i else None for i in intents],
+        "created": [datetime.fromtimestamp(i.created, UTC) if i else None for i in intents],
+        "failures": [json.dumps(o.failure) if o.failure else None for o in outcomes],
+        "entries": [json.dumps(_history(s)) for s in ordered],
+        "final": [o.final for o in outcomes],
+        "delays": [timedelta(seconds=backoff_s(s, settings)) for s in ordered],
+        "errors": [o.parked or (s.answer.word if s.answer else None) for s, o in zip(ordered, outcomes, strict=True)],
+        "parked": [o.parked is not None for o in outcomes],
+        **_CHARGE_MOVES,
+        **_ORDER_MOVES,
+    }
+
+
+def _history(settlement: Settlement) -> dict[str, Any]:
+    """One small entry: what came back. Fields by name, never the body (R30)."""
+    entry: dict[str, Any] = dict(settlement.outcome.entry)
+    answer = settlement.answer
+    if answer is not None:
+        entry |= {"answer": answer.word, "request_id": answer.request_id}
+        if answer.replayed:
+            entry["replayed"] = True
+    return entry
+
+
+def _moves(table: dict[str, frozenset[str]], name: str) -> dict[str, list[str]]:
+    """A table of transitions as two parallel arrays, so that the statement enforces the very table the code reads."""
+    pairs = [(old, new) for old, news in sorted(table.items()) for new in sorted(news)]
+    return {f"{name}_from": [old for old, _ in pairs], f"{name}_to": [new for _, new in pairs]}
+
+
+_CHARGE_MOVES = _moves(CHARGE_TRANSITIONS, "charge")
+_ORDER_MOVES = _moves(ORDER_TRANSITIONS, "order")
+
+_LOCK_ORDERS = text(
+    "SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE"
+)
+
+_PARK = text("UPDATE outbox SET parked_at = now(), published = 0, last_error = :reason WHERE id = :id")
+
+_SETTLE = text("""
+WITH incoming AS (
+  SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[]),
+    CAST(:statuses AS text[]), CAST(:order_statuses AS text[]), CAST(:next_calls AS text[]),
+    CAST(:cleared AS boolean[]), CAST(:unclear AS smallint[]), CAST(:intents AS text[]),
+    CAST(:stripe_charges AS text[]), CAST(:created AS timestamptz[]), CAST(:failures AS text[]),
+    CAST(:entries AS text[]), CAST(:final AS boolean[]), CAST(:delays AS interval[]), CAST(:errors AS text[]),
+    CAST(:parked AS boolean[]))
+    AS i(id, token, outbox_id, status, order_status, next_call, cleared, unclear, intent, stripe_charge, created,
+         failure, entry, final, delay, error, parked)
+), settled AS (
+  UPDATE charges c SET
+      status = CASE WHEN i.status = 'succeeded' AND EXISTS (
+          SELECT FROM charges other WHERE other.account_id = c.account_id AND other.order_id = c.order_id
+             AND other.status = 'succeeded' AND other.id <> c.id) THEN 'duplicate' ELSE i.status END,
+      next_call = i.next_call, token = NULL, lease_until = NULL, unclear = i.unclear,
+      maybe_executed = c.maybe_executed AND NOT i.cleared,
+      first_sent_at = CASE WHEN i.cleared THEN NULL ELSE c.first_sent_at END,
+      last_sent_at = CASE WHEN i.cleared THEN NULL ELSE c.last_sent_at END,
+      payment_intent_id = coalesce(i.intent, c.payment_intent_id),
+      stripe_charge_id = coalesce(i.stripe_charge, c.stripe_charge_id),
+      stripe_created = coalesce(i.created, c.stripe_created),
+      failure = i.failure::jsonb,
+      history = c.history || (jsonb_build_object('at', clock_timestamp()) || i.entry::jsonb),
+      updated_at = now()
+    FROM incoming i
+   WHERE c.id = i.id
+     AND (c.token = i.token OR i.status = 'succeeded')
+     AND EXISTS (SELECT FROM unnest(CAST(:charge_from AS text[]), CAST(:charge_to AS text[])) AS m(f, t)
+                  WHERE m.f = c.status AND m.t = i.status)
+  RETURNING c.id, c.status, c.order_id, i.outbox_id, i.order_status, i.intent, i.failure, i.final, i.delay, i.error, i.parked
+), moved AS (
+  UPDATE orders o SET status = s.order_status, payment_intent_id = coalesce(s.intent, o.payment_intent_id),
+      failure = CASE s.order_status WHEN 'paid' THEN NULL WHEN 'failed' THEN s.failure::jsonb ELSE o.failure END,
+      updated_at = now()
+    FROM settled s
+   WHERE o.id = s.order_id AND s.order_status IS NOT NULL AND s.status <> 'duplicate'
+     AND EXISTS (SELECT FROM unnest(CAST(:order_from AS text[]), CAST(:order_to AS text[])) AS m(f, t)
+                  WHERE m.f = o.status AND m.t = s.order_status)
+), done AS (
+  DELETE FROM outbox x USING settled s WHERE x.id = s.outbox_id AND s.final
+), returned AS (
+  UPDATE outbox x SET deliver_after = now() + s.delay, published = 0, opens_unsettled = 0, last_error = s.error,
+      parked_at = CASE WHEN s.parked THEN now() END
+    FROM settled s WHERE x.id = s.outbox_id AND NOT s.final
+)
+SELECT id, status FROM settled
+""")

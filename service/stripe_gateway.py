@@ -1,0 +1,223 @@
+"""The only file that talks to Stripe.
+
+Every POST carries our key; the SDK's own retries are off, because a hidden retry makes a re-send look like a first
+send. Whatever a call raises becomes an `Answer` without a status: an unknown outcome, judged elsewhere.
+The SDK's raw requests are used: typed decoding of the few fields we read costs a third of building its objects.
+"""
+
+import asyncio
+import email.utils
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, TypeVar
+
+import aiohttp
+import msgspec
+import stripe
+
+from service.errors import Unavailable
+from service.settings import STRIPE_API, Settings
+from service.stripe_objects import Answer, BalanceTransaction, ErrorBody, IncompleteListing, Intent
+
+PAGE = 100  # Stripe's maximum per list call
+# The connection could not be made, so no byte of the request left. Everything else may have been executed.
+_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_EXPAND_INTENT = ["latest_charge.balance_transaction"]
+_EXPAND_INTENTS = ["data.latest_charge.balance_transaction"]
+
+stripe.enable_telemetry = False  # it would write a file into the home folder of whoever runs us
+
+T = TypeVar("T")
+
+
+class _Page(msgspec.Struct):
+    data: list[msgspec.Raw]
+    has_more: bool
+
+
+class _ErrorEnvelope(msgspec.Struct):
+    error: ErrorBody
+
+
+class StripeGateway:
+    """Stripe's API for one process. Use as `async with StripeGateway(settings) as gateway`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+        self._client: stripe.StripeClient | None = None
+
+    async def __aenter__(self) -> "StripeGateway":
+        settings = self._settings
+        timeout = aiohttp.ClientTimeout(
+            total=settings.stripe_timeout_s, sock_connect=settings.stripe_connect_timeout_s
+        )
+        # As many connections as calls: waiting for one would count as a timeout before anything was sent.
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
+        self._client = stripe.StripeClient(
+            settings.stripe_api_key,
+            base_addresses={"api": settings.stripe_api_base or STRIPE_API},
+            http_client=stripe.AIOHTTPClient(timeout=timeout, session=self._session),
+            max_network_retries=0,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def create_payment_intent(self, request: Mapping[str, Any], *, key: str, version: str) -> Answer:
+        """POST the stored `request` under `key`, pinned to the API `version` it was first made for. Never raises."""
+        return await self._call("post", "/v1/payment_intents", request, idempotency_key=key, stripe_version=version)
+
+    async def get_payment_intent(self, intent_id: str) -> Answer:
+        """The PaymentIntent as it is now, as an Answer. Never raises."""
+        return await self._call("get", f"/v1/payment_intents/{intent_id}", {})
+
+    async def retrieve_payment_intent(self, intent_id: str) -> Intent | None:
+        """The PaymentIntent with charge and balance transaction; None where Stripe has none. Raises IncompleteListing."""
+        answer = await self._call("get", f"/v1/payment_intents/{intent_id}", {"expand": _EXPAND_INTENT})
+        if answer.http_status == 404:
+            return None
+        if answer.intent is None or answer.http_status != 200:
+            raise IncompleteListing(f"PaymentIntent {intent_id} could not be read: {answer.word}")
+        return answer.intent
+
+    def list_payment_intents(
+        self, created_gte: int, created_lt: int, customer: str | None = None
+    ) -> AsyncIterator[Intent]:
+        """PaymentIntents created in [gte, lt) Unix seconds, newest first, charges expanded. Raises IncompleteListing.
+
+        Lists are immediately consistent at Stripe, its search is not; metadata cannot be filtered on.
+        """
+        params: dict[str, Any] = {"created": {"gte": created_gte, "lt": created_lt}, "expand": _EXPAND_INTENTS}
+        if customer:
+            params["customer"] = customer
+        return self._pages("/v1/payment_intents", params, Intent)
+
+    def list_balance_transactions(
+        self, created_gte: int, created_lt: int | None = None, source: str | None = None, type: str = "charge"
+    ) -> AsyncIterator[BalanceTransaction]:
+        """Balance transactions created in [gte, lt), or those of one charge. Raises IncompleteListing."""
+        params: dict[str, Any] = {"type": type, "created": {"gte": created_gte}}
+        if created_lt is not None:
+            params["created"]["lt"] = created_lt
+        if source:
+            params["source"] = source
+        return self._pages("/v1/balance_transactions", params, BalanceTransaction)
+
+    async def account_id(self) -> tuple[str, float | None]:
+        """(`acct_…`, Stripe's clock in Unix seconds) of the configured key. A call that charges nobody.
+
+        Raises Unavailable with Stripe's reason (unreachable, wrong or revoked key).
+        """
+        try:
+            response = await self._raw("get", "/v1/account", {})
+            body = msgspec.json.decode(response.body, type=dict[str, Any])
+            return str(body["id"]), _date(response.headers)
+        except Exception as error:
+            raise Unavailable(f"Stripe did not answer for this API key ({_reason(error)}).") from error
+
+    async def _call(self, method: str, path: str, params: Mapping[str, Any], **options: Any) -> Answer:
+        try:
+            response = await self._raw(method, path, params, **options)
+        except stripe.StripeError as error:
+            return _from_error(error)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # the aiohttp client leaks its own errors from the body: unknown, all of them
+            return Answer(http_status=None, note=type(error).__name__)
+        return _from_response(response.body, response.code, response.headers)
+
+    async def _raw(self, method: str, path: str, params: Mapping[str, Any], **options: Any) -> Any:
+        assert self._client is not None, "use as a context manager"
+        return await self._client.raw_request_async(method, path, **options, **params)
+
+    async def _pages(self, path: str, params: dict[str, Any], kind: type[T]) -> AsyncIterator[T]:
+        cursor: dict[str, str] = {}
+        while True:
+            page = await self._page(path, {**params, **cursor, "limit": PAGE})
+            items = [_decode_item(raw, kind) for raw in page.data]
+            for item in items:
+                yield item
+            if not page.has_more or not items:
+                return
+            cursor = {"starting_after": items[-1].id}  # type: ignore[attr-defined]
+
+    async def _page(self, path: str, params: dict[str, Any]) -> _Page:
+        try:
+            response = await self._raw("get", path, params)
+            return msgspec.json.decode(response.body, type=_Page)
+        except Exception as error:
+            raise IncompleteListing(f"a page of {path} could not be read: {_reason(error)}") from error
+
+
+def _decode_item(raw: msgspec.Raw, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.DecodeError as error:
+        raise IncompleteListing(f"an item of a listing is not a {kind.__name__}: {error}") from error
+
+
+def _from_response(body: str, status: int, headers: Mapping[str, str]) -> Answer:
+    """A 2xx. Only a PaymentIntent with a Request-Id is an answer (R15)."""
+    request_id = headers.get("request-id")
+    try:
+        intent = msgspec.json.decode(body, type=Intent)
+    except msgspec.DecodeError:
+        return Answer(http_status=None, note=f"{status} unreadable", request_id=request_id)
+    if request_id is None or status != 200:
+        return Answer(http_status=None, note=f"{status} not Stripe's")
+    return Answer(
+        http_status=status, intent=intent, request_id=request_id, replayed=_replayed(headers), date=_date(headers)
+    )
+
+
+def _from_error(error: stripe.StripeError) -> Answer:
+    """An error of the SDK: Stripe's own word where it is one, else an unknown outcome."""
+    if isinstance(error, stripe.APIConnectionError):
+        cause = error.__cause__
+        return Answer(http_status=None, nothing_sent=isinstance(cause, _NOT_CONNECTED), note=type(cause).__name__)
+    headers: Mapping[str, str] = error.headers or {}
+    request_id = headers.get("request-id")
+    try:
+        body = msgspec.json.decode(error.http_body or "", type=_ErrorEnvelope).error
+    except msgspec.DecodeError:
+        body = None
+    if body is None or request_id is None or error.http_status is None:
+        return Answer(http_status=None, note=f"{error.http_status} not Stripe's", request_id=request_id)
+    return Answer(
+        http_status=error.http_status,
+        intent=body.payment_intent,
+        error=body,
+        request_id=request_id,
+        replayed=_replayed(headers),
+        retry_after_s=_seconds(headers.get("retry-after")),
+        date=_date(headers),
+    )
+
+
+def _replayed(headers: Mapping[str, str]) -> bool:
+    return headers.get("idempotent-replayed") == "true"
+
+
+def _date(headers: Mapping[str, str]) -> float | None:
+    text = headers.get("date")
+    if not text:
+        return None
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text is not None and text.isdigit() else None
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, stripe.StripeError):
+        return f"{error.http_status or type(error.__cause__).__name__} {error.code or type(error).__name__}"
+    return type(error).__name__

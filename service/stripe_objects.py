@@ -1,0 +1,106 @@
+"""What Stripe tells us, reduced to the fields we read. Pure data: no network, no database.
+
+Unknown fields are ignored (Stripe adds some with every version); a missing or mistyped one makes the whole body
+unreadable, and an unreadable answer is an unknown outcome, never a failure (PROTOCOL R15).
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+
+class IncompleteListing(Exception):
+    """A page of a listing could not be read. What was read is true; what was not read is unknown (R18, R29)."""
+
+
+class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
+    """A movement of Stripe's balance. Amounts in minor units of the settlement currency; `created` in Unix seconds."""
+
+    id: str
+    amount: int
+    fee: int
+    net: int
+    currency: str
+    created: int
+    type: str
+    source: str | None = None
+
+
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of Stripe to take the money of a PaymentIntent."""
+
+    id: str
+    created: int
+    amount: int
+    currency: str
+    status: str
+    captured: bool
+    balance_transaction: BalanceTransaction | str | None = None
+
+
+class LastPaymentError(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the last attempt of a PaymentIntent was declined."""
+
+    code: str | None = None
+    decline_code: str | None = None
+    message: str | None = None
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """A PaymentIntent. `latest_charge` is an id, or the object where the call asked to expand it."""
+
+    id: str
+    created: int
+    amount: int
+    currency: str
+    status: str
+    metadata: dict[str, str]
+    amount_received: int = 0
+    customer: str | None = None
+    livemode: bool = False
+    latest_charge: Charge | str | None = None
+    last_payment_error: LastPaymentError | None = None
+
+    @property
+    def charge_id(self) -> str | None:
+        """`ch_…` of the latest charge, expanded or not."""
+        return self.latest_charge.id if isinstance(self.latest_charge, Charge) else self.latest_charge
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Stripe's error object."""
+
+    type: str
+    code: str | None = None
+    decline_code: str | None = None
+    message: str | None = None
+    param: str | None = None
+    payment_intent: Intent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back from one call, before anybody judges it.
+
+    `http_status` is None when no trustworthy answer arrived: nothing, a cut body, a proxy's page, JSON that is not
+    Stripe's, or no Request-Id. `nothing_sent` is True only where the connection itself could not be made.
+    """
+
+    http_status: int | None
+    intent: Intent | None = None
+    error: ErrorBody | None = None
+    request_id: str | None = None
+    replayed: bool = False
+    retry_after_s: float | None = None
+    date: float | None = None
+    nothing_sent: bool = False
+    note: str = ""
+
+    @property
+    def word(self) -> str:
+        """The answer in one word for histories and logs: a status, or what went wrong. Never a value of the request."""
+        if self.http_status is None:
+            return self.note or "no answer"
+        if self.error is not None:
+            return f"{self.http_status} {self.error.code or self.error.type}"
+        return f"{self.http_status} {self.intent.status if self.intent else 'object'}"
