@@ -90,7 +90,7 @@ class Api:
                 self.sandbox.store.rollback()
 
     async def _answer(self, call: Call, request: Request) -> Answer:
-        authenticate(request.authorization, self.sandbox.store)
+        authenticate(request.authorization, self.sandbox.revoked_keys)
         if not self.sandbox.rate_limit.take(call.endpoint):
             raise too_many_requests()
         if call.method == "GET":

@@ -180,12 +180,7 @@ class Control:
 
     def _revoke(self, body: bytes) -> Json:
         wanted = msgspec.json.decode(body, type=Revocation)
-        sql = (
-            "INSERT OR IGNORE INTO revoked_keys VALUES (?)"
-            if wanted.revoked
-            else ("DELETE FROM revoked_keys WHERE key = ?")
-        )
-        self._sandbox.store.write(sql, (wanted.key,))
+        self._sandbox.revoke(wanted.key, revoked=wanted.revoked)
         return {"revoked": wanted.revoked}
 
     def _fee_delay(self, body: bytes) -> Json:

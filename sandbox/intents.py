@@ -17,7 +17,7 @@ from sandbox import events, expand, payments
 from sandbox.cards import CARDS
 from sandbox.currencies import check_amount
 from sandbox.errors import ApiError, invalid, missing_param, no_such
-from sandbox.ids import new_id
+from sandbox.ids import new_id, noise
 from sandbox.objects import Json, PaymentIntent, decode_intent, encode
 from sandbox.params import Form
 from sandbox.state import BY_ITSELF, Call, Execution, Sandbox
@@ -88,7 +88,7 @@ def complete(sandbox: Sandbox, intent_id: str, *, succeed: bool) -> PaymentInten
         raise _unexpected_state(intent, "complete", ("requires_action", "processing"))
     try:
         if succeed:
-            payments.finish(sandbox, intent, BY_ITSELF, at)
+            payments.finish(sandbox, intent, payments.card_of(sandbox, intent), BY_ITSELF, at)
         elif intent.status == "processing":
             payments.decline(sandbox, intent, BY_ITSELF, at, "card_declined", "generic_decline")
         else:
@@ -197,7 +197,7 @@ def _new_intent(form: Form, amount: int, currency: str) -> PaymentIntent:
         amount=amount,
         automatic_payment_methods=_automatic(form, types),
         capture_method=form.choice("capture_method", CAPTURE_METHODS) or "automatic_async",
-        client_secret=f"{intent_id}_secret_{new_id('', 25)}",
+        client_secret=f"{intent_id}_secret_{noise(25)}",
         confirmation_method=form.choice("confirmation_method", ("automatic", "manual")) or "automatic",
         created=0,
         currency=currency,

@@ -39,12 +39,11 @@ def attempt(
     elif card.ends != "now":
         _take_a_while(sandbox, intent, origin, at, card)
     else:
-        finish(sandbox, intent, origin, at)
+        finish(sandbox, intent, card, origin, at)
 
 
-def finish(sandbox: Sandbox, intent: PaymentIntent, origin: Origin, at: int) -> None:
+def finish(sandbox: Sandbox, intent: PaymentIntent, card: Card, origin: Origin, at: int) -> None:
     """The card network's answer: money, or the 402 of the card's own decline."""
-    card = card_of(sandbox, intent)
     if card.code is not None:
         raise decline(sandbox, intent, origin, at, card.code, card.decline_code)
     _succeed(sandbox, intent, card, origin, at)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from sandbox.errors import ApiError, unauthenticated, unrecognized_url
 from sandbox.params import decode
 from sandbox.state import Call
-from sandbox.store import Store
 
 _SECRET_KEY = re.compile(r"sk_test_[A-Za-z0-9_]{1,240}")
 
@@ -71,7 +70,7 @@ def call_of(request: Request, request_id: str, routes: Container[str]) -> Call:
     )
 
 
-def authenticate(authorization: str, store: Store) -> None:
+def authenticate(authorization: str, revoked: Container[str]) -> None:
     """Raise Stripe's 401 unless a test key comes as Bearer or as the user name of Basic, and is not revoked."""
     key = _bearer(authorization)
     if not key:
@@ -81,7 +80,7 @@ def authenticate(authorization: str, store: Store) -> None:
         )
     if not _SECRET_KEY.fullmatch(key):
         raise unauthenticated(f"Invalid API Key provided: {_masked(key)}")
-    if store.row("SELECT 1 FROM revoked_keys WHERE key = ?", (key,)):
+    if key in revoked:
         raise _expired(key)
 
 

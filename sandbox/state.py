@@ -55,6 +55,16 @@ class Sandbox:
         self.clock = Clock(int(self.store.meta("clock_offset_s", "0")))
         self.created = int(self.store.meta("created", str(self.clock.now())))
         self.store.commit()
+        self.revoked_keys = {key for (key,) in self.store.rows("SELECT key FROM revoked_keys")}
         self.fee_delay_s = fee_delay_s
         self.latency = latency
         self.rate_limit = rate_limit
+
+    def revoke(self, key: str, *, revoked: bool) -> None:
+        """Shut an API key out, or let it in again. Every request asks, so the set is in memory as well."""
+        if revoked:
+            self.revoked_keys.add(key)
+            self.store.write("INSERT OR IGNORE INTO revoked_keys VALUES (?)", (key,))
+        else:
+            self.revoked_keys.discard(key)
+            self.store.write("DELETE FROM revoked_keys WHERE key = ?", (key,))
