@@ -56,7 +56,7 @@ def call_of(request: Request, request_id: str, routes: Container[str]) -> Call:
     endpoint = f"{request.method} {shape}"
     if version != "v1" or endpoint not in routes:
         raise unrecognized_url(request.method, request.path)
-    params = decode(request.query)
+    params = decode(request.query) if request.query else {}
     if request.body:
         params |= decode(request.body)
     return Call(

@@ -69,6 +69,7 @@ PRAGMAS = (
     "PRAGMA cache_size=-65536",  # KiB: the hot part of 100 000 orders stays in memory
     "PRAGMA wal_autocheckpoint=16000",  # pages: fewer, larger copies into the main file
 )
+GROUP_MAX = 64  # requests per commit; more save little and would make the first ones wait
 AGED_TABLES = ("payment_intents", "charges", "balance_transactions", "events", "idempotency_keys")
 # Stamps inside stored JSON. A user's text cannot match: its quotes are escaped and its values are strings.
 _STAMP = re.compile(rb'"(created|canceled_at|available_on)":(\d+)')
@@ -88,7 +89,7 @@ class Store:
             self._db.execute(pragma)
         self._db.executescript(SCHEMA)
         self._db.create_function("older", 2, older, deterministic=True)
-        self._waiting: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []  # requests that wait for the next commit
         self.counts: Counter[str] = Counter(dict(self.rows("SELECT name, value FROM counters")))
         self._counted: set[str] = set()
 
@@ -133,12 +134,23 @@ class Store:
         """Return when everything written so far is committed. Raises RolledBack when it was undone instead."""
         if not self._db.in_transaction:
             return
-        if self._waiting is None:
-            loop = asyncio.get_running_loop()
-            self._waiting = loop.create_future()
-            loop.call_soon(self.commit)
-        # shield: one client's cancelled request must not cancel the commit its neighbours wait for.
-        await asyncio.shield(self._waiting)
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._commit_when_quiet, 0, loop)
+        # A future each: one client's cancelled request must not cancel the commit its neighbours wait for.
+        mine = loop.create_future()
+        self._waiting.append(mine)
+        await mine
+
+    def _commit_when_quiet(self, joined_before: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Commit once a turn of the event loop brought no further request, or enough of them wait.
+
+        Nobody waits for company: a lone request is committed in the next turn.
+        """
+        if joined_before < len(self._waiting) < GROUP_MAX:
+            loop.call_soon(self._commit_when_quiet, len(self._waiting), loop)
+        else:
+            self.commit()
 
     def commit(self) -> None:
         """End the open transaction and let the answers that wait for it go."""
@@ -168,13 +180,14 @@ class Store:
         self._db.close()
 
     def _release(self, error: RolledBack | None) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is None or waiting.done():
-            return
-        if error is None:
-            waiting.set_result(None)
-        else:
-            waiting.set_exception(error)
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if future.done():  # its request was cancelled
+                continue
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
 
 
 def older(body: bytes, seconds: int) -> bytes:
