@@ -104,6 +104,7 @@ def upgrade() -> None:
     postgresql_with={'fillfactor': '80'}
     )
     op.create_index('orders_by_account', 'orders', ['account_id', 'id'], unique=False)
+    op.create_index('orders_by_time', 'orders', ['created_at'], unique=False, postgresql_using='brin')
     op.create_table('outbox',
     sa.Column('id', sa.UUID(), nullable=False),
     sa.Column('account_id', sa.UUID(), nullable=False),
@@ -202,6 +203,7 @@ def upgrade() -> None:
     comment='One row per attempt to charge; committed before the call, so a crash can never forget that one may have run.',
     postgresql_with={'fillfactor': '70'}
     )
+    op.create_index('charges_by_time', 'charges', ['created_at'], unique=False, postgresql_using='brin')
     op.create_index('charges_fee_due', 'charges', ['stripe_created'], unique=False, postgresql_where=sa.text("status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL"))
     op.create_index('charges_one_success', 'charges', ['account_id', 'order_id'], unique=True, postgresql_where=sa.text("status = 'succeeded'"))
     op.create_table('discrepancies',
@@ -228,6 +230,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index('discrepancies_by_last_run', table_name='discrepancies')
     op.drop_table('discrepancies')
+    op.drop_index('charges_by_time', table_name='charges', postgresql_using='brin')
     op.drop_index('charges_one_success', table_name='charges', postgresql_where=sa.text("status = 'succeeded'"))
     op.drop_index('charges_fee_due', table_name='charges', postgresql_where=sa.text("status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL"))
     op.drop_table('charges')
@@ -240,6 +243,7 @@ def downgrade() -> None:
     op.drop_index('outbox_due', table_name='outbox', postgresql_where=sa.text('parked_at IS NULL'))
     op.drop_index('outbox_by_order', table_name='outbox')
     op.drop_table('outbox')
+    op.drop_index('orders_by_time', table_name='orders', postgresql_using='brin')
     op.drop_index('orders_by_account', table_name='orders')
     op.drop_table('orders')
     op.drop_table('ledger_rollups')
