@@ -1,0 +1,170 @@
+"""API keys: made here, shown once, found by their HMAC. A copied table opens no door.
+
+A made key is `eo_test_<public id>_<secret>`; the public id is safe to print and log. `EO_API_KEY` may be any text of 20
+printable characters or more. Accounts see nothing of each other.
+"""
+
+import asyncio
+import hmac
+import secrets
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import log
+from service.away import is_away
+from service.db import autocommit
+from service.errors import Misconfigured, NotFound, Unauthorized, Unavailable
+
+CACHE_S = 1.0
+_CACHE_MAX = 10_000  # keys; only those that were found are kept, so strangers cannot fill it
+_BEARER = b"bearer "
+_ALPHABET = string.ascii_letters + string.digits
+_SECRET_LENGTH = 40  # of 62 letters: 238 bits
+_INSTALLED_MIN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a request comes from: an account, by one of its keys."""
+
+    account_id: UUID
+    key_id: str
+
+
+class ApiKeys:
+    """Who a bearer key belongs to, for one process.
+
+    A key that was found is remembered for one second, so a revocation is effective everywhere within one second.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._hmac_key: bytes | None = None
+        self._known: dict[bytes, tuple[float, Caller]] = {}
+        self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
+
+    async def caller(self, headers: Sequence[tuple[bytes, bytes]]) -> Caller:
+        """The caller named by the Authorization header. Raises Unauthorized; Unavailable when it cannot be known."""
+        authorization = _authorization(headers)
+        known = self._known.get(authorization)
+        if known is not None and known[0] > monotonic():
+            return known[1]
+        caller = await self._ask_once(authorization)
+        if caller is None:
+            raise Unauthorized("The API key is not valid.")
+        return caller
+
+    async def _ask_once(self, authorization: bytes) -> Caller | None:
+        """One question for all requests that come with the same key at the same time."""
+        task = self._asking.get(authorization)
+        if task is None:
+            task = self._asking[authorization] = asyncio.create_task(self._ask(authorization))
+            task.add_done_callback(lambda _: self._asking.pop(authorization, None))
+        return await asyncio.shield(task)
+
+    async def _ask(self, authorization: bytes) -> Caller | None:
+        try:
+            async with autocommit(self._engine).connect() as connection:
+                if self._hmac_key is None:
+                    self._hmac_key = (await connection.execute(_HMAC_KEY)).scalar_one()
+                found = {"hmac": _hmac(self._hmac_key, authorization[len(_BEARER) :])}
+                row = (await connection.execute(_FIND, found)).first()
+        except Exception as error:
+            if is_away(error):
+                raise Unavailable("The API key cannot be checked: PostgreSQL is away.") from error
+            raise
+        if row is None:
+            self._known.pop(authorization, None)
+            return None
+        if len(self._known) >= _CACHE_MAX:
+            self._known.clear()
+        caller = Caller(row.account_id, row.id)
+        self._known[authorization] = (monotonic() + CACHE_S, caller)
+        return caller
+
+
+async def create_key(engine: AsyncEngine, account_name: str) -> tuple[str, str]:
+    """A new key (public id, key) of the account of that name, which is made where it is missing.
+
+    The key itself is not kept: whoever is shown it is the only one who has it.
+    """
+    public_id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    key = f"eo_test_{public_id}_{''.join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))}"
+    async with engine.begin() as connection:
+        account = {"id": uuid_utils.compat.uuid7(), "name": account_name}
+        await connection.execute(_MAKE_ACCOUNT, account)
+        account_id = (await connection.execute(_ACCOUNT_NAMED, account)).scalar_one()
+        await connection.execute(_ADD, await _key_row(connection, public_id, account_id, key))
+    return public_id, key
+
+
+async def list_keys(engine: AsyncEngine) -> list[dict[str, str | datetime | None]]:
+    """All keys without their secrets: id, account, last4, created_at, revoked_at; newest first."""
+    async with autocommit(engine).connect() as connection:
+        return [dict(row._mapping) for row in (await connection.execute(_LIST)).all()]
+
+
+async def revoke_key(engine: AsyncEngine, public_id: str) -> None:
+    """Make the key useless, everywhere within one second. Revoking twice is fine. Raises NotFound."""
+    async with autocommit(engine).connect() as connection:
+        if (await connection.execute(_REVOKE, {"id": public_id})).first() is None:
+            raise NotFound("There is no API key with this public id. `eo keys list` shows them.")
+
+
+async def install_key(engine: AsyncEngine, key: str) -> None:
+    """Make `key` (EO_API_KEY) open the default account. Doing it again changes nothing. Raises Misconfigured.
+
+    A revoked key stays revoked, whatever an old environment still says.
+    """
+    if len(key) < _INSTALLED_MIN or not key.isascii() or not key.isprintable() or " " in key:
+        raise Misconfigured(f"EO_API_KEY must be at least {_INSTALLED_MIN} printable ASCII characters without spaces.")
+    async with engine.begin() as connection:
+        account_id = (await connection.execute(_DEFAULT_ACCOUNT)).scalar_one()
+        row = await _key_row(connection, "", account_id, key)
+        # The first letters of an HMAC tell nothing of the key, and are the same at every start.
+        await connection.execute(_INSTALL, row | {"id": "env" + row["hmac"].hex()[:12]})
+        revoked = (await connection.execute(_IS_REVOKED, {"hmac": row["hmac"]})).scalar_one()
+    if revoked:
+        log.event("api_key_of_environment_is_revoked", level="warning")
+
+
+async def _key_row(connection: Any, public_id: str, account_id: UUID, key: str) -> dict[str, Any]:
+    hmac_key = (await connection.execute(_HMAC_KEY)).scalar_one()
+    return {"id": public_id, "account": account_id, "hmac": _hmac(hmac_key, key.encode()), "last4": key[-4:]}
+
+
+def _authorization(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    found = [value for name, value in headers if name == b"authorization"]
+    if len(found) != 1 or found[0][: len(_BEARER)].lower() != _BEARER:
+        raise Unauthorized("Send one header `Authorization: Bearer <API key>`.")
+    return found[0]
+
+
+def _hmac(hmac_key: bytes, key: bytes) -> bytes:
+    return hmac.digest(hmac_key, key, "sha256")
+
+
+_HMAC_KEY = text("SELECT hmac_key FROM instance WHERE id = 1")
+_FIND = text("SELECT id, account_id FROM api_keys WHERE hmac = :hmac AND revoked_at IS NULL")
+_MAKE_ACCOUNT = text("INSERT INTO accounts (id, name) VALUES (:id, :name) ON CONFLICT (name) DO NOTHING")
+_ACCOUNT_NAMED = text("SELECT id FROM accounts WHERE name = :name")
+_DEFAULT_ACCOUNT = text("SELECT id FROM accounts WHERE is_default")
+_ADD = text("INSERT INTO api_keys (id, account_id, hmac, last4) VALUES (:id, :account, :hmac, :last4)")
+_INSTALL = text(
+    "INSERT INTO api_keys (id, account_id, hmac, last4) VALUES (:id, :account, :hmac, :last4) ON CONFLICT DO NOTHING"
+)
+_IS_REVOKED = text("SELECT revoked_at IS NOT NULL FROM api_keys WHERE hmac = :hmac")
+_REVOKE = text("UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = :id RETURNING id")
+_LIST = text(
+    "SELECT k.id, a.name AS account, k.last4, k.created_at, k.revoked_at"
+    " FROM api_keys k JOIN accounts a ON a.id = k.account_id ORDER BY k.created_at DESC"
+)

@@ -1,0 +1,290 @@
+"""The door: HTTP in, orders out. Handlers only read the request, call one noun, and write the answer.
+
+`create_app` builds the application for any ASGI server; `run` serves it with uvicorn. Everything under /v1 asks for an
+API key by the router's guard, so no list of exceptions can be wrong. Answers are built by hand (`wire.answer`): no
+dependency injection and no second decoding stand between a request and its order.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import uvicorn
+from litestar import HttpMethod, Litestar, Request, Router, route
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.response.base import ASGIResponse
+from litestar.routes import HTTPRoute
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import docs, log, migrate, orders, problems, waiting, wire
+from service.accounts import ApiKeys, Caller, install_key
+from service.away import notice_closed_connections
+from service.db import check_durable, create_engine
+from service.door import Door
+from service.errors import BadRequest, Problem
+from service.health import readiness
+from service.idempotency import key_of_headers
+from service.ledger.rollups import balances, entries
+from service.limits import RateLimit
+from service.query import Query
+from service.settings import Settings
+from service.timeline import timeline
+from service.waiting import Waiting
+
+SHUTDOWN_S = 5  # a stopping process answers what it has begun, and no longer
+_REDIS_TIMEOUT_S = 1.0
+
+AnyRequest = Request[Any, Any, Any]
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the handlers work with; made at start, in the event loop that serves."""
+
+    engine: AsyncEngine
+    door: Door
+    keys: ApiKeys
+    waiting: Waiting
+    redis: "Redis[Any] | None"
+    limit: RateLimit | None
+
+
+def create_app(settings: Settings) -> Litestar:
+    """The application. Its start refuses a database that could forget, or one with another schema (Misconfigured)."""
+    app = Litestar(
+        route_handlers=[_v1(), live, ready, docs.page, docs.asset, docs.openapi_json, docs.home],
+        lifespan=[lambda app: _running(app, settings)],
+        exception_handlers=problems.HANDLERS,
+        before_send=[problems.add_request_id],
+        request_max_body_size=wire.BODY_MAX,
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
+    )
+    _name_all_methods(app)
+    return app
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then stop within 5 s and return. Raises Misconfigured or Unavailable."""
+    log.configure("api")
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app, host=settings.host, port=settings.port, loop="uvloop", http="httptools", ws="none", lifespan="on",
+        access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=SHUTDOWN_S,
+    )  # fmt: skip
+    # uvicorn raises the signal again when it is done; by then there is nothing left to stop.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    _Server(config, app).run()
+    if (error := app.state.get("start_error")) is not None:
+        raise error
+
+
+class _Server(uvicorn.Server):
+    """Answers those who wait before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, app: Litestar) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        if (parts := self._app.state.get("parts")) is not None:
+            parts.waiting.close()
+        await super().shutdown(sockets)
+
+
+@asynccontextmanager
+async def _running(app: Litestar, settings: Settings) -> AsyncIterator[None]:
+    engine = create_engine(settings, name="api")
+    notice_closed_connections(engine)
+    try:
+        await check_durable(engine)
+        await migrate.check(engine)
+        if settings.api_key:
+            await install_key(engine, settings.api_key)
+    except Exception as error:
+        app.state["start_error"] = error
+        await engine.dispose()
+        raise
+    parts = app.state["parts"] = _parts(engine, settings)
+    try:
+        yield
+    finally:
+        parts.waiting.close()
+        await parts.door.close()
+        if parts.redis is not None:
+            await parts.redis.aclose()
+        await engine.dispose()
+
+
+def _parts(engine: AsyncEngine, settings: Settings) -> Parts:
+    redis = None
+    if settings.redis_url.startswith(("redis://", "rediss://", "unix://")):
+        redis = Redis.from_url(
+            settings.redis_url, socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
+        )
+    limit = RateLimit(redis, settings.rate_limit_rps) if redis is not None and settings.rate_limit_rps else None
+    return Parts(engine, Door(settings), ApiKeys(engine), Waiting(engine), redis, limit)
+
+
+async def authenticated(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """The guard of /v1: leaves the caller in the scope, or raises (401; 503 when the key cannot be checked)."""
+    if connection.scope["method"] == HttpMethod.OPTIONS:  # tells nothing but the methods
+        return
+    parts: Parts = connection.app.state["parts"]
+    connection.scope["auth"] = await parts.keys.caller(connection.scope["headers"])
+
+
+@route("/orders", http_method=HttpMethod.POST)
+async def create_order(request: AnyRequest) -> ASGIResponse:
+    """Accept an order: 201 only after COMMIT. A replay answers with the order as it is now."""
+    parts, caller = _parts_of(request), _caller(request)
+    headers = request.scope["headers"]
+    key = key_of_headers(headers)
+    order = await wire.read(request, wire.OrderRequest)
+    wire.check_order(order, key)
+    if parts.limit is not None:
+        known = lambda: orders.exists(parts.engine, caller.account_id, key)  # noqa: E731
+        await parts.limit.admit(caller.key_id, is_replay=known)
+    placed = await parts.door.submit(orders.Candidate.of(caller.account_id, key, order))
+    shown = placed.order
+    if wait_s := waiting.wished_s(headers):
+        shown = await parts.waiting.until_settled(shown, wait_s)
+    more = {"Location": f"/v1/orders/{shown.id}"}
+    if placed.replayed:
+        more["Idempotent-Replayed"] = "true"
+    return wire.answer(shown, 201, more)
+
+
+@route("/orders/batch", http_method=HttpMethod.POST, request_max_body_size=wire.BATCH_BODY_MAX)
+async def create_orders(request: AnyRequest) -> ASGIResponse:
+    """Accept up to 1,000 orders, each with its own key and its own answer."""
+    parts, caller = _parts_of(request), _caller(request)
+    batch = await wire.read(request, wire.BatchRequest)
+    await _limit(request, cost=len(batch.orders))
+    submitted = [_submit(parts, caller, raw) for raw in batch.orders]
+    waited = [s for s in submitted if not isinstance(s, Problem)]
+    answers = iter(await asyncio.gather(*waited, return_exceptions=True))
+    results = [_result(s if isinstance(s, Problem) else next(answers), request) for s in submitted]
+    return wire.answer(wire.BatchAnswer(results))
+
+
+@route("/orders", http_method=[HttpMethod.GET, HttpMethod.HEAD])
+async def list_orders(request: AnyRequest) -> ASGIResponse:
+    """The caller's orders, newest first."""
+    await _limit(request)
+    query = Query(request.scope["query_string"], allowed=("status", "idempotency_key", "limit", "cursor"))
+    found, more = await orders.page(
+        _parts_of(request).engine, _caller(request).account_id,
+        limit=query.limit(), before=query.cursor(), status=query.status(), key=query.key(),
+    )  # fmt: skip
+    return wire.answer(wire.OrderPage(found, Query.next_cursor(found[-1].id) if more else None))
+
+
+@route("/orders/{order_id:uuid}", http_method=[HttpMethod.GET, HttpMethod.HEAD])
+async def get_order(request: AnyRequest) -> ASGIResponse:
+    """One order, as it is now; `Prefer: wait=N` holds the answer until it is settled."""
+    await _limit(request)
+    parts = _parts_of(request)
+    order = await orders.get(parts.engine, _caller(request).account_id, _order_id(request))
+    if wait_s := waiting.wished_s(request.scope["headers"]):
+        order = await parts.waiting.until_settled(order, wait_s)
+    return wire.answer(order)
+
+
+@route("/orders/{order_id:uuid}/timeline", http_method=[HttpMethod.GET, HttpMethod.HEAD])
+async def get_timeline(request: AnyRequest) -> ASGIResponse:
+    """What happened to one order, oldest first."""
+    await _limit(request)
+    return wire.answer(
+        {"data": await timeline(_parts_of(request).engine, _caller(request).account_id, _order_id(request))}
+    )
+
+
+@route("/ledger/balances", http_method=[HttpMethod.GET, HttpMethod.HEAD])
+async def get_balances(request: AnyRequest) -> ASGIResponse:
+    """Balances per ledger account and currency, now or as of an instant."""
+    await _limit(request)
+    as_of = Query(request.scope["query_string"], allowed=("as_of",)).as_of()
+    return wire.answer({"data": await balances(_parts_of(request).engine, _caller(request).account_id, as_of)})
+
+
+@route("/ledger/entries", http_method=[HttpMethod.GET, HttpMethod.HEAD])
+async def get_entries(request: AnyRequest) -> ASGIResponse:
+    """The journal entries of one order."""
+    await _limit(request)
+    order_id = Query(request.scope["query_string"], allowed=("order_id",)).order_id()
+    engine, account_id = _parts_of(request).engine, _caller(request).account_id
+    await orders.get(engine, account_id, order_id)
+    return wire.answer({"data": await entries(engine, account_id, order_id)})
+
+
+@route("/health/live", http_method=[HttpMethod.GET, HttpMethod.HEAD])
+async def live(request: AnyRequest) -> ASGIResponse:
+    """Whether this process runs."""
+    return wire.answer({"status": "ok"})
+
+
+@route("/health/ready", http_method=[HttpMethod.GET, HttpMethod.HEAD])
+async def ready(request: AnyRequest) -> ASGIResponse:
+    """Whether an order can be accepted now, and paid."""
+    parts = _parts_of(request)
+    status, body = await readiness(parts.engine, parts.redis)
+    return wire.answer(body, status)
+
+
+def _v1() -> Router:
+    handlers = [create_order, create_orders, list_orders, get_order, get_timeline, get_balances, get_entries]
+    return Router("/v1", route_handlers=handlers, guards=[authenticated])
+
+
+def _name_all_methods(app: Litestar) -> None:
+    """Litestar keeps one route per handler, and its OPTIONS names the methods of the first only (litestar#4169)."""
+    by_path: dict[str, list[HTTPRoute]] = {}
+    for each in app.routes:
+        if isinstance(each, HTTPRoute):
+            by_path.setdefault(each.path, []).append(each)
+    for routes in by_path.values():
+        methods = {method for each in routes for method in each.methods}
+        for each in routes:
+            each.methods = methods
+
+
+def _submit(parts: Parts, caller: Caller, raw: Any) -> "asyncio.Future[orders.Placed] | Problem":
+    try:
+        key, order = wire.read_item(raw)
+    except BadRequest as problem:
+        return problem
+    return parts.door.submit(orders.Candidate.of(caller.account_id, key, order))
+
+
+def _result(outcome: "orders.Placed | BaseException", request: AnyRequest) -> wire.BatchResult:
+    if isinstance(outcome, orders.Placed):
+        return wire.BatchResult(201, outcome.replayed, outcome.order)
+    problem = problems.as_problem(outcome, request.scope)
+    return wire.BatchResult(problem.status, problem=problems.body_of(problem, problems.request_id(request.scope)))
+
+
+async def _limit(request: AnyRequest, cost: int = 1) -> None:
+    limit = _parts_of(request).limit
+    if limit is not None:
+        await limit.admit(_caller(request).key_id, cost=cost)
+
+
+def _parts_of(request: AnyRequest) -> Parts:
+    return request.app.state["parts"]  # type: ignore[no-any-return]
+
+
+def _caller(request: AnyRequest) -> Caller:
+    return request.scope["auth"]  # type: ignore[no-any-return]
+
+
+def _order_id(request: AnyRequest) -> UUID:
+    return request.scope["path_params"]["order_id"]  # type: ignore[no-any-return]

@@ -1,0 +1,172 @@
+"""Group commit: requests that wait at the same time are stored by one statement, and one fsync.
+
+A batch never waits for company: whatever is there goes, so a quiet system has batches of one, and a busy one pays for
+a commit once per batch. One stuck or bad key holds up only itself, and a client that goes away cancels nobody else:
+a batch runs in a task of its own.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import log
+from service.db import LOCK_TIMEOUT, create_engine, repeat_on_deadlock, sqlstate
+from service.errors import NotConfirmed, UnprocessableKey
+from service.orders import Candidate, Placed, place
+from service.away import is_away, notice_closed_connections
+from service.settings import Settings
+
+# A key's lock is held by somebody else once in a blue moon, and then the common wait may be long. While a batch is
+# being split to find the stuck key, every half that has it pays again, and its neighbours with it: so briefly.
+SPLIT_LOCK_TIMEOUT_MS = 50
+# Requests that may wait, in full batches; beyond, a caller hears 503 at once instead of a late answer.
+QUEUE_BATCHES = 40
+
+_Waiting = tuple[Candidate, asyncio.Future[Placed]]
+
+
+class Door:
+    """Accepts the orders of one process. Lives in one event loop; `close` it before that ends."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._engine = _engine(settings, settings.door_writers, settings.door_lock_timeout_ms)
+        self._splitting = _engine(settings, 1, SPLIT_LOCK_TIMEOUT_MS)  # connects when first used, so mostly never
+        self._batch_max = settings.door_batch_max
+        self._writers = settings.door_writers
+        self._waiting: deque[_Waiting] = deque()
+        self._writing: set[asyncio.Task[None]] = set()
+        self._apart: set[asyncio.Task[None]] = set()
+        self._wake_is_due = False
+        self._away = False
+
+    def submit(self, candidate: Candidate) -> asyncio.Future[Placed]:
+        """The future of the order for this candidate, durably stored. It may be awaited, or dropped.
+
+        It raises UnprocessableKey, or NotConfirmed when PostgreSQL is away or its answer was lost: then the order may
+        or may not exist, and repeating the request with the same key finds out.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Placed] = loop.create_future()
+        if len(self._waiting) >= self._batch_max * QUEUE_BATCHES:
+            future.set_exception(_not_confirmed("Too many orders are waiting; this one was not stored."))
+            return future
+        self._waiting.append((candidate, future))
+        if not self._wake_is_due and len(self._writing) < self._writers:
+            # Whatever else this turn of the event loop has read goes along, at no wait.
+            self._wake_is_due = True
+            loop.call_soon(self._wake)
+        return future
+
+    async def close(self) -> None:
+        """Let the statements in flight end, then drop the connections."""
+        while running := self._writing | self._apart:
+            await asyncio.wait(running)
+        await self._engine.dispose()
+        await self._splitting.dispose()
+
+    def _wake(self) -> None:
+        self._wake_is_due = False
+        missing = -(-len(self._waiting) // self._batch_max)
+        for _ in range(min(missing, self._writers - len(self._writing))):
+            _start(self._write(), self._writing)
+
+    async def _write(self) -> None:
+        """One of at most `door_writers` loops: take what waits, store it, until nothing waits."""
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_max))]
+            try:
+                _answer(batch, await self._place(self._engine, batch))
+                self._note_away(away=False)
+            except Exception as error:  # noqa: BLE001  whatever it is, every waiter hears of it
+                self._failed(batch, error)
+            except BaseException:
+                _reject(batch, _not_confirmed("The service is stopping; the order is not confirmed."))
+                raise
+
+    def _failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        if is_away(error):
+            self._note_away(away=True, error=error)
+            _reject(batch, _not_confirmed("PostgreSQL is away, or its answer was lost; the order is not confirmed."))
+        elif len(batch) == 1:
+            _reject(batch, _refusal(error))
+        else:
+            log.event("door_batch_split", level="warning", orders=len(batch), **log.of_error(error))
+            _start(self._split(batch), self._apart)  # apart from the writers, which go on serving others
+
+    async def _split(self, batch: Sequence[_Waiting]) -> None:
+        """Store the halves of a batch that failed as a whole, so that one bad item holds up only itself."""
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            try:
+                _answer(half, await self._place(self._splitting, half))
+            except Exception as error:  # noqa: BLE001  as above
+                if is_away(error) or len(half) == 1:
+                    self._failed(half, error)
+                else:
+                    await self._split(half)
+            except BaseException:
+                _reject(batch, _not_confirmed("The service is stopping; the order is not confirmed."))
+                raise
+
+    async def _place(self, engine: AsyncEngine, batch: Sequence[_Waiting]) -> list[Placed | UnprocessableKey]:
+        candidates = [candidate for candidate, _ in batch]
+        return await repeat_on_deadlock(lambda: place(engine, candidates))
+
+    def _note_away(self, *, away: bool, error: Exception | None = None) -> None:
+        """One line when PostgreSQL goes and one when it is back, however many batches fail between."""
+        if away and not self._away and error is not None:
+            log.event("door_postgres_away", level="error", **log.of_error(error))
+        elif self._away and not away:
+            log.event("door_postgres_back")
+        self._away = away
+
+
+def _engine(settings: Settings, connections: int, lock_timeout_ms: int) -> AsyncEngine:
+    engine = create_engine(settings, name="door", pool=connections)
+    notice_closed_connections(engine)
+
+    def set_lock_timeout(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET lock_timeout = {lock_timeout_ms}")
+        cursor.close()
+        connection.commit()
+
+    event.listen(engine.sync_engine, "connect", set_lock_timeout)
+    return engine
+
+
+def _start(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+    """Run `work` as a task that is kept (the loop itself holds tasks only weakly) until it is done."""
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+def _answer(batch: Sequence[_Waiting], results: Sequence[Placed | UnprocessableKey]) -> None:
+    for (_, future), result in zip(batch, results, strict=True):
+        if future.done():  # its client went away
+            continue
+        if isinstance(result, Placed):
+            future.set_result(result)
+        else:
+            future.set_exception(result)
+
+
+def _reject(batch: Sequence[_Waiting], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)
+
+
+def _refusal(error: Exception) -> Exception:
+    if sqlstate(error) == LOCK_TIMEOUT:
+        return _not_confirmed("Another request with this key is being stored; the order is not confirmed.")
+    return error
+
+
+def _not_confirmed(what: str) -> NotConfirmed:
+    return NotConfirmed(f"{what} Repeat the request with the same key.", retry_after_s=1)

@@ -1,0 +1,45 @@
+"""Whether this process can do its work. `live` asks nothing; `ready` asks what an order needs."""
+
+import asyncio
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import migrate
+from service.errors import EffectivelyOnceError
+
+_PATIENCE_S = 2.0
+
+
+async def readiness(engine: AsyncEngine, redis: "Redis[Any] | None") -> tuple[int, dict[str, Any]]:
+    """HTTP status and body: 200 `ok`, 200 `degraded` without Redis (orders are accepted, charges wait), else 503."""
+    database, broker = await asyncio.gather(_database(engine), _redis(redis))
+    reasons = [reason for reason in (database, broker) if reason]
+    checks = {"postgres": database or "ok", "redis": broker or "ok"}
+    if database:
+        return 503, {"status": "unavailable", "checks": checks, "reasons": reasons}
+    return 200, {"status": "degraded" if broker else "ok", "checks": checks, "reasons": reasons}
+
+
+async def _database(engine: AsyncEngine) -> str | None:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await migrate.check(engine)
+    except EffectivelyOnceError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001  a health check reports, whatever it meets
+        return f"PostgreSQL cannot be asked ({type(error).__name__})."
+    return None
+
+
+async def _redis(redis: "Redis[Any] | None") -> str | None:
+    if redis is None:
+        return "REDIS_URL is not set: orders are accepted, charges wait."
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await redis.ping()
+    except (RedisError, OSError, TimeoutError) as error:
+        return f"Redis cannot be reached ({type(error).__name__}): orders are accepted, charges wait."
+    return None

@@ -1,0 +1,226 @@
+"""The order and its outbox row, in one statement; the table of order states; the reads of the API.
+
+Every query names the account: another account's order does not exist.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import uuid_utils
+from msgspec import UNSET, UnsetType
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from service.db import autocommit
+from service.errors import NotConfirmed, NotFound, UnprocessableKey
+from service.idempotency import fingerprint, same_request
+from service.wire import Failure, Order, OrderRequest
+
+# Stripe's success outranks every state (PROTOCOL R23): hence failed -> paid and canceled -> paid.
+ORDER_TRANSITIONS: Mapping[str, frozenset[str]] = {
+    "pending": frozenset({"processing", "canceled"}),
+    "processing": frozenset({"paid", "failed", "requires_action", "canceled"}),
+    "requires_action": frozenset({"processing", "paid", "failed", "canceled"}),
+    "failed": frozenset({"processing", "paid"}),
+    "canceled": frozenset({"paid"}),
+    "paid": frozenset(),
+}
+
+
+def may_become(old: str, new: str) -> bool:
+    """Whether an order in state `old` may move to `new`."""
+    return new in ORDER_TRANSITIONS[old]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A validated request with the id its order will have, if it turns out to be the first with its key."""
+
+    id: str
+    account_id: UUID
+    key: str
+    request: OrderRequest
+    fingerprint: bytes
+
+    @classmethod
+    def of(cls, account_id: UUID, key: str, request: OrderRequest) -> "Candidate":
+        """A candidate with a fresh UUIDv7, so that ids sort by time."""
+        return cls(str(uuid_utils.uuid7()), account_id, key, request, fingerprint(request))
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An accepted order, as it is now; `replayed` when an earlier request created it."""
+
+    order: Order
+    replayed: bool
+
+
+async def place(engine: AsyncEngine, candidates: Sequence[Candidate]) -> list[Placed | UnprocessableKey]:
+    """Store what is new, find what is not: one result per candidate, in their order. Durable when it returns.
+
+    Two requests with one key and two bodies may meet in here: one is created, the other is UnprocessableKey.
+    Errors of the database pass through; then nothing, or everything, may have been stored.
+    """
+    async with autocommit(engine).connect() as connection:
+        created = await _insert(connection, candidates)
+        others = [c for c in candidates if c.id not in created]
+        stored = await _stored(connection, others) if others else {}
+    return [
+        _as_created(c, created[c.id]) if c.id in created else _compare(c, stored.get((c.account_id, c.key)))
+        for c in candidates
+    ]
+
+
+async def exists(engine: AsyncEngine, account_id: UUID, key: str) -> bool:
+    """Whether the key was used before; asked before a rate limit refuses what would only be a replay (R7)."""
+    async with autocommit(engine).connect() as connection:
+        return (await connection.execute(_EXISTS, {"account": account_id, "key": key})).first() is not None
+
+
+async def get(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> Order:
+    """The order. Raises NotFound, also when it is another account's."""
+    async with autocommit(engine).connect() as connection:
+        row = (await connection.execute(_GET, {"account": account_id, "id": order_id})).first()
+    if row is None:
+        raise NotFound("There is no such order.")
+    return _order(row)
+
+
+async def page(
+    engine: AsyncEngine, account_id: UUID, *, limit: int, before: UUID | None, status: str | None, key: str | None
+) -> tuple[list[Order], bool]:
+    """Up to `limit` orders older than the order `before`, newest first, and whether there are more."""
+    parameters = {"account": account_id, "limit": limit + 1, "before": before, "status": status, "key": key}
+    wanted = [
+        clause for name, clause in _FILTERS.items() if parameters[name] is not None
+    ]  # a condition that is always in the text (`OR :x IS NULL`) would hide the index from the planner
+    query = text(f"SELECT {_COLUMNS} FROM orders WHERE {' AND '.join(wanted)} ORDER BY id DESC LIMIT :limit")  # noqa: S608  own constants
+    async with autocommit(engine).connect() as connection:
+        rows = (await connection.execute(query, {k: v for k, v in parameters.items() if v is not None})).all()
+    return [_order(row) for row in rows[:limit]], len(rows) > limit
+
+
+async def settled(engine: AsyncEngine, ids: Sequence[str]) -> list[Order]:
+    """Those of the orders with which nothing more happens by itself. For the one poller of `Prefer: wait`."""
+    async with autocommit(engine).connect() as connection:
+        return [_order(row) for row in (await connection.execute(_SETTLED, {"ids": list(ids)})).all()]
+
+
+async def _insert(connection: AsyncConnection, candidates: Sequence[Candidate]) -> dict[str, datetime]:
+    requests = [c.request for c in candidates]
+    columns = {
+        "ids": [c.id for c in candidates],
+        "accounts": [c.account_id for c in candidates],
+        "keys": [c.key for c in candidates],
+        "fingerprints": [c.fingerprint for c in candidates],
+        "amounts": [r.amount for r in requests],
+        "currencies": [r.currency for r in requests],
+        "methods": [r.payment_method for r in requests],
+        "customers": [_or_none(r.customer) for r in requests],
+        "descriptions": [_or_none(r.description) for r in requests],
+        "metadatas": [msgspec.json.encode(r.metadata).decode() if r.metadata else "{}" for r in requests],
+        "promises": [str(uuid_utils.uuid7()) for _ in candidates],
+    }
+    rows = (await connection.execute(_INSERT, columns)).all()
+    return {str(row.id): row.created_at for row in rows}
+
+
+async def _stored(connection: AsyncConnection, candidates: Sequence[Candidate]) -> dict[tuple[UUID, str], Row[Any]]:
+    """A second statement, because the one that inserted sees no row of a commit that raced it (R4)."""
+    keys = {"accounts": [c.account_id for c in candidates], "keys": [c.key for c in candidates]}
+    rows = (await connection.execute(_STORED, keys)).all()
+    return {(row.account_id, row.idempotency_key): row for row in rows}
+
+
+def _compare(candidate: Candidate, row: Row[Any] | None) -> Placed | UnprocessableKey:
+    if row is None:
+        raise NotConfirmed("The order is not confirmed. Repeat the request with the same key.", retry_after_s=1)
+    if not same_request(row.fingerprint, candidate.request):
+        return UnprocessableKey("This idempotency key was used with another body. Use a new key for a new order.")
+    # The stored id says who created it, whatever happened to the answer of the statement that did.
+    return Placed(_order(row), replayed=str(row.id) != candidate.id)
+
+
+def _as_created(candidate: Candidate, created_at: datetime) -> Placed:
+    """The order as the statement stored it, without reading it back."""
+    request = candidate.request
+    order = Order(
+        id=candidate.id, status="pending", amount=request.amount, currency=request.currency,
+        payment_method=request.payment_method, customer=_or_none(request.customer),
+        description=_or_none(request.description), metadata=request.metadata, idempotency_key=candidate.key,
+        amount_refunded=0, payment_intent=None, failure=None, created_at=created_at, updated_at=created_at,
+    )  # fmt: skip
+    return Placed(order, replayed=False)
+
+
+def _order(row: Row[Any]) -> Order:
+    return Order(
+        id=str(row.id), status=row.status, amount=row.amount_minor, currency=row.currency,
+        payment_method=row.payment_method, customer=row.customer, description=row.description,
+        metadata=msgspec.json.decode(row.metadata_text), idempotency_key=row.idempotency_key,
+        amount_refunded=row.amount_refunded_minor, payment_intent=row.payment_intent_id,
+        failure=msgspec.json.decode(row.failure_text, type=Failure) if row.failure_text else None,
+        created_at=row.created_at, updated_at=row.updated_at,
+    )  # fmt: skip
+
+
+def _or_none(value: str | UnsetType) -> str | None:
+    return None if value is UNSET else value
+
+
+# Locks are taken in the order of the unique key: unordered batches that share keys deadlock (R5).
+_INSERT = text("""
+WITH incoming AS (
+  SELECT * FROM unnest(
+    CAST(:ids AS uuid[]), CAST(:accounts AS uuid[]), CAST(:keys AS text[]), CAST(:fingerprints AS bytea[]),
+    CAST(:amounts AS bigint[]), CAST(:currencies AS text[]), CAST(:methods AS text[]), CAST(:customers AS text[]),
+    CAST(:descriptions AS text[]), CAST(:metadatas AS text[]), CAST(:promises AS uuid[])
+  ) AS i (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
+          description, metadata, promise_id)
+), stored AS (
+  INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
+                      description, metadata)
+  SELECT id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
+         description, metadata::jsonb
+    FROM incoming ORDER BY account_id, idempotency_key COLLATE "C"
+  ON CONFLICT (account_id, idempotency_key) DO NOTHING
+  RETURNING id, account_id, created_at
+), promised AS (
+  INSERT INTO outbox (id, account_id, order_id, kind, payload)
+  SELECT incoming.promise_id, stored.account_id, stored.id, 'charge', '{"attempt": 1}'
+    FROM stored JOIN incoming USING (id)
+)
+SELECT id, created_at FROM stored
+""")
+
+_COLUMNS = """
+  id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer, description,
+  metadata::text AS metadata_text, status, amount_refunded_minor, payment_intent_id, failure::text AS failure_text,
+  created_at, updated_at
+"""
+
+_STORED = text(f"""
+SELECT {_COLUMNS} FROM orders
+ WHERE (account_id, idempotency_key) IN (SELECT * FROM unnest(CAST(:accounts AS uuid[]), CAST(:keys AS text[])))
+""")  # noqa: S608  own constants
+
+_EXISTS = text("SELECT 1 FROM orders WHERE account_id = :account AND idempotency_key = :key")
+
+_GET = text(f"SELECT {_COLUMNS} FROM orders WHERE account_id = :account AND id = :id")  # noqa: S608  own constants
+
+# What still moves by itself is pending or processing; requires_action waits for the customer.
+_SETTLED = text(f"""
+SELECT {_COLUMNS} FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) AND status NOT IN ('pending', 'processing')
+""")  # noqa: S608  own constants
+
+_FILTERS = {
+    "account": "account_id = :account",
+    "before": "id < :before",
+    "status": "status = :status",
+    "key": "idempotency_key = :key",
+}

@@ -1,0 +1,68 @@
+"""What happened to one order, in the order it happened: read from the rows that did it, no log of its own."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.db import autocommit
+from service.orders import get
+
+
+async def timeline(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> list[dict[str, Any]]:
+    """Events `{"at", "event", …}`, oldest first. Raises NotFound."""
+    order = await get(engine, account_id, order_id)
+    who = {"account": account_id, "order": order_id}
+    async with autocommit(engine).connect() as connection:
+        charges = (await connection.execute(_CHARGES, who)).all()
+        promises = (await connection.execute(_OUTBOX, who)).all()
+        entries = (await connection.execute(_ENTRIES, who)).all()
+    events: list[dict[str, Any]] = [{"at": order.created_at, "event": "order.accepted"}]
+    if order.status != "pending":
+        events.append({"at": order.updated_at, "event": f"order.{order.status}"})
+    for charge in charges:
+        events += _of_charge(charge)
+    for promise in promises:
+        events += _of_promise(promise)
+    events += [
+        {"at": e.created_at, "event": "ledger.booked", "kind": e.kind, "reference": e.reference, "occurred_at": e.occurred_at}
+        for e in entries
+    ]
+    return sorted(events, key=lambda e: e["at"])
+
+
+def _of_charge(charge: Row[Any]) -> list[dict[str, Any]]:
+    """The open, then one event per call and per answer, as the charge protocol noted them."""
+    about = {"charge": str(charge.id), "attempt": charge.attempt}
+    events = [{"at": charge.created_at, "event": "charge.opened", **about}]
+    for entry in msgspec.json.decode(charge.history_text):
+        at = datetime.fromisoformat(entry.pop("at"))
+        event = "charge.answered" if "answer" in entry else "charge.called" if "call" in entry else "charge.noted"
+        events.append({"at": at, "event": event, **about, **entry})
+    return events
+
+
+def _of_promise(promise: Row[Any]) -> list[dict[str, Any]]:
+    """A row that is still in the outbox is still owed: when it was made, when it comes next, or why it is parked."""
+    about = {"kind": promise.kind, "deliveries": promise.deliveries}
+    made = {"at": promise.created_at, "event": "outbox.promised", **about}
+    if promise.parked_at is not None:
+        return [made, {"at": promise.parked_at, "event": "outbox.parked", **about, "reason": promise.last_error}]
+    return [made, {"at": promise.deliver_after, "event": "outbox.due", **about}]
+
+
+_CHARGES = text(
+    "SELECT id, attempt, history::text AS history_text, created_at FROM charges"
+    " WHERE account_id = :account AND order_id = :order ORDER BY attempt"
+)
+_OUTBOX = text(
+    "SELECT kind, created_at, deliver_after, deliveries, parked_at, last_error FROM outbox"
+    " WHERE account_id = :account AND order_id = :order"
+)
+_ENTRIES = text(
+    "SELECT kind, reference, occurred_at, created_at FROM journal_entries"
+    " WHERE account_id = :account AND order_id = :order ORDER BY id"
+)

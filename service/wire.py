@@ -1,0 +1,212 @@
+"""What goes over the wire: the shapes of requests and answers, and a JSON reader that forgives nothing.
+
+Litestar and msgspec are lenient in their own ways (`"1"` for 1, the last of two equal keys wins); an order for money
+should mean one thing only. So a body is decoded here, strictly, once, and screened before anybody else sees it.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from litestar import Request
+from litestar.response.base import ASGIResponse
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from service.errors import BadRequest, Problem
+from service.idempotency import parse_key
+from service.money import AMOUNT_MAX, validate
+from service.screening import screen
+
+S = TypeVar("S", bound=Struct)
+
+BODY_MAX = 64 * 1024
+BATCH_BODY_MAX = 2 * 1024 * 1024
+BATCH_MAX = 1000
+METADATA_MAX = 47  # Stripe takes 50; three are ours: eo_account, eo_order, eo_attempt
+
+# `$` alone also matches before a final newline.
+_END = r"$(?!\n)"
+_MetadataName = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^(?!eo_)[^\[\]]*" + _END)]
+_MetadataValue = Annotated[str, Meta(max_length=500)]
+
+
+class OrderRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An order as a producer asks for it. Optional fields are left out, never null."""
+
+    amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX, description="integer, in the currency's minor unit")]
+    currency: Annotated[str, Meta(pattern=r"^[a-z]{3}" + _END, description="lower-case ISO code")]
+    payment_method: Annotated[str, Meta(max_length=255, pattern=r"^pm_[A-Za-z0-9_]+" + _END)]
+    customer: Annotated[str, Meta(max_length=255, pattern=r"^cus_[A-Za-z0-9_]+" + _END)] | UnsetType = UNSET
+    description: Annotated[str, Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
+    metadata: Annotated[dict[_MetadataName, _MetadataValue], Meta(max_length=METADATA_MAX)] = {}
+
+
+class BatchItem(OrderRequest, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """An order in a batch brings its idempotency key along; batch and single orders share one key space."""
+
+    idempotency_key: Annotated[str, Meta(min_length=1, description="as in the header Idempotency-Key")]
+
+    def order(self) -> OrderRequest:
+        """The order alone: its fingerprint is the same as if it had been sent by itself."""
+        return OrderRequest(
+            self.amount, self.currency, self.payment_method, self.customer, self.description, self.metadata
+        )
+
+
+class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Up to 1,000 orders. Each is judged by itself: one bad item never fails its neighbours."""
+
+    orders: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=BATCH_MAX)]
+
+
+class Failure(Struct, frozen=True):
+    """The last definitive decline, in Stripe's words."""
+
+    code: str | None = None
+    decline_code: str | None = None
+    message: str | None = None
+
+
+class Order(Struct, frozen=True):
+    """An order as it is now."""
+
+    id: str
+    status: str
+    amount: int
+    currency: str
+    payment_method: str
+    customer: str | None
+    description: str | None
+    metadata: dict[str, str]
+    idempotency_key: str
+    amount_refunded: int
+    payment_intent: str | None
+    failure: Failure | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class OrderPage(Struct, frozen=True):
+    """One page of orders, newest first. `next_cursor` is null on the last page."""
+
+    data: list[Order]
+    next_cursor: str | None
+
+
+class ProblemBody(Struct, frozen=True):
+    """RFC 9457. `type` is stable, `detail` is for a human and never repeats what was sent."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+
+
+class BatchResult(Struct, frozen=True, omit_defaults=True):
+    """One item's answer: an order (201), or a problem."""
+
+    status: int
+    replayed: bool = False
+    order: Order | None = None
+    problem: ProblemBody | None = None
+
+
+class BatchAnswer(Struct, frozen=True):
+    """The results, in the order of the request."""
+
+    results: list[BatchResult]
+
+
+encode = msgspec.json.Encoder().encode
+
+
+async def read(request: Request[Any, Any, Any], shape: type[S]) -> S:
+    """The request's JSON body as `shape`. Raises BadRequest, or Problem 415 for another content type."""
+    _check_content_type(request.scope["headers"])
+    return decode(await request.body(), shape)
+
+
+def decode(body: bytes | memoryview, shape: type[S]) -> S:
+    """Strict JSON as `shape`: no unknown or repeated field, no number as text, no null for a missing field."""
+    try:
+        found = _DECODERS[shape].decode(body)
+    except msgspec.ValidationError as error:
+        raise BadRequest(_reason(error), code="body-invalid") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadRequest("The body is not JSON.", code="body-not-json") from None
+    _refuse_repeated_names(bytes(body))
+    return found  # type: ignore[no-any-return]
+
+
+def check_order(order: OrderRequest, key: str) -> None:
+    """The rules no schema can say: the currency's own, and what may be stored. Raises BadRequest."""
+    validate(order.amount, order.currency)
+    screen(_strings(order, key))
+
+
+def read_item(raw: msgspec.Raw) -> tuple[str, OrderRequest]:
+    """Key and order of one item of a batch. Raises BadRequest."""
+    item = decode(memoryview(raw), BatchItem)
+    order, key = item.order(), parse_key(item.idempotency_key)
+    check_order(order, key)
+    return key, order
+
+
+def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> ASGIResponse:
+    """A JSON answer. Structs are encoded as they are."""
+    return ASGIResponse(body=encode(content), status_code=status, headers=headers, media_type="application/json")
+
+
+class UnsupportedMediaType(Problem):
+    """The body is not declared as JSON."""
+
+    status, title, code = 415, "Unsupported media type", "unsupported-media-type"
+
+
+def _check_content_type(headers: list[tuple[bytes, bytes]]) -> None:
+    for name, value in headers:
+        if name == b"content-type":
+            if value == b"application/json":
+                return
+            kind, _, parameter = value.lower().partition(b";")
+            if kind.strip() == b"application/json" and parameter.strip() in (b"", b"charset=utf-8", b'charset="utf-8"'):
+                return
+    raise UnsupportedMediaType("The body must be sent as application/json.")
+
+
+def _reason(error: msgspec.ValidationError) -> str:
+    """msgspec names types and paths, and never a value; only an unknown field's name is the caller's own text."""
+    text = str(error)
+    return "The body has a field that this API does not know." if "unknown field" in text else f"The body is invalid: {text}."
+
+
+def _refuse_repeated_names(body: bytes) -> None:
+    _PAIRS.decode(body.decode())
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadRequest("A name appears twice in one JSON object.", code="body-repeats-a-name")
+    return found
+
+
+def _strings(order: OrderRequest, key: str) -> Iterator[str]:
+    yield key
+    yield order.payment_method
+    if order.customer is not UNSET:
+        yield order.customer
+    if order.description is not UNSET:
+        yield order.description
+    for name, value in order.metadata.items():
+        yield name
+        yield value
+
+
+_PAIRS = json.JSONDecoder(object_pairs_hook=_unique)
+_DECODERS: dict[type[Struct], msgspec.json.Decoder[Any]] = {
+    shape: msgspec.json.Decoder(shape) for shape in (OrderRequest, BatchItem, BatchRequest)
+}
