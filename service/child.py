@@ -7,6 +7,7 @@ to the *thread* that started the child, so children are started from the main th
 import ctypes
 import os
 import pwd
+import re
 import signal
 import struct
 import subprocess
@@ -44,6 +45,8 @@ class Child:
 
     stop_signal = signal.SIGTERM
     death_signal = signal.SIGKILL  # what it gets when this process dies first; the protocol survives SIGKILL
+    reserve_s = 1.0  # the least time it gets to stop, whatever the others took
+    may_be_late = False  # whether its neighbours may start while it still waits for something
 
     def __init__(self, name: str, argv: Sequence[str], *, log: Path, environ: Mapping[str, str] | None = None) -> None:
         self.name = name
@@ -67,6 +70,16 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     @property
+    def is_done(self) -> bool:
+        """Whether it has nothing more to do, so that its end is no death."""
+        return False
+
+    @property
+    def exit_status(self) -> int | None:
+        """As of subprocess: None while it runs, negative for a signal."""
+        return self.process.poll() if self.process else None
+
+    @property
     def pid(self) -> int | None:
         """Its process id, or None before the first start."""
         return self.process.pid if self.process else None
@@ -88,14 +101,12 @@ class Child:
             self.kill()
             raise Unavailable(f"{self.name} was not ready after {within_s:.0f} s: {self.last_words()} (log: {self.log})")
 
-    def stop(self, *, within_s: float = 10.0) -> None:
+    def stop(self, *, within_s: float = 10.0, pause: Pause = time.sleep) -> None:
         """Ask it to end, wait, and kill it when it does not."""
-        if not self.is_running or self.process is None:
+        if self.process is None or not self.is_running:
             return
         self.process.send_signal(self.stop_signal)
-        try:
-            self.process.wait(within_s)
-        except subprocess.TimeoutExpired:
+        if not wait_until(lambda: not self.is_running, within_s=within_s, pause=pause):
             self.kill()
 
     def kill(self) -> None:
@@ -117,7 +128,7 @@ class Child:
 
     def exit_reason(self) -> str:
         """How it ended, in words."""
-        status = self.process.poll() if self.process else None
+        status = self.exit_status
         if status is None:
             return "no output"
         return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
@@ -146,12 +157,27 @@ class Child:
             os._exit(1)
 
 
-class PythonPart(Child):
-    """A part of ours. It is ready when it has written a line with the word `ready`."""
+class LoopPart(Child):
+    """A part of ours without an address. It is ready when it has written a line with the word `ready`."""
+
+    may_be_late = True
 
     def is_ready(self) -> bool:
         """Whether it said so since its last start."""
-        return "ready" in self.output()
+        return re.search(r"\bready\b", self.output()) is not None
+
+
+class OneShot(Child):
+    """A command that others wait for: ready when it has ended well."""
+
+    def is_ready(self) -> bool:
+        """Whether it has ended well."""
+        return self.is_done
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended well."""
+        return self.exit_status == 0
 
 
 class HttpPart(Child):

@@ -13,14 +13,13 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from service.child import Child, Pause, User, become_user, unprivileged_user, wait_until
+from service.child import Child, User, become_user, unprivileged_user, wait_until
 from service.errors import Misconfigured, Unavailable
 
 PG_PORT = 5432  # only names the socket file; nothing listens on TCP
@@ -50,6 +49,7 @@ class Postgres(Child):
 
     stop_signal = signal.SIGINT  # "fast": ends sessions, writes a checkpoint
     death_signal = signal.SIGINT
+    reserve_s = 2.0
 
     def __init__(
         self, folder: Path, *, version: int = 18, log: Path | None = None, settings: dict[str, str] | None = None
@@ -58,13 +58,13 @@ class Postgres(Child):
         self.data = self.folder / "data"
         self.version = version
         self.programs = postgres_programs(version)
-        self.sockets = self.folder / "socket"
+        self.sockets = self._socket_folder()
         self._settings = {**PG_SETTINGS, **(settings or {})}
         super().__init__("postgres", [], log=log or self.folder.parent / "postgres.log")
 
     @property
     def url(self) -> str:
-        """Where it is reached. Valid after the first `prepare`."""
+        """Where it is reached."""
         return self.database_url("postgres")
 
     def database_url(self, name: str) -> str:
@@ -75,7 +75,7 @@ class Postgres(Child):
         """Folders, the cluster at first use, and what a killed predecessor left."""
         self.user = unprivileged_user(self.data, self.programs / "postgres")
         private_folder(self.folder, self.user)
-        self._prepare_sockets()
+        private_folder(self.sockets, self.user)
         if not (self.data / "PG_VERSION").exists():
             self._initdb()
         self._check_version()
@@ -110,11 +110,10 @@ class Postgres(Child):
         self.stop()
         self.discard_sockets()
 
-    def _prepare_sockets(self) -> None:
-        path = self.sockets / f".s.PGSQL.{PG_PORT}.lock"
-        if len(os.fsencode(path)) > SOCKET_PATH_MAX:
-            self.sockets = Path(tempfile.mkdtemp(prefix="eo-"))
-        private_folder(self.sockets, self.user)
+    def _socket_folder(self) -> Path:
+        near = self.folder / "socket"
+        longest = near / f".s.PGSQL.{PG_PORT}.lock"
+        return near if len(os.fsencode(longest)) <= SOCKET_PATH_MAX else Path(tempfile.mkdtemp(prefix="eo-"))
 
     def _initdb(self) -> None:
         # Into another folder first: a start that is killed half-way must not leave something that looks like a cluster.
@@ -169,34 +168,22 @@ class Valkey(Child):
 
     def __init__(self, folder: Path, *, password: str, persistent: bool = True, log: Path | None = None) -> None:
         self.folder = folder.absolute()
-        self.port = 0
+        self.port = free_port()
         self._password = password
         self._persistent = persistent
         super().__init__("redis", [], log=log or self.folder.parent / "redis.log")
 
     @property
     def url(self) -> str:
-        """Where it is reached. The port is chosen at the first start and kept."""
+        """Where it is reached. The port is chosen once and kept over restarts."""
         return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
 
     def prepare(self) -> None:
         """Write the configuration; the password must not be seen in the list of processes."""
         private_folder(self.folder)
-        self.port = self.port or free_port()
         config = self.folder / "valkey.conf"
         write_private(config, "\n".join(f"{name} {value}" for name, value in self._config().items()) + "\n")
         self.argv = [str(valkey_program()), str(config)]
-
-    def start(self, *, within_s: float = 30.0, pause: Pause = time.sleep) -> None:
-        """As any child; where somebody took the port between choosing and binding, with another one."""
-        for _ in range(3):
-            try:
-                return super().start(within_s=within_s, pause=pause)
-            except Unavailable:
-                if "Address already in use" not in self.output():
-                    raise
-                self.port = 0
-        return super().start(within_s=within_s, pause=pause)
 
     def is_ready(self) -> bool:
         """Whether it answers a PING (not while it is still loading its data)."""

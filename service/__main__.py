@@ -1,0 +1,5 @@
+"""`python -m service …` is `eo …`."""
+
+from service.cli import main
+
+main()

@@ -1,0 +1,82 @@
+"""What of `eo up` runs, read from outside: run.json says where, the kernel says what."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from service.errors import Misconfigured
+from service.settings import RUN_FILE
+from service.up import LOCK_FILE, SECRETS_FILE, try_lock
+
+PARTS = ("postgres", "redis", "sandbox", "relay", "worker", "api")
+_TITLES = {"valkey-server": "redis", "postgres": "postgres"} | {f"eo {name}": name for name in PARTS}
+_OURS = {"lock", "log", "postgres", "redis", "sandbox", "secrets.json", "run.json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`parts`: name → pid, or None where that part is down or belongs to somebody else (the environment names it)."""
+
+    running: bool
+    pid: int | None
+    parts: dict[str, int | None]
+    addresses: dict[str, str]
+
+    def as_dict(self) -> dict[str, object]:
+        """For --json."""
+        return asdict(self)
+
+
+def status(data_dir: Path) -> Status:
+    """What runs on this data folder. Raises Misconfigured where run.json is damaged."""
+    if not is_locked(data_dir):
+        return Status(running=False, pid=None, parts=dict.fromkeys(PARTS), addresses={})
+    found = _run_file(data_dir)
+    pid = int(found["pid"]) if found else None
+    children = _children(pid) if pid else {}
+    known = ("DATABASE_URL", "REDIS_URL", "STRIPE_API_BASE", "EO_HOST", "EO_PORT")
+    addresses = {name: found["environment"][name] for name in known} if found else {}
+    return Status(running=True, pid=pid, parts={name: children.get(name) for name in PARTS}, addresses=addresses)
+
+
+def is_locked(data_dir: Path) -> bool:
+    """Whether an `eo up` runs on the folder."""
+    try:
+        with (data_dir / LOCK_FILE).open() as lock:
+            return not try_lock(lock.fileno())
+    except FileNotFoundError:
+        return False
+
+
+def refuse_reset(data_dir: Path) -> None:
+    """Raises Misconfigured unless the folder can be deleted: nothing runs on it, and nothing in it is foreign."""
+    if is_locked(data_dir):
+        raise Misconfigured(f"An `eo up` runs on {data_dir}. Stop it first.")
+    if not (data_dir / SECRETS_FILE).exists() or {entry.name for entry in data_dir.iterdir()} - _OURS:
+        raise Misconfigured(f"{data_dir} holds things that `eo up` did not make. Delete it by hand if that is meant.")
+
+
+def _run_file(data_dir: Path) -> dict[str, dict[str, str]] | None:
+    try:
+        found: dict[str, dict[str, str]] = json.loads((data_dir / RUN_FILE).read_text())
+    except FileNotFoundError:
+        return None  # it is just starting, or stopping
+    except (OSError, ValueError) as error:
+        raise Misconfigured(f"{data_dir / RUN_FILE} cannot be read ({error}). Start `eo up` again.") from error
+    return found
+
+
+def _children(parent: int) -> dict[str, int]:
+    """The parts among the direct children of `parent`, by name."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            ppid = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            title = (process / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
+        except OSError:
+            continue  # it ended meanwhile
+        name = _TITLES.get(os.path.basename(title)) or _TITLES.get(os.path.basename(title.split(" ")[0]))  # noqa: PTH119
+        if ppid == parent and name:
+            found[name] = int(process.name)
+    return found

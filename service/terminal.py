@@ -1,0 +1,89 @@
+"""What the commands of `cli` share: one engine for one question, and rows shown as a table or as JSON."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from service.errors import Unavailable
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+T = TypeVar("T")
+
+_SECRET = ("KEY", "SECRET", "PASSWORD")
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bool = True) -> T:
+    """Await `question(engine)` on the configured database, `checked`: at this code's schema.
+
+    Raises Misconfigured or Unavailable.
+    """
+    return asyncio.run(_ask(question, checked=checked))
+
+
+async def _ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bool) -> T:
+    from service.db import create_engine, is_unreachable  # noqa: PLC0415  only commands that need a database pay for it
+    from service.migrate import check  # noqa: PLC0415
+
+    engine = create_engine(Settings.from_env(), name="cli", pool=1)
+    try:
+        if checked:
+            await check(engine)
+        return await question(engine)
+    except Exception as error:
+        if is_unreachable(error):
+            raise Unavailable(f"PostgreSQL cannot be reached ({error}). Is `eo up` running? `eo status` tells.") from error
+        raise
+    finally:
+        await engine.dispose()
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON on stdout."""
+    click.echo(json.dumps(value, default=str))
+
+
+def print_rows(rows: Iterable[Any], *, as_json: bool) -> None:
+    """Rows (mappings or dataclasses) as a JSON list, or as a table with the names of the first row."""
+    found = [_mapping(row) for row in rows]
+    if as_json:
+        print_json(found)
+    elif found:
+        _print_table(list(found[0]), [["" if v is None else str(v) for v in row.values()] for row in found])
+
+
+def masked(variable: str, value: Any) -> Any:
+    """A setting's value as it may be shown."""
+    if variable.endswith("_URL"):
+        return without_password(str(value))
+    return "***" if value and variable.endswith(_SECRET) else plain(value)
+
+
+def without_password(url: str) -> str:
+    """A URL that can be shown."""
+    head, at, tail = url.rpartition("@")
+    return f"{head.rpartition(':')[0]}:***{at}{tail}" if at and head.count(":") > 1 else url
+
+
+def plain(value: Any) -> Any:
+    """As JSON knows it; everything else as text."""
+    return value if isinstance(value, _PLAIN) else str(value)
+
+
+def _mapping(row: Any) -> dict[str, Any]:
+    if dataclasses.is_dataclass(row) and not isinstance(row, type):
+        return {knob.name: getattr(row, knob.name) for knob in dataclasses.fields(row)}
+    return dict(row if isinstance(row, Mapping) else row._mapping)  # noqa: SLF001  the public name of a SQLAlchemy row
+
+
+def _print_table(names: list[str], rows: list[list[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+    for cells in [names, *rows]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())

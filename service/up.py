@@ -1,0 +1,237 @@
+"""`eo up`: which parts there are, what each is told, and what a person is shown.
+
+What the environment names is used; what it does not name is embedded. Data lives in one folder:
+
+    .eo/lock           held while `eo up` runs: one per folder
+    .eo/secrets.json   made at first run
+    .eo/run.json       while it runs: where every other `eo` command finds the parts
+    .eo/log/           one file per part
+    .eo/postgres/ .eo/redis/ .eo/sandbox/   the data
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import service
+from service.child import Child, HttpPart, LoopPart, OneShot, unprivileged_user
+from service.embedded import Postgres, Valkey, free_port, let_through, postgres_programs, valkey_program, write_private
+from service.errors import Misconfigured
+from service.settings import RUN_FILE, STRIPE_API, Settings
+from service.supervisor import StopRequested, Supervisor
+from service.terminal import without_password
+
+STOP_ORDER = ("api", "relay", "worker", "sandbox", "redis", "postgres", "migrate")
+LOCK_FILE, SECRETS_FILE = "lock", "secrets.json"
+EMBEDDED_PG = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The parts of one installation. A part is None where the environment names another one."""
+
+    settings: Settings
+    environ: dict[str, str]  # what the parts are told, on top of the environment
+    postgres: Postgres | None
+    redis: Valkey | None
+    sandbox: HttpPart | None
+    api: HttpPart
+
+    def stages(self) -> list[list[Child]]:
+        """The start order; a stage waits for the one before it. The API is last: its first 200 means all is there."""
+        first: list[Child | None] = [OneShot("migrate", eo("migrate"), log=self.api.log.with_name("migrate.log"))]
+        loops: list[Child | None] = [LoopPart(n, eo(n), log=self.api.log.with_name(f"{n}.log")) for n in ("relay", "worker")]
+        stages = [[self.postgres], [*first, self.redis, self.sandbox], loops, [self.api]]
+        present = [[part for part in stage if part is not None] for stage in stages]
+        for part in (part for stage in present for part in stage):
+            if not isinstance(part, (Postgres, Valkey)):
+                part.environ = {**os.environ, **self.environ}
+        return [stage for stage in present if stage]
+
+
+def up(*, as_json: bool = False) -> None:
+    """Run everything in the foreground until SIGINT or SIGTERM. Raises Misconfigured or Unavailable."""
+    began = time.monotonic()
+    data_dir = Path(os.environ.get("EO_DATA_DIR") or ".eo").absolute()
+    with locked(data_dir):
+        (data_dir / RUN_FILE).unlink(missing_ok=True)  # of a predecessor that was killed
+        stack = plan(data_dir, os.environ)
+        refuse_busy_port(stack.settings.host, stack.settings.port)
+        write_private(data_dir / RUN_FILE, json.dumps({"pid": os.getpid(), "environment": stack.environ}, indent=2) + "\n")
+        try:
+            run(stack, as_json=as_json, began=began)
+        finally:
+            (data_dir / RUN_FILE).unlink(missing_ok=True)
+            if stack.postgres:
+                stack.postgres.discard_sockets()
+
+
+def run(stack: Stack, *, as_json: bool, began: float) -> None:
+    """Start, show, watch; return after a clean stop."""
+    with contextlib.suppress(StopRequested), Supervisor(stack.stages(), STOP_ORDER) as supervisor:
+        supervisor.start()
+        show(stack, took_s=time.monotonic() - began, as_json=as_json)
+        supervisor.watch()
+
+
+def plan(data_dir: Path, environ: Mapping[str, str]) -> Stack:
+    """Decide what is embedded, and with which addresses and secrets. Starts nothing. Raises Misconfigured."""
+    made = load_secrets(data_dir / SECRETS_FILE)
+    named = {name: value for name, value in environ.items() if value}
+    logs = data_dir / "log"
+    postgres = redis = sandbox = None
+    told = {"EO_DATA_DIR": str(data_dir), "EO_API_KEY": named.get("EO_API_KEY") or made["api_key"]}
+    if "DATABASE_URL" not in named:
+        postgres = Postgres(data_dir / "postgres", version=EMBEDDED_PG, log=logs / "postgres.log")
+        let_through(data_dir, unprivileged_user(postgres.data, postgres.programs))
+    if "REDIS_URL" not in named:
+        redis = Valkey(data_dir / "redis", password=made["redis_password"], log=logs / "redis.log")
+    if not names_stripe(named):
+        sandbox = sandbox_part(data_dir / "sandbox", logs / "sandbox.log", port=free_port())
+        told["STRIPE_WEBHOOK_SECRET"] = named.get("STRIPE_WEBHOOK_SECRET") or made["webhook_secret"]
+    told["DATABASE_URL"] = postgres.url if postgres else named["DATABASE_URL"]
+    told["REDIS_URL"] = redis.url if redis else named["REDIS_URL"]
+    told["STRIPE_API_KEY"] = made["stripe_api_key"] if sandbox else named["STRIPE_API_KEY"]
+    told["STRIPE_API_BASE"] = origin(sandbox.url) if sandbox else named.get("STRIPE_API_BASE", STRIPE_API)
+    settings = Settings.from_env({**environ, **told})
+    told |= {"EO_HOST": settings.host, "EO_PORT": str(settings.port)}
+    if settings.live and settings.stripe_api_key.startswith(("sk_live_", "rk_live_")) and (postgres or redis):
+        raise Misconfigured("A live Stripe key needs DATABASE_URL and REDIS_URL: embedded parts are for trying things out.")
+    api = HttpPart("api", eo("api"), log=logs / "api.log")
+    api.url = f"{api_url(settings)}/health/ready"
+    return Stack(settings, told, postgres, redis, sandbox, api)
+
+
+def eo(*words: str) -> list[str]:
+    """The command line of another `eo` command, run by this very Python. -P: never import from the working directory."""
+    return [sys.executable, "-P", "-m", "service", *words]
+
+
+def names_stripe(named: Mapping[str, str]) -> bool:
+    """Whether the environment names a Stripe. Raises Misconfigured where it does so by half."""
+    if "STRIPE_API_BASE" in named and "STRIPE_API_KEY" not in named:
+        raise Misconfigured("STRIPE_API_BASE is set without STRIPE_API_KEY. Set both, or neither for the sandbox.")
+    return "STRIPE_API_KEY" in named
+
+
+def sandbox_part(folder: Path, log: Path, *, port: int) -> HttpPart:
+    """The Stripe stand-in, with its books in `folder`."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    books = str(folder / "sandbox.sqlite3")
+    part = HttpPart("sandbox", eo("sandbox", "--host", "127.0.0.1", "--port", str(port), "--data", books), log=log)
+    part.url = f"http://127.0.0.1:{port}/_sandbox/health"
+    return part
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of a URL."""
+    return "/".join(url.split("/")[:3])
+
+
+def api_url(settings: Settings) -> str:
+    """Where this machine reaches the API."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104  only recognised, not bound
+    host = everywhere.get(settings.host, f"[{settings.host}]" if ":" in settings.host else settings.host)
+    return f"http://{host}:{settings.port}"
+
+
+def load_secrets(path: Path) -> dict[str, str]:
+    """The secrets of this installation, made at first run. Raises Misconfigured where they cannot be read."""
+    try:
+        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise Misconfigured(f"{path} cannot be read ({error}). Run as the user who made it, or `eo reset`.") from error
+    made = {
+        "api_key": "eo_test_" + secrets.token_urlsafe(24),
+        "stripe_api_key": "sk_test_" + secrets.token_hex(16),
+        "webhook_secret": "whsec_" + secrets.token_hex(16),
+        "redis_password": secrets.token_hex(16),
+    } | kept
+    if made != kept:
+        write_private(path, json.dumps(made, indent=2) + "\n")
+    return made
+
+
+@contextlib.contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Hold the data folder, made if missing. Raises Misconfigured where another `eo up` holds it."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (data_dir / "log").mkdir(mode=0o700, exist_ok=True)
+        lock = (data_dir / LOCK_FILE).open("a+")
+    except OSError as error:
+        raise Misconfigured(f"EO_DATA_DIR {data_dir} cannot be used: {error.strerror}.") from error
+    with lock:
+        if not try_lock(lock.fileno()):
+            lock.seek(0)
+            raise Misconfigured(f"An `eo up` (pid {lock.read().strip()}) already runs on {data_dir}. Stop it first.")
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock if it is free. The kernel gives it back when this process ends, however it ends."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def refuse_busy_port(host: str, port: int) -> None:
+    """Raises Misconfigured where somebody listens there already, or nobody can."""
+    try:
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(address[0]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address[4])
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Misconfigured(f"The API cannot listen on {host} port {port}: {reason}. Free it, or set EO_PORT.") from error
+
+
+def show(stack: Stack, *, took_s: float, as_json: bool) -> None:
+    """The block that says where everything is. Data, so on stdout."""
+    rows = {name: words for name, words in block(stack).items() if words}
+    if as_json:
+        text = json.dumps({"ready": True, "took_s": round(took_s, 2), **{k.lower(): v for k, v in rows.items()}})
+    else:
+        lines = [f"  {name:<9} {words}" for name, words in rows.items()]
+        text = "\n".join([f"effectively-once {service.__version__}", *lines, f"ready in {took_s:.1f} s, Ctrl-C stops everything"])
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
+def block(stack: Stack) -> dict[str, str]:
+    """What is shown, by name. A secret that came from the environment is not repeated."""
+    api, told = api_url(stack.settings), stack.environ
+    return {
+        "API": api,
+        "Docs": f"{api}/docs",
+        "Key": "from EO_API_KEY" if os.environ.get("EO_API_KEY") else told["EO_API_KEY"],
+        "Postgres": f"{version_of(postgres_programs(EMBEDDED_PG) / 'postgres')} embedded, {told['DATABASE_URL']}"
+        if stack.postgres
+        else without_password(told["DATABASE_URL"]),
+        "Redis": f"Valkey {version_of(valkey_program())} embedded, 127.0.0.1:{stack.redis.port}"
+        if stack.redis
+        else without_password(told["REDIS_URL"]),
+        "Stripe": f"sandbox, {told['STRIPE_API_BASE']}" if stack.sandbox else told["STRIPE_API_BASE"],
+        "Logs": str(stack.api.log.parent),
+    }
+
+
+def version_of(program: Path) -> str:
+    """The version a server's program reports, e.g. 18.4."""
+    words = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False).stdout.split()  # noqa: S603
+    return next((word.removeprefix("v=") for word in words if word.removeprefix("v=")[:1].isdigit()), "")
