@@ -8,6 +8,7 @@ checks    named passes that recompute what the database promises
 There is no balance row to contend on: a balance is the sum of postings, helped by rollups.
 """
 
+from service.ledger.checks import Finding, verify
 from service.ledger.journal import (
     CHART,
     JournalEntry,
@@ -20,17 +21,25 @@ from service.ledger.journal import (
     fee_reference,
 )
 from service.ledger.posting import PostResult, post
+from service.ledger.rollups import Balance, Entry, balances, entries, rollup
 
 __all__ = [
     "CHART",
+    "Balance",
+    "Entry",
+    "Finding",
     "JournalEntry",
     "PostResult",
     "Posting",
+    "balances",
     "charge_entry",
     "charge_reference",
     "duplicate_entry",
     "duplicate_reference",
+    "entries",
     "fee_entry",
     "fee_reference",
     "post",
+    "rollup",
+    "verify",
 ]

@@ -65,7 +65,7 @@ class JournalEntry:
     def digest(self) -> bytes:
         """Version byte + SHA-256 of everything above; equal digests are the same booking.
 
-        Each part is length-prefixed, so no two contents share their bytes. The postings' order does not count.
+        Each part is length-prefixed, so no two contents share their bytes. Order of postings does not count.
         """
         content = hashlib.sha256()
         for part in _canonical(self):
@@ -99,7 +99,7 @@ def charge_entry(
     currency: str,
     occurred_at: datetime,
 ) -> JournalEntry:
-    """A charge succeeded: Stripe holds the gross amount for us; it is revenue. `occurred_at`: charge.created."""
+    """A charge succeeded: Stripe holds the gross amount, and it is revenue. `occurred_at`: charge.created."""
     return JournalEntry(
         account_id=account_id,
         reference=charge_reference(stripe_charge_id),

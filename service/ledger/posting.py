@@ -1,7 +1,7 @@
 """A batch of journal entries onto the books: one statement, inside the caller's transaction.
 
-The triggers want an entry and its postings in one statement. Chart accounts are found by a join in it, not in a
-cache: a cached account could have been rolled back with the transaction that made it.
+The triggers want an entry and its postings in one statement. Chart accounts are found by a join in it, not in
+a cache: a cached account could have been rolled back with the transaction that made it.
 """
 
 from collections.abc import Sequence
@@ -65,9 +65,9 @@ ON CONFLICT (account_id, code, currency) DO NOTHING
 
 @dataclass(frozen=True, slots=True)
 class PostResult:
-    """What became of each entry of a batch; every entry is in exactly one of the three, in the batch's order.
+    """What became of each entry of a batch; each is in exactly one of the three, in the batch's order.
 
-    `conflicting`: other content is on the books under that reference, and stays. The caller parks the new one.
+    `conflicting`: other content is on the books under that reference. The caller parks the new one.
     """
 
     booked: tuple[JournalEntry, ...] = ()

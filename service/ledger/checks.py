@@ -1,0 +1,159 @@
+"""Named passes over the whole ledger: what the database promises, recomputed from the rows.
+
+The triggers refuse damage; these find what was done where no trigger looked: by a superuser, a dump, a disk.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from service.ledger.journal import CHART, JournalEntry, Posting, charge_reference, duplicate_reference
+from service.ledger.rollups import HORIZON
+
+FINDINGS_MAX = 100  # per pass: one fault repeated a million times is one fault, and memory stays flat
+STREAM_ROWS = 1_000  # rows of the server-side cursor held at once
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: `name` (the pass, stable for programs), `ids` say where, `detail` is for people."""
+
+    name: str
+    ids: tuple[str, ...]
+    detail: str
+
+
+_CHART_ROWS = ", ".join(f"('{code}', '{kind}')" for code, kind in CHART.items())
+
+# Each pass returns a row per fault: (ids text[], detail text).
+_PASSES = {
+    "entry_unbalanced": """
+        SELECT ARRAY[CAST(entry_id AS text)], sum(amount_minor) || ' ' || currency || ' left over'
+          FROM postings GROUP BY entry_id, currency HAVING sum(amount_minor) <> 0""",
+    "ledger_unbalanced": """
+        SELECT ARRAY[currency], sum(amount_minor) || ' ' || currency || ' left over in the whole ledger'
+          FROM postings GROUP BY currency HAVING sum(amount_minor) <> 0""",
+    "entry_too_short": """
+        SELECT ARRAY[CAST(e.id AS text), e.reference], count(p.entry_id) || ' posting(s)'
+          FROM journal_entries e LEFT JOIN postings p ON p.entry_id = e.id
+         GROUP BY e.id HAVING count(p.entry_id) < 2""",
+    "posting_orphaned": """
+        SELECT ARRAY[CAST(p.entry_id AS text), CAST(p.line AS text)], 'a posting without its entry'
+          FROM postings p LEFT JOIN journal_entries e ON e.id = p.entry_id
+         WHERE e.id IS NULL""",
+    "posting_added_later": """
+        SELECT ARRAY[CAST(p.entry_id AS text), CAST(p.line AS text)],
+               'written by another transaction, or for another time, than its entry'
+          FROM postings p JOIN journal_entries e ON e.id = p.entry_id
+         WHERE p.xid <> e.xid OR p.occurred_at <> e.occurred_at""",
+    "posting_misplaced": """
+        SELECT ARRAY[CAST(p.entry_id AS text), CAST(p.line AS text)],
+               'its ledger account is missing, or of another owner or currency'
+          FROM postings p
+          JOIN journal_entries e ON e.id = p.entry_id
+          LEFT JOIN ledger_accounts l
+            ON l.id = p.ledger_account_id AND l.account_id = e.account_id AND l.currency = p.currency
+         WHERE l.id IS NULL""",
+    "account_not_in_chart": f"""
+        SELECT ARRAY[CAST(l.id AS text), l.code], 'the chart has no such code with type ' || l.type
+          FROM ledger_accounts l
+          LEFT JOIN (VALUES {_CHART_ROWS}) AS chart (code, type) USING (code, type)
+         WHERE chart.code IS NULL""",
+    "charge_booked_twice": f"""
+        SELECT ARRAY[CAST(c.id AS text), CAST(d.id AS text)], c.reference || ' and ' || d.reference
+          FROM journal_entries c
+          JOIN journal_entries d
+            ON d.account_id = c.account_id
+           AND d.reference = replace(c.reference, '{charge_reference("")}', '{duplicate_reference("")}')
+         WHERE c.reference LIKE '{charge_reference("")}%'""",
+    "rollup_differs": f"""
+        WITH horizon AS MATERIALIZED ({HORIZON}),
+        recomputed AS (
+          SELECT ledger_account_id, CAST(occurred_at AT TIME ZONE 'UTC' AS date) AS day,
+                 sum(greatest(amount_minor, 0)) AS debit, sum(greatest(-amount_minor, 0)) AS credit
+            FROM postings WHERE xid < (SELECT xid FROM horizon) GROUP BY 1, 2
+        ), kept AS (
+          SELECT ledger_account_id, day, debit_minor, credit_minor
+            FROM ledger_rollups
+           WHERE (SELECT xid FROM horizon) > '0' AND (debit_minor, credit_minor) <> (0, 0)
+        )
+        SELECT ARRAY[CAST(ledger_account_id AS text), CAST(day AS text)],
+               format('kept %s/%s, recomputed %s/%s (debit/credit)', debit_minor, credit_minor, debit, credit)
+          FROM kept FULL JOIN recomputed USING (ledger_account_id, day)
+         WHERE (debit_minor, credit_minor) IS DISTINCT FROM (debit, credit)""",
+}
+
+_CONTENT = text("""
+SELECT e.id, e.account_id, e.reference, e.kind, e.digest, e.order_id, e.payment_intent_id, e.occurred_at,
+       l.code, p.currency, p.amount_minor
+  FROM journal_entries e
+  JOIN postings p ON p.entry_id = e.id
+  LEFT JOIN ledger_accounts l ON l.id = p.ledger_account_id
+ ORDER BY e.id
+""")
+
+
+async def verify(engine: AsyncEngine) -> list[Finding]:
+    """Every fault in the ledger, at most FINDINGS_MAX per pass; an empty list: all passes found none.
+
+    Passes: those of `_PASSES`, and `entry_altered` (the stored digest is not that of the stored rows). All see
+    one snapshot and block nobody; the time is that of reading the ledger a few times.
+    """
+    snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    async with snapshot.begin() as connection:
+        await connection.execute(text("SET LOCAL statement_timeout = 0"))
+        found = [finding for name in _PASSES for finding in await _run(connection, name)]
+        return found + await _altered(connection)
+
+
+async def _run(connection: AsyncConnection, name: str) -> list[Finding]:
+    rows = await connection.execute(text(f"{_PASSES[name]} LIMIT {FINDINGS_MAX}"))
+    return [Finding(name, tuple(ids), detail) for ids, detail in rows]
+
+
+async def _altered(connection: AsyncConnection) -> list[Finding]:
+    found: list[Finding] = []
+    async for rows in _by_entry(connection):
+        fault = _alteration(rows)
+        if fault:
+            found.append(Finding("entry_altered", (str(rows[0].id), rows[0].reference), fault))
+        if len(found) == FINDINGS_MAX:
+            break
+    return found
+
+
+async def _by_entry(connection: AsyncConnection) -> AsyncIterator[list[Row[Any]]]:
+    """The rows of each entry, one entry at a time, from a server-side cursor."""
+    rows = await connection.stream(_CONTENT, execution_options={"yield_per": STREAM_ROWS})
+    entry: list[Row[Any]] = []
+    async for row in rows:
+        if entry and entry[0].id != row.id:
+            yield entry
+            entry = []
+        entry.append(row)
+    if entry:
+        yield entry
+
+
+def _alteration(rows: list[Row[Any]]) -> str | None:
+    """What shows that these rows are not what was booked, or None."""
+    try:
+        digest = _rebuilt(rows[0], rows).digest
+    except ValueError as error:
+        return str(error)
+    return None if digest == rows[0].digest else "the content is not what the digest was made of"
+
+
+def _rebuilt(entry: Row[Any], legs: Iterable[Row[Any]]) -> JournalEntry:
+    return JournalEntry(
+        account_id=entry.account_id,
+        reference=entry.reference,
+        kind=entry.kind,
+        order_id=entry.order_id,
+        payment_intent_id=entry.payment_intent_id,
+        occurred_at=entry.occurred_at,
+        postings=tuple(Posting(leg.code, leg.currency, leg.amount_minor) for leg in legs),
+    )
