@@ -36,7 +36,8 @@ def decode(raw: bytes) -> Params:
                 _place(params, _path(name), _text(value))
     except UnicodeDecodeError:
         raise invalid("Invalid URL encoding in the request.") from None
-    return {name: _with_lists(value) for name, value in params.items()}
+    # Metadata has the user's own names, and those may be digits.
+    return {name: value if name == "metadata" else _with_lists(value) for name, value in params.items()}
 
 
 def fingerprint(params: Params) -> bytes:
@@ -157,8 +158,6 @@ class Form:
     def metadata(self) -> dict[str, str]:
         """The user's own pairs, within Stripe's limits: 50 keys, names of 40, values of 500 characters."""
         given = self._params.get("metadata") or {}
-        if isinstance(given, list):  # all names were digits
-            given = {str(index): value for index, value in enumerate(given)}
         if not isinstance(given, dict):
             raise invalid("Invalid hash", param="metadata")
         if len(given) > METADATA_KEYS_MAX:
