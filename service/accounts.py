@@ -8,7 +8,7 @@ import asyncio
 import hmac
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -52,7 +52,7 @@ class ApiKeys:
         self._known: dict[bytes, tuple[float, Caller]] = {}
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
 
-    async def caller(self, headers: Sequence[tuple[bytes, bytes]]) -> Caller:
+    async def caller(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
         """The caller named by the Authorization header. Raises Unauthorized; Unavailable when it cannot be known."""
         authorization = _authorization(headers)
         known = self._known.get(authorization)
@@ -142,7 +142,7 @@ async def _key_row(connection: Any, public_id: str, account_id: UUID, key: str) 
     return {"id": public_id, "account": account_id, "hmac": _hmac(hmac_key, key.encode()), "last4": key[-4:]}
 
 
-def _authorization(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+def _authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     found = [value for name, value in headers if name == b"authorization"]
     if len(found) != 1 or found[0][: len(_BEARER)].lower() != _BEARER:
         raise Unauthorized("Send one header `Authorization: Bearer <API key>`.")

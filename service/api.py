@@ -1,7 +1,7 @@
 """The door: HTTP in, orders out. Handlers only read the request, call one noun, and write the answer.
 
 `create_app` builds the application for any ASGI server; `run` serves it with uvicorn. Everything under /v1 asks for an
-API key by the router's guard, so no list of exceptions can be wrong. Answers are built by hand (`wire.answer`): no
+API key by the router's middleware, so no list of exceptions can be wrong. Answers are built by hand (`wire.answer`): no
 dependency injection and no second decoding stand between a request and its order.
 """
 
@@ -10,15 +10,15 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import uvicorn
 from litestar import HttpMethod, Litestar, Request, Router, route
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
+from litestar.handlers import HTTPRouteHandler
+from litestar.middleware import ASGIMiddleware
 from litestar.response.base import ASGIResponse
-from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, Receive, Scope, Send
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -51,13 +51,13 @@ class Parts:
     door: Door
     keys: ApiKeys
     waiting: Waiting
-    redis: "Redis[Any] | None"
+    redis: Redis | None
     limit: RateLimit | None
 
 
 def create_app(settings: Settings) -> Litestar:
     """The application. Its start refuses a database that could forget, or one with another schema (Misconfigured)."""
-    app = Litestar(
+    return Litestar(
         route_handlers=[_v1(), live, ready, docs.page, docs.asset, docs.openapi_json, docs.home],
         lifespan=[lambda app: _running(app, settings)],
         exception_handlers=problems.HANDLERS,
@@ -67,8 +67,6 @@ def create_app(settings: Settings) -> Litestar:
         logging_config=None,
         debug=False,
     )
-    _name_all_methods(app)
-    return app
 
 
 def run(settings: Settings) -> None:
@@ -77,7 +75,8 @@ def run(settings: Settings) -> None:
     app = create_app(settings)
     config = uvicorn.Config(
         app, host=settings.host, port=settings.port, loop="uvloop", http="httptools", ws="none", lifespan="on",
-        access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=SHUTDOWN_S,
+        access_log=False, log_config=None, server_header=False, proxy_headers=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
     )  # fmt: skip
     # uvicorn raises the signal again when it is done; by then there is nothing left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,12 +133,18 @@ def _parts(engine: AsyncEngine, settings: Settings) -> Parts:
     return Parts(engine, Door(settings), ApiKeys(engine), Waiting(engine), redis, limit)
 
 
-async def authenticated(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-    """The guard of /v1: leaves the caller in the scope, or raises (401; 503 when the key cannot be checked)."""
-    if connection.scope["method"] == HttpMethod.OPTIONS:  # tells nothing but the methods
-        return
-    parts: Parts = connection.app.state["parts"]
-    connection.scope["auth"] = await parts.keys.caller(connection.scope["headers"])
+class Authentication(ASGIMiddleware):
+    """Around /v1: leaves the caller in the scope, or raises (401; 503 when the key cannot be checked).
+
+    A guard would do as well, but Litestar copies the whole handler for each call of one.
+    """
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """One request."""
+        if scope.get("method") != HttpMethod.OPTIONS:  # which tells nothing but the methods
+            parts: Parts = scope["litestar_app"].state["parts"]
+            scope["auth"] = await parts.keys.caller(scope["headers"])
+        await next_app(scope, receive, send)
 
 
 @route("/orders", http_method=HttpMethod.POST)
@@ -151,7 +156,7 @@ async def create_order(request: AnyRequest) -> ASGIResponse:
     order = await wire.read(request, wire.OrderRequest)
     wire.check_order(order, key)
     if parts.limit is not None:
-        known = lambda: orders.exists(parts.engine, caller.account_id, key)  # noqa: E731
+        known = lambda: orders.exists(parts.engine, caller.account_id, key)
         await parts.limit.admit(caller.key_id, is_replay=known)
     placed = await parts.door.submit(orders.Candidate.of(caller.account_id, key, order))
     shown = placed.order
@@ -227,7 +232,7 @@ async def get_entries(request: AnyRequest) -> ASGIResponse:
 
 
 @route("/health/live", http_method=[HttpMethod.GET, HttpMethod.HEAD])
-async def live(request: AnyRequest) -> ASGIResponse:
+async def live(request: AnyRequest) -> ASGIResponse:  # noqa: ARG001  the signature is the framework's
     """Whether this process runs."""
     return wire.answer({"status": "ok"})
 
@@ -242,19 +247,18 @@ async def ready(request: AnyRequest) -> ASGIResponse:
 
 def _v1() -> Router:
     handlers = [create_order, create_orders, list_orders, get_order, get_timeline, get_balances, get_entries]
-    return Router("/v1", route_handlers=handlers, guards=[authenticated])
+    options = _options("/orders", "GET", "HEAD", "OPTIONS", "POST")
+    return Router("/v1", route_handlers=[*handlers, options], middleware=[Authentication()])
 
 
-def _name_all_methods(app: Litestar) -> None:
-    """Litestar keeps one route per handler, and its OPTIONS names the methods of the first only (litestar#4169)."""
-    by_path: dict[str, list[HTTPRoute]] = {}
-    for each in app.routes:
-        if isinstance(each, HTTPRoute):
-            by_path.setdefault(each.path, []).append(each)
-    for routes in by_path.values():
-        methods = {method for each in routes for method in each.methods}
-        for each in routes:
-            each.methods = methods
+def _options(path: str, *methods: str) -> HTTPRouteHandler:
+    """OPTIONS for a path with several handlers: Litestar's own names the methods of the first only (litestar#4169)."""
+
+    @route(path, http_method=HttpMethod.OPTIONS)
+    async def options(request: AnyRequest) -> ASGIResponse:  # noqa: ARG001  the signature is the framework's
+        return ASGIResponse(status_code=204, headers={"Allow": ", ".join(methods)})
+
+    return options
 
 
 def _submit(parts: Parts, caller: Caller, raw: Any) -> "asyncio.Future[orders.Placed] | Problem":
@@ -287,4 +291,4 @@ def _caller(request: AnyRequest) -> Caller:
 
 
 def _order_id(request: AnyRequest) -> UUID:
-    return request.scope["path_params"]["order_id"]  # type: ignore[no-any-return]
+    return cast("UUID", request.scope["path_params"]["order_id"])  # the route's type has parsed it

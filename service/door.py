@@ -14,10 +14,10 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import log
+from service.away import is_away, notice_closed_connections
 from service.db import LOCK_TIMEOUT, create_engine, repeat_on_deadlock, sqlstate
 from service.errors import NotConfirmed, UnprocessableKey
 from service.orders import Candidate, Placed, place
-from service.away import is_away, notice_closed_connections
 from service.settings import Settings
 
 # A key's lock is held by somebody else once in a blue moon, and then the common wait may be long. While a batch is
@@ -81,7 +81,7 @@ class Door:
             try:
                 _answer(batch, await self._place(self._engine, batch))
                 self._note_away(away=False)
-            except Exception as error:  # noqa: BLE001  whatever it is, every waiter hears of it
+            except Exception as error:
                 self._failed(batch, error)
             except BaseException:
                 _reject(batch, _not_confirmed("The service is stopping; the order is not confirmed."))
@@ -103,7 +103,7 @@ class Door:
         for half in (batch[:middle], batch[middle:]):
             try:
                 _answer(half, await self._place(self._splitting, half))
-            except Exception as error:  # noqa: BLE001  as above
+            except Exception as error:
                 if is_away(error) or len(half) == 1:
                     self._failed(half, error)
                 else:

@@ -13,7 +13,7 @@ from service.errors import EffectivelyOnceError
 _PATIENCE_S = 2.0
 
 
-async def readiness(engine: AsyncEngine, redis: "Redis[Any] | None") -> tuple[int, dict[str, Any]]:
+async def readiness(engine: AsyncEngine, redis: Redis | None) -> tuple[int, dict[str, Any]]:
     """HTTP status and body: 200 `ok`, 200 `degraded` without Redis (orders are accepted, charges wait), else 503."""
     database, broker = await asyncio.gather(_database(engine), _redis(redis))
     reasons = [reason for reason in (database, broker) if reason]
@@ -29,12 +29,12 @@ async def _database(engine: AsyncEngine) -> str | None:
             await migrate.check(engine)
     except EffectivelyOnceError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001  a health check reports, whatever it meets
+    except Exception as error:
         return f"PostgreSQL cannot be asked ({type(error).__name__})."
     return None
 
 
-async def _redis(redis: "Redis[Any] | None") -> str | None:
+async def _redis(redis: Redis | None) -> str | None:
     if redis is None:
         return "REDIS_URL is not set: orders are accepted, charges wait."
     try:

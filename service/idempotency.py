@@ -6,7 +6,7 @@ Pure functions. The rules are PROTOCOL R1 to R3; the header follows the expired 
 
 import re
 from base64 import b32encode
-from collections.abc import Sequence
+from collections.abc import Iterable
 from hashlib import sha256
 from uuid import UUID
 
@@ -26,7 +26,7 @@ _ESCAPED = re.compile(r'\\(["\\])')
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
-def key_of_headers(headers: Sequence[tuple[bytes, bytes]]) -> str:
+def key_of_headers(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """The key of one request, from its raw ASGI headers. Raises BadRequest when missing, repeated or malformed."""
     values = [value for name, value in headers if name == b"idempotency-key"]
     if not values:

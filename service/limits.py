@@ -8,7 +8,6 @@ Redis the limiter lets everybody through: Redis is a convenience, and orders are
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -41,7 +40,7 @@ return {take(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])), 0}
 class RateLimit:
     """`rps` requests per second per API key, over all processes of the fleet."""
 
-    def __init__(self, redis: "Redis[Any]", rps: int) -> None:
+    def __init__(self, redis: Redis, rps: int) -> None:
         self._script = redis.register_script(_GCRA)
         self._interval_ms = 1000 / rps
         self._leave_alone_until = 0.0

@@ -6,8 +6,8 @@ repeats what was sent, and a log line never has it.
 
 import re
 from typing import Any
-from uuid import uuid4
 
+import uuid_utils
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
@@ -36,7 +36,7 @@ def request_id(scope: Scope) -> str:
     state: dict[str, Any] = scope["state"]
     if "eo_request_id" not in state:
         sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        state["eo_request_id"] = sent.decode() if _REQUEST_ID.fullmatch(sent) else f"req_{uuid4().hex}"
+        state["eo_request_id"] = sent.decode() if _REQUEST_ID.fullmatch(sent) else f"req_{uuid_utils.uuid7().hex}"
     return state["eo_request_id"]  # type: ignore[no-any-return]
 
 
@@ -65,8 +65,8 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     """An error Litestar raised. Its own text may repeat what was sent, so ours is used."""
     status = error.status_code if error.status_code in _FRAMEWORK else (400 if error.status_code < 500 else 500)
     title, code, detail = _FRAMEWORK.get(status, _INTERNAL)
-    allow = {"Allow": value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
-    return _response(ProblemBody(TYPE_BASE + code, title, status, detail, request_id(request.scope)), allow)
+    allowed = (error.headers or {}).get("allow")
+    return _response(ProblemBody(TYPE_BASE + code, title, status, detail, request_id(request.scope)), {"Allow": allowed} if allowed else {})
 
 
 def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -90,7 +90,7 @@ class Unreachable(Problem):
     status, title, code = 503, "Unavailable", "unavailable"
 
 
-HANDLERS: dict[type[Exception], Any] = {
+HANDLERS: dict[int | type[Exception], Any] = {
     Problem: on_problem,
     HTTPException: on_http_exception,
     Unavailable: on_exception,

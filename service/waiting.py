@@ -6,7 +6,7 @@ most 1,000 wait: the next one is answered at once, as everybody is when the proc
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,7 +20,7 @@ POLL_S = 0.05  # one query for all; a charge takes a few hundred ms
 _WAIT = re.compile(rb"(?:^|[,;])[ \t]*wait[ \t]*=[ \t]*\"?([0-9]{1,6})\"?[ \t]*(?=$|[,;])", re.IGNORECASE)
 
 
-def wished_s(headers: Sequence[tuple[bytes, bytes]]) -> int:
+def wished_s(headers: Iterable[tuple[bytes, bytes]]) -> int:
     """Seconds the caller would wait, at most 30. What cannot be understood is no wish: a preference never fails."""
     for name, value in headers:
         if name == b"prefer" and (found := _WAIT.search(value)):
@@ -69,7 +69,7 @@ class Waiting:
             try:
                 for order in await settled(self._engine, list(self._waiters)):
                     self._tell(order)
-            except Exception as error:  # noqa: BLE001  waiting is a courtesy; its time limit ends it anyway
+            except Exception as error:
                 log.event("waiting_poll_failed", level="warning", **log.of_error(error))
                 await asyncio.sleep(1.0)
         self._poller = None

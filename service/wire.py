@@ -5,7 +5,7 @@ should mean one thing only. So a body is decoded here, strictly, once, and scree
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -166,7 +166,7 @@ class UnsupportedMediaType(Problem):
     status, title, code = 415, "Unsupported media type", "unsupported-media-type"
 
 
-def _check_content_type(headers: list[tuple[bytes, bytes]]) -> None:
+def _check_content_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
     for name, value in headers:
         if name == b"content-type":
             if value == b"application/json":
