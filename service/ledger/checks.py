@@ -19,7 +19,7 @@ STREAM_ROWS = 1_000  # rows of the server-side cursor held at once
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong: `name` (the pass, stable for programs), `ids` say where, `detail` is for people."""
+    """One fault: `name` is the pass, stable for programs; `ids` say where; `detail` is for people."""
 
     name: str
     ids: tuple[str, ...]
@@ -99,8 +99,8 @@ SELECT e.id, e.account_id, e.reference, e.kind, e.digest, e.order_id, e.payment_
 async def verify(engine: AsyncEngine) -> list[Finding]:
     """Every fault in the ledger, at most FINDINGS_MAX per pass; an empty list: all passes found none.
 
-    Passes: those of `_PASSES`, and `entry_altered` (the stored digest is not that of the stored rows). All see
-    one snapshot and block nobody; the time is that of reading the ledger a few times.
+    Passes: those of `_PASSES`, and `entry_altered` (the stored digest is not that of the stored rows). All
+    see one snapshot and block nobody; the time is that of reading the ledger a few times.
     """
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     async with snapshot.begin() as connection:

@@ -137,8 +137,8 @@ async def balances(
     """Every chart account's balance, of one account or of all, ordered by account name, code, currency.
 
     With `as_of` (aware), what occurred strictly before that instant; without, all that committed. Debit and
-    credit are gross turnover, both positive. `balance`: debit - credit for assets and expenses, credit - debit
-    for the rest: healthy books show positive numbers, and suspense is owed to somebody not yet known.
+    credit are gross turnover, both positive. `balance` is debit - credit for assets and expenses, and for the
+    rest credit - debit: healthy books show positive numbers; suspense is owed to somebody not yet known.
     """
     async with autocommit(engine).connect() as connection:
         rows = await connection.execute(_BALANCES, {"account_id": account_id, "as_of": as_of})
