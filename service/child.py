@@ -99,7 +99,7 @@ class Child:
             raise Unavailable(f"{self.name} stopped at start: {self.last_words()} (log: {self.log})")
         if not self.is_ready():
             self.kill()
-            raise Unavailable(f"{self.name} was not ready after {within_s:.0f} s: {self.last_words()} (log: {self.log})")
+            raise Unavailable(f"{self.name} was not ready in {within_s:.0f} s: {self.last_words()} (log: {self.log})")
 
     def stop(self, *, within_s: float = 10.0, pause: Pause = time.sleep) -> None:
         """Ask it to end, wait, and kill it when it does not."""
@@ -135,7 +135,7 @@ class Child:
 
     def _popen(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         parent = os.getpid()
-        return subprocess.Popen(  # noqa: S603  the command line is built here, never from input
+        return subprocess.Popen(
             self.argv,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -221,9 +221,10 @@ def wait_until(condition: Callable[[], bool], *, within_s: float, pause: Pause =
 
 
 def unprivileged_user(*needs: Path) -> User | None:
-    """Whom a server that refuses root runs as: None (ourselves) unless we are root, else the owner of the first of
-    `needs`, or `nobody`. Where a parent of `needs` (say /root) is closed to that user, one capability opens the way:
-    no folder's mode is ever changed for it. Raises Misconfigured where this root may not hand it on.
+    """Whom a server that refuses root runs as: None (ourselves) unless we are root.
+
+    Else the owner of the first of `needs`, or `nobody`. Where a parent of `needs` (say /root) is closed to that user,
+    one capability opens the way: no folder's mode is changed for it. Raises Misconfigured where this root has none.
     """
     if os.geteuid() != 0:
         return None
@@ -235,7 +236,7 @@ def unprivileged_user(*needs: Path) -> User | None:
         if held & (1 << capability):
             return User(user.uid, user.gid, capability)
     raise Misconfigured(
-        f"PostgreSQL refuses to run as root, and uid {user.uid} cannot enter the folders above {needs[0]} or {needs[-1]}. "
+        f"PostgreSQL refuses root, and uid {user.uid} cannot enter the folders above {needs[0]} or {needs[-1]}. "
         "Run as another user than root, or set EO_DATA_DIR, or set DATABASE_URL."
     )
 

@@ -21,6 +21,7 @@ from service.settings import Settings
 from service.terminal import ask, masked, plain, print_json, print_rows
 
 EXIT_FOUND, EXIT_CONFIG, EXIT_UNAVAILABLE = 1, 2, 3
+_INSTANTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 _PASS_ON: dict[str, Any] = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
@@ -40,7 +41,7 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="eo")
-def cli(*, debug: bool) -> None:  # noqa: ARG001  read by _Group from the context
+def cli(*, debug: bool) -> None:  # read by _Group from the context
     """Orders that are charged once, on a network that only promises at-least-once."""
 
 
@@ -106,7 +107,7 @@ def _run_module(name: str, module: str, *args: str) -> None:
 
 
 @cli.command()
-@click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 2 where the schema is not this code's.")
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 2 where it is not this code's.")
 def migrate(*, only_check: bool) -> None:
     """Bring the database's schema to this code's. Two at once are safe."""
     from service.migrate import check, current, has_app_role, head, upgrade  # noqa: PLC0415
@@ -118,7 +119,9 @@ def migrate(*, only_check: bool) -> None:
         return
     before = ask(current, checked=False)
     upgrade(settings.database_url)
-    click.echo(f"The schema is at {head()}." if before == head() else f"Migrated from {before or 'nothing'} to {head()}.")
+    click.echo(
+        f"The schema is at {head()}." if before == head() else f"Migrated from {before or 'nothing'} to {head()}."
+    )
     if not ask(has_app_role):
         click.echo(
             "eo: this user may not create the role eo_app, so the ledger is protected by its triggers alone.", err=True
@@ -219,7 +222,7 @@ def ledger() -> None:
 
 
 @ledger.command("balances")
-@click.option("--as-of", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]), help="UTC instant.")
+@click.option("--as-of", type=click.DateTime(_INSTANTS), help="What occurred before that instant (UTC).")
 @json_option
 def ledger_balances(*, as_of: datetime | None, as_json: bool) -> None:
     """Show every account's balance, now or at an instant."""
@@ -265,8 +268,8 @@ def settings(*, as_json: bool) -> None:
 
 
 def _knob(knob: Any, value: Any) -> dict[str, Any]:
-    variable = knob.metadata["variable"]
-    return {"variable": variable, "value": masked(variable, value), "default": plain(knob.default), "why": knob.metadata["why"]}
+    variable, why = knob.metadata["variable"], knob.metadata["why"]
+    return {"variable": variable, "value": masked(variable, value), "default": plain(knob.default), "why": why}
 
 
 @cli.command()

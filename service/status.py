@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from service.errors import Misconfigured
 from service.settings import RUN_FILE
@@ -57,9 +58,9 @@ def refuse_reset(data_dir: Path) -> None:
         raise Misconfigured(f"{data_dir} holds things that `eo up` did not make. Delete it by hand if that is meant.")
 
 
-def _run_file(data_dir: Path) -> dict[str, dict[str, str]] | None:
+def _run_file(data_dir: Path) -> dict[str, Any] | None:
     try:
-        found: dict[str, dict[str, str]] = json.loads((data_dir / RUN_FILE).read_text())
+        found: dict[str, Any] = json.loads((data_dir / RUN_FILE).read_text())
     except FileNotFoundError:
         return None  # it is just starting, or stopping
     except (OSError, ValueError) as error:

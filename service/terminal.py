@@ -39,7 +39,7 @@ async def _ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bo
         return await question(engine)
     except Exception as error:
         if is_unreachable(error):
-            raise Unavailable(f"PostgreSQL cannot be reached ({error}). Is `eo up` running? `eo status` tells.") from error
+            raise Unavailable(f"PostgreSQL cannot be reached ({error}). `eo status` tells what runs.") from error
         raise
     finally:
         await engine.dispose()

@@ -48,14 +48,14 @@ class Stack:
 
     def stages(self) -> list[list[Child]]:
         """The start order; a stage waits for the one before it. The API is last: its first 200 means all is there."""
-        first: list[Child | None] = [OneShot("migrate", eo("migrate"), log=self.api.log.with_name("migrate.log"))]
-        loops: list[Child | None] = [LoopPart(n, eo(n), log=self.api.log.with_name(f"{n}.log")) for n in ("relay", "worker")]
-        stages = [[self.postgres], [*first, self.redis, self.sandbox], loops, [self.api]]
-        present = [[part for part in stage if part is not None] for stage in stages]
-        for part in (part for stage in present for part in stage):
-            if not isinstance(part, (Postgres, Valkey)):
+        logs = self.api.log.parent
+        migrate = OneShot("migrate", eo("migrate"), log=logs / "migrate.log")
+        relay, worker = (LoopPart(name, eo(name), log=logs / f"{name}.log") for name in ("relay", "worker"))
+        for part in (migrate, self.sandbox, relay, worker, self.api):
+            if part:
                 part.environ = {**os.environ, **self.environ}
-        return [stage for stage in present if stage]
+        stages = [(self.postgres,), (migrate, self.redis, self.sandbox), (relay, worker), (self.api,)]
+        return [[part for part in stage if part] for stage in stages]
 
 
 def up(*, as_json: bool = False) -> None:
@@ -66,7 +66,8 @@ def up(*, as_json: bool = False) -> None:
         (data_dir / RUN_FILE).unlink(missing_ok=True)  # of a predecessor that was killed
         stack = plan(data_dir, os.environ)
         refuse_busy_port(stack.settings.host, stack.settings.port)
-        write_private(data_dir / RUN_FILE, json.dumps({"pid": os.getpid(), "environment": stack.environ}, indent=2) + "\n")
+        found = {"pid": os.getpid(), "environment": stack.environ}
+        write_private(data_dir / RUN_FILE, json.dumps(found, indent=2) + "\n")
         try:
             run(stack, as_json=as_json, began=began)
         finally:
@@ -105,14 +106,14 @@ def plan(data_dir: Path, environ: Mapping[str, str]) -> Stack:
     settings = Settings.from_env({**environ, **told})
     told |= {"EO_HOST": settings.host, "EO_PORT": str(settings.port)}
     if settings.live and settings.stripe_api_key.startswith(("sk_live_", "rk_live_")) and (postgres or redis):
-        raise Misconfigured("A live Stripe key needs DATABASE_URL and REDIS_URL: embedded parts are for trying things out.")
+        raise Misconfigured("A live Stripe key needs DATABASE_URL and REDIS_URL: embedded parts are for trying out.")
     api = HttpPart("api", eo("api"), log=logs / "api.log")
     api.url = f"{api_url(settings)}/health/ready"
     return Stack(settings, told, postgres, redis, sandbox, api)
 
 
 def eo(*words: str) -> list[str]:
-    """The command line of another `eo` command, run by this very Python. -P: never import from the working directory."""
+    """The command line of another `eo` command, by this very Python. -P: never import from the working directory."""
     return [sys.executable, "-P", "-m", "service", *words]
 
 
@@ -198,17 +199,21 @@ def refuse_busy_port(host: str, port: int) -> None:
             probe.bind(address[4])
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise Misconfigured(f"The API cannot listen on {host} port {port}: {reason}. Free it, or set EO_PORT.") from error
+        raise Misconfigured(
+            f"The API cannot listen on {host} port {port}: {reason}. Free it, or set EO_PORT."
+        ) from error
 
 
 def show(stack: Stack, *, took_s: float, as_json: bool) -> None:
     """The block that says where everything is. Data, so on stdout."""
     rows = {name: words for name, words in block(stack).items() if words}
     if as_json:
-        text = json.dumps({"ready": True, "took_s": round(took_s, 2), **{k.lower(): v for k, v in rows.items()}})
+        values = {name.lower(): words for name, words in rows.items()}
+        text = json.dumps({"ready": True, "took_s": round(took_s, 2), **values})
     else:
         lines = [f"  {name:<9} {words}" for name, words in rows.items()]
-        text = "\n".join([f"effectively-once {service.__version__}", *lines, f"ready in {took_s:.1f} s, Ctrl-C stops everything"])
+        last = f"ready in {took_s:.1f} s, Ctrl-C stops everything"
+        text = "\n".join([f"effectively-once {service.__version__}", *lines, last])
     with contextlib.suppress(OSError):
         print(text, flush=True)
 
@@ -233,5 +238,5 @@ def block(stack: Stack) -> dict[str, str]:
 
 def version_of(program: Path) -> str:
     """The version a server's program reports, e.g. 18.4."""
-    words = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False).stdout.split()  # noqa: S603
-    return next((word.removeprefix("v=") for word in words if word.removeprefix("v=")[:1].isdigit()), "")
+    words = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False).stdout.split()
+    return next((word for word in (word.removeprefix("v=") for word in words) if word[:1].isdigit()), "")

@@ -112,6 +112,7 @@ async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
 
 def _admin(server: Postgres, statement: str) -> None:
     """Run a statement that PostgreSQL only takes outside a transaction."""
+
     async def run() -> None:
         engine = create_async_engine(async_url(server.url), isolation_level="AUTOCOMMIT")
         async with engine.connect() as connection:

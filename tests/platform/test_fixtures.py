@@ -13,10 +13,10 @@ from service.settings import Settings
 async def test_each_test_has_a_database_of_its_own(engine: AsyncEngine, turn: int) -> None:
     async with engine.begin() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM accounts"))).scalar() == 1
-        await connection.execute(text("INSERT INTO accounts (id, name) VALUES (gen_random_uuid(), :n)"), {"n": str(turn)})
+        await connection.execute(text(f"INSERT INTO accounts (id, name) VALUES (gen_random_uuid(), 'turn {turn}')"))
 
 
-async def test_the_database_is_at_the_newest_schema_and_the_engine_cannot_rewrite_the_ledger(engine: AsyncEngine) -> None:
+async def test_the_engine_finds_the_newest_schema_and_acts_as_the_role_without_power(engine: AsyncEngine) -> None:
     await check(engine)
     async with engine.connect() as connection:
         assert (await connection.execute(text("SELECT current_user"))).scalar() == "eo_app"

@@ -1,0 +1,1 @@
+"""Measurements that can be repeated: results are JSON with the facts of the machine."""
