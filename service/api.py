@@ -81,12 +81,12 @@ def run(settings: Settings) -> None:
     # uvicorn raises the signal again when it is done; by then there is nothing left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
-    _Server(config, app).run()
+    Server(config, app).run()
     if (error := app.state.get("start_error")) is not None:
         raise error
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Answers those who wait before it waits for them."""
 
     def __init__(self, config: uvicorn.Config, app: Litestar) -> None:
