@@ -1,0 +1,96 @@
+"""The schema in code, the migrations, and the databases they are run on agree; what does not is refused by name."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from service import migrate
+from service.db import async_url, create_engine
+from service.embedded import Postgres, postgres_programs
+from service.errors import Misconfigured, Unavailable
+from service.settings import Settings
+
+
+@pytest.fixture(params=[18, 16, 15], scope="module")
+def server(request: pytest.FixtureRequest, servers_folder: Path) -> Iterator[Postgres]:
+    """Every PostgreSQL that can be had here."""
+    try:
+        postgres_programs(request.param)
+    except Misconfigured as error:
+        pytest.skip(str(error))
+    with Postgres(servers_folder / f"postgres{request.param}", version=request.param) as server:
+        yield server
+
+
+def execute(url: str, statement: str) -> None:
+    async def run() -> None:
+        engine = create_async_engine(async_url(url), isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            await connection.execute(text(statement))
+        await engine.dispose()
+
+    asyncio.run(run())
+
+
+def test_up_down_up_and_the_result_is_the_schema_in_code(server: Postgres) -> None:
+    execute(server.url, "CREATE DATABASE up_down_up")
+    url = server.database_url("up_down_up")
+    migrate.upgrade(url)
+    migrate.downgrade(url, "base")
+    migrate.upgrade(url)
+    command.check(migrate._alembic(url))
+
+
+def test_two_migrations_at_once_are_safe(postgres: Postgres) -> None:
+    execute(postgres.url, "CREATE DATABASE two_at_once")
+    url = postgres.database_url("two_at_once")
+    program = [sys.executable, "-m", "service", "migrate"]
+    both = [subprocess.Popen(program, env={"DATABASE_URL": url}, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=60)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert all(migrate.head() in words for words in said)
+    command.check(migrate._alembic(url))
+
+
+def test_the_newest_revision_is_the_one_alembic_names() -> None:
+    assert ScriptDirectory(str(migrate.FOLDER)).get_current_head() == migrate.head()
+
+
+async def test_an_empty_database_is_refused_and_the_message_names_the_command(
+    settings: Settings, postgres: Postgres
+) -> None:
+    engine = create_engine(replace(settings, database_url=postgres.url), name="test")
+    with pytest.raises(Misconfigured, match="has no schema yet.*`eo migrate`"):
+        await migrate.check(engine)
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(("found", "words"), [("0001", "`eo migrate`"), ("9999", "is newer")])
+async def test_another_schema_is_refused_older_or_newer(
+    database: str, engine: AsyncEngine, found: str, words: str
+) -> None:
+    owner = create_async_engine(async_url(database))
+    async with owner.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": found})
+    await owner.dispose()
+    with pytest.raises(Misconfigured, match=words):
+        await migrate.check(engine)
+
+
+def test_a_database_that_is_away_is_said_to_be_so() -> None:
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        migrate.upgrade("postgresql://nobody:x@127.0.0.1:9/none")
+
+
+def test_an_address_that_is_none_is_said_to_be_so() -> None:
+    with pytest.raises(Misconfigured, match="DATABASE_URL"):
+        migrate.upgrade("nonsense")
