@@ -1,0 +1,97 @@
+"""Our side, the ledger and Stripe's staged side, compared in one snapshot by a handful of set-based statements."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+from service.reconcile import findings, sql
+from service.reconcile.window import Window
+
+SIDES = ("ours", "ledger", "stripe")
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """One side's successes in one currency, minor units. `fees` are those known so far; net = gross - fees."""
+
+    count: int = 0
+    gross: int = 0
+    fees: int = 0
+
+    @property
+    def net(self) -> int:
+        """What arrives."""
+        return self.gross - self.fees
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`totals`: currency -> side -> sums. `coverage`: how many rows of each side were compared."""
+
+    totals: dict[str, dict[str, Sums]] = field(default_factory=dict)
+    coverage: dict[str, int] = field(default_factory=dict)
+
+
+async def open_staging(driver: asyncpg.Connection) -> None:
+    """Empty staging tables on this connection, and a session that may take its time: a full day takes minutes."""
+    await driver.execute("SET statement_timeout = 0; SET work_mem = '64MB'")
+    await drop_staging(driver)
+    await driver.execute(sql.STAGING)
+
+
+async def close_staging(driver: asyncpg.Connection) -> None:
+    """The connection as it was: it goes back to a pool."""
+    await drop_staging(driver)
+    await driver.execute("RESET statement_timeout; RESET work_mem")
+
+
+async def drop_staging(driver: asyncpg.Connection) -> None:
+    """Remove what an earlier run may have left."""
+    await driver.execute(f"DROP TABLE IF EXISTS {', '.join(f'pg_temp.{table}' for table in sql.TABLES)}")
+
+
+async def find_edges(driver: asyncpg.Connection, window: Window) -> None:
+    """Fill recon_edges with the ids that must be fetched one by one."""
+    await _prepare(driver, "recon_stripe")
+    await driver.execute(sql.EDGES, window.since, window.until)
+    await _prepare(driver, "recon_edges")
+
+
+async def compare(driver: asyncpg.Connection, window: Window, *, complete: bool) -> Comparison:
+    """Fill recon_findings. `complete`: Stripe was read to the end; otherwise what it did not show means nothing."""
+    edges = window.since, window.until
+    async with driver.transaction(isolation="repeatable_read"):
+        await driver.execute(sql.UNIQUE)
+        await driver.execute("ANALYZE recon_stripe")
+        for table, statement in _STEPS:
+            await driver.execute(statement, *(edges if "$1" in statement else ()))
+            await _prepare(driver, table)
+        await driver.execute(findings.PAIRS, window.cut_off, complete)
+        await driver.execute(findings.ORDERS, window.cut_off)
+        await driver.execute(findings.UNCLAIMED, *edges)
+        totals = _totals(await driver.fetch(findings.TOTALS, *edges))
+        coverage = await driver.fetchrow(findings.COVERAGE)
+    return Comparison(totals, dict(coverage))
+
+
+_STEPS = (
+    ("recon_orders", sql.ORDERS),
+    ("recon_charges", sql.CHARGES),
+    ("recon_claims", sql.CLAIMS),
+    ("recon_pairs", sql.PAIRS),
+    ("recon_entries", sql.ENTRIES),
+)
+
+
+async def _prepare(driver: asyncpg.Connection, table: str) -> None:
+    """An index and statistics: without them the planner takes a staged day for a handful of rows."""
+    await driver.execute(f"CREATE INDEX ON pg_temp.{table} ({', '.join(sql.INDEXES[table])}); ANALYZE {table}")
+
+
+def _totals(rows: list[Any]) -> dict[str, dict[str, Sums]]:
+    totals: dict[str, dict[str, Sums]] = {}
+    for row in rows:
+        sides = totals.setdefault(row["currency"], dict.fromkeys(SIDES, Sums()))
+        sides[row["side"]] = Sums(row["count"], row["gross"], row["fees"])
+    return totals

@@ -1,0 +1,166 @@
+# ruff: noqa: S608  constants of this file, never a value
+"""What differs, as statements on the tables of sql.py. The CASE is the order of precedence.
+
+Parameters: of PAIRS $1 cut-off (timestamptz), $2 whether Stripe was read completely (boolean); of ORDERS $1 cut-off;
+of UNCLAIMED and TOTALS $1 since, $2 until.
+
+`heals_at` is the moment until which a difference may still disappear by itself, as far as both sides show; null is a
+fact that waiting does not change. What may still heal at the cut-off is in flight.
+"""
+
+OPEN = "('sending', 'unknown', 'requires_action', 'processing')"
+
+# Our word for an attempt, and the word of Stripe that says the same; then the words that leave both sides waiting.
+_AGREED = """(
+  ('declined', 'requires_payment_method'), ('declined', 'canceled'), ('canceled', 'canceled'),
+  ('requires_action', 'requires_action'), ('processing', 'processing'),
+  ('sending', 'requires_action'), ('sending', 'processing'), ('sending', 'requires_confirmation'),
+  ('unknown', 'requires_action'), ('unknown', 'processing'), ('unknown', 'requires_confirmation'))"""
+
+PAIRS = f"""
+INSERT INTO recon_findings
+WITH seen AS (
+  SELECT p.*, o.amount AS o_amount, o.currency AS o_currency, o.status AS o_status, o.updated_at AS o_updated,
+         o.id AS o_id, o.parked_at, o.parked_why, b.id AS b_id, b.currency AS b_currency, b.assets AS b_amount,
+         f.id AS f_id, f.currency AS f_currency, -f.assets AS f_fee, a.pi IS NOT NULL AS absent,
+         row_number() OVER (
+           PARTITION BY o.id, p.took
+           ORDER BY (p.c_status = 'succeeded') DESC NULLS LAST, (p.c_id IS NULL), p.s_created, p.pi) AS nth,
+         count(*) FILTER (WHERE p.c_status = 'succeeded' AND a.pi IS NULL) OVER (PARTITION BY o.id) AS successes
+    FROM recon_pairs p
+    LEFT JOIN recon_orders o ON o.id = p.order_id AND o.account_id = p.account_id
+    LEFT JOIN recon_entries b ON b.account_id = p.account_id AND b.reference = p.booking
+    LEFT JOIN recon_entries f ON f.account_id = p.account_id AND f.reference = p.fee_booking
+    LEFT JOIN recon_absent a ON a.pi = p.c_pi
+), judged AS (
+  SELECT seen.*, CASE
+    WHEN c_id IS NULL AND NOT took THEN NULL  -- not ours, and no money moved
+    WHEN took AND o_id IS NOT NULL AND (
+      c_status = 'duplicate' OR nth > 1 OR successes > 0 AND c_status IS DISTINCT FROM 'succeeded')
+      THEN 'duplicate_charge'
+    WHEN c_id IS NULL THEN 'missing_locally'
+    WHEN absent OR NOT at_stripe AND c_pi IS NULL AND c_status IN ('succeeded', 'duplicate') THEN 'missing_at_stripe'
+    WHEN NOT at_stripe AND c_pi IS NULL THEN CASE WHEN c_status IN {OPEN} THEN 'stale_pending' END
+    -- Learnt its PaymentIntent after Stripe was read; or Stripe could not be read, which says nothing.
+    WHEN NOT at_stripe THEN CASE WHEN $2 THEN 'in_flight' END
+    WHEN took AND c_status = 'succeeded' AND b_id IS NULL THEN 'missing_locally'
+    WHEN s_currency <> c_currency OR o_currency <> c_currency THEN 'currency_mismatch'
+    WHEN s_amount <> c_amount OR o_amount <> c_amount OR took AND s_received <> c_amount THEN 'amount_mismatch'
+    WHEN took AND (c_status <> 'succeeded' OR o_status <> 'paid') THEN 'status_mismatch'
+    WHEN NOT took AND (c_status, s_status) NOT IN {_AGREED} THEN 'status_mismatch'
+    WHEN c_status IN {OPEN} THEN 'stale_pending'
+    WHEN NOT took THEN NULL
+    -- A charge in another currency than Stripe settles in is booked at what arrived.
+    WHEN (b_currency, b_amount) <> (c_currency, c_amount)
+      AND (s_txn_currency IS NOT DISTINCT FROM c_currency OR (b_currency, b_amount) IS DISTINCT FROM
+        (s_txn_currency, s_txn_amount)) THEN 'ledger_imbalance'
+    WHEN s_txn IS NULL AND c_txn IS NULL OR s_fee <> 0 AND f_id IS NULL THEN 'fee_missing'
+    WHEN f_fee <> s_fee OR f_currency <> s_txn_currency THEN 'fee_mismatch'
+  END AS class FROM seen WHERE selected
+), dated AS (
+  SELECT judged.*, CASE class
+    WHEN 'missing_locally' THEN greatest(at, CASE c_status WHEN 'succeeded' THEN c_updated END)
+    -- Our final word may be younger than Stripe's listing.
+    WHEN 'status_mismatch' THEN greatest(at, CASE WHEN c_status NOT IN {OPEN} THEN c_updated END,
+      CASE WHEN o_status IN ('paid', 'failed', 'canceled') THEN o_updated END)
+    -- A customer has a day for 3-D Secure; then the PaymentIntent is canceled (R25).
+    WHEN 'stale_pending' THEN CASE WHEN parked_at IS NULL
+      THEN c_created + CASE c_status WHEN 'requires_action' THEN interval '24 hours' ELSE interval '0' END END
+    WHEN 'fee_missing' THEN greatest(at, s_txn_created)
+  END AS heals_at FROM judged WHERE class IS NOT NULL
+)
+SELECT CASE WHEN heals_at > $1 THEN 'in_flight' ELSE class END, account_id, order_id, pi, attempt,
+  CASE WHEN class = 'ledger_imbalance' THEN booking END,
+  CASE class
+    WHEN 'duplicate_charge' THEN s_received
+    WHEN 'missing_locally' THEN s_received
+    WHEN 'missing_at_stripe' THEN CASE WHEN c_status IN ('succeeded', 'duplicate') THEN c_amount ELSE 0 END
+    WHEN 'amount_mismatch' THEN greatest(abs(s_amount - c_amount), abs(coalesce(o_amount, c_amount) - c_amount),
+      CASE WHEN took THEN abs(s_received - c_amount) END)
+    WHEN 'ledger_imbalance' THEN CASE WHEN b_currency = c_currency THEN abs(b_amount - c_amount) ELSE c_amount END
+    WHEN 'fee_missing' THEN s_fee
+    WHEN 'fee_mismatch' THEN CASE WHEN f_currency = s_txn_currency THEN abs(f_fee - s_fee) ELSE s_fee END
+    ELSE c_amount
+  END,
+  CASE WHEN class IN ('fee_missing', 'fee_mismatch') THEN coalesce(s_txn_currency, c_currency)
+    ELSE coalesce(c_currency, s_currency) END,
+  CASE class WHEN 'fee_missing' THEN coalesce(s_txn_created, at) WHEN 'stale_pending' THEN c_created ELSE at END,
+  nullif(jsonb_strip_nulls(jsonb_build_object(
+    'order', o_status, 'order_amount', nullif(o_amount, c_amount), 'order_currency', nullif(o_currency, c_currency),
+    'charge', c_status, 'amount', c_amount, 'currency', c_currency, 'booked', b_amount, 'fee', f_fee,
+    'parked', CASE WHEN parked_at IS NOT NULL THEN coalesce(parked_why, 'parked') END)), '{{}}'),
+  CASE WHEN at_stripe THEN jsonb_strip_nulls(jsonb_build_object(
+    'status', s_status, 'amount', s_amount, 'received', s_received, 'currency', s_currency, 'charge', s_charge,
+    'balance_transaction', s_txn, 'fee', s_fee)) END
+FROM dated
+"""
+
+# Orders that no pair explains: nothing was ever sent, somebody parked them, or they are paid by nothing.
+ORDERS = f"""
+INSERT INTO recon_findings
+WITH attempts AS (
+  SELECT order_id, bool_or(status = 'succeeded') AS paid, bool_or(status IN {OPEN}) AS waiting,
+         max(created_at) AS tried_at
+    FROM recon_charges GROUP BY order_id
+), judged AS (
+  SELECT o.*, greatest(o.created_at, o.promised_at, t.tried_at) AS moved_at, CASE
+    WHEN o.parked_at IS NOT NULL THEN 'stale_pending'
+    WHEN o.status = 'paid' AND t.order_id IS NULL THEN 'missing_at_stripe'
+    WHEN o.status = 'paid' AND NOT t.paid THEN 'status_mismatch'
+    WHEN o.status IN ('pending', 'processing', 'requires_action') AND NOT coalesce(t.waiting, false)
+      THEN 'stale_pending'
+  END AS class
+    FROM recon_orders o LEFT JOIN attempts t ON t.order_id = o.id
+   WHERE o.selected AND NOT EXISTS (SELECT FROM recon_findings f WHERE f.order_id = o.id)
+)
+SELECT CASE WHEN class = 'stale_pending' AND parked_at IS NULL AND moved_at > $1 THEN 'in_flight' ELSE class END,
+  account_id, id, pi, NULL, NULL, amount, currency, CASE class WHEN 'stale_pending' THEN moved_at ELSE updated_at END,
+  jsonb_strip_nulls(jsonb_build_object('order', status, 'amount', amount, 'currency', currency,
+    'parked', CASE WHEN parked_at IS NOT NULL THEN coalesce(parked_why, 'parked') END)), NULL
+FROM judged WHERE class IS NOT NULL
+"""
+
+_UNCLAIMED = """e.kind IN ('charge', 'duplicate') AND e.occurred_at >= $1 AND e.occurred_at < $2
+   AND NOT EXISTS (SELECT FROM recon_pairs p WHERE p.account_id = e.account_id AND p.booking = e.reference)"""
+
+# Entries that do not balance, and bookings of charges that no charge of ours asked for: booked twice, or from nowhere.
+UNCLAIMED = f"""
+INSERT INTO recon_findings
+SELECT 'ledger_imbalance', e.account_id, e.order_id, e.pi, NULL, e.reference, abs(e.assets), e.currency, e.occurred_at,
+       jsonb_build_object('entry', e.reference, 'booked', e.assets, 'balanced', NOT e.unbalanced), NULL
+  FROM recon_entries e
+ WHERE e.unbalanced AND e.occurred_at >= $1 AND e.occurred_at < $2 OR {_UNCLAIMED}
+"""
+
+# Each side on its own evidence: Stripe's PaymentIntents, our charges, the postings. A fee counts in its own currency,
+# and belongs to its charge's window, however late it came.
+TOTALS = f"""
+WITH fee AS (
+  SELECT e.currency, -e.assets AS amount FROM recon_pairs p
+    JOIN recon_entries e ON e.account_id = p.account_id AND e.reference = coalesce(p.fee_booking, 'fee:' || p.c_txn)
+   WHERE p.counted
+), line (currency, side, n, gross, fees) AS (
+  SELECT s_currency, 'stripe', 1, s_received, 0 FROM recon_pairs WHERE counted AND took
+  UNION ALL
+  SELECT s_txn_currency, 'stripe', 0, 0, s_fee FROM recon_pairs WHERE counted AND took AND s_txn IS NOT NULL
+  UNION ALL
+  SELECT c_currency, 'ours', 1, c_amount, 0 FROM recon_pairs WHERE counted AND c_status IN ('succeeded', 'duplicate')
+  UNION ALL
+  SELECT e.currency, 'ledger', 1, e.assets, 0 FROM recon_pairs p
+    JOIN recon_entries e ON e.account_id = p.account_id AND e.reference = p.booking WHERE p.counted
+  UNION ALL
+  SELECT e.currency, 'ledger', 1, e.assets, 0 FROM recon_entries e WHERE {_UNCLAIMED}
+  UNION ALL
+  SELECT fee.currency, side, 0, 0, fee.amount FROM fee, unnest(ARRAY['ours', 'ledger']) AS side
+)
+SELECT currency, side, sum(n)::bigint AS count, sum(gross)::bigint AS gross, sum(fees)::bigint AS fees
+  FROM line GROUP BY currency, side ORDER BY currency, side
+"""
+
+COVERAGE = """
+SELECT count(*) FILTER (WHERE counted AND at_stripe) AS payment_intents,
+       count(*) FILTER (WHERE counted AND c_id IS NOT NULL) AS charges,
+       count(*) FILTER (WHERE counted AND at_stripe AND c_id IS NOT NULL) AS matched,
+       count(*) FILTER (WHERE selected AND NOT counted AND at_stripe) AS edges
+  FROM recon_pairs
+"""

@@ -1,0 +1,172 @@
+"""A report as a table, JSON or CSV. Data only: the same run gives the same bytes, line by line, whatever its size.
+
+Amounts are integers in minor units in JSON and CSV; the table shows them as people write them.
+"""
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+from service.money import CURRENCIES
+from service.reconcile.classes import IN_FLIGHT
+from service.reconcile.compare import SIDES, Sums
+from service.reconcile.run import ClassSum, Discrepancy, Report
+from service.reconcile.window import iso
+
+SCHEMA_VERSION = 1
+CSV_HEADER = (
+    "class", "order_id", "payment_intent", "amount", "currency", "age_s", "first_seen", "ours", "stripe", "next_step",
+)  # fmt: skip
+
+
+async def as_json(report: Report) -> AsyncIterator[str]:
+    """One document, in pieces; the schema is in docs/reconciliation.md."""
+    head = {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": report.verdict,
+        "window": _window(report),
+        "totals": {c: {side: _sums(s[side]) for side in SIDES} for c, s in report.comparison.totals.items()},
+        "money_at_stake": report.money_at_stake,
+        "coverage": report.comparison.coverage,
+    }
+    yield json.dumps(head)[:-1] + ', "discrepancies": ['
+    between = "\n"
+    async for found in report.discrepancies():
+        yield between + json.dumps(as_dict(found))
+        between = ",\n"
+    yield "]}\n"
+
+
+async def as_csv(report: Report) -> AsyncIterator[str]:
+    """A header, then a line per discrepancy; both sides as JSON in one cell each."""
+    yield _csv_line(CSV_HEADER)
+    async for found in report.discrepancies():
+        values = as_dict(found)
+        yield _csv_line([_cell(values[name]) for name in CSV_HEADER])
+
+
+async def as_table(report: Report) -> AsyncIterator[str]:
+    """For people: window, totals side by side, verdict, then the discrepancies by class."""
+    w = report.window
+    yield f"window    {iso(w.since)} to {iso(w.until)}, by Stripe's created; in flight: after {iso(w.cut_off)}\n\n"
+    yield "".join(_totals_lines(report))
+    yield f"verdict   {_verdict(report)}\n"
+    yield f"coverage  {_coverage(report)}\n"
+    current = None
+    async for found in report.discrepancies():
+        if found.name != current:
+            current = found.name
+            yield "\n" + "".join(_class_line(line) for line in report.classes if line.name == current)
+        yield _found_lines(found)
+
+
+FORMATS = {"table": as_table, "json": as_json, "csv": as_csv}
+
+
+def as_dict(found: Discrepancy) -> dict[str, Any]:
+    """A discrepancy as JSON has it."""
+    return {
+        "class": found.name,
+        "order_id": str(found.order_id) if found.order_id else None,
+        "payment_intent": found.payment_intent,
+        "ours": found.ours,
+        "stripe": found.stripe,
+        "amount": found.amount,
+        "currency": found.currency,
+        "age_s": found.age_s,
+        "first_seen": iso(found.first_seen),
+        "fingerprint": found.fingerprint,
+        "next_step": found.next_step,
+    }
+
+
+def _window(report: Report) -> dict[str, str]:
+    window = report.window
+    return {"since": iso(window.since), "until": iso(window.until), "cut_off": iso(window.cut_off)}
+
+
+def _sums(sums: Sums) -> dict[str, int]:
+    return {"count": sums.count, "gross": sums.gross, "fees": sums.fees, "net": sums.net}
+
+
+def _csv_line(cells: Any) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
+def _totals_lines(report: Report) -> list[str]:
+    """Per currency one block: a line per side, so that unequal numbers stand below each other."""
+    lines = [f"{'':10}{'':8}{'count':>10}{'gross':>18}{'fees':>16}{'net':>18}\n"]
+    for currency, sides in report.comparison.totals.items():
+        for side in SIDES:
+            s = sides[side]
+            money = (show(s.gross, currency), show(s.fees, currency), show(s.net, currency))
+            lines.append(f"{currency:10}{side:8}{s.count:>10}{money[0]:>18}{money[1]:>16}{money[2]:>18}\n")
+        lines.append("\n")
+    return lines if report.comparison.totals else ["nothing was charged in this window\n\n"]
+
+
+def _verdict(report: Report) -> str:
+    real = [line for line in report.classes if line.name != IN_FLIGHT]
+    waiting = sum(line.count for line in report.classes if line.name == IN_FLIGHT)
+    stake = ", ".join(f"{show(amount, currency)} {currency}" for currency, amount in report.money_at_stake.items())
+    if report.incomplete is not None:
+        words = f"incomplete: {report.incomplete}; what is listed below is true, what is not listed is unknown"
+    elif real:
+        words = f"{sum(line.count for line in real)} discrepancies, {stake or 'no money'} at stake"
+    else:
+        words = "clean"
+    return f"{words}; {waiting} in flight" if waiting else words
+
+
+def _coverage(report: Report) -> str:
+    c = report.comparison.coverage
+    return (
+        f"{c['matched']} pairs of {c['payment_intents']} PaymentIntents and {c['charges']} charges; "
+        f"{c['edges']} more from beyond the window's edges"
+    )
+
+
+def _class_line(line: ClassSum) -> str:
+    amount = f", {show(line.amount, line.currency)} {line.currency}" if line.amount and line.currency else ""
+    return f"{line.name}: {line.count}{amount}, oldest {_age(line.oldest_s)}\n"
+
+
+def _found_lines(found: Discrepancy) -> str:
+    known = found.currency is not None and found.amount is not None
+    amount = f"{show(found.amount or 0, found.currency or '')} {found.currency}" if known else "-"
+    names = f"order {found.order_id or '-'}  {found.payment_intent or '-'}"
+    return (
+        f"  {names}  {amount}  {_age(found.age_s)}\n"
+        f"    ours    {_side(found.ours)}\n"
+        f"    stripe  {_side(found.stripe)}\n"
+        f"    next    {found.next_step}\n"
+    )
+
+
+def _side(side: dict[str, Any] | None) -> str:
+    return "nothing" if side is None else " ".join(f"{name}={value}" for name, value in side.items())
+
+
+def _age(seconds: int) -> str:
+    """The two largest units: enough to see what is urgent."""
+    days, rest = divmod(seconds, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, seconds = divmod(rest, 60)
+    if days:
+        return f"{days}d {hours}h"
+    return f"{hours}h {minutes}m" if hours else f"{minutes}m {seconds}s"
+
+
+def show(amount: int, currency: str) -> str:
+    """Minor units as people write them: 1999 usd is 19.99, 1999 jpy is 1999. A currency we do not know stays minor."""
+    exponent = CURRENCIES[currency].exponent if currency in CURRENCIES else 0
+    return f"{Decimal(amount).scaleb(-exponent):.{exponent}f}"

@@ -1,0 +1,229 @@
+"""One reconciliation, from the clock to the verdict.
+
+Stripe is read first, ours after it in one snapshot: what we book in between is then looked up at Stripe by id, and what
+changed since is younger than the grace. No transaction is open while Stripe is asked.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.db import is_unreachable
+from service.errors import EffectivelyOnceError, Unavailable
+from service.reconcile import store
+from service.reconcile.classes import IN_FLIGHT, NOT_KEPT, SOURCE_INCOMPLETE, next_step
+from service.reconcile.compare import Comparison, close_staging, compare, find_edges, open_staging
+from service.reconcile.pages import pages
+from service.reconcile.sources import Gateway, Progress, stage_edges, stage_listing
+from service.reconcile.window import Span, Window, fix
+from service.stripe_objects import IncompleteListing
+
+# The connection is gone, or the server ended it: not a refusal of a statement.
+_LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
+
+
+# JSON as text: whether the driver decodes it is the engine's affair.
+_SHOWN = "n, class, order_id, pi, ours::text, stripe::text, amount, currency, at, first_seen, fingerprint"
+
+
+class CutShort(EffectivelyOnceError):  # noqa: N818  a fact, like its siblings
+    """The run began and its database went away: nothing is known, and the run keeps no verdict."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discrepancy:
+    """One difference. `ours` and `stripe` are small JSON objects, null where that side has nothing.
+
+    `amount` is the money at stake in minor units of `currency`; `age_s` counts from when it happened, `first_seen`
+    from when a run first found it.
+    """
+
+    name: str
+    order_id: UUID | None
+    payment_intent: str | None
+    ours: dict[str, Any] | None
+    stripe: dict[str, Any] | None
+    amount: int | None
+    currency: str | None
+    age_s: int
+    first_seen: datetime
+    fingerprint: str
+
+    @property
+    def next_step(self) -> str:
+        """What an operator does next, in one line."""
+        return next_step(self.name, self.payment_intent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassSum:
+    """How many of one class in one currency, what they amount to, and the age of the oldest."""
+
+    name: str
+    currency: str | None
+    count: int
+    amount: int | None
+    oldest_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a run concluded. Valid inside `reconcile`: the discrepancies are read from its connection."""
+
+    run_id: UUID
+    window: Window
+    verdict: str
+    comparison: Comparison
+    classes: tuple[ClassSum, ...]
+    incomplete: str | None
+    driver: asyncpg.Connection
+
+    @property
+    def money_at_stake(self) -> dict[str, int]:
+        """Per currency, minor units, over all discrepancies; what is in flight does not count."""
+        sums: dict[str, int] = {}
+        for line in self.classes:
+            if line.name not in NOT_KEPT and line.currency is not None:
+                sums[line.currency] = sums.get(line.currency, 0) + (line.amount or 0)
+        return dict(sorted(sums.items()))
+
+    async def discrepancies(self) -> AsyncIterator[Discrepancy]:
+        """All of them, by class, oldest first: the same order every time."""
+        async for page in pages(self.driver, "recon_report", _SHOWN):
+            for row in page:
+                yield _discrepancy(row, self.window.now)
+
+
+@asynccontextmanager
+async def reconcile(
+    engine: AsyncEngine,
+    gateway: Gateway,
+    span: Span,
+    *,
+    grace_s: int,
+    source: str = "api",
+    now: datetime | None = None,
+    progress: Progress = lambda _: None,
+) -> AsyncIterator[Report]:
+    """Compare orders and charges, ledger and Stripe over `span`; yields the report, and records the run.
+
+    `now` is the database's clock unless given. Raises Unavailable (could not begin), ValueError (an empty window), and
+    CutShort (began, and the database went away). What Stripe did not show is no error here: the verdict is incomplete.
+    """
+    async with _session(engine) as driver:
+        with _lost_is(Unavailable):
+            await open_staging(driver)
+            window = fix(span, now=now or await driver.fetchval("SELECT clock_timestamp()"), grace_s=grace_s)
+            run_id = await store.begin_run(driver, window, source)
+        with _lost_is(CutShort):
+            report = await _run(driver, gateway, window, run_id, progress)
+        yield report
+
+
+async def _run(
+    driver: asyncpg.Connection, gateway: Gateway, window: Window, run_id: UUID, progress: Progress
+) -> Report:
+    incomplete = await _read_stripe(driver, gateway, window, progress)
+    progress("comparing")
+    comparison = await compare(driver, window, complete=incomplete is None)
+    if incomplete is not None:
+        await driver.execute(_INCOMPLETE, SOURCE_INCOMPLETE, window.now, json.dumps({"reason": incomplete}))
+    sums = await store.keep(driver, run_id, window)
+    classes = tuple(_class_sum(row, window.now) for row in sums)
+    verdict = _verdict(classes)
+    totals = {c: {side: asdict(s) for side, s in sides.items()} for c, sides in comparison.totals.items()}
+    await store.finish_run(driver, run_id, verdict, totals)
+    return Report(
+        run_id=run_id,
+        window=window,
+        verdict=verdict,
+        comparison=comparison,
+        classes=classes,
+        incomplete=incomplete,
+        driver=driver,
+    )
+
+
+_INCOMPLETE = "INSERT INTO recon_findings (class, at, stripe) VALUES ($1, $2, CAST($3 AS text)::jsonb)"
+
+
+async def _read_stripe(driver: asyncpg.Connection, gateway: Gateway, window: Window, progress: Progress) -> str | None:
+    """Stage Stripe's side; returns what could not be read, None where all was. What was read stays, and is true."""
+    try:
+        await stage_listing(driver, gateway, window.created_gte, window.created_lt, progress)
+        await find_edges(driver, window)
+        await stage_edges(driver, gateway, progress)
+    except IncompleteListing as error:
+        return str(error)
+    return None
+
+
+def _verdict(classes: tuple[ClassSum, ...]) -> str:
+    names = {line.name for line in classes}
+    if SOURCE_INCOMPLETE in names:
+        return "incomplete"
+    return "discrepancies" if names - {IN_FLIGHT} else "clean"
+
+
+def _class_sum(row: Any, now: datetime) -> ClassSum:
+    return ClassSum(
+        name=row["class"],
+        currency=row["currency"],
+        count=row["count"],
+        amount=row["amount"],
+        oldest_s=_age_s(row["oldest"], now),
+    )
+
+
+def _discrepancy(row: Any, now: datetime) -> Discrepancy:
+    return Discrepancy(
+        name=row["class"],
+        order_id=row["order_id"],
+        payment_intent=row["pi"],
+        ours=row["ours"] and json.loads(row["ours"]),
+        stripe=row["stripe"] and json.loads(row["stripe"]),
+        amount=row["amount"],
+        currency=row["currency"],
+        age_s=_age_s(row["at"], now),
+        first_seen=row["first_seen"],
+        fingerprint=row["fingerprint"],
+    )
+
+
+def _age_s(at: datetime, now: datetime) -> int:
+    """Whole seconds. Stripe's clock may be a little ahead of ours, but nothing is younger than now."""
+    return max(0, int((now - at).total_seconds()))
+
+
+@asynccontextmanager
+async def _session(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connection]:
+    """One connection with the driver's own COPY; given back without our tables. Raises Unavailable."""
+    with _lost_is(Unavailable):
+        connection = await engine.connect()
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None, "an open connection has a driver connection"  # noqa: S101  for the type checker
+    try:
+        yield driver
+    finally:
+        with suppress(*_LOST):
+            await close_staging(driver)
+        await connection.close()
+
+
+@contextmanager
+def _lost_is(kind: type[EffectivelyOnceError]) -> Iterator[None]:
+    """Turn a lost connection into an error of ours; a refused statement stays what it is."""
+    try:
+        yield
+    except (*_LOST, DBAPIError) as error:
+        if isinstance(error, DBAPIError) and not is_unreachable(error):
+            raise
+        raise kind(f"PostgreSQL cannot be reached ({error}). Is `eo up` running? `eo status` tells.") from error

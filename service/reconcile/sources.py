@@ -1,0 +1,121 @@
+"""Stripe's side into a staging table: a COPY per chunk, so that memory stays flat whatever the size of the day.
+
+The staging tables are temporary and belong to one connection; reading, comparing and reporting all happen on it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import asyncpg
+
+from service.reconcile.pages import pages
+from service.stripe_objects import BalanceTransaction, Charge, Intent
+
+CHUNK = 5_000  # rows per COPY: about 3 MB of Python objects at a time
+RETRIEVE_AT_ONCE = 8  # edge items are fetched by id; below any rate limit of a read endpoint
+
+COLUMNS = (
+    "pi", "created", "amount", "received", "currency", "status", "account_id", "order_id", "attempt",
+    "charge", "charged_at", "txn", "txn_amount", "fee", "txn_currency", "txn_created",
+)  # fmt: skip
+
+Progress = Callable[[str], None]
+
+
+class Gateway(Protocol):
+    """What a reconciliation asks of Stripe. `service.stripe_gateway.StripeGateway` is one."""
+
+    def list_payment_intents(self, created_gte: int, created_lt: int) -> AsyncIterator[Intent]:
+        """PaymentIntents created in [gte, lt) Unix seconds, charges expanded. Raises IncompleteListing."""
+        ...
+
+    async def retrieve_payment_intent(self, intent_id: str) -> Intent | None:
+        """One PaymentIntent, or None where Stripe says that it has none. Raises IncompleteListing."""
+        ...
+
+
+async def stage_listing(
+    driver: asyncpg.Connection, gateway: Gateway, created_gte: int, created_lt: int, progress: Progress
+) -> int:
+    """Stage what Stripe lists for the window; returns how many. IncompleteListing comes after staging what was read."""
+    staged, chunk = 0, list[tuple[Any, ...]]()
+    try:
+        async for intent in gateway.list_payment_intents(created_gte, created_lt):
+            chunk.append(row(intent))
+            if len(chunk) == CHUNK:
+                staged += await _copy(driver, "recon_stripe", COLUMNS, chunk)
+                progress(f"{staged} PaymentIntents read")
+                chunk = []
+    finally:
+        staged += await _copy(driver, "recon_stripe", COLUMNS, chunk)
+    return staged
+
+
+async def stage_edges(driver: asyncpg.Connection, gateway: Gateway, progress: Progress) -> int:
+    """Fetch by id what our side knows and the window's listing did not show; returns how many were asked for.
+
+    What Stripe has is staged like the rest; what it says it has not goes to recon_absent: only that is missing there.
+    Raises IncompleteListing.
+    """
+    asked = 0
+    async for page in pages(driver, "recon_edges"):
+        ids = [edge["pi"] for edge in page]
+        found = await _retrieve(gateway, ids)
+        await _copy(driver, "recon_stripe", COLUMNS, [row(intent) for intent in found if intent])
+        absent = [(pi,) for pi, intent in zip(ids, found, strict=True) if intent is None]
+        await _copy(driver, "recon_absent", ("pi",), absent)
+        asked += len(ids)
+        progress(f"{asked} PaymentIntents fetched by id")
+    return asked
+
+
+async def _retrieve(gateway: Gateway, ids: Sequence[str]) -> list[Intent | None]:
+    """In the order of `ids`, a few at a time. The first failure ends it: the rest would be guesses."""
+    found: list[Intent | None] = []
+    for start in range(0, len(ids), RETRIEVE_AT_ONCE):
+        some = ids[start : start + RETRIEVE_AT_ONCE]
+        answers = await asyncio.gather(*map(gateway.retrieve_payment_intent, some), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+            found.append(answer)
+    return found
+
+
+async def _copy(driver: asyncpg.Connection, table: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> int:
+    if rows:
+        await driver.copy_records_to_table(table, records=rows, columns=columns)
+    return len(rows)
+
+
+def row(intent: Intent) -> tuple[Any, ...]:
+    """A PaymentIntent as a row of the staging table, in the order of COLUMNS.
+
+    Metadata that is not in our own spelling counts as none: it is somebody else's, or was tampered with (R19).
+    """
+    charge = intent.latest_charge if isinstance(intent.latest_charge, Charge) else None
+    txn = charge.balance_transaction if charge else None
+    txn = txn if isinstance(txn, BalanceTransaction) else None
+    return (
+        intent.id, _time(intent.created), intent.amount, intent.amount_received, intent.currency, intent.status,
+        *_ours(intent.metadata),
+        intent.charge_id, charge and _time(charge.created),
+        txn and txn.id, txn and txn.amount, txn and txn.fee, txn and txn.currency, txn and _time(txn.created),
+    )  # fmt: skip
+
+
+def _ours(metadata: dict[str, str]) -> tuple[UUID, UUID, int] | tuple[None, None, None]:
+    try:
+        attempt = int(metadata["eo_attempt"])
+        account_id, order_id = UUID(metadata["eo_account"]), UUID(metadata["eo_order"])
+    except (KeyError, ValueError):
+        return None, None, None
+    # Beyond the column's range it is nobody's attempt.
+    return (account_id, order_id, attempt) if 0 < attempt < 1 << 15 else (None, None, None)
+
+
+def _time(unix_s: int) -> datetime:
+    return datetime.fromtimestamp(unix_s, UTC)

@@ -1,0 +1,155 @@
+"""The comparison, as statements on temporary tables. One story, top to bottom; compare.py runs it.
+
+recon_stripe    Stripe's side, staged: the window's listing, and what was fetched by id
+recon_absent    ids that Stripe says it does not have
+recon_edges     what must still be fetched by id
+recon_orders    our orders of the window, and those that either side or the ledger names beyond it
+recon_charges   all attempts of those orders
+recon_claims    which PaymentIntent belongs to which attempt: each claimed once
+recon_pairs     FULL JOIN of both sides
+recon_entries   the journal entries of the window and of the pairs
+recon_findings  what differs
+recon_report    the same in the order of the report, with ages
+
+Parameters, wherever they occur: $1 since, $2 until (both timestamptz).
+"""
+
+TABLES = (
+    "recon_stripe", "recon_absent", "recon_edges", "recon_orders", "recon_charges", "recon_claims", "recon_pairs",
+    "recon_entries", "recon_findings", "recon_report",
+)  # fmt: skip
+
+STAGING = """
+CREATE TEMP TABLE recon_stripe (
+  pi text NOT NULL, created timestamptz NOT NULL, amount bigint NOT NULL, received bigint NOT NULL,
+  currency text NOT NULL, status text NOT NULL, account_id uuid, order_id uuid, attempt smallint,
+  charge text, charged_at timestamptz,
+  txn text, txn_amount bigint, fee bigint, txn_currency text, txn_created timestamptz);
+CREATE TEMP TABLE recon_absent (pi text NOT NULL);
+CREATE TEMP TABLE recon_findings (
+  class text NOT NULL, account_id uuid, order_id uuid, pi text, attempt smallint, reference text,
+  amount bigint, currency text, at timestamptz NOT NULL, ours jsonb, stripe jsonb)
+"""
+
+# A list that moves while it is paged could show an item twice, and twice would read as a duplicate charge.
+UNIQUE = "DELETE FROM recon_stripe a USING recon_stripe b WHERE a.pi = b.pi AND a.ctid < b.ctid"
+
+EDGES = """
+CREATE TEMP TABLE recon_edges AS
+SELECT row_number() OVER (ORDER BY pi) AS n, pi FROM (
+  SELECT DISTINCT c.payment_intent_id AS pi FROM charges c
+   WHERE c.created_at >= $1 AND c.created_at < $2 AND c.payment_intent_id IS NOT NULL
+     AND NOT EXISTS (SELECT FROM recon_stripe s WHERE s.pi = c.payment_intent_id)
+  UNION
+  -- An order with a success elsewhere: whether that one exists decides between a duplicate and a missing booking.
+  SELECT c.payment_intent_id FROM recon_stripe s
+    JOIN charges c ON c.account_id = s.account_id AND c.order_id = s.order_id AND c.payment_intent_id <> s.pi
+   WHERE s.status = 'succeeded' AND c.status = 'succeeded'
+     AND NOT EXISTS (SELECT FROM recon_stripe other WHERE other.pi = c.payment_intent_id)
+) edges
+"""
+
+# The window selects (`selected`); the other rows are partners, looked up by id or by our own metadata.
+ORDERS = """
+CREATE TEMP TABLE recon_orders AS
+WITH touched AS (
+  SELECT id AS order_id, true AS selected FROM orders WHERE created_at >= $1 AND created_at < $2
+  UNION ALL
+  SELECT order_id, true FROM charges WHERE created_at >= $1 AND created_at < $2
+  UNION ALL
+  SELECT order_id, false FROM recon_stripe WHERE order_id IS NOT NULL
+  UNION ALL
+  SELECT c.order_id, false FROM recon_stripe s
+    CROSS JOIN accounts a JOIN charges c ON c.account_id = a.id AND c.payment_intent_id = s.pi
+   WHERE s.order_id IS NULL
+  UNION ALL
+  SELECT e.order_id, false FROM postings p JOIN journal_entries e ON e.id = p.entry_id
+   WHERE p.occurred_at >= $1 AND p.occurred_at < $2 AND e.order_id IS NOT NULL
+), wanted AS (
+  SELECT order_id, bool_or(selected) AS selected FROM touched GROUP BY order_id
+), promise AS (
+  SELECT order_id, max(created_at) AS promised_at, max(parked_at) AS parked_at,
+         max(last_error) FILTER (WHERE parked_at IS NOT NULL) AS parked_why
+    FROM outbox GROUP BY order_id
+)
+SELECT o.id, o.account_id, o.amount_minor AS amount, o.currency, o.status, o.payment_intent_id AS pi,
+       o.created_at, o.updated_at, w.selected, x.promised_at, x.parked_at, x.parked_why
+  FROM wanted w JOIN orders o ON o.id = w.order_id LEFT JOIN promise x ON x.order_id = o.id
+"""
+
+CHARGES = """
+CREATE TEMP TABLE recon_charges AS
+SELECT c.id, c.account_id, c.order_id, c.attempt, c.amount_minor AS amount, c.currency, c.status,
+       c.payment_intent_id AS pi, c.stripe_charge_id AS charge, c.stripe_created, c.balance_transaction_id AS txn,
+       c.created_at, c.updated_at, (c.created_at >= $1 AND c.created_at < $2) AS selected
+  FROM recon_orders o JOIN charges c ON c.account_id = o.account_id AND c.order_id = o.id
+"""
+
+# By id first; by our metadata where the reply with the id was lost. A charge whose id is known takes no other.
+CLAIMS = """
+CREATE TEMP TABLE recon_claims AS
+WITH by_id AS (
+  SELECT DISTINCT ON (s.pi) s.pi, c.id AS charge_id
+    FROM recon_stripe s JOIN recon_charges c ON c.pi = s.pi
+   ORDER BY s.pi, (c.account_id = s.account_id) DESC NULLS LAST, c.id
+), by_metadata AS (
+  SELECT DISTINCT ON (c.id) s.pi, c.id AS charge_id
+    FROM recon_stripe s
+    JOIN recon_charges c ON c.account_id = s.account_id AND c.order_id = s.order_id AND c.attempt = s.attempt
+   WHERE c.pi IS NULL AND NOT EXISTS (SELECT FROM by_id b WHERE b.pi = s.pi)
+   ORDER BY c.id, (s.status = 'succeeded') DESC, s.created, s.pi
+)
+SELECT * FROM by_id UNION ALL SELECT * FROM by_metadata
+"""
+
+PAIRS = """
+CREATE TEMP TABLE recon_pairs AS
+SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, s.order_id) AS order_id,
+       coalesce(s.pi, c.pi) AS pi, s.pi IS NOT NULL AS at_stripe, coalesce(s.status = 'succeeded', false) AS took,
+       coalesce(s.created >= $1 AND s.created < $2, false) OR coalesce(c.selected, false) AS selected,
+       coalesce(s.created, c.stripe_created, c.created_at) >= $1
+         AND coalesce(s.created, c.stripe_created, c.created_at) < $2 AS counted,
+       CASE c.status WHEN 'duplicate' THEN 'duplicate:' ELSE 'charge:' END || coalesce(s.charge, c.charge) AS booking,
+       'fee:' || s.txn AS fee_booking,
+       coalesce(s.charged_at, s.created, c.stripe_created, c.created_at) AS at,
+       s.created AS s_created, s.amount AS s_amount, s.received AS s_received, s.currency AS s_currency,
+       s.status AS s_status, s.charge AS s_charge, s.txn AS s_txn, s.txn_amount AS s_txn_amount, s.fee AS s_fee,
+       s.txn_currency AS s_txn_currency, s.txn_created AS s_txn_created,
+       c.id AS c_id, c.attempt, c.amount AS c_amount, c.currency AS c_currency, c.status AS c_status, c.pi AS c_pi,
+       c.txn AS c_txn, c.created_at AS c_created, c.updated_at AS c_updated
+  FROM (SELECT s.*, l.charge_id FROM recon_stripe s LEFT JOIN recon_claims l ON l.pi = s.pi) s
+  FULL JOIN recon_charges c ON c.id = s.charge_id
+"""
+
+# `assets` is what the entry moved on asset accounts: + the gross of a charge, - a fee. One row per entry: that of its
+# largest asset leg, should an entry ever have two currencies.
+ENTRIES = """
+CREATE TEMP TABLE recon_entries AS
+WITH wanted AS (
+  SELECT entry_id AS id FROM postings WHERE occurred_at >= $1 AND occurred_at < $2
+  UNION
+  SELECT e.id FROM recon_pairs p JOIN journal_entries e ON e.account_id = p.account_id AND e.reference = p.booking
+  UNION
+  SELECT e.id FROM recon_pairs p JOIN journal_entries e ON e.account_id = p.account_id AND e.reference = p.fee_booking
+), summed AS (
+  SELECT w.id, p.currency, sum(p.amount_minor)::bigint AS left_over,
+         coalesce(sum(p.amount_minor) FILTER (WHERE a.type = 'asset'), 0)::bigint AS assets
+    FROM wanted w JOIN postings p ON p.entry_id = w.id JOIN ledger_accounts a ON a.id = p.ledger_account_id
+   GROUP BY w.id, p.currency
+)
+SELECT DISTINCT ON (e.id) e.id, e.account_id, e.reference, split_part(e.reference, ':', 1) AS kind, e.order_id,
+       e.payment_intent_id AS pi, e.occurred_at, t.currency, t.assets,
+       bool_or(t.left_over <> 0) OVER (PARTITION BY e.id) AS unbalanced
+  FROM summed t JOIN journal_entries e ON e.id = t.id
+ ORDER BY e.id, abs(t.assets) DESC, t.currency
+"""
+
+INDEXES: dict[str, tuple[str, ...]] = {
+    "recon_stripe": ("pi",),
+    "recon_edges": ("n",),
+    "recon_orders": ("id",),
+    "recon_charges": ("id",),
+    "recon_claims": ("pi",),
+    "recon_pairs": ("account_id", "booking"),
+    "recon_entries": ("account_id", "reference"),
+}

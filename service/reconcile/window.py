@@ -1,0 +1,69 @@
+"""Which time a reconciliation looks at. Pure.
+
+`since` and `until` select; `cut_off` only tells what may still change by itself. All three are fixed before either side
+is read, so that both sides are asked about the same time (PROTOCOL R29).
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+
+DEFAULT_SPAN = timedelta(hours=48)  # what no window means: today, and the day that has just become complete
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The window as it was asked for; what is None is relative to the moment of the run."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where the window could hold nothing."""
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ValueError(f"the window ends at {iso(self.until)}, before it begins at {iso(self.since)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """[since, until) on Stripe's `created`, in UTC. Younger than `cut_off`: in flight, not a discrepancy."""
+
+    since: datetime
+    until: datetime
+    cut_off: datetime
+    now: datetime
+
+    @property
+    def created_gte(self) -> int:
+        """First Unix second inside. Stripe counts whole seconds, so rounding up loses and adds nothing."""
+        return math.ceil(self.since.timestamp())
+
+    @property
+    def created_lt(self) -> int:
+        """First Unix second behind the window."""
+        return math.ceil(self.until.timestamp())
+
+
+def fix(span: Span, *, now: datetime, grace_s: int) -> Window:
+    """The window of a run at `now`; younger than `grace_s` seconds is in flight. Raises ValueError for an empty one."""
+    until = span.until or now.replace(microsecond=0) + timedelta(seconds=1)
+    since = span.since or until - DEFAULT_SPAN
+    Span(since, until)
+    return Window(since, until, now - timedelta(seconds=grace_s), now)
+
+
+def day(text: str) -> Span:
+    """The UTC day `YYYY-MM-DD`. Raises ValueError."""
+    start = datetime.combine(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC), time(), UTC)
+    return Span(start, start + timedelta(days=1))
+
+
+def instant(text: str) -> datetime:
+    """An ISO 8601 instant in UTC; without a zone it is taken as UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def iso(moment: datetime) -> str:
+    """UTC, to the second, as reports show it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
