@@ -1,0 +1,91 @@
+"""What is shipped beside the code: locked requirements, compose.yaml, Dockerfile, Makefile."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service.status import PARTS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return parsed
+
+
+def test_compose_has_the_same_six_parts_as_eo_up_and_a_migration(compose: dict[str, Any]) -> None:
+    assert set(compose["services"]) == {*PARTS, "migrate"}
+
+
+def test_compose_starts_nothing_of_ours_before_the_schema_is_there(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    for name in ("api", "relay", "worker"):
+        assert services[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+    assert services["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
+    for name in ("postgres", "redis", "sandbox", "api"):
+        assert services[name]["healthcheck"]["test"]
+
+
+def test_compose_commits_no_secret_and_opens_one_loopback_port(compose: dict[str, Any]) -> None:
+    text = (ROOT / "compose.yaml").read_text()
+    assert re.findall(r"\$\{\w*(?:PASSWORD|KEY)\w*(?!:\?|\w)", text) == []
+    assert "container_name" not in text
+    ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
+    assert len(ports) == 1
+    assert ports[0].startswith("127.0.0.1:")
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="no docker client")
+def test_compose_is_accepted_by_docker(tmp_path: Path) -> None:
+    named = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "EO_API_KEY", "STRIPE_API_KEY")
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **dict.fromkeys(named, "x" * 24)}
+    command = ["docker", "compose", "-f", str(ROOT / "compose.yaml"), "config", "--quiet"]
+    version = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False, env=environ)  # noqa: S607
+    if version.returncode != 0:
+        pytest.skip("this docker client has no compose")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_image_is_not_root_and_receives_signals_itself() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    assert "USER 65532:65532" in lines
+    assert 'ENTRYPOINT ["eo"]' in lines
+    assert any("--require-hashes" in line for line in lines)
+    assert all(re.search(r":\d+\.\d+\.\d+-slim", line) for line in lines if line.startswith("FROM"))
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_requirements_are_exact_hashed_and_name_no_address(name: str) -> None:
+    lines = (ROOT / name).read_text().splitlines()
+    packages = [line for line in lines if line and not line.startswith((" ", "#"))]
+    assert all(re.match(r"[a-z0-9._-]+==\S+( ; .*)? \\$", line) for line in packages)
+    assert not [line for line in lines if "//" in line or line.startswith("-")]
+
+
+def test_requirements_hold_what_the_project_asks_for() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = project["project"]["dependencies"] + project["dependency-groups"]["test"]
+    locked = (ROOT / "requirements-dev.txt").read_text()
+    for requirement in asked:
+        name = re.match(r"[A-Za-z0-9-]+", requirement)
+        assert name
+        assert re.search(rf"^{name[0].lower()}==", locked, re.MULTILINE), requirement
+
+
+def test_make_alone_lists_every_target() -> None:
+    if shutil.which("make") is None:
+        pytest.skip("no make")
+    listed = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True).stdout  # noqa: S607
+    for target in ("run", "test", "test-fast", "check", "reset", "migrate", "lock", "clean"):
+        assert f"make {target} " in listed

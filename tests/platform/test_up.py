@@ -1,0 +1,228 @@
+"""`eo up`: one command, everything runs, an order can be paid, and nothing is left behind however it ends."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from service.child import http_get, wait_until
+from service.embedded import free_port
+from service.status import PARTS, status
+
+pytestmark = pytest.mark.slow
+
+
+class Installation:
+    """A data folder and the `eo up` on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data_dir = folder / ".eo"
+        self.port = free_port()
+        self.process: subprocess.Popen[str] | None = None
+
+    def up(self, *words: str, **environ: str) -> subprocess.Popen[str]:
+        """Start `eo up`; stdout and stderr are pipes."""
+        clean = {"PATH": os.environ["PATH"], "EO_DATA_DIR": str(self.data_dir), "EO_PORT": str(self.port), **environ}
+        command = [sys.executable, "-m", "service", "up", *words]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean, cwd="/"
+        )
+        return self.process
+
+    def up_and_ready(self, *words: str, **environ: str) -> str:
+        """Start it and return the block it printed."""
+        process = self.up(*words, **environ)
+        assert process.stdout
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("ready ") or words:
+                return "".join(lines)
+        pytest.fail(f"eo up ended: {process.communicate()[1]}")
+
+    def pids(self) -> list[int]:
+        """Everything that runs on its behalf, children of children too."""
+        assert self.process
+        found, parents = [], [self.process.pid]
+        while parents:
+            parents = [child for parent in parents for child in children(parent)]
+            found += parents
+        return found
+
+    def end(self, number: signal.Signals) -> int:
+        """Signal `eo up` and return its exit status once nothing runs any more."""
+        assert self.process
+        pids = self.pids()
+        assert len(pids) >= len(PARTS)
+        self.process.send_signal(number)
+        exit_status = self.process.wait(10)
+        patience_s = 10 if number == signal.SIGKILL else 0.5
+        assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), within_s=patience_s)
+        return exit_status
+
+    def call(self, path: str, body: dict[str, Any] | None = None, key: str = "") -> tuple[int, dict[str, Any]]:
+        """Ask the API as the default account."""
+        environment = json.loads((self.data_dir / "run.json").read_text())["environment"]
+        headers = {"Authorization": f"Bearer {environment['EO_API_KEY']}", "Content-Type": "application/json"}
+        data = json.dumps(body).encode() if body else None
+        request = Request(f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers)  # noqa: S310
+        if key:
+            request.add_header("Idempotency-Key", key)
+        try:
+            with urlopen(request, timeout=10) as answer:  # noqa: S310
+                return answer.status, json.load(answer)
+        except HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def pays_an_order(self, key: str) -> bool:
+        """Whether an order placed now is charged."""
+        order = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}
+        answer, placed = self.call("/v1/orders", order, key)
+        assert answer == 201, placed
+        return wait_until(lambda: self.call(f"/v1/orders/{placed['id']}")[1]["status"] == "paid", within_s=20)
+
+
+def children(parent: int) -> list[int]:
+    try:
+        threads = list(Path(f"/proc/{parent}/task").iterdir())
+        return [int(pid) for thread in threads for pid in (thread / "children").read_text().split()]
+    except OSError:
+        return []
+
+
+@pytest.fixture
+def installation() -> Iterator[Installation]:
+    """Where a user might be: below a folder that only its owner may enter."""
+    with tempfile.TemporaryDirectory(prefix="eo-up-") as folder:
+        one = Installation(Path(folder))
+        yield one
+        if one.process:
+            if one.process.poll() is None:
+                one.process.send_signal(signal.SIGTERM)
+            one.process.communicate(timeout=15)
+
+
+def test_one_command_and_an_order_can_be_paid_and_the_second_start_is_quick(installation: Installation) -> None:
+    block = installation.up_and_ready()
+    names = re.findall(r"^  (\w+) +\S", block, re.MULTILINE)
+    assert names == ["API", "Docs", "Key", "Postgres", "Redis", "Stripe", "Logs"]
+    assert http_get(f"http://127.0.0.1:{installation.port}/health/ready") is not None
+    assert installation.pays_an_order("first")
+    assert installation.end(signal.SIGINT) == 0
+    assert not (installation.data_dir / "run.json").exists()
+    began = time.monotonic()
+    again = installation.up_and_ready()
+    assert time.monotonic() - began < 10  # about 3 s on an idle machine
+    assert re.search(r"Key +\S+", again)[0] == re.search(r"Key +\S+", block)[0]  # type: ignore[index]
+    assert installation.call("/v1/orders")[1]["data"][0]["idempotency_key"] == "first"
+    assert installation.end(signal.SIGTERM) == 0
+
+
+def test_everything_is_seen_by_name_and_secrets_are_private(installation: Installation) -> None:
+    shown = json.loads(installation.up_and_ready("--json"))
+    assert shown["ready"] is True
+    found = status(installation.data_dir)
+    assert all(found.parts.values()), found
+    for part in ("api", "relay", "worker", "sandbox"):
+        assert Path(f"/proc/{found.parts[part]}/cmdline").read_bytes().startswith(f"eo {part}\0".encode())
+    for name in ("run.json", "secrets.json"):
+        assert stat.S_IMODE((installation.data_dir / name).stat().st_mode) == 0o600
+    commands = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in installation.pids())
+    for secret in json.loads((installation.data_dir / "secrets.json").read_text()).values():
+        assert secret.encode() not in commands
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_killed_part_comes_back_and_orders_are_paid_again(installation: Installation, part: str) -> None:
+    installation.up_and_ready()
+    victim = status(installation.data_dir).parts[part]
+    assert victim
+    os.kill(victim, signal.SIGKILL)
+
+    def is_back() -> bool:
+        return status(installation.data_dir).parts[part] not in (None, victim)
+
+    assert wait_until(is_back, within_s=15)
+    ready = f"http://127.0.0.1:{installation.port}/health/ready"
+    assert wait_until(lambda: (http_get(ready) or (0, b""))[0] == 200, within_s=15)
+    assert installation.pays_an_order("after the kill".replace(" ", "-"))
+    assert installation.process
+    installation.end(signal.SIGINT)
+    assert f"{part}: died (killed by SIGKILL)" in installation.process.communicate()[1]
+
+
+def test_kill_9_leaves_no_process_and_the_next_start_works(installation: Installation) -> None:
+    installation.up_and_ready()
+    assert installation.pays_an_order("before")
+    assert installation.end(signal.SIGKILL) == -signal.SIGKILL
+    installation.up_and_ready()
+    assert installation.pays_an_order("after")
+
+
+def test_a_busy_port_is_said_by_name_before_anything_starts(installation: Installation) -> None:
+    with socket.create_server(("127.0.0.1", installation.port)):
+        process = installation.up()
+        _, said = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert f"port {installation.port}" in said
+    assert "EO_PORT" in said
+    assert not (installation.data_dir / "postgres").exists()
+
+
+def test_a_second_one_on_the_same_data_is_refused_with_the_pid_of_the_first(installation: Installation) -> None:
+    installation.up_and_ready()
+    first = installation.process
+    assert first
+    second = installation.up(EO_PORT=str(free_port()))
+    _, said = second.communicate(timeout=10)
+    installation.process = first
+    assert second.returncode == 2
+    assert f"pid {first.pid}" in said
+
+
+def test_a_database_that_is_away_ends_the_start_with_exit_code_3(installation: Installation) -> None:
+    process = installation.up(DATABASE_URL="postgresql://u:geheim@127.0.0.1:9/x")
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert "PostgreSQL cannot be reached" in said
+    assert "geheim" not in said
+
+
+def test_without_redis_everything_starts_and_orders_are_accepted(installation: Installation) -> None:
+    installation.up_and_ready(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    answer = http_get(f"http://127.0.0.1:{installation.port}/health/ready")
+    assert answer
+    assert json.loads(answer[1])["status"] == "degraded"
+    order = {"amount": 500, "currency": "eur", "payment_method": "pm_card_visa"}
+    assert installation.call("/v1/orders", order, "no-redis")[0] == 201
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"STRIPE_API_KEY": "sk_live_" + "0" * 24}, "EO_LIVE=1"),
+        ({"STRIPE_API_KEY": "sk_live_" + "0" * 24, "EO_LIVE": "1"}, "DATABASE_URL and REDIS_URL"),
+        ({"STRIPE_API_BASE": "http://127.0.0.1:9"}, "STRIPE_API_KEY"),
+    ],
+)
+def test_a_stripe_that_was_not_meant_is_refused(
+    installation: Installation, environ: dict[str, str], words: str
+) -> None:
+    process = installation.up(**environ)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert words in said
