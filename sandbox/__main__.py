@@ -1,7 +1,5 @@
 """`python -m sandbox --port 12111 --data sandbox.sqlite3`: run the Stripe stand-in until SIGTERM or SIGINT."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal
@@ -11,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 
@@ -75,17 +74,13 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="sandbox", description="A Stripe stand-in that remembers what it charged."
-    )
+    parser = argparse.ArgumentParser(prog="sandbox", description="A Stripe stand-in that remembers what it charged.")
 
     def option(name: str, kind: type, default: str | None, text: str) -> None:
         """Each option has an environment variable: `--fee-delay-s` is EO_SANDBOX_FEE_DELAY_S."""
         variable = "EO_SANDBOX_" + name.upper().replace("-", "_")
         value = environ.get(variable, default)
-        parser.add_argument(
-            f"--{name}", type=kind, default=value, help=f"{text} (${variable}, default: {default})"
-        )
+        parser.add_argument(f"--{name}", type=kind, default=value, help=f"{text} (${variable}, default: {default})")
 
     option("host", str, "127.0.0.1", "address to listen on")
     option("port", int, "12111", "port to listen on")
@@ -100,7 +95,7 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
     """A signal that has done its work."""
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     sys.stderr.write(f"sandbox: {message}\n")
     raise SystemExit(EXIT_USAGE)
 

@@ -6,8 +6,6 @@ Everything left of *execution* may refuse, and what refuses saves nothing. What 
 its key are one database transaction, and the answer leaves only after its commit.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable
@@ -70,7 +68,7 @@ class Api:
             await self._refuse(wire, error, request, request_id)
         except RolledBack:
             await self._refuse(wire, server_error(), request, request_id)
-        except Exception:
+        except Exception:  # noqa: BLE001  whatever it is
             # A bug of ours. Undo the whole turn: its answers have not left, so nothing told is lost.
             _log.exception("%s %s", request.method, request.path)
             self.sandbox.store.rollback()
@@ -85,7 +83,7 @@ class Api:
             try:
                 schedule.do_due(self.sandbox, self.tasks, most=schedule.SLICE)
                 self.sandbox.store.commit()
-            except Exception:
+            except Exception:  # noqa: BLE001  a failing task must not end the ticking
                 _log.exception("scheduled work")
                 self.sandbox.store.rollback()
 
@@ -168,9 +166,7 @@ class Api:
 
     def _refusal(self, error: ApiError, request: Request, request_id: str) -> Answer:
         self.sandbox.store.count(f"requests:{error.status}")
-        return Answer(
-            error.status, error.body(request_id), self._headers(request, request_id, error.should_retry)
-        )
+        return Answer(error.status, error.body(request_id), self._headers(request, request_id, error.should_retry))
 
     def _headers(self, request: Request, request_id: str, should_retry: bool | None = None) -> Headers:
         headers = [

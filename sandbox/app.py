@@ -1,7 +1,5 @@
 """The ASGI application: `/v1/…` to the API, `/_sandbox/…` to the control API, and the ticking in between."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from typing import Any
@@ -29,6 +27,8 @@ class App:
         wire = Wire(scope, receive, send)
         body = await wire.body()
         path: str = scope["path"]
+        if body is None:
+            return
         if path.startswith(PREFIX):
             await self._control.serve(scope["method"], path, scope["query_string"], body, wire)
         else:

@@ -4,8 +4,6 @@ Under `automatic_async` capture the fee is not known when the card is charged: t
 is linked to the charge, and `charge.updated` tells. Source: Stripe's page on asynchronous capture.
 """
 
-from __future__ import annotations
-
 from sandbox import events
 from sandbox.cards import CARDS
 from sandbox.currencies import fee

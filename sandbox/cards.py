@@ -4,8 +4,6 @@ Source: Stripe's page on testing. Older texts spell the declining tokens without
 our own: `pm_sandbox_processing` stays in `processing` until it is completed, `pm_sandbox_slow` ends by itself.
 """
 
-from __future__ import annotations
-
 import msgspec
 
 from sandbox.objects import Json

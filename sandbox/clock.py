@@ -3,8 +3,6 @@
 Everything that has a time takes it from here: `created` stamps, the age of idempotency keys, the `Date` header.
 """
 
-from __future__ import annotations
-
 import time
 from email.utils import formatdate
 

@@ -17,10 +17,7 @@ POST   fees        {"delay_s": n}                  how late balance transactions
 POST   fees/flush                                  all late balance transactions appear now
 """
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable
 
 import msgspec
 
@@ -88,7 +85,7 @@ class Control:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._sandbox = api.sandbox
-        self._routes: dict[str, Callable[[bytes], Json]] = {
+        self._routes = {
             "GET health": self._health,
             "POST clock": self._advance,
             "POST age": self._age,

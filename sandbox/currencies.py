@@ -6,20 +6,19 @@ Source: Stripe's pages on currencies, minimum amounts and special cases; currenc
 get the bound of their group below.
 """
 
-from __future__ import annotations
-
 from sandbox.errors import ApiError, invalid
+from sandbox.words import words
 
-ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
-THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+ZERO_DECIMAL = words("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf")
+THREE_DECIMAL = words("bhd jod kwd omr tnd")
 # Sent times 100 although they have no minor unit, so only whole units are valid.
-WHOLE_UNITS = frozenset("isk ugx".split())
-TWO_DECIMAL = frozenset(
+WHOLE_UNITS = words("isk ugx")
+TWO_DECIMAL = words(
     """aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop
     crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr isk jmd kes kgs
     khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen
     pgk php pkr pln qar ron rsd rub sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah ugx
-    usd uyu uzs wst xcd yer zar zmw""".split()
+    usd uyu uzs wst xcd yer zar zmw"""
 )
 SUPPORTED = ZERO_DECIMAL | TWO_DECIMAL | THREE_DECIMAL
 
@@ -43,9 +42,7 @@ def check_amount(amount: int, currency: str) -> None:
         raise _bound(f"Amount must be no more than {_spelled(largest, currency)}", "amount_too_large")
     step = 100 if currency in WHOLE_UNITS else 10 if currency in THREE_DECIMAL else 1
     if amount % step:
-        raise _bound(
-            f"Invalid {currency} amount: it must be a multiple of {step}", "parameter_invalid_integer"
-        )
+        raise _bound(f"Invalid {currency} amount: it must be a multiple of {step}", "parameter_invalid_integer")
 
 
 def minimum(currency: str) -> int:

@@ -4,8 +4,6 @@ One class carries them all, because on the wire they differ only in their fields
 sentences that Stripe says, so that no endpoint invents its own.
 """
 
-from __future__ import annotations
-
 import msgspec
 
 from sandbox.objects import Json
@@ -85,25 +83,20 @@ def forbidden() -> ApiError:
 
 def too_many_requests() -> ApiError:
     """429 from the rate limiter, which stands before the idempotency layer."""
-    message = (
-        "Request rate limit exceeded. Learn more about rate limits here: https://stripe.com/docs/rate-limits."
-    )
+    message = "Request rate limit exceeded. Learn more about rate limits here: https://stripe.com/docs/rate-limits."
     return ApiError(429, "invalid_request_error", message, code="rate_limit")
 
 
 def lock_timeout() -> ApiError:
     """429 because another request holds the object; Stripe invites a repeat."""
-    message = (
-        "This object cannot be accessed right now because another API request is currently accessing it."
-    )
+    message = "This object cannot be accessed right now because another API request is currently accessing it."
     return ApiError(429, "invalid_request_error", message, code="lock_timeout", should_retry=True)
 
 
 def key_in_use(key: str) -> ApiError:
     """409: the first request with this key is still running."""
     message = (
-        f"There is currently another in-progress request using this Idempotent Key ({key}). "
-        "Please try again later."
+        f"There is currently another in-progress request using this Idempotent Key ({key}). Please try again later."
     )
     return ApiError(409, "idempotency_error", message, code="idempotency_key_in_use", should_retry=True)
 

@@ -1,7 +1,5 @@
 """Events: what happened, with the object as it was then, and the request that caused it."""
 
-from __future__ import annotations
-
 import msgspec
 
 from sandbox.ids import new_id

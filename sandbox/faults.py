@@ -12,12 +12,11 @@ A plan is `{"seed": 7, "rules": [{"fault": NAME, …when, …how}, …]}`. Each 
       executed_reply_lost · cut_body · stall · html_502_executed · wrong_amount · no_request_id
       crash_after_execution (SIGKILL to itself) · failed_dependency_424 (executed: true)
 
-When: `method`, `path` (regular expression), `metadata_order` (metadata.eo_order) select requests; of those, `nth` fires
-on the given ordinals, `probability` by the seed, `times` at most so often. At each stage the first rule that fires wins.
+When: `method`, `path` (regular expression), `metadata_order` (metadata.eo_order) select requests; of those, `nth`
+fires on the given ordinals, `probability` by the seed, `times` at most so often. At each stage the first rule that
+fires wins.
 The plan lives in memory: a restarted sandbox is a healthy one.
 """
-
-from __future__ import annotations
 
 import random
 import re
@@ -27,6 +26,7 @@ import msgspec
 
 from sandbox.objects import Json
 from sandbox.state import Call
+from sandbox.words import words
 
 Stage = Literal["edge", "execution", "reply"]
 FaultName = Literal[
@@ -35,12 +35,12 @@ FaultName = Literal[
     "error_500_roll_forward", "executed_reply_lost", "cut_body", "stall", "html_502_executed", "wrong_amount",
     "no_request_id", "crash_after_execution",
 ]  # fmt: skip
-EXECUTION = frozenset(("error_500_before", "executed_500", "error_500_roll_forward"))
-REPLY = frozenset(
+EXECUTION = words("error_500_before executed_500 error_500_roll_forward")
+REPLY = words(
     """executed_reply_lost cut_body stall html_502_executed wrong_amount no_request_id crash_after_execution
-    failed_dependency_424""".split()
+    failed_dependency_424"""
 )
-LATER_PAGES_ONLY = frozenset(("incomplete_list", "slow_list"))
+LATER_PAGES_ONLY = words("incomplete_list slow_list")
 
 
 class Rule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -97,7 +97,7 @@ class _Counted:
         self.stage = rule.stage()
         self.matched = 0
         self.fired = 0
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311  it must be repeatable
 
     def fires(self) -> bool:
         """Count one selected request and decide."""

@@ -8,8 +8,6 @@
 Source: Stripe's API reference on idempotent requests and its page on low-level errors.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple

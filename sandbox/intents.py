@@ -7,8 +7,6 @@
 Source: Stripe's page on the PaymentIntent lifecycle.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +19,7 @@ from sandbox.ids import new_id, noise
 from sandbox.objects import Json, PaymentIntent, decode_intent, encode
 from sandbox.params import Form
 from sandbox.state import BY_ITSELF, Call, Execution, Sandbox
+from sandbox.words import words
 
 CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 CANCELABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
@@ -29,15 +28,15 @@ USAGES = ("off_session", "on_session")
 # `manual` is a door left shut: nothing here captures later.
 CAPTURE_METHODS = ("automatic_async", "automatic")
 
-CONFIRM_PARAMS = frozenset(
+CONFIRM_PARAMS = words(
     """capture_method error_on_requires_action expand off_session payment_method payment_method_types receipt_email
-    return_url setup_future_usage use_stripe_sdk""".split()
+    return_url setup_future_usage use_stripe_sdk"""
 )
-CREATE_PARAMS = CONFIRM_PARAMS | frozenset(
+CREATE_PARAMS = CONFIRM_PARAMS | words(
     """amount automatic_payment_methods confirm confirmation_method currency customer description metadata
-    statement_descriptor statement_descriptor_suffix""".split()
+    statement_descriptor statement_descriptor_suffix"""
 )
-CANCEL_PARAMS = frozenset(("cancellation_reason", "expand"))
+CANCEL_PARAMS = words("cancellation_reason expand")
 
 
 class Confirmation(NamedTuple):
@@ -90,10 +89,10 @@ def complete(sandbox: Sandbox, intent_id: str, *, succeed: bool) -> PaymentInten
         if succeed:
             payments.finish(sandbox, intent, payments.card_of(sandbox, intent), BY_ITSELF, at)
         elif intent.status == "processing":
-            payments.decline(sandbox, intent, BY_ITSELF, at, "card_declined", "generic_decline")
+            payments.decline(sandbox, intent, BY_ITSELF, at, "card_declined", decline_code="generic_decline")
         else:
             code = "payment_intent_authentication_failure"
-            payments.decline(sandbox, intent, BY_ITSELF, at, code, None, charged=False)
+            payments.decline(sandbox, intent, BY_ITSELF, at, code, charged=False)
     except ApiError:
         pass  # the card declined after all: that is written down, and nobody waits for a 402
     return intent
@@ -113,9 +112,7 @@ def load(sandbox: Sandbox, intent_id: str) -> PaymentIntent:
     return decode_intent(row[0])
 
 
-def _create(
-    sandbox: Sandbox, call: Call, intent: PaymentIntent, confirmation: Confirmation, *, confirm: bool
-) -> bytes:
+def _create(sandbox: Sandbox, call: Call, intent: PaymentIntent, confirmation: Confirmation, *, confirm: bool) -> bytes:
     intent.created = sandbox.clock.now()
     if confirmation.card is not None:
         _attach(sandbox, intent, confirmation.card)
@@ -235,11 +232,7 @@ def _check_create(form: Form, intent: PaymentIntent, confirmation: Confirmation,
     if confirmation.card is None:
         raise _no_payment_method()
     automatic = intent.automatic_payment_methods or {}
-    if (
-        automatic.get("enabled")
-        and automatic["allow_redirects"] == "always"
-        and confirmation.return_url is None
-    ):
+    if automatic.get("enabled") and automatic["allow_redirects"] == "always" and confirmation.return_url is None:
         message = (
             "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because some of "
             "these payment methods might redirect your customer off of your page, you must provide a `return_url`."
@@ -261,6 +254,4 @@ def _unexpected_state(intent: PaymentIntent, verb: str, allowed: tuple[str, ...]
         f"Only a PaymentIntent with one of the following statuses may be {verb}ed: {', '.join(allowed)}."
     )
     extra = {"payment_intent": msgspec.Raw(encode(intent))}
-    return ApiError(
-        400, "invalid_request_error", message, code="payment_intent_unexpected_state", extra=extra
-    )
+    return ApiError(400, "invalid_request_error", message, code="payment_intent_unexpected_state", extra=extra)

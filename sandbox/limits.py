@@ -1,7 +1,5 @@
 """How slow and how narrow the sandbox pretends to be: sampled latency and a rate limit."""
 
-from __future__ import annotations
-
 import math
 import random
 import time
@@ -17,7 +15,7 @@ class Latency:
         self.p50_ms = p50_ms
         self.p99_ms = max(p50_ms, p99_ms)
         self._sigma = math.log(self.p99_ms / p50_ms) / Z99 if p50_ms else 0.0
-        self._random = random.Random()
+        self._random = random.Random()  # noqa: S311  a dice
 
     def sample_s(self) -> float:
         """Seconds that the next answer takes."""

@@ -1,7 +1,5 @@
 """What a fault does to a request, once the plan has picked it (see `faults.py` for the three stages)."""
 
-from __future__ import annotations
-
 import asyncio
 import enum
 import os
@@ -32,16 +30,14 @@ class Verdict(enum.Enum):
 
 
 _REFUSALS: dict[str, Callable[[Rule], ApiError]] = {
-    "rate_limited": lambda rule: (
-        errors.lock_timeout() if rule.code == "lock_timeout" else errors.too_many_requests()
-    ),
-    "lock_timeout": lambda rule: errors.lock_timeout(),
-    "conflict_409": lambda rule: errors.key_in_use("…"),
-    "failed_dependency_424": lambda rule: errors.failed_dependency(),
-    "unauthorized_401": lambda rule: errors.unauthenticated("Invalid API Key provided."),
-    "forbidden_403": lambda rule: errors.forbidden(),
-    "incomplete_list": lambda rule: errors.server_error(),
-    "error_500_before": lambda rule: errors.server_error(),
+    "rate_limited": lambda rule: errors.lock_timeout() if rule.code == "lock_timeout" else errors.too_many_requests(),
+    "lock_timeout": lambda _: errors.lock_timeout(),
+    "conflict_409": lambda _: errors.key_in_use("…"),
+    "failed_dependency_424": lambda _: errors.failed_dependency(),
+    "unauthorized_401": lambda _: errors.unauthenticated("Invalid API Key provided."),
+    "forbidden_403": lambda _: errors.forbidden(),
+    "incomplete_list": lambda _: errors.server_error(),
+    "error_500_before": lambda _: errors.server_error(),
 }
 
 

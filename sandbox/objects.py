@@ -3,8 +3,6 @@
 They are stored as the JSON they are answered with, so a replay or a list never renders them differently.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

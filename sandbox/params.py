@@ -5,8 +5,6 @@
 Everything is text until `Form` is asked for a typed value, and then it fails in Stripe's words.
 """
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 from hashlib import sha256
@@ -168,11 +166,12 @@ class Form:
         return {name: value for name, value in given.items() if value}
 
 
-def integer(value: str, name: str) -> int:
+def integer(value: object, name: str) -> int:
     """Digits with an optional minus; anything else, `1.0` and `1e3` too, is refused as Stripe does."""
-    if not re.fullmatch(r"-?[0-9]+", value) or len(value) > INTEGER_DIGITS_MAX:
-        raise invalid(f"Invalid integer: {value[:24]}", code="parameter_invalid_integer", param=name)
-    return int(value)
+    text = str(value)
+    if not re.fullmatch(r"-?[0-9]+", text) or len(text) > INTEGER_DIGITS_MAX:
+        raise invalid(f"Invalid integer: {text[:24]}", code="parameter_invalid_integer", param=name)
+    return int(text)
 
 
 def _check_pair(name: str, value: object) -> None:
@@ -185,9 +184,7 @@ def _check_pair(name: str, value: object) -> None:
 
 
 def _too_long(plural: str, longest: int, noun: str, length: int) -> ApiError:
-    message = (
-        f"Metadata {plural} can have up to {longest} characters, but you passed in a {noun} that is {length}."
-    )
+    message = f"Metadata {plural} can have up to {longest} characters, but you passed in a {noun} that is {length}."
     return invalid(message, param="metadata")
 
 

@@ -4,8 +4,6 @@ Each outcome writes the PaymentIntent, its charge if there is one, and the event
 writes to the witness table `movements`.
 """
 
-from __future__ import annotations
-
 import msgspec
 
 from sandbox import balance, events, schedule
@@ -31,9 +29,9 @@ def attempt(
     """Charge the intent's payment method. Raises the 402 of a decline, after writing it down."""
     card, at = card_of(sandbox, intent), sandbox.clock.now()
     if card.asks(off_session=off_session) and off_session:
-        raise decline(sandbox, intent, origin, at, "authentication_required", "authentication_required")
+        raise decline(sandbox, intent, origin, at, "authentication_required", decline_code="authentication_required")
     if card.asks(off_session=off_session) and refuse_action:
-        raise decline(sandbox, intent, origin, at, "payment_intent_action_required", None, charged=False)
+        raise decline(sandbox, intent, origin, at, "payment_intent_action_required", charged=False)
     if card.asks(off_session=off_session):
         _ask_customer(sandbox, intent, origin, at, return_url)
     elif card.ends != "now":
@@ -45,7 +43,7 @@ def attempt(
 def finish(sandbox: Sandbox, intent: PaymentIntent, card: Card, origin: Origin, at: int) -> None:
     """The card network's answer: money, or the 402 of the card's own decline."""
     if card.code is not None:
-        raise decline(sandbox, intent, origin, at, card.code, card.decline_code)
+        raise decline(sandbox, intent, origin, at, card.code, decline_code=card.decline_code)
     _succeed(sandbox, intent, card, origin, at)
 
 
@@ -55,8 +53,8 @@ def decline(
     origin: Origin,
     at: int,
     code: str,
-    decline_code: str | None,
     *,
+    decline_code: str | None = None,
     charged: bool = True,
 ) -> ApiError:
     """Write a decline down and return its 402. `charged`: the network was asked, so a failed charge exists."""
@@ -119,9 +117,7 @@ def _witness(sandbox: Sandbox, charge: Charge) -> None:
     )  # fmt: skip
 
 
-def _ask_customer(
-    sandbox: Sandbox, intent: PaymentIntent, origin: Origin, at: int, return_url: str | None
-) -> None:
+def _ask_customer(sandbox: Sandbox, intent: PaymentIntent, origin: Origin, at: int, return_url: str | None) -> None:
     url = f"https://hooks.stripe.com/3d_secure_2/hosted?payment_intent={intent.id}"
     if return_url is None:
         sdk = {"type": "three_d_secure_redirect", "stripe_js": url, "source": new_id("src_")}
@@ -140,9 +136,7 @@ def _take_a_while(sandbox: Sandbox, intent: PaymentIntent, origin: Origin, at: i
     save(sandbox, intent, "payment_intent.processing", origin, at)
 
 
-def _charge(
-    intent: PaymentIntent, card: Card, at: int, *, status: str, failure: tuple[str, str] | None
-) -> Charge:
+def _charge(intent: PaymentIntent, card: Card, at: int, *, status: str, failure: tuple[str, str] | None) -> Charge:
     paid = status == "succeeded"
     outcome = card.outcome()
     if failure and card.code is None:  # a good card that needed its owner

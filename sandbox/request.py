@@ -1,7 +1,5 @@
 """From HTTP to a `Call`: which endpoint, which parameters, and whether the key may enter."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re
@@ -12,6 +10,8 @@ from sandbox.errors import ApiError, unauthenticated, unrecognized_url
 from sandbox.params import decode
 from sandbox.state import Call
 
+PREFIX = "/v1/"
+MASKED_LENGTH_MIN = 17  # a shorter key would be shown nearly whole
 _SECRET_KEY = re.compile(r"sk_test_[A-Za-z0-9_]{1,240}")
 
 
@@ -50,11 +50,11 @@ def request_of(scope: dict[str, object], headers: list[tuple[bytes, bytes]], bod
 
 def call_of(request: Request, request_id: str, routes: Container[str]) -> Call:
     """Decode and route. Raises Stripe's 404 for an unknown URL, 400 for an undecodable one."""
-    _, version, *rest = request.path.split("/")
-    object_id = rest[1] if len(rest) > 1 else ""
-    shape = "/".join([rest[0], ":id", *rest[2:]]) if object_id else "/".join(rest)
+    noun, *rest = request.path.removeprefix(PREFIX).split("/")
+    object_id = rest[0] if rest else ""
+    shape = "/".join([noun, ":id", *rest[1:]]) if object_id else noun
     endpoint = f"{request.method} {shape}"
-    if version != "v1" or endpoint not in routes:
+    if not request.path.startswith(PREFIX) or endpoint not in routes:
         raise unrecognized_url(request.method, request.path)
     params = decode(request.query) if request.query else {}
     if request.body:
@@ -102,4 +102,4 @@ def _expired(key: str) -> ApiError:
 
 def _masked(key: str) -> str:
     """Enough to recognise a key, too little to use it."""
-    return f"{key[:8]}****{key[-4:]}" if len(key) > 16 else "****"
+    return f"{key[:8]}****{key[-4:]}" if len(key) > MASKED_LENGTH_MIN else "****"

@@ -1,7 +1,5 @@
 """What one running sandbox consists of, and what one request to it is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple

@@ -5,15 +5,14 @@ the turn commits it and only then do their answers go out. `synchronous=OFF` is 
 commit sits in the operating system's hands, so killing this process (not the machine) loses nothing.
 """
 
-from __future__ import annotations
-
 import asyncio
+import fcntl
 import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 SCHEMA = """
 -- Facts about this sandbox itself: account id, clock offset.
@@ -75,7 +74,7 @@ AGED_TABLES = ("payment_intents", "charges", "balance_transactions", "events", "
 _STAMP = re.compile(rb'"(created|canceled_at|available_on)":(\d+)')
 
 
-class RolledBack(Exception):
+class RolledBack(Exception):  # noqa: N818  a fact, as all our exceptions are named
     """The transaction that held this request's writes was undone: nothing of it happened."""
 
 
@@ -84,6 +83,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = _lock(path)
         self._db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
         for pragma in PRAGMAS:
             self._db.execute(pragma)
@@ -170,7 +170,7 @@ class Store:
     def age(self, seconds: int) -> None:
         """Make every stored key, object and plan `seconds` older while the clock stays."""
         for table in AGED_TABLES:
-            self.write(f"UPDATE {table} SET created = created - ?1, body = older(body, ?1)", (seconds,))
+            self.write(f"UPDATE {table} SET created = created - ?1, body = older(body, ?1)", (seconds,))  # noqa: S608
         self.write("UPDATE balance_transactions SET available_on = available_on - ?", (seconds,))
         self.write("UPDATE scheduled SET due = due - ?", (seconds,))
 
@@ -178,6 +178,7 @@ class Store:
         """Commit and let go of the file."""
         self.commit()
         self._db.close()
+        self._lock.close()
 
     def _release(self, error: RolledBack | None) -> None:
         waiting, self._waiting = self._waiting, []
@@ -188,6 +189,20 @@ class Store:
                 future.set_result(None)
             else:
                 future.set_exception(error)
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """Hold the books alone. The lock lies beside them, because SQLite's own are lost when anybody closes the file.
+
+    Raises OSError when another process holds it. The system releases it however this process ends.
+    """
+    lock = path.with_name(path.name + ".lock").open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise OSError("another sandbox uses it") from None
+    return lock
 
 
 def older(body: bytes, seconds: int) -> bytes:

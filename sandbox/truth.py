@@ -1,7 +1,5 @@
 """The witness: what was really charged, from the table `movements`, whatever the API's views say."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -22,9 +20,7 @@ _ORDERS_PER_CHUNK = 500
 def totals(sandbox: Sandbox) -> Json:
     """Everything in one line each: charges, money, requests."""
     store = sandbox.store
-    rows = store.rows(
-        "SELECT currency, COUNT(*), SUM(amount) FROM movements GROUP BY currency ORDER BY currency"
-    )
+    rows = store.rows("SELECT currency, COUNT(*), SUM(amount) FROM movements GROUP BY currency ORDER BY currency")
     (intents,) = store.row("SELECT COUNT(*) FROM payment_intents")
     (charges,) = store.row("SELECT COUNT(*) FROM charges")
     succeeded = sum(count for _, count, _ in rows)

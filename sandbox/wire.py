@@ -4,15 +4,15 @@ uvicorn offers an application no way to break a connection, and breaking connect
 protocol below hands the transport to the application.
 """
 
-from __future__ import annotations
-
-import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    from asyncio import Transport
 
 Headers = list[tuple[bytes, bytes]]
 # Close with a reset instead of a polite end: linger on, for zero seconds.
@@ -45,18 +45,20 @@ class Wire:
         receive: Callable[[], Awaitable[Any]],
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
-        self._transport: asyncio.Transport = scope["extensions"]["sandbox.transport"]["transport"]
+        self._transport: Transport = scope["extensions"]["sandbox.transport"]["transport"]
         self._receive = receive
         self._send = send
 
-    async def body(self) -> bytes:
-        """The whole request body."""
+    async def body(self) -> bytes | None:
+        """The whole request body; None when the client left in the middle of it, for half a form is no request."""
         message = await self._receive()
-        body: bytes = message.get("body", b"")
-        while message.get("more_body"):
+        body = b""
+        while message["type"] == "http.request":
+            body += bytes(message["body"])
+            if not message["more_body"]:
+                return body
             message = await self._receive()
-            body += message.get("body", b"")
-        return body
+        return None
 
     async def answer(self, answer: Answer) -> None:
         """Send a whole answer."""

@@ -137,11 +137,13 @@ async def test_same_key_other_params_is_refused(api: Api) -> None:
     assert refused.value.error.type == "idempotency_error"
 
 
-async def test_same_key_at_another_endpoint_is_refused(api: Api) -> None:
+async def test_same_key_same_params_at_another_endpoint_is_refused(api: Api) -> None:
     key = new_key()
-    intent = await api.create(key)
+    one, two = await api.create(), await api.create()
+    await api.intents.cancel_async(one.id, {}, {"idempotency_key": key})
     with pytest.raises(IdempotencyError):
-        await api.intents.cancel_async(intent.id, {}, {"idempotency_key": key})
+        await api.intents.cancel_async(two.id, {}, {"idempotency_key": key})
+    assert (await api.intents.retrieve_async(two.id)).status == "requires_payment_method"
 
 
 async def test_a_decline_is_replayed_as_well(api: Api) -> None:
@@ -192,9 +194,7 @@ async def test_a_key_longer_than_255_characters_is_refused(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("card", "code", "decline_code"), [(c, *d) for c, d in DECLINES.items()])
-async def test_a_bad_card_declines_with_its_code(
-    api: Api, card: str, code: str, decline_code: str | None
-) -> None:
+async def test_a_bad_card_declines_with_its_code(api: Api, card: str, code: str, decline_code: str | None) -> None:
     with pytest.raises(CardError) as declined:
         await api.pay(card)
 
@@ -403,9 +403,7 @@ async def test_a_window_of_created_excludes_what_lies_outside(api: Api) -> None:
     assert intent.id not in [i.id for i in (await api.intents.list_async(outside)).data]
 
 
-@pytest.mark.parametrize(
-    "params", [{"limit": 0}, {"limit": 101}, {"starting_after": "pi_nobody"}, {"colour": "red"}]
-)
+@pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 101}, {"starting_after": "pi_nobody"}, {"colour": "red"}])
 async def test_a_list_refuses_what_it_does_not_know(api: Api, params: Any) -> None:
     with pytest.raises(InvalidRequestError):
         await api.intents.list_async(params)
@@ -416,12 +414,17 @@ async def test_charges_and_movements_are_found_by_where_they_come_from(api: Api)
     movement = await _balance_transaction(api, intent.latest_charge)
 
     charges = await api.v1.charges.list_async({"payment_intent": intent.id})
-    movements = await api.v1.balance_transactions.list_async(
-        {"source": intent.latest_charge, "type": "charge"}
-    )
+    movements = await api.v1.balance_transactions.list_async({"source": intent.latest_charge, "type": "charge"})
     assert [charge.id for charge in charges.data] == [intent.latest_charge]
     assert [m.id for m in movements.data] == [movement.id]
     assert (await api.v1.balance_transactions.retrieve_async(movement.id)).net == movement.net
+
+
+async def test_events_are_found_by_one_of_several_types(api: Api) -> None:
+    intent = await api.pay()
+    page = await api.v1.events.list_async({"types": ["payment_intent.created", "charge.failed"], "limit": 10})
+    assert [e.type for e in page.data if e.data.object["id"] == intent.id] == ["payment_intent.created"]
+    assert {e.type for e in page.data} <= {"payment_intent.created", "charge.failed"}
 
 
 async def test_events_are_found_by_type(api: Api) -> None:

@@ -32,9 +32,7 @@ async def test_a_forgotten_key_charges_again(own_sandbox: SandboxProcess, own_ap
     assert own_sandbox.truth("o1")["charges"] == 2
 
 
-async def test_the_clock_moves_the_date_header_and_the_stamps(
-    own_sandbox: SandboxProcess, own_api: Api
-) -> None:
+async def test_the_clock_moves_the_date_header_and_the_stamps(own_sandbox: SandboxProcess, own_api: Api) -> None:
     own_sandbox.control("POST", "clock", {"advance_s": 3 * DAY_S})
     intent = await own_api.pay()
     date = parsedate_to_datetime(intent.last_response.headers["date"]).timestamp()
@@ -59,6 +57,14 @@ async def test_ageing_moves_the_past_and_leaves_the_clock(own_sandbox: SandboxPr
     assert (await own_api.pay(key="k", metadata={"created": "5"})).created == aged.created
     window: Any = {"created": {"lte": aged.created}}
     assert [i.id for i in (await own_api.intents.list_async(window)).data] == [before.id]
+
+
+async def test_what_is_planned_ages_too(own_sandbox: SandboxProcess, own_api: Api) -> None:
+    own_sandbox.control("POST", "fees", {"delay_s": 3600})
+    intent = await own_api.pay()
+    own_sandbox.control("POST", "age", {"seconds": 7200})
+    (movement,) = (await own_api.v1.balance_transactions.list_async()).data
+    assert movement.created == pytest.approx(intent.created - 3600, abs=2)
 
 
 async def test_an_aged_key_is_forgotten(own_sandbox: SandboxProcess, own_api: Api) -> None:
@@ -98,9 +104,7 @@ async def test_the_fee_is_2_9_percent_half_up_and_thirty(
 ) -> None:
     intent = await sandbox_api.pay(amount=amount, currency=currency)
     sandbox.control("POST", "fees/flush")
-    (movement,) = (
-        await sandbox_api.v1.balance_transactions.list_async({"source": intent.latest_charge})
-    ).data
+    (movement,) = (await sandbox_api.v1.balance_transactions.list_async({"source": intent.latest_charge})).data
     assert (movement.fee, movement.net, movement.currency) == (fee, amount - fee, currency)
 
 
@@ -135,9 +139,7 @@ async def test_a_key_in_flight_is_409(sandbox: SandboxProcess, sandbox_api: Api)
     assert sandbox.truth(key)["charges"] == 1
 
 
-async def test_latency_has_the_median_and_the_tail_asked_for(
-    sandbox: SandboxProcess, sandbox_api: Api
-) -> None:
+async def test_latency_has_the_median_and_the_tail_asked_for(sandbox: SandboxProcess, sandbox_api: Api) -> None:
     sandbox.control("POST", "latency", {"p50_ms": 20, "p99_ms": 60})
 
     async def timed() -> float:
@@ -186,7 +188,7 @@ async def test_only_secret_test_keys_enter(sandbox: SandboxProcess, key: str) ->
 
 def test_an_answer_without_authentication_has_stripes_shape(sandbox: SandboxProcess) -> None:
     with pytest.raises(HTTPError) as refused:
-        urllib.request.urlopen(f"{sandbox.base}/v1/balance")
+        urllib.request.urlopen(f"{sandbox.base}/v1/balance")  # noqa: S310  our own server
     assert refused.value.code == 401
     assert b'"type":"authentication_error"' in refused.value.read()
 
@@ -249,6 +251,24 @@ async def test_a_slow_payment_ends_by_itself(own_sandbox: SandboxProcess, own_ap
     assert (await own_api.intents.retrieve_async(intent.id)).status == "succeeded"
 
 
+async def test_every_ending_is_told_in_an_event(own_sandbox: SandboxProcess, own_api: Api) -> None:
+    waiting = await own_api.pay("pm_card_authenticationRequired")
+    processing = await own_api.pay("pm_sandbox_processing")
+    await own_api.intents.cancel_async(waiting.id)
+    _complete(own_sandbox, processing.id, succeed=False)
+
+    told = [event.type for event in (await own_api.v1.events.list_async({"limit": 100})).data][::-1]
+    assert told == [
+        "payment_intent.created",
+        "payment_intent.requires_action",
+        "payment_intent.created",
+        "payment_intent.processing",
+        "payment_intent.canceled",
+        "charge.failed",
+        "payment_intent.payment_failed",
+    ]
+
+
 async def test_what_has_ended_cannot_be_completed(sandbox: SandboxProcess, sandbox_api: Api) -> None:
     intent = await sandbox_api.pay()
     with pytest.raises(HTTPError):
@@ -268,9 +288,7 @@ async def test_an_intent_is_found_by_its_customer(sandbox_api: Api) -> None:
 # -- truth --------------------------------------------------------------------------------------------------------
 
 
-async def test_the_truth_counts_what_was_charged_and_nothing_else(
-    own_sandbox: SandboxProcess, own_api: Api
-) -> None:
+async def test_the_truth_counts_what_was_charged_and_nothing_else(own_sandbox: SandboxProcess, own_api: Api) -> None:
     await own_api.pay(key="a")
     await own_api.pay(key="a")
     await own_api.pay(amount=500, currency="eur")

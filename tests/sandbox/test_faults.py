@@ -20,6 +20,11 @@ from stripe import (
 from tests.sandbox.client import Api, new_key, order
 from tests.sandbox.process import SandboxProcess
 
+
+def named(value: object) -> str | None:
+    return str(value["fault"]) if isinstance(value, dict) else None
+
+
 # fault → (what the client gets, status)
 NOT_EXECUTED: list[tuple[dict[str, Any], type[Exception], int | None]] = [
     ({"fault": "drop_before"}, APIConnectionError, None),
@@ -42,7 +47,7 @@ EXECUTED: list[tuple[dict[str, Any], type[Exception], int | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "error", "status"), NOT_EXECUTED, ids=lambda value: _name(value))
+@pytest.mark.parametrize(("rule", "error", "status"), NOT_EXECUTED, ids=named)
 async def test_what_fails_before_execution_charges_only_the_repeat(
     sandbox: SandboxProcess,
     sandbox_api: Api,
@@ -62,7 +67,7 @@ async def test_what_fails_before_execution_charges_only_the_repeat(
     assert (sandbox.truth(key)["charges"], sandbox.fired()) == (1, [1])
 
 
-@pytest.mark.parametrize(("rule", "error", "status"), EXECUTED, ids=lambda value: _name(value))
+@pytest.mark.parametrize(("rule", "error", "status"), EXECUTED, ids=named)
 async def test_what_fails_after_execution_is_replayed_to_the_repeat(
     sandbox: SandboxProcess,
     sandbox_api: Api,
@@ -183,9 +188,7 @@ async def test_a_rule_finds_the_order_behind_an_intents_id(sandbox: SandboxProce
     await _failure(sandbox_api.intents.retrieve_async(intent.id), APIError)
 
 
-async def test_nth_counts_the_requests_that_the_rule_selects(
-    sandbox: SandboxProcess, sandbox_api: Api
-) -> None:
+async def test_nth_counts_the_requests_that_the_rule_selects(sandbox: SandboxProcess, sandbox_api: Api) -> None:
     sandbox.faults({"fault": "conflict_409", "method": "POST", "path": "payment_intents$", "nth": [1, 3]})
     await sandbox_api.v1.balance.retrieve_async()
     struck = [await _strikes(sandbox_api) for _ in range(4)]
@@ -238,7 +241,3 @@ async def _until_charged(sandbox: SandboxProcess, name: str) -> Any:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
     return sandbox.truth(name)
-
-
-def _name(value: object) -> str | None:
-    return str(value["fault"]) if isinstance(value, dict) else None
