@@ -187,7 +187,7 @@ class HttpPart(Child):
 
     def is_ready(self) -> bool:
         """Whether `url` answers 200 now."""
-        return http_status(self.url) == 200  # noqa: PLR2004
+        return http_status(self.url) == 200
 
 
 def http_get(url: str, *, timeout_s: float = 1.0) -> tuple[int, bytes] | None:

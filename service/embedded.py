@@ -85,7 +85,7 @@ class Postgres(Child):
     def is_ready(self) -> bool:
         """Whether the pid file says so, in the way pg_ctl reads it."""
         lines = _lines(self.data / "postmaster.pid")
-        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"  # noqa: PLR2004
+        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
 
     def kill(self) -> None:
         """End it at once, its sessions too (a killed postmaster would leave them to notice by themselves)."""

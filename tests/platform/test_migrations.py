@@ -69,7 +69,7 @@ async def test_an_empty_database_is_refused_and_the_message_names_the_command(
     settings: Settings, postgres: Postgres
 ) -> None:
     engine = create_engine(replace(settings, database_url=postgres.url), name="test")
-    with pytest.raises(Misconfigured, match="has no schema yet.*`eo migrate`"):
+    with pytest.raises(Misconfigured, match=r"has no schema yet.*`eo migrate`"):
         await migrate.check(engine)
     await engine.dispose()
 

@@ -43,7 +43,9 @@ import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (print(f'{NAME} stops at {time.monotonic()}', flush=True), sys.exit()))
 print('ready', flush=True); time.sleep(60)
 """
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+)
 
 
 class Supervised:

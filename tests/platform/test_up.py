@@ -78,7 +78,7 @@ class Installation:
         environment = json.loads((self.data_dir / "run.json").read_text())["environment"]
         headers = {"Authorization": f"Bearer {environment['EO_API_KEY']}", "Content-Type": "application/json"}
         data = json.dumps(body).encode() if body else None
-        request = Request(f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers)  # noqa: S310
+        request = Request(f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers)
         if key:
             request.add_header("Idempotency-Key", key)
         try:
