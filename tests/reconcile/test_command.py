@@ -1,0 +1,218 @@
+"""`eo reconcile` as an operator meets it: a process, a Stripe at the wire, an exit code that can be trusted."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+import pytest
+from sqlalchemy import text
+
+from service.child import HttpPart
+from service.db import create_engine
+from service.embedded import free_port
+from service.settings import Settings
+from tests.conftest import NOBODY
+from tests.reconcile.world import default_account, unknown, waiting, write
+
+KEY = "sk_test_" + "0" * 24
+
+
+@pytest.fixture
+def stripe(tmp_path: Path) -> Iterator[str]:
+    """A sandbox of its own: what others charged there would be missing here."""
+    port = free_port()
+    argv = [sys.executable, "-m", "sandbox", "--port", str(port), "--data", str(tmp_path / "sandbox.sqlite3")]
+    part = HttpPart("sandbox", argv, log=tmp_path / "sandbox.log")
+    part.url = f"http://127.0.0.1:{port}/_sandbox/health"
+    part.start()
+    yield f"http://127.0.0.1:{port}"
+    part.stop()
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads(self.out)
+        return loaded
+
+
+Eo = Callable[..., Answer]
+
+
+@pytest.fixture
+def eo(database: str, tmp_path: Path) -> Eo:
+    def eo(*args: str, **environment: str) -> Answer:
+        known = {
+            "DATABASE_URL": database,
+            "STRIPE_API_KEY": KEY,
+            "STRIPE_API_BASE": NOBODY,
+            "EO_DATA_DIR": str(tmp_path),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "service", "reconcile", *args],
+            env=os.environ | known | environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    return eo
+
+
+def _post(url: str, body: bytes, kind: str) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": kind}
+    with urlopen(Request(url, body, headers)) as answer:  # noqa: S310  our own sandbox
+        loaded: dict[str, Any] = json.load(answer)
+    return loaded
+
+
+def _plant(stripe: str, **more: str) -> str:
+    """A payment made at Stripe, past us; returns its id."""
+    wanted = {
+        "amount": "1999", "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true",
+        "payment_method_types[]": "card", **more,
+    }  # fmt: skip
+    made = _post(f"{stripe}/v1/payment_intents", urlencode(wanted).encode(), "application/x-www-form-urlencoded")
+    return str(made["id"])
+
+
+def _fault(stripe: str, *rules: dict[str, Any]) -> None:
+    _post(f"{stripe}/_sandbox/faults", json.dumps({"seed": 1, "rules": rules}).encode(), "application/json")
+
+
+def test_nothing_to_report_is_0(eo: Eo, stripe: str) -> None:
+    answer = eo("--json", STRIPE_API_BASE=stripe)
+    assert (answer.code, answer.document["verdict"]) == (0, "clean")
+
+
+def test_a_planted_payment_is_1_and_named(eo: Eo, stripe: str) -> None:
+    planted = _plant(stripe)
+    answer = eo("--format", "json", STRIPE_API_BASE=stripe, EO_RECONCILE_GRACE_S="0")
+    assert (answer.code, answer.document["verdict"]) == (1, "discrepancies")
+    found = answer.document["discrepancies"]
+    assert [(d["class"], d["payment_intent"], d["amount"]) for d in found] == [("missing_locally", planted, 1999)]
+
+
+def test_what_is_in_flight_is_shown_and_0(eo: Eo, stripe: str) -> None:
+    planted = _plant(stripe)
+    answer = eo(STRIPE_API_BASE=stripe)
+    assert answer.code == 0
+    assert planted in answer.out
+    assert "verdict   clean; 1 in flight" in answer.out
+
+
+def test_our_metadata_finds_the_order_whose_reply_was_lost(eo: Eo, stripe: str, database: str) -> None:
+    async def lose_a_reply() -> dict[str, str]:
+        engine = create_engine(Settings(database_url=database), name="test")
+        async with engine.connect() as connection:
+            now = (await connection.execute(text("SELECT now()"))).scalar_one()
+        story = unknown(await default_account(engine), now)
+        await write(engine, [story])
+        await engine.dispose()
+        order = story.order
+        return {
+            "metadata[eo_account]": str(order.account_id),
+            "metadata[eo_order]": str(order.id),
+            "metadata[eo_attempt]": "1",
+        }
+
+    ours = asyncio.run(lose_a_reply())
+    planted = _plant(stripe, **ours)
+    answer = eo("--json", STRIPE_API_BASE=stripe, EO_RECONCILE_GRACE_S="0")
+    found = answer.document["discrepancies"]
+    assert [(d["class"], d["payment_intent"], d["order_id"]) for d in found] == [
+        ("status_mismatch", planted, ours["metadata[eo_order]"])
+    ]
+
+
+@pytest.mark.parametrize("args", [
+    ("--since", "yesterday"), ("--day", "2026-13-01"), ("--format", "html"), ("--nonsense",),
+    ("--day", "2026-11-19", "--since", "2026-11-19"), ("--since", "2026-11-20", "--until", "2026-11-19"),
+])  # fmt: skip
+def test_a_wrong_question_is_2_and_asks_nobody(eo: Eo, args: tuple[str, ...]) -> None:
+    answer = eo(*args)
+    assert (answer.code, answer.out) == (2, "")
+    assert "Error" in answer.err
+
+
+def test_a_window_in_the_future_is_2(eo: Eo, stripe: str) -> None:
+    answer = eo("--since", "2999-01-01", STRIPE_API_BASE=stripe)
+    assert (answer.code, answer.out) == (2, "")
+    assert "--since in the past" in answer.err
+
+
+def test_stripe_away_is_3(eo: Eo) -> None:
+    answer = eo()
+    assert (answer.code, answer.out, answer.err.count("\n")) == (3, "", 1)
+    assert "Stripe did not answer" in answer.err
+
+
+def test_the_database_away_is_3(eo: Eo, stripe: str) -> None:
+    answer = eo(STRIPE_API_BASE=stripe, DATABASE_URL=f"postgresql://nobody@127.0.0.1:{free_port()}/none")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (3, "", 1)
+    assert "PostgreSQL cannot be reached" in answer.err
+
+
+def test_another_stripe_than_the_databases_is_refused(eo: Eo, stripe: str, database: str) -> None:
+    async def bind() -> None:
+        engine = create_engine(Settings(database_url=database), name="test")
+        async with engine.begin() as connection:
+            await connection.execute(text("UPDATE instance SET stripe_account_id = 'acct_other'"))
+        await engine.dispose()
+
+    asyncio.run(bind())
+    answer = eo(STRIPE_API_BASE=stripe)
+    assert (answer.code, answer.out) == (2, "")
+    assert "acct_other" in answer.err
+
+
+def test_a_first_page_that_fails_is_4(eo: Eo, stripe: str) -> None:
+    _fault(stripe, {"fault": "error_500_before", "method": "GET", "path": "/v1/payment_intents", "saved": False})
+    answer = eo("--json", STRIPE_API_BASE=stripe)
+    assert (answer.code, answer.document["verdict"]) == (4, "incomplete")
+    assert [d["class"] for d in answer.document["discrepancies"]] == ["source_incomplete"]
+
+
+def test_a_later_page_that_fails_is_4_even_where_there_are_discrepancies(eo: Eo, stripe: str) -> None:
+    for _ in range(101):
+        _plant(stripe)
+    _fault(stripe, {"fault": "incomplete_list", "path": "/v1/payment_intents"})
+    answer = eo("--json", STRIPE_API_BASE=stripe, EO_RECONCILE_GRACE_S="0")
+    assert (answer.code, answer.document["verdict"]) == (4, "incomplete")
+    assert [d["class"] for d in answer.document["discrepancies"]] == ["source_incomplete"] + ["missing_locally"] * 100
+
+
+def test_data_is_on_stdout_and_progress_on_stderr(eo: Eo, stripe: str) -> None:
+    answer = eo("--format", "csv", STRIPE_API_BASE=stripe)
+    assert answer.out.splitlines() == [
+        "class,order_id,payment_intent,amount,currency,age_s,first_seen,ours,stripe,next_step"
+    ]
+    assert "comparing" in answer.err
+
+
+def test_an_order_nobody_sent_is_1_once_it_is_old(eo: Eo, stripe: str, database: str) -> None:
+    async def accept() -> str:
+        engine = create_engine(Settings(database_url=database), name="test")
+        async with engine.connect() as connection:
+            then = (await connection.execute(text("SELECT now() - interval '11 minutes'"))).scalar_one()
+        story = waiting(await default_account(engine), then)
+        await write(engine, [story])
+        await engine.dispose()
+        return str(story.order.id)
+
+    order_id = asyncio.run(accept())
+    answer = eo(STRIPE_API_BASE=stripe)
+    assert answer.code == 1
+    assert "stale_pending: 1, 19.99 usd, oldest 11m" in answer.out
+    assert order_id in answer.out

@@ -1,0 +1,137 @@
+"""The three formats of one report, to the byte."""
+
+import csv
+import io
+import json
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.reconcile import Span, reconcile
+from service.reconcile.classes import CLASSES, NEXT_STEP, next_step
+from service.reconcile.report import FORMATS, show
+from tests.reconcile.conftest import NOW
+from tests.reconcile.world import HOUR, FakeStripe, intent, paid, write
+
+OLD = NOW - 3 * HOUR
+ORDER = UUID(int=7)
+
+
+@pytest.fixture
+async def stripe(engine: AsyncEngine, account: UUID) -> FakeStripe:
+    """One good payment, one of another amount, one planted."""
+    wrong = paid(account, OLD - HOUR)
+    wrong.order.id, wrong.entries = ORDER, []
+    wrong.charge.charge, wrong.charge.txn = "ch_wrong", "txn_wrong"
+    wrong.charge.pi = wrong.order.pi = "pi_wrong"
+    good = paid(account, OLD, 50_00)
+    wrong_intent = replace(wrong.intent, id="pi_wrong", amount=20_99, metadata={}, latest_charge="ch_wrong")
+    wrong.charge.status, wrong.order.status = "declined", "failed"
+    wrong.intents = [replace(wrong_intent, status="requires_payment_method", amount_received=0)]
+    planted = replace(intent(OLD, 500, "jpy"), id="pi_planted", latest_charge="ch_planted")
+    shown = await write(engine, [good, wrong])
+    return FakeStripe([*shown.intents.values(), planted])
+
+
+async def _render(engine: AsyncEngine, stripe: FakeStripe, form: str) -> str:
+    async with reconcile(engine, stripe, Span(), grace_s=600, now=NOW) as report:
+        return "".join([piece async for piece in FORMATS[form](report)])
+
+
+async def test_json_is_one_document_with_stable_keys(engine: AsyncEngine, stripe: FakeStripe) -> None:
+    document = json.loads(await _render(engine, stripe, "json"))
+    found = document.pop("discrepancies")
+    sides = {"count": 1, "gross": 5000, "fees": 88, "net": 4912}
+    assert document == {
+        "schema_version": 1,
+        "verdict": "discrepancies",
+        "window": {"since": "2026-11-18T12:00:01Z", "until": "2026-11-20T12:00:01Z", "cut_off": "2026-11-20T11:50:00Z"},
+        "totals": {
+            "jpy": {
+                "ours": dict.fromkeys(sides, 0),
+                "ledger": dict.fromkeys(sides, 0),
+                "stripe": {"count": 1, "gross": 500, "fees": 0, "net": 500},
+            },
+            "usd": {"ours": sides, "ledger": sides, "stripe": sides},
+        },
+        "money_at_stake": {"jpy": 500, "usd": 100},
+        "coverage": {"payment_intents": 3, "charges": 2, "matched": 2, "edges": 0},
+    }
+    assert [(d["class"], d["payment_intent"], d["order_id"]) for d in found] == [
+        ("missing_locally", "pi_planted", None),
+        ("amount_mismatch", "pi_wrong", str(ORDER)),
+    ]
+    assert {k: found[1][k] for k in ("amount", "currency", "age_s", "first_seen")} == {
+        "amount": 100, "currency": "usd", "age_s": 4 * 3600, "first_seen": "2026-11-20T12:00:00Z",
+    }  # fmt: skip
+    assert found[1]["ours"] == {"order": "failed", "charge": "declined", "amount": 1999, "currency": "usd"}
+    assert (found[1]["stripe"]["status"], found[1]["stripe"]["amount"]) == ("requires_payment_method", 2099)
+
+
+async def test_the_same_run_gives_the_same_bytes(engine: AsyncEngine, stripe: FakeStripe) -> None:
+    for form in FORMATS:
+        assert await _render(engine, stripe, form) == await _render(engine, stripe, form)
+
+
+async def test_a_clean_document_has_no_discrepancies(engine: AsyncEngine) -> None:
+    document = json.loads(await _render(engine, FakeStripe([]), "json"))
+    assert (document["verdict"], document["discrepancies"], document["totals"]) == ("clean", [], {})
+
+
+async def test_csv_has_one_line_per_discrepancy(engine: AsyncEngine, stripe: FakeStripe) -> None:
+    rows = list(csv.DictReader(io.StringIO(await _render(engine, stripe, "csv"))))
+    assert [(r["class"], r["payment_intent"], r["amount"], r["currency"]) for r in rows] == [
+        ("missing_locally", "pi_planted", "500", "jpy"),
+        ("amount_mismatch", "pi_wrong", "100", "usd"),
+    ]
+    assert json.loads(rows[1]["ours"])["charge"] == "declined"
+    assert rows[0]["ours"] == ""
+
+
+async def test_the_table_reads_from_top_to_bottom(engine: AsyncEngine, stripe: FakeStripe) -> None:
+    assert await _render(engine, stripe, "table") == _TABLE
+
+
+_TABLE = f"""\
+window    2026-11-18T12:00:01Z to 2026-11-20T12:00:01Z, by Stripe's created; in flight: after 2026-11-20T11:50:00Z
+
+                       count             gross            fees               net
+jpy       ours             0                 0               0                 0
+jpy       ledger           0                 0               0                 0
+jpy       stripe           1               500               0               500
+
+usd       ours             1             50.00            0.88             49.12
+usd       ledger           1             50.00            0.88             49.12
+usd       stripe           1             50.00            0.88             49.12
+
+verdict   2 discrepancies, 500 jpy, 1.00 usd at stake
+coverage  2 pairs of 3 PaymentIntents and 2 charges; 0 more from beyond the window's edges
+
+missing_locally: 1, 500 jpy, oldest 3h 0m
+  order -  pi_planted  500 jpy  3h 0m
+    ours    nothing
+    stripe  amount=500 charge=ch_planted status=succeeded currency=jpy received=500
+    next    {next_step("missing_locally", "pi_planted")}
+
+amount_mismatch: 1, 1.00 usd, oldest 4h 0m
+  order {ORDER}  pi_wrong  1.00 usd  4h 0m
+    ours    order=failed amount=1999 charge=declined currency=usd
+    stripe  amount=2099 charge=ch_wrong status=requires_payment_method currency=usd received=0
+    next    {next_step("amount_mismatch", "pi_wrong")}
+"""
+
+
+@pytest.mark.parametrize(("amount", "currency", "shown"), [
+    (1999, "usd", "19.99"), (-5, "usd", "-0.05"), (1999, "jpy", "1999"), (1990, "kwd", "1.990"), (7, "xxx", "7"),
+])  # fmt: skip
+def test_amounts_are_shown_as_people_write_them(amount: int, currency: str, shown: str) -> None:
+    assert show(amount, currency) == shown
+
+
+def test_every_class_has_one_line_of_advice() -> None:
+    assert set(CLASSES) == set(NEXT_STEP)
+    for name in CLASSES:
+        assert "{" not in next_step(name, None)
+        assert "\n" not in next_step(name, "pi_1")

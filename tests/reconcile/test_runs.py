@@ -1,0 +1,244 @@
+"""What a run reads, what it must not conclude, and what it remembers."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.reconcile import Span, reconcile, sources
+from service.reconcile.window import day, fix, instant
+from service.stripe_objects import Intent
+from tests.reconcile.conftest import NOW, Ask
+from tests.reconcile.world import HOUR, FakeStripe, Story, declined, intent, names, paid, success, waiting, write
+
+OLD = NOW - 3 * HOUR
+DAY = Span(datetime(2026, 11, 19, tzinfo=UTC), datetime(2026, 11, 20, tzinfo=UTC))
+BEFORE, LAST = datetime(2026, 11, 18, 23, 59, 59, tzinfo=UTC), datetime(2026, 11, 19, 23, 59, 59, tzinfo=UTC)
+
+
+# --- the window
+
+
+async def test_the_window_begins_with_its_first_second_and_ends_before_its_last(ask: Ask) -> None:
+    edges = [BEFORE, DAY.since, LAST, DAY.until]
+    stripe = FakeStripe([intent(at) for at in edges if at])
+    inside = [list(stripe.intents)[n] for n in (1, 2)]
+    assert [d.payment_intent for d in (await ask(stripe, DAY)).found] == inside
+
+
+async def test_a_charge_whose_payment_lies_outside_is_fetched_by_id(
+    ask: Ask, engine: AsyncEngine, account: UUID
+) -> None:
+    story = paid(account, LAST)
+    story.at_stripe(created=int(LAST.timestamp()) + 2)
+    stripe = await write(engine, [story])
+    outcome = await ask(stripe, DAY)
+    assert (outcome.verdict, stripe.retrieved) == ("clean", [story.intent.id])
+    assert outcome.comparison.totals == {}, "it belongs to the next day, where Stripe made it"
+
+
+async def test_a_payment_whose_charge_lies_outside_is_looked_up_by_id(
+    ask: Ask, engine: AsyncEngine, account: UUID
+) -> None:
+    story = paid(account, BEFORE)
+    assert DAY.since is not None
+    story.at_stripe(created=int(DAY.since.timestamp()) + 2)
+    outcome = await ask(await write(engine, [story]), DAY)
+    assert (outcome.verdict, outcome.comparison.coverage["matched"]) == ("clean", 1)
+
+
+async def test_a_payment_without_our_metadata_is_still_matched_by_its_id(tell: Ask, account: UUID) -> None:
+    story = paid(account, OLD)
+    story.at_stripe(metadata={})
+    assert (await tell(story)).verdict == "clean"
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"eo_attempt": "x"}, {"eo_attempt": "99999999"}, {"eo_order": "1"}, {"eo_attempt": "0"}]
+)
+async def test_metadata_that_is_not_in_our_spelling_counts_as_none(
+    ask: Ask, account: UUID, metadata: dict[str, str]
+) -> None:
+    order = waiting(account, OLD).order
+    (await ask(FakeStripe([intent(OLD, metadata=names(order) | metadata)]))).only("missing_locally")
+
+
+async def test_an_older_success_of_the_same_order_makes_a_duplicate(
+    ask: Ask, engine: AsyncEngine, account: UUID
+) -> None:
+    story = paid(account, BEFORE - 24 * HOUR)
+    success(story, LAST, duplicate=True)
+    again = intent(LAST, metadata=names(story.order))
+    story.intents.append(again)
+    stripe = await write(engine, [story])
+    assert (await ask(stripe, DAY)).names == ["duplicate_charge"] * 2
+    assert story.intents[0].id in stripe.retrieved
+
+
+async def test_partners_from_beyond_the_window_are_not_judged(ask: Ask, engine: AsyncEngine, account: UUID) -> None:
+    story = paid(account, BEFORE - HOUR)
+    story.at_stripe(amount=1)
+    refused = declined(account, LAST)
+    refused.charge.order, refused.charge.attempt = story.order, 2
+    story.charges.append(refused.charge)
+    story.intents.append(replace(refused.intent, metadata=names(story.order, 2)))
+    assert (await ask(await write(engine, [story]), DAY)).verdict == "clean"
+
+
+async def test_without_a_window_it_is_the_last_48_hours(ask: Ask) -> None:
+    stripe = FakeStripe([intent(NOW - 47 * HOUR), intent(NOW - 49 * HOUR)])
+    assert (await ask(stripe)).only("missing_locally").payment_intent == next(iter(stripe.intents))
+
+
+def test_a_window_is_fixed_once_with_its_cut_off() -> None:
+    window = fix(Span(), now=NOW, grace_s=600)
+    assert (window.cut_off, window.until) == (NOW - timedelta(minutes=10), NOW + timedelta(seconds=1))
+    assert window.created_lt - window.created_gte == 48 * 3600
+
+
+def test_a_fraction_of_a_second_neither_loses_nor_adds_one() -> None:
+    at = datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
+    window = fix(Span(at, at + HOUR), now=NOW, grace_s=0)
+    assert (window.created_gte, window.created_lt) == (1767225601, 1767229201)
+
+
+@pytest.mark.parametrize(("given", "meant"), [
+    ("2026-11-24", "2026-11-24T00:00:00+00:00"), ("2026-11-24T10:00:00+02:00", "2026-11-24T08:00:00+00:00"),
+    ("2026-11-24T10:00:00Z", "2026-11-24T10:00:00+00:00"), ("2026-11-24T10:00:00", "2026-11-24T10:00:00+00:00"),
+])  # fmt: skip
+def test_instants_are_utc_unless_they_say_otherwise(given: str, meant: str) -> None:
+    assert instant(given).isoformat() == meant
+
+
+def test_a_day_is_a_utc_day() -> None:
+    assert day("2026-11-19") == DAY
+
+
+def test_an_empty_window_is_refused() -> None:
+    with pytest.raises(ValueError, match="before it begins"):
+        Span(NOW, NOW)
+    with pytest.raises(ValueError, match="before it begins"):
+        fix(Span(since=NOW + HOUR), now=NOW, grace_s=0)
+
+
+# --- what was not read
+
+
+@pytest.mark.parametrize("breaks_after", [0, 1])
+async def test_a_listing_that_breaks_off_never_reads_as_clean(
+    ask: Ask, engine: AsyncEngine, account: UUID, breaks_after: int
+) -> None:
+    stripe = await write(engine, [paid(account, OLD), paid(account, OLD - HOUR)])
+    stripe.breaks_after = breaks_after
+    outcome = await ask(stripe)
+    assert outcome.verdict == "incomplete"
+    assert outcome.names == ["source_incomplete"], "what was not shown is not missing"
+    assert "500" in str(outcome.found[0].stripe)
+
+
+async def test_what_was_seen_before_a_listing_broke_off_is_still_told(ask: Ask) -> None:
+    stripe = FakeStripe([intent(OLD), intent(OLD - HOUR)])
+    stripe.breaks_after = 1
+    assert (await ask(stripe)).names == ["source_incomplete", "missing_locally"]
+
+
+async def test_an_edge_that_cannot_be_read_is_incomplete_not_missing(
+    ask: Ask, engine: AsyncEngine, account: UUID
+) -> None:
+    story = paid(account, OLD)
+    stripe = await write(engine, [story])
+    stripe.unreadable = {story.intent.id}
+    stripe.intents.clear()
+    outcome = await ask(stripe)
+    assert (outcome.verdict, outcome.names) == ("incomplete", ["source_incomplete"])
+
+
+async def test_a_listing_that_shows_an_item_twice_makes_no_duplicate(
+    ask: Ask, engine: AsyncEngine, account: UUID
+) -> None:
+    class Twice(FakeStripe):
+        async def list_payment_intents(self, created_gte: int, created_lt: int) -> AsyncIterator[Intent]:
+            for _ in range(2):
+                async for found in super().list_payment_intents(created_gte, created_lt):
+                    yield found
+
+    stripe = await write(engine, [paid(account, OLD)])
+    assert (await ask(Twice(list(stripe.intents.values())))).verdict == "clean"
+
+
+async def test_a_charge_made_while_stripe_is_read_is_no_discrepancy(
+    engine: AsyncEngine, account: UUID, ask: Ask
+) -> None:
+    class Busy(FakeStripe):
+        async def retrieve_payment_intent(self, intent_id: str) -> Intent | None:
+            await write(engine, [late])
+            return await super().retrieve_payment_intent(intent_id)
+
+    late, missing = paid(account, OLD), paid(account, OLD)
+    missing.intents.clear()
+    await write(engine, [missing])
+    assert (await ask(Busy([]))).names == ["missing_at_stripe", "in_flight"]
+
+
+async def test_a_day_larger_than_a_chunk_is_read_whole(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "CHUNK", 3)
+    stripe = FakeStripe([intent(OLD + timedelta(seconds=n)) for n in range(8)])
+    assert [d.payment_intent for d in (await ask(stripe)).found] == list(stripe.intents)
+
+
+# --- what is remembered
+
+
+async def test_the_same_difference_keeps_its_fingerprint_and_its_age(
+    engine: AsyncEngine, account: UUID, ask: Ask
+) -> None:
+    stripe = await write(engine, [_broken(account)])
+    first, second = [(await ask(stripe, None, NOW + n * HOUR)).only("amount_mismatch") for n in (0, 1)]
+    assert (first.fingerprint, first.first_seen) == (second.fingerprint, NOW)
+    assert (second.first_seen, second.age_s - first.age_s) == (NOW, 3600)
+    row = (await _rows(engine, "SELECT first_seen_at, last_seen_at, first_run_id <> last_run_id FROM discrepancies"))[0]
+    assert tuple(row) == (NOW, NOW + HOUR, True)
+
+
+async def test_what_is_in_flight_or_unread_is_not_remembered(engine: AsyncEngine, account: UUID, ask: Ask) -> None:
+    stripe = await write(engine, [waiting(account, NOW)])
+    stripe.breaks_after = 0
+    assert (await ask(stripe)).names == ["source_incomplete", "in_flight"]
+    assert await _rows(engine, "SELECT * FROM discrepancies") == []
+
+
+async def test_a_run_is_recorded_with_its_window_and_totals(engine: AsyncEngine, account: UUID, ask: Ask) -> None:
+    await ask(await write(engine, [paid(account, LAST)]), DAY)
+    run = (await _rows(engine, "SELECT *, totals->'usd'->'stripe'->>'gross' AS gross FROM reconciliation_runs"))[0]
+    assert (run.window_start, run.window_end, run.source, run.verdict) == (DAY.since, DAY.until, "api", "clean")
+    assert (run.gross, run.finished_at is not None) == ("1999", True)
+
+
+async def test_a_run_that_died_half_way_says_nothing(engine: AsyncEngine) -> None:
+    class Dies(FakeStripe):
+        async def list_payment_intents(self, created_gte: int, created_lt: int) -> AsyncIterator[Intent]:
+            async for found in super().list_payment_intents(created_gte, created_lt):
+                yield found
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        async with reconcile(engine, Dies([]), Span(), grace_s=600, now=NOW):
+            pass
+    run = (await _rows(engine, "SELECT verdict, finished_at FROM reconciliation_runs"))[0]
+    assert tuple(run) == (None, None)
+
+
+def _broken(account: UUID) -> Story:
+    story = paid(account, OLD)
+    story.at_stripe(amount=1)
+    return story
+
+
+async def _rows(engine: AsyncEngine, statement: str) -> list[Any]:
+    async with engine.connect() as connection:
+        return list((await connection.execute(text(statement))).all())
