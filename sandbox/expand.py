@@ -69,7 +69,7 @@ def _load(sandbox: Sandbox, kind: str, object_id: str) -> Any:
         sql = "SELECT body, available_on FROM balance_transactions WHERE id = ?"
         body, available_on = sandbox.store.row(sql, (object_id,))
         return msgspec.json.decode(balance.render(body, available_on, sandbox.clock.now()))
-    (body,) = sandbox.store.row(f"SELECT body FROM {TABLES[kind]} WHERE id = ?", (object_id,))  # noqa: S608  a name of ours
+    (body,) = sandbox.store.row(f"SELECT body FROM {TABLES[kind]} WHERE id = ?", (object_id,))
     return msgspec.json.decode(body)
 
 

@@ -35,7 +35,7 @@ class Resource(NamedTuple):
     def retrieve(self, sandbox: Sandbox, call: Call) -> Execution:
         """`GET /v1/things/:id`."""
         paths = expand.wanted(Form(call.params, frozenset(("expand",))), self.kind)
-        sql = f"SELECT {self.columns} FROM {self.table} WHERE id = ?"  # noqa: S608  names of ours
+        sql = f"SELECT {self.columns} FROM {self.table} WHERE id = ?"
         row = sandbox.store.row(sql, (call.object_id,))
         if row is None:
             raise no_such(self.kind, call.object_id, self.id_param)
@@ -70,7 +70,7 @@ class Resource(NamedTuple):
         cursor, param = (before, "ending_before") if before else (after, "starting_after")
         if cursor is None:
             return False
-        found = sandbox.store.row(f"SELECT created, seq FROM {self.table} WHERE id = ?", (cursor,))  # noqa: S608
+        found = sandbox.store.row(f"SELECT created, seq FROM {self.table} WHERE id = ?", (cursor,))
         if found is None:
             raise no_such(self.kind, cursor, param, status=400)
         conditions.append((f"(created, seq) {'>' if before else '<'} (?, ?)", list(found)))
@@ -80,7 +80,7 @@ class Resource(NamedTuple):
         where = " AND ".join(sql for sql, _ in conditions) or "1"
         values = [value for _, given in conditions for value in (given if isinstance(given, list) else [given])]
         order = "created, seq" if backwards else "created DESC, seq DESC"
-        sql = f"SELECT {self.columns} FROM {self.table} WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608
+        sql = f"SELECT {self.columns} FROM {self.table} WHERE {where} ORDER BY {order} LIMIT ?"
         # One row more than asked for tells whether there is another page.
         found = sandbox.store.rows(sql, (*values, limit + 1))
         page = found[:limit][::-1] if backwards else found[:limit]

@@ -29,7 +29,7 @@ def do_now(sandbox: Sandbox, tasks: dict[str, Task], task: str) -> int:
 
 def _do(sandbox: Sandbox, tasks: dict[str, Task], which: str, values: tuple[object, ...], most: int) -> int:
     found = sandbox.store.rows(
-        f"SELECT seq, due, task, subject, payload FROM scheduled WHERE {which} ORDER BY due, seq LIMIT ?",  # noqa: S608  `which` is ours
+        f"SELECT seq, due, task, subject, payload FROM scheduled WHERE {which} ORDER BY due, seq LIMIT ?",
         (*values, most),
     )
     now = sandbox.clock.now()

@@ -74,7 +74,7 @@ AGED_TABLES = ("payment_intents", "charges", "balance_transactions", "events", "
 _STAMP = re.compile(rb'"(created|canceled_at|available_on)":(\d+)')
 
 
-class RolledBack(Exception):  # noqa: N818  a fact, as all our exceptions are named
+class RolledBack(Exception):
     """The transaction that held this request's writes was undone: nothing of it happened."""
 
 
@@ -170,7 +170,7 @@ class Store:
     def age(self, seconds: int) -> None:
         """Make every stored key, object and plan `seconds` older while the clock stays."""
         for table in AGED_TABLES:
-            self.write(f"UPDATE {table} SET created = created - ?1, body = older(body, ?1)", (seconds,))  # noqa: S608
+            self.write(f"UPDATE {table} SET created = created - ?1, body = older(body, ?1)", (seconds,))
         self.write("UPDATE balance_transactions SET available_on = available_on - ?", (seconds,))
         self.write("UPDATE scheduled SET due = due - ?", (seconds,))
 

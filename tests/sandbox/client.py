@@ -1,8 +1,11 @@
 """stripe-python as the tests use it: one target, one client, the parameters that most tests share."""
 
+import asyncio
 import uuid
+from collections.abc import Awaitable
 from typing import Any, NamedTuple, Self
 
+import pytest
 import stripe
 from stripe import StripeClient
 
@@ -54,3 +57,10 @@ def new_key() -> str:
 def order(name: str) -> dict[str, str]:
     """Metadata as the service sends it."""
     return {"eo_account": "acc", "eo_order": name, "eo_attempt": "1"}
+
+
+async def failure(work: Awaitable[object], error: type[Exception]) -> Any:
+    """The error that the work ends with; Any, because what an error may lack is what the tests look for."""
+    with pytest.raises(error) as failed:
+        await asyncio.wait_for(work, 60)
+    return failed.value

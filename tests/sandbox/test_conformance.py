@@ -16,7 +16,7 @@ from stripe import (
     InvalidRequestError,
 )
 
-from tests.sandbox.client import Api, Target, new_key
+from tests.sandbox.client import Api, Target, failure, new_key
 
 DECLINES = {
     "pm_card_visa_chargeDeclined": ("card_declined", "generic_decline"),
@@ -131,10 +131,9 @@ async def test_a_replay_repeats_the_first_answer_not_the_present(api: Api) -> No
 async def test_same_key_other_params_is_refused(api: Api) -> None:
     key = new_key()
     await api.pay(key=key)
-    with pytest.raises(IdempotencyError) as refused:
-        await api.pay(key=key, amount=2000)
-    assert refused.value.http_status == 400
-    assert refused.value.error.type == "idempotency_error"
+    refused = await failure(api.pay(key=key, amount=2000), IdempotencyError)
+    assert refused.http_status == 400
+    assert refused.error.type == "idempotency_error"
 
 
 async def test_same_key_same_params_at_another_endpoint_is_refused(api: Api) -> None:
@@ -150,9 +149,8 @@ async def test_a_decline_is_replayed_as_well(api: Api) -> None:
     key = new_key()
     declines = []
     for _ in range(2):
-        with pytest.raises(CardError) as declined:
-            await api.pay("pm_card_visa_chargeDeclined", key)
-        declines.append(declined.value)
+        declined = await failure(api.pay("pm_card_visa_chargeDeclined", key), CardError)
+        declines.append(declined)
 
     assert declines[0].error.payment_intent.id == declines[1].error.payment_intent.id
     assert declines[1].headers["idempotent-replayed"] == "true"
@@ -178,7 +176,7 @@ async def test_a_key_in_use_by_many_at_once_charges_once(api: Api) -> None:
     answers = await asyncio.gather(*(api.pay(key=key) for _ in range(5)), return_exceptions=True)
 
     paid = [answer for answer in answers if not isinstance(answer, BaseException)]
-    busy = [answer for answer in answers if isinstance(answer, APIError)]
+    busy: list[Any] = [answer for answer in answers if isinstance(answer, APIError)]
     assert len(paid) + len(busy) == 5
     assert len({intent.id for intent in paid}) == 1
     assert {error.error.code for error in busy} <= {"idempotency_key_in_use"}
@@ -195,21 +193,19 @@ async def test_a_key_longer_than_255_characters_is_refused(api: Api) -> None:
 
 @pytest.mark.parametrize(("card", "code", "decline_code"), [(c, *d) for c, d in DECLINES.items()])
 async def test_a_bad_card_declines_with_its_code(api: Api, card: str, code: str, decline_code: str | None) -> None:
-    with pytest.raises(CardError) as declined:
-        await api.pay(card)
+    declined = await failure(api.pay(card), CardError)
 
-    error = declined.value.error
-    assert (declined.value.http_status, declined.value.code) == (402, code)
+    error = declined.error
+    assert (declined.http_status, declined.code) == (402, code)
     assert decline_code is None or error.decline_code == decline_code
     assert error.payment_intent.status == "requires_payment_method"
     assert error.payment_intent.last_payment_error.code == code
 
 
 async def test_a_decline_leaves_a_failed_charge_and_no_money(api: Api) -> None:
-    with pytest.raises(CardError) as declined:
-        await api.pay("pm_card_visa_chargeDeclinedInsufficientFunds")
+    declined = await failure(api.pay("pm_card_visa_chargeDeclinedInsufficientFunds"), CardError)
 
-    intent = declined.value.error.payment_intent
+    intent = declined.error.payment_intent
     (charge,) = (await api.v1.charges.list_async({"payment_intent": intent.id})).data
     assert (charge.status, charge.paid, charge.captured) == ("failed", False, False)
     assert charge.failure_code == "card_declined"
@@ -219,10 +215,9 @@ async def test_a_decline_leaves_a_failed_charge_and_no_money(api: Api) -> None:
 
 
 async def test_another_card_may_pay_the_declined_intent(api: Api) -> None:
-    with pytest.raises(CardError) as declined:
-        await api.pay("pm_card_visa_chargeDeclined")
+    declined = await failure(api.pay("pm_card_visa_chargeDeclined"), CardError)
 
-    intent_id = declined.value.error.payment_intent.id
+    intent_id = declined.error.payment_intent.id
     intent = await api.intents.confirm_async(intent_id, {"payment_method": "pm_card_visa"})
     assert (intent.id, intent.status) == (intent_id, "succeeded")
 
@@ -240,10 +235,9 @@ async def test_three_d_secure_with_a_return_url_redirects(api: Api) -> None:
 
 
 async def test_three_d_secure_off_session_declines(api: Api) -> None:
-    with pytest.raises(CardError) as declined:
-        await api.pay("pm_card_authenticationRequired", off_session=True)
-    assert declined.value.code == "authentication_required"
-    assert declined.value.error.payment_intent.status == "requires_payment_method"
+    declined = await failure(api.pay("pm_card_authenticationRequired", off_session=True), CardError)
+    assert declined.code == "authentication_required"
+    assert declined.error.payment_intent.status == "requires_payment_method"
 
 
 # -- two steps, cancel --------------------------------------------------------------------------------------------
@@ -257,11 +251,12 @@ async def test_a_created_intent_charges_nothing_until_confirmed(api: Api) -> Non
 
 async def test_a_second_confirm_charges_nothing(api: Api) -> None:
     intent = await api.pay()
-    with pytest.raises(InvalidRequestError) as refused:
-        await api.intents.confirm_async(intent.id, {"payment_method": "pm_card_visa"})
+    refused = await failure(
+        api.intents.confirm_async(intent.id, {"payment_method": "pm_card_visa"}), InvalidRequestError
+    )
 
-    assert (refused.value.http_status, refused.value.code) == (400, "payment_intent_unexpected_state")
-    assert refused.value.error.payment_intent.status == "succeeded"
+    assert (refused.http_status, refused.code) == (400, "payment_intent_unexpected_state")
+    assert refused.error.payment_intent.status == "succeeded"
     assert len((await api.v1.charges.list_async({"payment_intent": intent.id})).data) == 1
 
 
@@ -277,16 +272,14 @@ async def test_a_canceled_intent_can_no_longer_be_paid(api: Api) -> None:
     assert (canceled.status, canceled.cancellation_reason) == ("canceled", "abandoned")
     assert canceled.canceled_at >= canceled.created
 
-    with pytest.raises(InvalidRequestError) as refused:
-        await api.intents.confirm_async(intent.id)
-    assert refused.value.code == "payment_intent_unexpected_state"
+    refused = await failure(api.intents.confirm_async(intent.id), InvalidRequestError)
+    assert refused.code == "payment_intent_unexpected_state"
 
 
 async def test_a_paid_intent_cannot_be_canceled(api: Api) -> None:
     intent = await api.pay()
-    with pytest.raises(InvalidRequestError) as refused:
-        await api.intents.cancel_async(intent.id)
-    assert refused.value.code == "payment_intent_unexpected_state"
+    refused = await failure(api.intents.cancel_async(intent.id), InvalidRequestError)
+    assert refused.code == "payment_intent_unexpected_state"
 
 
 async def test_a_waiting_intent_can_be_canceled(api: Api) -> None:
@@ -299,10 +292,9 @@ async def test_a_waiting_intent_can_be_canceled(api: Api) -> None:
 
 @pytest.mark.parametrize(("params", "param", "code"), REFUSED)
 async def test_what_is_wrong_is_named(api: Api, params: dict[str, Any], param: str, code: str | None) -> None:
-    with pytest.raises(InvalidRequestError) as refused:
-        await api.pay(**params)
-    assert (refused.value.http_status, refused.value.param) == (400, param)
-    assert code is None or refused.value.code == code
+    refused = await failure(api.pay(**params), InvalidRequestError)
+    assert (refused.http_status, refused.param) == (400, param)
+    assert code is None or refused.code == code
 
 
 @pytest.mark.parametrize(
@@ -328,9 +320,8 @@ async def test_automatic_payment_methods_need_a_return_url(api: Api) -> None:
 
 
 async def test_an_unknown_intent_is_404(api: Api) -> None:
-    with pytest.raises(InvalidRequestError) as refused:
-        await api.intents.retrieve_async("pi_nobody")
-    assert (refused.value.http_status, refused.value.code) == (404, "resource_missing")
+    refused = await failure(api.intents.retrieve_async("pi_nobody"), InvalidRequestError)
+    assert (refused.http_status, refused.code) == (404, "resource_missing")
 
 
 async def test_every_answer_carries_a_request_id_and_the_version_asked_for(api: Api) -> None:

@@ -10,7 +10,7 @@ from urllib.error import HTTPError
 import pytest
 from stripe import APIError, AuthenticationError, CardError, InvalidRequestError, RateLimitError
 
-from tests.sandbox.client import Api, Target, new_key, order
+from tests.sandbox.client import Api, Target, failure, new_key, order
 from tests.sandbox.process import SandboxProcess
 
 DAY_S = 86_400
@@ -131,10 +131,9 @@ async def test_a_key_in_flight_is_409(sandbox: SandboxProcess, sandbox_api: Api)
     key = new_key()
     first = asyncio.create_task(sandbox_api.pay(key=key, metadata=order(key)))
     await asyncio.sleep(0.1)
-    with pytest.raises(APIError) as busy:
-        await sandbox_api.pay(key=key, metadata=order(key))
+    busy = await failure(sandbox_api.pay(key=key, metadata=order(key)), APIError)
 
-    assert (busy.value.http_status, busy.value.error.code) == (409, "idempotency_key_in_use")
+    assert (busy.http_status, busy.error.code) == (409, "idempotency_key_in_use")
     assert (await first).status == "succeeded"
     assert sandbox.truth(key)["charges"] == 1
 
@@ -156,9 +155,8 @@ async def test_the_rate_limit_stands_before_idempotency(sandbox: SandboxProcess,
     await sandbox_api.pay(key=key)
     sandbox.control("POST", "rate_limit", {"rps": 1})
     await sandbox_api.pay(key=key)
-    with pytest.raises(RateLimitError) as limited:
-        await sandbox_api.pay(key=key)
-    assert limited.value.error.code == "rate_limit"
+    limited = await failure(sandbox_api.pay(key=key), RateLimitError)
+    assert limited.error.code == "rate_limit"
 
 
 async def test_each_endpoint_has_a_limit_of_its_own(sandbox: SandboxProcess, sandbox_api: Api) -> None:
@@ -210,6 +208,7 @@ async def test_the_customer_fails_three_d_secure(sandbox: SandboxProcess, sandbo
     failed = await sandbox_api.intents.retrieve_async(intent.id)
     assert failed.status == "requires_payment_method"
     assert failed.last_payment_error.code == "payment_intent_authentication_failure"
+    assert not (await sandbox_api.v1.charges.list_async({"payment_intent": intent.id})).data
 
 
 async def test_a_card_may_decline_after_three_d_secure(sandbox: SandboxProcess, sandbox_api: Api) -> None:
@@ -227,9 +226,10 @@ async def test_a_card_set_up_for_off_session_asks_only_on_session(sandbox_api: A
 
 
 async def test_an_action_may_be_refused_beforehand(sandbox_api: Api) -> None:
-    with pytest.raises(CardError) as declined:
-        await sandbox_api.pay("pm_card_authenticationRequired", error_on_requires_action=True)
-    assert declined.value.code == "payment_intent_action_required"
+    declined = await failure(
+        sandbox_api.pay("pm_card_authenticationRequired", error_on_requires_action=True), CardError
+    )
+    assert declined.code == "payment_intent_action_required"
 
 
 @pytest.mark.parametrize(("succeed", "status"), [(True, "succeeded"), (False, "requires_payment_method")])

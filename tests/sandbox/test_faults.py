@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
 from typing import Any
 
 import aiohttp
@@ -17,7 +16,7 @@ from stripe import (
     StripeError,
 )
 
-from tests.sandbox.client import Api, new_key, order
+from tests.sandbox.client import Api, failure, new_key, order
 from tests.sandbox.process import SandboxProcess
 
 
@@ -58,8 +57,8 @@ async def test_what_fails_before_execution_charges_only_the_repeat(
     key = new_key()
     sandbox.faults({**rule, "method": "POST", "times": 1})
 
-    failure = await _failure(sandbox_api.pay(key=key, metadata=order(key)), error)
-    assert getattr(failure, "http_status", None) == status
+    failed = await failure(sandbox_api.pay(key=key, metadata=order(key)), error)
+    assert getattr(failed, "http_status", None) == status
     assert sandbox.truth(key)["charges"] == 0
 
     repeat = await sandbox_api.pay(key=key, metadata=order(key))
@@ -78,8 +77,8 @@ async def test_what_fails_after_execution_is_replayed_to_the_repeat(
     key = new_key()
     sandbox.faults({**rule, "method": "POST", "times": 1})
 
-    failure = await _failure(sandbox_api.pay(key=key, metadata=order(key)), error)
-    assert getattr(failure, "http_status", None) == status
+    failed = await failure(sandbox_api.pay(key=key, metadata=order(key)), error)
+    assert getattr(failed, "http_status", None) == status
     assert sandbox.truth(key)["charges"] == 1
 
     repeat = await sandbox_api.pay(key=key, metadata=order(key))
@@ -90,8 +89,8 @@ async def test_what_fails_after_execution_is_replayed_to_the_repeat(
 async def test_a_lost_decline_is_replayed_as_a_decline(sandbox: SandboxProcess, sandbox_api: Api) -> None:
     key = new_key()
     sandbox.faults({"fault": "executed_reply_lost", "times": 1})
-    await _failure(sandbox_api.pay("pm_card_visa_chargeDeclined", key), APIConnectionError)
-    declined = await _failure(sandbox_api.pay("pm_card_visa_chargeDeclined", key), CardError)
+    await failure(sandbox_api.pay("pm_card_visa_chargeDeclined", key), APIConnectionError)
+    declined = await failure(sandbox_api.pay("pm_card_visa_chargeDeclined", key), CardError)
     assert declined.headers["idempotent-replayed"] == "true"
 
 
@@ -101,8 +100,8 @@ async def test_a_500_is_saved_and_a_repeat_only_replays_it(
 ) -> None:
     key = new_key()
     sandbox.faults({"fault": fault, "times": 1})
-    first = await _failure(sandbox_api.pay(key=key, metadata=order(key)), APIError)
-    again = await _failure(sandbox_api.pay(key=key, metadata=order(key)), APIError)
+    first = await failure(sandbox_api.pay(key=key, metadata=order(key)), APIError)
+    again = await failure(sandbox_api.pay(key=key, metadata=order(key)), APIError)
 
     assert (first.http_status, again.http_status) == (500, 500)
     assert first.headers["stripe-should-retry"] == again.headers["stripe-should-retry"] == "false"
@@ -113,12 +112,12 @@ async def test_a_500_is_saved_and_a_repeat_only_replays_it(
 async def test_a_500_may_roll_forward(sandbox: SandboxProcess, sandbox_api: Api) -> None:
     key = new_key()
     sandbox.faults({"fault": "error_500_roll_forward", "delay_s": 0.1, "times": 1})
-    await _failure(sandbox_api.pay(key=key, metadata=order(key)), APIError)
+    await failure(sandbox_api.pay(key=key, metadata=order(key)), APIError)
     assert sandbox.truth(key)["charges"] == 0
 
     (intent,) = (await _until_charged(sandbox, key))["payment_intents"]
     assert (await sandbox_api.intents.retrieve_async(intent)).metadata["eo_order"] == key
-    assert (await _failure(sandbox_api.pay(key=key, metadata=order(key)), APIError)).http_status == 500
+    assert (await failure(sandbox_api.pay(key=key, metadata=order(key)), APIError)).http_status == 500
 
 
 async def test_a_stalled_request_may_be_answered_after_all(sandbox: SandboxProcess, sandbox_api: Api) -> None:
@@ -130,14 +129,14 @@ async def test_a_stalled_request_may_be_answered_after_all(sandbox: SandboxProce
 
 async def test_a_rate_limit_says_what_the_rule_says(sandbox: SandboxProcess, sandbox_api: Api) -> None:
     sandbox.faults({"fault": "rate_limited", "retry_after": 7, "should_retry": True})
-    limited = await _failure(sandbox_api.pay(), RateLimitError)
+    limited = await failure(sandbox_api.pay(), RateLimitError)
     assert limited.headers["retry-after"] == "7"
     assert limited.headers["stripe-should-retry"] == "true"
 
 
 async def test_a_lock_timeout_asks_for_a_repeat(sandbox: SandboxProcess, sandbox_api: Api) -> None:
     sandbox.faults({"fault": "lock_timeout"})
-    locked = await _failure(sandbox_api.pay(), RateLimitError)
+    locked = await failure(sandbox_api.pay(), RateLimitError)
     assert (locked.error.code, locked.headers["stripe-should-retry"]) == ("lock_timeout", "true")
 
 
@@ -163,7 +162,7 @@ async def test_a_list_may_break_off_after_its_first_page(sandbox: SandboxProcess
         async for _ in page.auto_paging_iter():
             pass
 
-    assert (await _failure(rest(), APIError)).http_status == 500
+    assert (await failure(rest(), APIError)).http_status == 500
 
 
 async def test_a_later_page_may_be_slow(sandbox: SandboxProcess, sandbox_api: Api) -> None:
@@ -177,7 +176,7 @@ async def test_a_later_page_may_be_slow(sandbox: SandboxProcess, sandbox_api: Ap
 async def test_a_rule_strikes_only_the_order_it_names(sandbox: SandboxProcess, sandbox_api: Api) -> None:
     sandbox.faults({"fault": "drop_before", "metadata_order": "unlucky"})
     assert (await sandbox_api.pay(metadata=order("lucky"))).status == "succeeded"
-    await _failure(sandbox_api.pay(metadata=order("unlucky")), APIConnectionError)
+    await failure(sandbox_api.pay(metadata=order("unlucky")), APIConnectionError)
 
 
 async def test_a_rule_finds_the_order_behind_an_intents_id(sandbox: SandboxProcess, sandbox_api: Api) -> None:
@@ -185,7 +184,7 @@ async def test_a_rule_finds_the_order_behind_an_intents_id(sandbox: SandboxProce
     other = await sandbox_api.create(metadata=order("lucky"))
     sandbox.faults({"fault": "html_502", "metadata_order": "unlucky"})
     assert (await sandbox_api.intents.retrieve_async(other.id)).id == other.id
-    await _failure(sandbox_api.intents.retrieve_async(intent.id), APIError)
+    await failure(sandbox_api.intents.retrieve_async(intent.id), APIError)
 
 
 async def test_nth_counts_the_requests_that_the_rule_selects(sandbox: SandboxProcess, sandbox_api: Api) -> None:
@@ -207,7 +206,7 @@ async def test_a_seed_repeats_its_faults(sandbox: SandboxProcess, sandbox_api: A
 
 async def test_without_a_plan_nothing_fails(sandbox: SandboxProcess, sandbox_api: Api) -> None:
     sandbox.faults({"fault": "drop_before"})
-    await _failure(sandbox_api.pay(), APIConnectionError)
+    await failure(sandbox_api.pay(), APIConnectionError)
     assert sandbox.control("DELETE", "faults")["rules"][0]["fired"] == 1
     assert (await sandbox_api.pay()).status == "succeeded"
 
@@ -215,16 +214,9 @@ async def test_without_a_plan_nothing_fails(sandbox: SandboxProcess, sandbox_api
 async def test_cut_connections_are_counted(own_sandbox: SandboxProcess, own_api: Api) -> None:
     own_sandbox.faults({"fault": "executed_reply_lost", "nth": [1]}, {"fault": "drop_before", "nth": [2]})
     for _ in range(2):
-        await _failure(own_api.pay(), APIConnectionError)
+        await failure(own_api.pay(), APIConnectionError)
     truth = own_sandbox.control("GET", "truth")
     assert (truth["cut"], truth["charges_succeeded"]) == (2, 1)
-
-
-async def _failure(work: Awaitable[object], error: type[Exception]) -> Any:
-    """The error that the work ends with; an aiohttp one may come bare, since the SDK reads bodies unguarded."""
-    with pytest.raises(error) as failed:
-        await asyncio.wait_for(work, 10)
-    return failed.value
 
 
 async def _strikes(api: Api) -> bool:

@@ -25,7 +25,7 @@ async def test_every_answer_survives_a_kill_in_full_flight(own_sandbox: SandboxP
             answered[key] = (await own_api.pay(key=key, metadata=order(key))).id
 
     streams = [asyncio.create_task(pay(stream)) for stream in range(STREAMS)]
-    while len(answered) < 10 * STREAMS:  # noqa: ASYNC110  the streams know nothing of the killer
+    while len(answered) < 10 * STREAMS:
         await asyncio.sleep(0.001)
     own_sandbox.kill()
     assert all(isinstance(e, APIConnectionError) for e in await asyncio.gather(*streams, return_exceptions=True))
