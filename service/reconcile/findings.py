@@ -1,4 +1,4 @@
-# ruff: noqa: S608  constants of this file, never a value
+
 """What differs, as statements on the tables of sql.py. The CASE is the order of precedence.
 
 Parameters: of PAIRS $1 cut-off (timestamptz), $2 whether Stripe was read completely (boolean); of ORDERS $1 cut-off;
@@ -26,7 +26,9 @@ WITH seen AS (
          row_number() OVER (
            PARTITION BY o.id, p.took
            ORDER BY (p.c_status = 'succeeded') DESC NULLS LAST, (p.c_id IS NULL), p.s_created, p.pi) AS nth,
-         count(*) FILTER (WHERE p.c_status = 'succeeded' AND a.pi IS NULL) OVER (PARTITION BY o.id) AS successes
+         -- Settled, and not shown to us by a Stripe that could not be read: the order may well be paid by it.
+         count(*) FILTER (WHERE p.c_status = 'succeeded' AND NOT p.at_stripe AND p.c_pi IS NOT NULL AND a.pi IS NULL)
+           OVER (PARTITION BY o.id) AS unseen
     FROM recon_pairs p
     LEFT JOIN recon_orders o ON o.id = p.order_id AND o.account_id = p.account_id
     LEFT JOIN recon_entries b ON b.account_id = p.account_id AND b.reference = p.booking
@@ -36,7 +38,7 @@ WITH seen AS (
   SELECT seen.*, CASE
     WHEN c_id IS NULL AND NOT took THEN NULL  -- not ours, and no money moved
     WHEN took AND o_id IS NOT NULL AND (
-      c_status = 'duplicate' OR nth > 1 OR successes > 0 AND c_status IS DISTINCT FROM 'succeeded')
+      c_status = 'duplicate' OR nth > 1 OR unseen > 0 AND c_status IS DISTINCT FROM 'succeeded')
       THEN 'duplicate_charge'
     WHEN c_id IS NULL THEN 'missing_locally'
     WHEN absent OR NOT at_stripe AND c_pi IS NULL AND c_status IN ('succeeded', 'duplicate') THEN 'missing_at_stripe'

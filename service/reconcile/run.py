@@ -27,14 +27,15 @@ from service.reconcile.window import Span, Window, fix
 from service.stripe_objects import IncompleteListing
 
 # The connection is gone, or the server ended it: not a refusal of a statement.
-_LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
+_LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+_CLOSED = "connection is closed"  # an InterfaceError; its other kinds are mistakes of ours
 
 
 # JSON as text: whether the driver decodes it is the engine's affair.
 _SHOWN = "n, class, order_id, pi, ours::text, stripe::text, amount, currency, at, first_seen, fingerprint"
 
 
-class CutShort(EffectivelyOnceError):  # noqa: N818  a fact, like its siblings
+class CutShort(EffectivelyOnceError):
     """The run began and its database went away: nothing is known, and the run keeps no verdict."""
 
 
@@ -213,7 +214,7 @@ async def _session(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connection]:
     try:
         yield driver
     finally:
-        with suppress(*_LOST):
+        with suppress(*_LOST, asyncpg.InterfaceError):
             await close_staging(driver)
         await connection.close()
 
@@ -223,7 +224,7 @@ def _lost_is(kind: type[EffectivelyOnceError]) -> Iterator[None]:
     """Turn a lost connection into an error of ours; a refused statement stays what it is."""
     try:
         yield
-    except (*_LOST, DBAPIError) as error:
-        if isinstance(error, DBAPIError) and not is_unreachable(error):
+    except (*_LOST, DBAPIError, asyncpg.InterfaceError) as error:
+        if not (isinstance(error, _LOST) or is_unreachable(error) or _CLOSED in str(error)):
             raise
         raise kind(f"PostgreSQL cannot be reached ({error}). Is `eo up` running? `eo status` tells.") from error

@@ -139,6 +139,30 @@ async def test_stripes_success_against_our_order_is_a_status_mismatch(tell: Ask,
     (await tell(story)).only("status_mismatch")
 
 
+@pytest.mark.parametrize(
+    ("ours", "order", "theirs"),
+    [
+        ("declined", "failed", "requires_payment_method"),
+        ("declined", "failed", "canceled"),
+        ("canceled", "canceled", "canceled"),
+    ],
+)
+async def test_two_words_for_the_same_end_agree(tell: Ask, account: UUID, ours: str, order: str, theirs: str) -> None:
+    story = declined(account, OLD)
+    story.charge.status, story.order.status = ours, order
+    story.at_stripe(status=theirs)
+    assert (await tell(story)).verdict == "clean"
+
+
+@pytest.mark.parametrize("ours", ["sending", "unknown", "processing"])
+async def test_waiting_for_a_bank_is_stale_once_it_is_old(tell: Ask, account: UUID, ours: str) -> None:
+    for at, name in ((OLD, "stale_pending"), (YOUNG, "in_flight")):
+        story = declined(account, at)
+        story.charge.status, story.order.status = ours, "processing"
+        story.at_stripe(status="processing")
+        assert name in [d.name for d in (await tell(story)).found if d.order_id == story.order.id]
+
+
 async def test_a_declined_charge_that_stripe_says_succeeded_is_a_status_mismatch(tell: Ask, account: UUID) -> None:
     story = declined(account, OLD)
     story.intents[0] = replace(intent(OLD, metadata=names(story.order)), id=story.intent.id)

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.reconcile import Span, reconcile, sources
+from service.reconcile import CutShort, Span, reconcile, sources
 from service.reconcile.window import day, fix, instant
 from service.stripe_objects import Intent
 from tests.reconcile.conftest import NOW, Ask
@@ -231,6 +232,24 @@ async def test_a_run_that_died_half_way_says_nothing(engine: AsyncEngine) -> Non
             pass
     run = (await _rows(engine, "SELECT verdict, finished_at FROM reconciliation_runs"))[0]
     assert tuple(run) == (None, None)
+
+
+async def test_a_database_that_goes_away_half_way_is_no_verdict(engine: AsyncEngine, database: str) -> None:
+    class Cuts(FakeStripe):
+        async def list_payment_intents(self, created_gte: int, created_lt: int) -> AsyncIterator[Intent]:
+            connection = await asyncpg.connect(database)
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'eo test'"
+            )
+            await connection.close()
+            async for found in super().list_payment_intents(created_gte, created_lt):
+                yield found
+
+    with pytest.raises(CutShort, match="PostgreSQL cannot be reached"):
+        async with reconcile(engine, Cuts([]), Span(), grace_s=600, now=NOW):
+            pass
+    assert (await _rows(engine, "SELECT verdict FROM reconciliation_runs"))[0].verdict is None
 
 
 def _broken(account: UUID) -> Story:

@@ -1,0 +1,282 @@
+"""Random days with planted discrepancies: the SQL finds what was planted, and what a second implementation finds.
+
+Each example has a window of its own, so all of them share one database; that no window sees another's is checked by it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import count
+from uuid import UUID
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.db import create_engine
+from service.reconcile import Span, reconcile
+from service.schema import CHARGE_STATUSES, ORDER_STATUSES
+from service.settings import Settings
+from service.stripe_objects import Charge, Intent
+from tests.reconcile.conftest import NOW
+from tests.reconcile.oracle import Found, compare_streams
+from tests.reconcile.world import (
+    FakeStripe,
+    Story,
+    declined,
+    default_account,
+    intent,
+    names,
+    paid,
+    success,
+    unknown,
+    waiting,
+    write,
+)
+
+GRACE_S = 600
+INTENT_STATUSES = (
+    "succeeded", "processing", "requires_action", "requires_confirmation", "requires_payment_method", "canceled",
+)  # fmt: skip
+_windows = count(1)
+
+Plant = Callable[[UUID, datetime, int], tuple[Story | None, list[Intent], str | None]]
+
+
+def _story(story: Story, name: str | None) -> tuple[Story | None, list[Intent], str | None]:
+    return story, [], name
+
+
+def _good(account: UUID, at: datetime, amount: int) -> Story:
+    return paid(account, at, amount, "usd", fee=amount // 30)
+
+
+def _clean(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    return _story(_good(account, at, amount), None)
+
+
+def _declined(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    return _story(declined(account, at, amount), None)
+
+
+def _declined_then_paid(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = declined(account, at, amount)
+    success(story, at)
+    return _story(story, None)
+
+
+def _planted(_account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    return None, [intent(at, amount)], "missing_locally"
+
+
+def _unbooked(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    story.entries.clear()
+    return _story(story, "missing_locally")
+
+
+def _gone(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    story.intents.clear()
+    return _story(story, "missing_at_stripe!")
+
+
+def _duplicate(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    success(story, at, duplicate=True)
+    return _story(story, "duplicate_charge!")
+
+
+def _paid_again_past_us(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    story.intents.append(intent(at, amount, metadata=names(story.order)))
+    return _story(story, "duplicate_charge!")
+
+
+def _other_currency(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    story.at_stripe(currency="eur", amount=amount + 1)
+    return _story(story, "currency_mismatch!")
+
+
+def _other_amount(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    story.at_stripe(amount_received=amount - 1)
+    return _story(story, "amount_mismatch!")
+
+
+def _failed_here(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = declined(account, at, amount)
+    story.intents[0] = replace(intent(at, amount, metadata=names(story.order)), id=story.intent.id)
+    return _story(story, "status_mismatch")
+
+
+def _not_taken_there(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    story.at_stripe(status="canceled", amount_received=0, latest_charge=None)
+    return _story(story, "status_mismatch")
+
+
+def _lost_reply(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = unknown(account, at, amount)
+    story.intents.append(intent(at, amount, metadata=names(story.order)))
+    return _story(story, "status_mismatch")
+
+
+def _never_sent(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    return _story(waiting(account, at, amount), "stale_pending")
+
+
+def _never_answered(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    return _story(unknown(account, at, amount), "stale_pending")
+
+
+def _parked(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = unknown(account, at, amount)
+    story.parked = "poison"
+    return _story(story, "stale_pending!")
+
+
+def _no_fee(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    story.entries.pop()
+    story.charge.txn = None
+    return _story(story, "fee_missing")
+
+
+def _no_fee_there(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _no_fee(account, at, amount)[0]
+    assert story is not None
+    charge = story.intent.latest_charge
+    assert isinstance(charge, Charge)
+    story.at_stripe(latest_charge=replace(charge, balance_transaction=None))
+    return _story(story, "fee_missing")
+
+
+def _other_fee(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    story.fee_at_stripe(fee=amount // 30 + 1)
+    return _story(story, "fee_mismatch!")
+
+
+def _booked_wrong(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    story.order.amount = story.charge.amount = amount + 1
+    story.at_stripe(amount=amount + 1, amount_received=amount + 1)
+    return _story(story, "ledger_imbalance!")
+
+
+PLANTS: list[Plant] = [
+    _clean, _declined, _declined_then_paid, _planted, _unbooked, _gone, _duplicate, _paid_again_past_us,
+    _other_currency, _other_amount, _failed_here, _not_taken_there, _lost_reply, _never_sent, _never_answered, _parked, _no_fee,
+    _no_fee_there, _other_fee, _booked_wrong,
+]  # fmt: skip
+
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(PLANTS), st.integers(1, 7_000), st.integers(60, 10_000_000)), min_size=1, max_size=14
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events=EVENTS)
+def test_the_sql_finds_exactly_what_was_planted(database: str, events: list[tuple[Plant, int, int]]) -> None:
+    now = NOW - timedelta(days=10 * next(_windows))
+
+    planted: list[str] = []
+    by_sql, by_oracle = _both(database, now, lambda account: _plant_all(account, events, now, planted))
+    assert by_sql == by_oracle
+    assert sorted(found.name for found in by_sql) == sorted(planted)
+
+
+def _plant_all(
+    account: UUID, events: list[tuple[Plant, int, int]], now: datetime, planted: list[str]
+) -> tuple[list[Story], list[Intent]]:
+    stories, intents = list[Story](), list[Intent]()
+    for plant, age_s, amount in events:
+        story, foreign, name = plant(account, now - timedelta(seconds=age_s), amount)
+        stories += [story] if story else []
+        intents += foreign
+        if name:
+            # A "!" marks a fact: it is a discrepancy at any age.
+            planted.append("in_flight" if age_s < GRACE_S and not name.endswith("!") else name.rstrip("!"))
+    return stories, intents
+
+
+BREAKS = ("order", "charge", "intent", "id", "amount", "currency", "drop", "entry", "fee", "again", "parked")
+BASES: tuple[Callable[[UUID, datetime, int], Story], ...] = (_good, declined, unknown, waiting)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_the_sql_judges_whatever_happened_as_the_second_implementation_does(database: str, data: st.DataObject) -> None:
+    now = NOW - timedelta(days=10 * next(_windows))
+
+    def wreck(account: UUID) -> tuple[list[Story], list[Intent]]:
+        stories = []
+        for _ in range(data.draw(st.integers(1, 8))):
+            at = now - timedelta(seconds=data.draw(st.sampled_from([5, GRACE_S + 5, 100_000])))
+            story = data.draw(st.sampled_from(BASES))(account, at, data.draw(st.integers(60, 9_999)))
+            for name in data.draw(st.lists(st.sampled_from(BREAKS), max_size=4)):
+                _break(story, name, at, data)
+            stories.append(story)
+        return stories, []
+
+    by_sql, by_oracle = _both(database, now, wreck)
+    assert by_sql == by_oracle
+
+
+def _break(story: Story, name: str, at: datetime, data: st.DataObject) -> None:
+    """One thing gone wrong, whether or not anything could make it so."""
+    if name == "order":
+        story.order.status = data.draw(st.sampled_from(ORDER_STATUSES))
+    elif name == "parked":
+        story.parked = "poison"
+    elif name == "again":
+        attempt = data.draw(st.integers(1, 2))
+        story.intents.append(intent(at, story.order.amount, metadata=names(story.order, attempt)))
+    elif name == "entry":
+        del story.entries[data.draw(st.integers(0, 1)) :]
+    elif name in ("charge", "id") and story.charges:
+        charge = story.charge
+        charge.status, charge.pi = data.draw(st.sampled_from(CHARGE_STATUSES)), None if name == "id" else charge.pi
+    elif story.intents:
+        _break_intent(story, name, data)
+
+
+def _break_intent(story: Story, name: str, data: st.DataObject) -> None:
+    if name == "drop":
+        story.intents.pop()
+    elif name == "currency":
+        story.at_stripe(currency="eur")
+    elif name == "amount":
+        story.at_stripe(amount_received=story.intent.amount_received + 1)
+    elif name == "intent":
+        story.at_stripe(status=data.draw(st.sampled_from(INTENT_STATUSES)))
+    elif name == "fee" and isinstance(story.intent.latest_charge, Charge):
+        story.fee_at_stripe(fee=data.draw(st.integers(0, 3)))
+
+
+def _both(
+    database: str, now: datetime, tell: Callable[[UUID], tuple[list[Story], list[Intent]]]
+) -> tuple[list[Found], list[Found]]:
+    """What the SQL finds, and what the oracle finds, each sorted."""
+
+    async def run() -> tuple[list[Found], list[Found]]:
+        engine = create_engine(Settings(database_url=database), name="test")
+        try:
+            stories, foreign = tell(await default_account(engine))
+            intents = [*foreign, *(await write(engine, stories)).intents.values()]
+            by_sql = await _by_sql(engine, FakeStripe(intents), now)
+        finally:
+            await engine.dispose()
+        return by_sql, compare_streams(stories, intents, now - timedelta(seconds=GRACE_S))
+
+    return asyncio.run(run())
+
+
+async def _by_sql(engine: AsyncEngine, stripe: FakeStripe, now: datetime) -> list[Found]:
+    async with reconcile(engine, stripe, Span(), grace_s=GRACE_S, now=now) as report:
+        return sorted(
+            [Found(d.name, d.payment_intent or "", str(d.order_id or "")) async for d in report.discrepancies()]
+        )
