@@ -1,0 +1,154 @@
+"""P6: every Stripe movement is booked once, however often and by however many it is posted."""
+
+import asyncio
+import random
+from collections import Counter
+from uuid import UUID
+
+import hypothesis
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import ledger
+from service.db import create_engine
+from service.ledger import JournalEntry
+from service.settings import Settings
+from tests.ledger.support import ALICE, BOB, balance_of, book, charged, count
+
+SEED = 20_260_301
+
+
+async def test_an_entry_posted_twice_is_booked_once(engine: AsyncEngine) -> None:
+    first = await book(engine, charged("a"))
+    again = await book(engine, charged("a"))
+    assert (first.booked, first.repeated) == ((charged("a"),), ())
+    assert (again.booked, again.repeated, again.conflicting) == ((), (charged("a"),), ())
+    assert await balance_of(engine, "revenue:orders") == 1999
+
+
+async def test_an_entry_twice_in_one_batch_is_booked_once(engine: AsyncEngine) -> None:
+    result = await book(engine, charged("a"), charged("b"), charged("a"))
+    assert (result.booked, result.repeated) == ((charged("a"), charged("b")), (charged("a"),))
+
+
+async def test_other_content_under_a_reference_is_reported_and_changes_nothing(engine: AsyncEngine) -> None:
+    await book(engine, charged("a"))
+    result = await book(engine, charged("a", 2500), charged("b"))
+    assert (result.conflicting, result.booked) == ((charged("a", 2500),), (charged("b"),))
+    assert await balance_of(engine, "assets:stripe:balance") == 2 * 1999
+
+
+async def test_two_contents_under_one_reference_in_one_batch_book_the_first(engine: AsyncEngine) -> None:
+    result = await book(engine, charged("a", 1), charged("a", 2))
+    assert (result.booked, result.conflicting) == ((charged("a", 1),), (charged("a", 2),))
+
+
+async def test_the_same_reference_of_another_account_is_another_entry(engine: AsyncEngine) -> None:
+    result = await book(engine, charged("a"), charged("a", account_id=BOB))
+    assert len(result.booked) == 2
+
+
+async def test_nothing_to_post_is_fine(engine: AsyncEngine) -> None:
+    assert await book(engine) == ledger.PostResult()
+
+
+async def test_a_rolled_back_batch_leaves_nothing_and_can_be_posted_again(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.begin()
+        await ledger.post(connection, [charged("a", currency="sek")])
+        await connection.rollback()
+        assert await count(engine, "ledger_accounts") == 0
+        async with connection.begin():
+            result = await ledger.post(connection, [charged("a", currency="sek")])
+    assert len(result.booked) == 1
+
+
+async def test_many_accounts_and_currencies_go_in_one_batch(engine: AsyncEngine) -> None:
+    batch = [
+        charged(f"{currency}{n}", 100 + n, currency, account_id=UUID(int=n))
+        for currency in ("usd", "jpy", "kwd")
+        for n in range(1, 6)
+    ]
+    assert len((await book(engine, *batch)).booked) == 15
+    assert await ledger.verify(engine) == []
+    assert len(await ledger.balances(engine)) == 2 * 15
+
+
+async def test_the_largest_amounts_add_up_exactly(engine: AsyncEngine) -> None:
+    largest = 2**63 - 1
+    await book(engine, charged("a", largest), charged("b", largest))
+    assert await balance_of(engine, "revenue:orders") == 2 * largest
+
+
+async def test_concurrent_batches_in_any_order_do_not_deadlock_and_book_once(settings: Settings) -> None:
+    engine = create_engine(settings, name="test", pool=8)
+    rng = random.Random(SEED)
+    for round_ in range(12):
+        # A currency per round: the race to make the chart accounts is part of it.
+        batch = [charged(f"{round_}_{n}", 100, f"c{round_:02}") for n in range(12)]
+        results = await asyncio.gather(*(book(engine, *rng.sample(batch, 12)) for _ in range(8)))
+        assert sum(len(r.booked) for r in results) == 12
+        assert sum(len(r.repeated) for r in results) == 7 * 12
+    assert await count(engine, "journal_entries") == 12 * 12
+    await engine.dispose()
+
+
+async def test_whoever_waited_for_a_rollback_books_it(settings: Settings) -> None:
+    engine = create_engine(settings, name="test", pool=3)
+    async with engine.connect() as holder:
+        await holder.begin()
+        await ledger.post(holder, [charged("a")])
+        waiting = asyncio.create_task(book(engine, charged("a")))
+        await _until_waiting(engine)
+        await holder.rollback()
+    assert len((await waiting).booked) == 1
+    await engine.dispose()
+
+
+_ENTRIES = st.builds(
+    charged,
+    st.sampled_from("abcde"),
+    st.integers(1, 3),
+    st.sampled_from(["usd", "jpy"]),
+    account_id=st.sampled_from([ALICE, BOB]),
+)
+
+
+async def test_any_repetition_books_each_reference_once_and_balances(engine: AsyncEngine) -> None:
+    loop = asyncio.get_running_loop()
+
+    @hypothesis.settings(max_examples=40, deadline=None)
+    @hypothesis.given(st.lists(st.lists(_ENTRIES, max_size=25), max_size=4))
+    def check(batches: list[list[JournalEntry]]) -> None:
+        asyncio.run_coroutine_threadsafe(_post_and_roll_back(engine, batches), loop).result()
+
+    await asyncio.to_thread(check)
+
+
+async def _post_and_roll_back(engine: AsyncEngine, batches: list[list[JournalEntry]]) -> None:
+    """The first content under each reference is booked, all else is told apart; then the books are empty again."""
+    booked: dict[tuple[UUID, str], JournalEntry] = {}
+    async with engine.connect() as connection:
+        await connection.begin()
+        for batch in batches:
+            result = await ledger.post(connection, batch)
+            told = [*result.booked, *result.repeated, *result.conflicting]
+            assert Counter(e.digest for e in told) == Counter(e.digest for e in batch)
+            for entry in batch:
+                booked.setdefault((entry.account_id, entry.reference), entry)
+            assert all(booked[e.account_id, e.reference] == e for e in (*result.booked, *result.repeated))
+            assert all(booked[e.account_id, e.reference] != e for e in result.conflicting)
+        stored = {digest for (digest,) in await connection.execute(text("SELECT digest FROM journal_entries"))}
+        sums = await connection.scalars(text("SELECT sum(amount_minor) FROM postings GROUP BY entry_id, currency"))
+        assert stored == {entry.digest for entry in booked.values()}
+        assert set(sums.all()) <= {0}
+        await connection.rollback()
+
+
+async def _until_waiting(engine: AsyncEngine) -> None:
+    """Until somebody waits for a lock (the application's role sees pg_locks, but not other roles' wait events)."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with asyncio.timeout(10), engine.connect() as connection:
+        while not (await connection.execute(waiting)).scalar_one():
+            await asyncio.sleep(0.01)
