@@ -1,6 +1,7 @@
 """`python -m sandbox --port 12111 --data sandbox.sqlite3`: run the Stripe stand-in until SIGTERM or SIGINT."""
 
 import argparse
+import gc
 import os
 import signal
 import socket
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     except (sqlite3.Error, OSError) as error:
         _fail(f"cannot use the data file {options.data}: {error}")
+    _collect_garbage_rarely()
     _serve(App(sandbox), listener)
 
 
@@ -63,6 +65,12 @@ def _serve(app: App, listener: socket.socket) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _ignore)
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _collect_garbage_rarely() -> None:
+    """Requests leave no cycles behind, so looking for them is a sixth of the CPU for nothing."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _listen(host: str, port: int) -> socket.socket:
