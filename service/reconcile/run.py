@@ -6,7 +6,7 @@ changed since is younger than the grace. No transaction is open while Stripe is 
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -214,8 +214,10 @@ async def _session(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connection]:
     try:
         yield driver
     finally:
-        with suppress(*_LOST, asyncpg.InterfaceError):
+        try:
             await close_staging(driver)
+        except Exception:  # noqa: BLE001  whatever it is: a connection that cannot be cleaned is not given back
+            await connection.invalidate()
         await connection.close()
 
 

@@ -169,8 +169,8 @@ def _booked_wrong(account: UUID, at: datetime, amount: int) -> tuple[Story | Non
 
 PLANTS: list[Plant] = [
     _clean, _declined, _declined_then_paid, _planted, _unbooked, _gone, _duplicate, _paid_again_past_us,
-    _other_currency, _other_amount, _failed_here, _not_taken_there, _lost_reply, _never_sent, _never_answered, _parked, _no_fee,
-    _no_fee_there, _other_fee, _booked_wrong,
+    _other_currency, _other_amount, _failed_here, _not_taken_there, _lost_reply, _never_sent, _never_answered, _parked,
+    _no_fee, _no_fee_there, _other_fee, _booked_wrong,
 ]  # fmt: skip
 
 EVENTS = st.lists(
