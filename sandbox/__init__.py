@@ -11,7 +11,7 @@ the order of a request:
     intents      PaymentIntents: create, confirm, cancel   ·  params: bracket notation, Stripe's validation
     payments     a card pays, declines, asks its owner     ·  cards: the test payment methods  ·  currencies
     balance      fees and balance transactions, late       ·  schedule: what happens by itself
-    events, lists, expand, objects, ids                    ·  reading back
+    events, lists, expand, objects, ids, words             ·  reading back
     store        one SQLite file, group commit
     faults, misbehave                                      ·  the fault plan and what it does
     control, truth                                         ·  the control API and the witness
