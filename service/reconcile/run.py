@@ -26,8 +26,9 @@ from service.reconcile.sources import Gateway, Progress, stage_edges, stage_list
 from service.reconcile.window import Span, Window, fix
 from service.stripe_objects import IncompleteListing
 
-# The connection is gone, or the server ended it: not a refusal of a statement.
-_LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+# The connection is gone, or the server ended it: not a refusal of a statement. The last one is how the driver meets
+# a server's farewell that arrives between two statements.
+_LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InternalClientError)
 _CLOSED = "connection is closed"  # an InterfaceError; its other kinds are mistakes of ours
 
 

@@ -148,6 +148,14 @@ async def test_what_was_seen_before_a_listing_broke_off_is_still_told(ask: Ask) 
     assert (await ask(stripe)).names == ["source_incomplete", "missing_locally"]
 
 
+async def test_an_order_paid_by_what_was_not_shown_is_still_paid(ask: Ask, engine: AsyncEngine, account: UUID) -> None:
+    story = paid(account, OLD - HOUR)
+    story.intents.append(intent(OLD, metadata=names(story.order)))
+    stripe = await write(engine, [story])
+    stripe.breaks_after = 1
+    assert (await ask(stripe)).names == ["source_incomplete", "duplicate_charge"]
+
+
 async def test_an_edge_that_cannot_be_read_is_incomplete_not_missing(
     ask: Ask, engine: AsyncEngine, account: UUID
 ) -> None:
