@@ -160,9 +160,7 @@ def _together(due: Sequence[Row[Any]], *, open_end: bool) -> _Listing:
     )
 
 
-async def _found(
-    gateway: FeeGateway, listings: Sequence[_Listing], tally: _Tally
-) -> AsyncIterator[_Found]:
+async def _found(gateway: FeeGateway, listings: Sequence[_Listing], tally: _Tally) -> AsyncIterator[_Found]:
     """Due charges with their balance transactions. A listing that breaks off says nothing of the rest."""
     for listing in listings:
         try:
@@ -184,9 +182,7 @@ async def _read(gateway: FeeGateway, listing: _Listing) -> AsyncIterator[_Found]
     """Until all that is wanted was seen, or the listing's bound."""
     missing = dict(listing.wanted)
     listed = 0
-    async for transaction in gateway.list_balance_transactions(
-        listing.created_gte, listing.created_lt, listing.source
-    ):
+    async for transaction in gateway.list_balance_transactions(listing.created_gte, listing.created_lt, listing.source):
         charge = missing.pop(transaction.source or "", None)
         if charge is not None:
             yield charge, transaction

@@ -165,7 +165,7 @@ def _fault(entry: JournalEntry) -> str | None:
     """Why this entry can never be booked, or None."""
     if entry.occurred_at.tzinfo is None:
         return "occurred_at has no time zone"
-    if len(entry.postings) < 2:  # noqa: PLR2004, double entry
+    if len(entry.postings) < 2:
         return "fewer than two postings"
     left_over: Counter[str] = Counter()
     for posting in entry.postings:

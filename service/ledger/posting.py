@@ -106,9 +106,7 @@ async def _insert(connection: AsyncConnection, offered: dict[UUID, JournalEntry]
     return set(outcome.booked)
 
 
-async def _post_once(
-    connection: AsyncConnection, parameters: dict[str, list[object]]
-) -> Row[tuple[bool, list[UUID]]]:
+async def _post_once(connection: AsyncConnection, parameters: dict[str, list[object]]) -> Row[tuple[bool, list[UUID]]]:
     return (await connection.execute(_POST, parameters)).one()
 
 
@@ -126,9 +124,7 @@ async def _open_accounts(connection: AsyncConnection, offered: dict[UUID, Journa
     )
 
 
-async def _stored_digests(
-    connection: AsyncConnection, entries: list[JournalEntry]
-) -> dict[tuple[UUID, str], bytes]:
+async def _stored_digests(connection: AsyncConnection, entries: list[JournalEntry]) -> dict[tuple[UUID, str], bytes]:
     keys = {"account_ids": [e.account_id for e in entries], "references": [e.reference for e in entries]}
     rows = await connection.execute(_STORED, keys)
     return {(row.account_id, row.reference): row.digest for row in rows}

@@ -131,9 +131,7 @@ SELECT coalesce(sum(postings), 0) AS postings FROM fresh
 """)
 
 
-async def balances(
-    engine: AsyncEngine, account_id: UUID | None = None, as_of: datetime | None = None
-) -> list[Balance]:
+async def balances(engine: AsyncEngine, account_id: UUID | None = None, as_of: datetime | None = None) -> list[Balance]:
     """Every chart account's balance, of one account or of all, ordered by account name, code, currency.
 
     With `as_of` (aware), what occurred strictly before that instant; without, all that committed. Debit and

@@ -29,9 +29,7 @@ def charged(name: str, amount_minor: int = 1999, currency: str = "usd", **change
         "occurred_at": NOON,
         **changes,
     }
-    return ledger.charge_entry(
-        stripe_charge_id=f"ch_{name}", amount_minor=amount_minor, currency=currency, **content
-    )
+    return ledger.charge_entry(stripe_charge_id=f"ch_{name}", amount_minor=amount_minor, currency=currency, **content)
 
 
 async def book(engine: AsyncEngine, *entries: ledger.JournalEntry) -> ledger.PostResult:
@@ -43,7 +41,7 @@ async def book(engine: AsyncEngine, *entries: ledger.JournalEntry) -> ledger.Pos
 async def count(engine: AsyncEngine, table: str) -> int:
     """Rows of a table."""
     async with engine.connect() as connection:
-        return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())  # noqa: S608
+        return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
 
 
 async def balance_of(engine: AsyncEngine, account: str, **filters: Any) -> int:
@@ -93,6 +91,6 @@ async def insert_raw(connection: AsyncConnection, postings: Sequence[tuple[str, 
         INSERT INTO postings (entry_id, line, ledger_account_id, currency, amount_minor, occurred_at)
         SELECT entry.id, p.line, :ledger_account_id, p.currency, p.amount_minor, entry.occurred_at
           FROM entry, (VALUES {lines}) AS p (line, currency, amount_minor)
-        """),  # noqa: S608
+        """),
         entry,
     )

@@ -24,9 +24,9 @@ DAMAGE = {
     "all legs removed": (f"DELETE FROM postings WHERE entry_id = {A}", {"entry_too_short", "rollup_differs"}),
     "an entry removed": ("DELETE FROM journal_entries WHERE reference = 'charge:ch_a'", {"posting_orphaned"}),
     "legs added later": (
-        "INSERT INTO postings (entry_id, line, ledger_account_id, currency, amount_minor, occurred_at) "
-        f"SELECT entry_id, line + 2, ledger_account_id, currency, amount_minor, occurred_at FROM postings "
-        f"WHERE entry_id = {A}",
+        f"""INSERT INTO postings (entry_id, line, ledger_account_id, currency, amount_minor, occurred_at)
+            SELECT entry_id, line + 2, ledger_account_id, currency, amount_minor, occurred_at
+              FROM postings WHERE entry_id = {A}""",
         {"posting_added_later", "entry_altered"},
     ),
     "a leg at another time": (
@@ -34,9 +34,9 @@ DAMAGE = {
         {"posting_added_later", "rollup_differs"},
     ),
     "a leg onto another owner's account": (
-        "UPDATE postings p SET ledger_account_id = o.id FROM ledger_accounts m, ledger_accounts o "
-        "WHERE m.id = p.ledger_account_id AND o.code = m.code AND o.account_id <> m.account_id "
-        f"AND p.entry_id = {A} AND line = 1",
+        f"""UPDATE postings p SET ledger_account_id = o.id FROM ledger_accounts m, ledger_accounts o
+             WHERE m.id = p.ledger_account_id AND o.code = m.code AND o.account_id <> m.account_id
+               AND p.entry_id = {A} AND line = 1""",
         {"posting_misplaced", "rollup_differs"},
     ),
     "a leg onto no account": (
@@ -109,7 +109,7 @@ async def test_a_charge_booked_as_revenue_and_as_duplicate_is_found(engine: Asyn
 
 def test_every_pass_is_shown_to_find_something() -> None:
     shown = set().union(*(names for _, names in DAMAGE.values()), {"charge_booked_twice"})
-    assert shown == {*checks._PASSES, "entry_altered"}  # noqa: SLF001
+    assert shown == {*checks._PASSES, "entry_altered"}
 
 
 async def test_a_fault_everywhere_is_not_listed_a_million_times(

@@ -1,6 +1,7 @@
 """The pure rules: each event books what its golden file says, and equal content has equal digests."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,11 @@ from service.ledger import JournalEntry, Posting
 from tests.ledger.support import ALICE, BOB, NOON, charged
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
-RULES = {"charge": ledger.charge_entry, "duplicate": ledger.duplicate_entry, "fee": ledger.fee_entry}
+RULES: dict[str, Callable[..., JournalEntry | None]] = {
+    "charge": ledger.charge_entry,
+    "duplicate": ledger.duplicate_entry,
+    "fee": ledger.fee_entry,
+}
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)

@@ -96,7 +96,7 @@ async def test_balances_are_exact_while_entries_are_posted_and_rolled_up(engine:
 
 
 @pytest.mark.parametrize("rolled_up", [False, True])
-async def test_as_of_is_half_open_and_counts_by_the_time_it_occurred(engine: AsyncEngine, rolled_up: bool) -> None:  # noqa: FBT001
+async def test_as_of_is_half_open_and_counts_by_the_time_it_occurred(engine: AsyncEngine, rolled_up: bool) -> None:
     midnight = datetime(2026, 3, 2, tzinfo=UTC)
     await book(
         engine,
