@@ -1,6 +1,6 @@
 """The ledger's statements on the older PostgreSQL versions that are promised to be enough."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,17 +16,23 @@ from service.settings import Settings
 from tests.ledger.support import BOB, NOON, balance_of, book, charged, refused
 
 
-@pytest.fixture(params=[16, 15])
-async def older(request: pytest.FixtureRequest, servers_folder: Path) -> AsyncIterator[AsyncEngine]:
+@pytest.fixture(scope="module", params=[16, 15])
+def older_database(request: pytest.FixtureRequest, servers_folder: Path) -> Iterator[str]:
     try:
         postgres_programs(request.param)
     except Misconfigured:
         pytest.skip(f"PostgreSQL {request.param} is not on this machine")
     with Postgres(servers_folder / f"ledger{request.param}", version=request.param) as server:
-        upgrade(server.database_url("postgres"))
-        engine = create_engine(Settings(database_url=server.database_url("postgres")), name="test")
-        yield engine
-        await engine.dispose()
+        url = server.database_url("postgres")
+        upgrade(url)
+        yield url
+
+
+@pytest.fixture
+async def older(older_database: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(Settings(database_url=older_database), name="test")
+    yield engine
+    await engine.dispose()
 
 
 @pytest.mark.slow
