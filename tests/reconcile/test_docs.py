@@ -1,0 +1,16 @@
+"""docs/reconciliation.md says what the code does."""
+
+import re
+from pathlib import Path
+
+from service.reconcile.classes import CLASSES
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reconciliation.md").read_text()
+
+
+def test_the_page_names_every_class_and_no_other() -> None:
+    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == set(CLASSES)
+
+
+def test_the_page_names_every_exit_code() -> None:
+    assert re.findall(r"^\| (\d) \|", PAGE, re.MULTILINE) == ["0", "1", "2", "3", "4"]
