@@ -45,7 +45,11 @@ def anyio_backend() -> str:
 def servers_folder() -> Iterator[Path]:
     """Where this test process's servers live; in memory where there is room."""
     in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_NEEDED
-    folder = Path(tempfile.mkdtemp(prefix="eo-tests-", dir=MEMORY if in_memory else None))
+    parent = MEMORY if in_memory else Path(tempfile.gettempdir())
+    for left in parent.glob("eo-tests-*-*"):  # by a test process that was killed
+        if not Path("/proc", left.name.split("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"eo-tests-{os.getpid()}-", dir=parent))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
