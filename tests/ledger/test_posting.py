@@ -94,6 +94,22 @@ async def test_concurrent_batches_in_any_order_do_not_deadlock_and_book_once(set
     await engine.dispose()
 
 
+async def test_batches_that_meet_half_way_do_not_deadlock(settings: Settings) -> None:
+    """Both are stopped in the middle by a third; in the order given, each would then hold what the other needs."""
+    engine = create_engine(settings, name="test", pool=4)
+    a, middle, z = charged("a"), charged("m"), charged("z")
+    async with engine.connect() as holder:
+        await book(engine, charged("first"))
+        await holder.begin()
+        await ledger.post(holder, [middle])
+        crossing = [asyncio.create_task(book(engine, *batch)) for batch in ([a, middle, z], [z, middle, a])]
+        await _until_waiting(engine, 2)
+        await holder.rollback()
+    results = await asyncio.gather(*crossing)
+    assert sorted(len(result.booked) for result in results) == [0, 3]
+    await engine.dispose()
+
+
 async def test_whoever_waited_for_a_rollback_books_it(settings: Settings) -> None:
     engine = create_engine(settings, name="test", pool=3)
     async with engine.connect() as holder:
@@ -146,9 +162,9 @@ async def _post_and_roll_back(engine: AsyncEngine, batches: list[list[JournalEnt
         await connection.rollback()
 
 
-async def _until_waiting(engine: AsyncEngine) -> None:
-    """Until somebody waits for a lock (the application's role sees pg_locks, but not other roles' wait events)."""
+async def _until_waiting(engine: AsyncEngine, sessions: int = 1) -> None:
+    """Until so many wait for a lock (the application's role sees pg_locks, but not other roles' wait events)."""
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     async with asyncio.timeout(10), engine.connect() as connection:
-        while not (await connection.execute(waiting)).scalar_one():
+        while (await connection.execute(waiting)).scalar_one() < sessions:
             await asyncio.sleep(0.01)
