@@ -118,9 +118,7 @@ def _refused(charge: OpenCharge, answer: Answer) -> Outcome:
 def _unexecuted(charge: OpenCharge, answer: Answer, *, breaker: str | None = None) -> Outcome:
     """An answer that proves that *this* request did not run. It proves nothing about an earlier one (R16)."""
     if charge.first_send:
-        return Outcome(
-            status="sending", next_call="send", cleared=True, breaker=breaker, retry_s=answer.retry_after_s
-        )
+        return Outcome(status="sending", next_call="send", cleared=True, breaker=breaker, retry_s=answer.retry_after_s)
     return _still_open(charge, answer, unclear=charge.unclear, breaker=breaker)
 
 

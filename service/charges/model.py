@@ -19,9 +19,7 @@ CHARGE_TRANSITIONS: dict[str, frozenset[str]] = {
     "unknown": frozenset(
         {"sending", "unknown", "requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"}
     ),
-    "requires_action": frozenset(
-        {"requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"}
-    ),
+    "requires_action": frozenset({"requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"}),
     "processing": frozenset({"requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"}),
     "declined": frozenset({"succeeded", "duplicate"}),
     "canceled": frozenset({"succeeded", "duplicate"}),

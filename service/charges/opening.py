@@ -22,6 +22,7 @@ from service.idempotency import wire_key
 from service.settings import Settings
 
 POISON = "poison: opened again and again without ever settling"
+_AFTER_LEASE = timedelta(seconds=1)  # a row whose charge is leased comes back just after the lease
 KEY_CONFLICT = "key_conflict: this key already charges something else"
 
 
@@ -67,7 +68,9 @@ async def _open(tx: AsyncConnection, outbox_ids: list[UUID], settings: Settings)
     decisions = {r["outbox_id"]: _decide(r, known.get((r["order_id"], r["attempt"])), settings) for r in rows}
     opened = Opened(absorbed=len(outbox_ids) - len(rows))
     await _absorb(tx, decisions, opened)
-    await _take_over(tx, [d.charge for d in decisions.values() if d.charge and d.charge.status != "new"], opened, settings)
+    await _take_over(
+        tx, [d.charge for d in decisions.values() if d.charge and d.charge.status != "new"], opened, settings
+    )
     await _insert(tx, [d.charge for d in decisions.values() if d.charge and d.charge.status == "new"], opened, settings)
     return opened
 
@@ -177,13 +180,12 @@ def _open_charge(row: Any, **of_charge: Any) -> OpenCharge:
 
 async def _absorb(tx: AsyncConnection, decisions: dict[UUID, _Decision], opened: Opened) -> None:
     done = [i for i, d in decisions.items() if d.done]
-    leased = [(i, d.leased_until) for i, d in decisions.items() if d.leased_until]
+    leased = [(i, d.leased_until + _AFTER_LEASE) for i, d in decisions.items() if d.leased_until]
     park = [(i, d.park) for i, d in decisions.items() if d.park]
     if done:
         await tx.execute(_DELETE_OUTBOX, {"ids": done})
     if leased:
-        until = [t + timedelta(seconds=1) for _, t in leased if t]
-        await tx.execute(_DELAY_OUTBOX, {"ids": [i for i, _ in leased], "until": until})
+        await tx.execute(_DELAY_OUTBOX, {"ids": [i for i, _ in leased], "until": [t for _, t in leased]})
     if park:
         await tx.execute(_PARK_OUTBOX, {"ids": [i for i, _ in park], "reasons": [r for _, r in park]})
     opened.absorbed += len(done) + len(leased)

@@ -5,8 +5,7 @@ guarded UPDATE returned. One exception: Stripe's proof of success settles whoeve
 """
 
 import json
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import uniform
@@ -20,11 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from service import ledger
 from service.charges.model import CHARGE_TRANSITIONS, OpenCharge, Outcome
 from service.db import repeat_on_deadlock
+from service.log import event
 from service.orders import ORDER_TRANSITIONS
 from service.settings import Settings
 from service.stripe_objects import Answer
-
-log = logging.getLogger(__name__)
 
 # A customer finishing 3-D Secure, a bank taking days: asked for with growing pauses, never in a tight loop.
 _GROWTH_MAX = 12
@@ -99,7 +97,7 @@ def _entry(settlement: Settlement, status: str) -> ledger.JournalEntry | None:
 async def _park(engine: AsyncEngine, settlement: Settlement, error: Exception) -> None:
     intent = settlement.outcome.intent
     reason = f"{type(error).__name__} while settling; PaymentIntent {intent.id if intent else 'unknown'}"
-    log.error("settlement parked", extra={"order_id": str(settlement.charge.order_id), "reason": reason})
+    event("settlement.parked", level="error", order_id=str(settlement.charge.order_id), reason=reason)
     async with engine.begin() as tx:
         await tx.execute(_PARK, {"id": settlement.charge.outbox_id, "reason": reason})
 
@@ -109,7 +107,7 @@ def backoff_s(settlement: Settlement, settings: Settings) -> float:
     charge, outcome = settlement.charge, settlement.outcome
     if outcome.retry_s == 0.0:
         return 0.0
-    grown = settings.retry_base_s * 2 ** min(max(charge.deliveries - 1, 0), _GROWTH_MAX)
+    grown: float = settings.retry_base_s * 2 ** min(max(charge.deliveries - 1, 0), _GROWTH_MAX)
     return max(outcome.retry_s or 0.0, min(grown, settings.retry_max_s)) * uniform(0.75, 1.25)
 
 
@@ -151,7 +149,7 @@ def _history(settlement: Settlement) -> dict[str, Any]:
     return entry
 
 
-def _moves(table: dict[str, frozenset[str]], name: str) -> dict[str, list[str]]:
+def _moves(table: Mapping[str, frozenset[str]], name: str) -> dict[str, list[str]]:
     """A table of transitions as two parallel arrays, so that the statement enforces the very table the code reads."""
     pairs = [(old, new) for old, news in sorted(table.items()) for new in sorted(news)]
     return {f"{name}_from": [old for old, _ in pairs], f"{name}_to": [new for _, new in pairs]}
@@ -160,9 +158,7 @@ def _moves(table: dict[str, frozenset[str]], name: str) -> dict[str, list[str]]:
 _CHARGE_MOVES = _moves(CHARGE_TRANSITIONS, "charge")
 _ORDER_MOVES = _moves(ORDER_TRANSITIONS, "order")
 
-_LOCK_ORDERS = text(
-    "SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE"
-)
+_LOCK_ORDERS = text("SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 
 _PARK = text("UPDATE outbox SET parked_at = now(), published = 0, last_error = :reason WHERE id = :id")
 

@@ -1,0 +1,140 @@
+"""The outbox: a row is a promise that stays until its effect is on the books.
+
+Publishing does not complete a row, it hides it for a while (`deliver_after`); only the transaction that books the effect
+deletes it. So a lost broker, a dead relay and a dead worker all end the same way: the row becomes due again.
+Rows are claimed by state, never by `id > last seen`: ids are not handed out in the order of commits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.db import autocommit
+from service.errors import Misconfigured
+from service.settings import Settings
+
+CLAIM_MAX = 512  # rows per claim: enough for eight full messages, small enough to stay a millisecond
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Rows this relay has made invisible and must now publish. `again` counts those that were out before."""
+
+    ids: list[UUID]
+    again: int
+
+
+async def claim(engine: AsyncEngine, settings: Settings, *, again_max: int) -> Claim:
+    """Claim due rows, oldest first, while fewer than `relay_window` are out (R11); skip what another relay holds.
+
+    A claimed row comes due again after the outbox lease, doubled for each publish that nobody answered, with jitter.
+    At most `again_max` of them may have been published before: a wiped broker must not become a stampede.
+    """
+    async with autocommit(engine).connect() as connection:
+        rows = await connection.execute(
+            _CLAIM,
+            {
+                "window": settings.relay_window,
+                "most": CLAIM_MAX,
+                "again_max": again_max,
+                "lease": timedelta(seconds=settings.outbox_lease_s),
+                "longest": timedelta(seconds=max(settings.retry_max_s, settings.outbox_lease_s)),
+            },
+        )
+        claimed = rows.all()
+    return Claim([r.id for r in claimed], sum(r.published > 1 for r in claimed))
+
+
+async def put_back(engine: AsyncEngine, ids: Sequence[UUID], *, after_s: float, reason: str | None = None) -> None:
+    """Return rows that were not worked on: due again in `after_s` seconds, not counted as a delivery (R10, R20)."""
+    async with autocommit(engine).connect() as connection:
+        await connection.execute(_PUT_BACK, {"ids": list(ids), "after": timedelta(seconds=after_s), "reason": reason})
+
+
+async def list_rows(engine: AsyncEngine, parked: bool | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    """Rows as dictionaries, oldest first: all, only parked, or only open ones."""
+    async with autocommit(engine).connect() as connection:
+        rows = await connection.execute(_LIST, {"parked": parked, "limit": limit})
+        return [dict(row) for row in rows.mappings()]
+
+
+async def retry(engine: AsyncEngine, ids: Sequence[UUID] | None = None) -> list[UUID]:
+    """Bring parked rows back (None: all of them), under all the same guards. Returns the ids that came back."""
+    async with autocommit(engine).connect() as connection:
+        rows = await connection.execute(_RETRY, {"ids": None if ids is None else list(ids)})
+        return list(rows.scalars())
+
+
+async def park(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
+    """Take one row out of delivery for a human to look at. Raises Misconfigured when there is no such open row."""
+    async with autocommit(engine).connect() as connection:
+        found = await connection.execute(_PARK, {"id": row_id, "reason": reason})
+        if found.rowcount == 0:
+            raise Misconfigured("There is no such open outbox row. `eo outbox list` shows what there is.")
+
+
+async def backlog(engine: AsyncEngine) -> dict[str, Any]:
+    """{"due", "out", "waiting", "parked", "oldest_age_s"}: the numbers an operator watches."""
+    async with autocommit(engine).connect() as connection:
+        return dict((await connection.execute(_BACKLOG)).mappings().one())
+
+
+# MATERIALIZED: without it the planner may run the locking subquery once per row, and LIMIT would not limit.
+_CLAIM = text("""
+WITH room AS (
+  SELECT greatest(0, CAST(:window AS bigint) - count(*)) AS n FROM (
+    SELECT FROM outbox WHERE parked_at IS NULL AND deliver_after > now() AND published > 0 LIMIT :window) AS is_out
+), fresh AS MATERIALIZED (
+  SELECT id FROM outbox
+   WHERE parked_at IS NULL AND deliver_after <= now() AND published = 0
+   ORDER BY deliver_after LIMIT least(CAST(:most AS bigint), (SELECT n FROM room)) FOR UPDATE SKIP LOCKED
+), again AS MATERIALIZED (
+  SELECT id FROM outbox
+   WHERE parked_at IS NULL AND deliver_after <= now() AND published > 0
+   ORDER BY deliver_after LIMIT least(CAST(:again_max AS bigint), (SELECT n FROM room)) FOR UPDATE SKIP LOCKED
+), due AS (
+  SELECT id FROM fresh UNION ALL SELECT id FROM again
+)
+UPDATE outbox o SET published = o.published + 1,
+    deliver_after = now() + least(CAST(:lease AS interval) * power(2, least(o.published, 8)), CAST(:longest AS interval))
+                          * (1 + 0.25 * random())
+  FROM due WHERE o.id = due.id
+RETURNING o.id, o.published
+""")
+
+_PUT_BACK = text("""
+UPDATE outbox SET published = 0, last_error = coalesce(:reason, last_error),
+    deliver_after = now() + CAST(:after AS interval) * (1 + 0.25 * random())
+ WHERE id = ANY(CAST(:ids AS uuid[])) AND parked_at IS NULL
+""")
+
+_LIST = text("""
+SELECT id, account_id, order_id, kind, created_at, deliver_after, published, deliveries, last_error, parked_at
+  FROM outbox
+ WHERE CAST(:parked AS boolean) IS NULL OR (parked_at IS NOT NULL) = CAST(:parked AS boolean)
+ ORDER BY id LIMIT :limit
+""")
+
+_RETRY = text("""
+UPDATE outbox SET parked_at = NULL, deliver_after = now(), published = 0, opens_unsettled = 0
+ WHERE parked_at IS NOT NULL AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(CAST(:ids AS uuid[])))
+RETURNING id
+""")
+
+_PARK = text(
+    "UPDATE outbox SET parked_at = now(), published = 0, last_error = :reason WHERE id = :id AND parked_at IS NULL"
+)
+
+_BACKLOG = text("""
+SELECT count(*) FILTER (WHERE parked_at IS NULL AND deliver_after <= now()) AS due,
+       count(*) FILTER (WHERE parked_at IS NULL AND deliver_after > now() AND published > 0) AS out,
+       count(*) FILTER (WHERE parked_at IS NULL AND deliver_after > now() AND published = 0) AS waiting,
+       count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked,
+       coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS oldest_age_s
+  FROM outbox
+""")

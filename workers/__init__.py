@@ -1,0 +1,8 @@
+"""The processes between the outbox and Stripe; only they know the message broker.
+
+broker    the Dramatiq broker, with every middleware named and why
+relay     outbox → broker: claim, publish; and what runs beside it on a clock
+throttle  Stripe's rate limit shared by the fleet, and the breaker in front of a Stripe that refuses us
+charge    the actor: open, call, classify, settle
+main      a worker process
+"""

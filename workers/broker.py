@@ -1,0 +1,53 @@
+"""The broker: a hint that work is due. Everything in it may be lost at any moment; PostgreSQL brings it back."""
+
+import dramatiq
+import redis
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import AsyncIO, Middleware, Retries, ShutdownNotifications, TimeLimit
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from service.settings import Settings
+
+CHARGE_QUEUE = "charge"
+CHARGE_ACTOR = "charge_orders"
+NAMESPACE = "{dramatiq}"  # the braces keep every key in one slot of a Redis Cluster
+
+# A worker that died is noticed by the next one's maintenance; its events come due in the outbox anyway.
+_HEARTBEAT_TIMEOUT_MS = 15_000
+_MAINTENANCE_CHANCE = 100_000  # of a million commands
+_DEAD_MESSAGE_TTL_MS = 3_600_000  # dead letters live in PostgreSQL
+_TIME_LIMIT_MS = 600_000  # a batch that waits for rate tokens may take minutes; a stuck one must still end
+
+
+def make_broker(settings: Settings, *extra: Middleware) -> RedisBroker:
+    """A broker with an explicit list of middleware. Does not connect: Redis may be away when a process starts."""
+    broker = RedisBroker(  # type: ignore[no-untyped-call]
+        client=redis_client(settings.redis_url),
+        namespace=NAMESPACE,
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT_MS,
+        maintenance_chance=_MAINTENANCE_CHANCE,
+        dead_message_ttl=_DEAD_MESSAGE_TTL_MS,
+        middleware=[
+            AsyncIO(),  # one event loop per process: a message is a set of concurrent calls
+            TimeLimit(time_limit=_TIME_LIMIT_MS),  # the last resort; every call has its own, much shorter timeout
+            ShutdownNotifications(notify_shutdown=False),  # a running batch ends by itself within its lease
+            Retries(max_retries=0),  # kept at zero: without it a failed message would count as done
+            # Left out: AgeLimit (age is the outbox's matter), Callbacks and Pipelines (nothing follows a charge).
+            *extra,
+        ],
+    )
+    broker.declare_queue(CHARGE_QUEUE)
+    return broker
+
+
+def redis_client(url: str) -> redis.Redis:
+    """A client that repeats a command once: a URL alone would silently mean no repeat at all."""
+    return redis.Redis.from_url(
+        url, retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 1), socket_timeout=2, socket_connect_timeout=2
+    )
+
+
+def charge_message(outbox_ids: list[str]) -> "dramatiq.Message[None]":
+    """A message for the charge actor. It carries ids of outbox rows and nothing else (R9)."""
+    return dramatiq.Message(queue_name=CHARGE_QUEUE, actor_name=CHARGE_ACTOR, args=(outbox_ids,), kwargs={}, options={})

@@ -1,0 +1,157 @@
+"""The charge actor: open, call, classify, settle. The only code between the outbox and Stripe.
+
+One message is a set of outbox ids. Its calls run concurrently and are settled as they arrive, so a stalled call never
+holds up the others. What is not final comes back through the outbox and the actor returns normally: retrying has one
+owner. No transaction is open while Stripe is called.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import outbox
+from service.charges.answers import judge_retrieve, judge_send
+from service.charges.lookup import Window, judge_lookup, windows
+from service.charges.model import OpenCharge, Outcome, Rules
+from service.charges.opening import open_charges
+from service.charges.settling import Settlement, settle
+from service.log import event
+from service.settings import Settings
+from service.stripe_gateway import StripeGateway
+from service.stripe_objects import Answer, IncompleteListing, Intent
+from workers.throttle import Breaker, Bucket
+
+# Listed PaymentIntents are looked through, not kept; beyond this a look-up is called incomplete and tried again.
+_LOOKUP_MAX = 200_000
+_ABANDONED = "abandoned before the call: the lease was too short for it"
+
+
+class ChargeWorker:
+    """What one worker process does with a message."""
+
+    def __init__(
+        self, engine: AsyncEngine, gateway: StripeGateway, breaker: Breaker, bucket: Bucket, settings: Settings
+    ) -> None:
+        self._engine = engine
+        self._gateway = gateway
+        self._breaker = breaker
+        self._bucket = bucket
+        self._settings = settings
+        self._rules = Rules.of(settings)
+
+    async def charge(self, outbox_ids: Sequence[UUID]) -> None:
+        """Work through the events of one message. Raises only what the outbox will bring back by itself."""
+        remaining = list(outbox_ids)
+        while remaining:
+            wait_s = await self._breaker.open_for_s()
+            if wait_s:
+                await outbox.put_back(self._engine, remaining, after_s=wait_s, reason="breaker open")
+                return
+            # First the rate token, then the lease, then the call (R13): a lease must not run out in a queue.
+            granted = await self._bucket.take(len(remaining))
+            batch, remaining = remaining[:granted], remaining[granted:]
+            await self._charge_batch(batch)
+
+    async def _charge_batch(self, outbox_ids: Sequence[UUID]) -> None:
+        began = _boottime()
+        opened = await open_charges(self._engine, outbox_ids, self._settings)
+        await self._bucket.give_back(len(outbox_ids) - len(opened.charges))
+        deadline = began + self._settings.charge_lease_s - self._settings.stripe_timeout_s
+        if opened.charges:
+            await self._call_and_settle(opened.charges, deadline)
+
+    async def _call_and_settle(self, charges: Sequence[OpenCharge], deadline: float) -> None:
+        """Start every call at once; settle whatever has arrived, again and again, until all have."""
+        arrived: asyncio.Queue[Settlement] = asyncio.Queue()
+        async with asyncio.TaskGroup() as calls:
+            for charge in charges:
+                if charge.call != "lookup":
+                    calls.create_task(self._call(charge, deadline, arrived))
+            if lookups := [c for c in charges if c.call == "lookup"]:
+                calls.create_task(self._look_up(lookups, arrived))
+            left = len(charges)
+            while left:
+                batch = [await arrived.get()]
+                while not arrived.empty():
+                    batch.append(arrived.get_nowait())
+                left -= len(batch)
+                await self._settle(batch)
+
+    async def _settle(self, batch: list[Settlement]) -> None:
+        changed = await settle(self._engine, batch, self._settings)
+        if len(changed) < len(batch):
+            event("charge.fenced", level="warning", count=len(batch) - len(changed))
+
+    async def _call(self, charge: OpenCharge, deadline: float, arrived: "asyncio.Queue[Settlement]") -> None:
+        # Checked immediately before the request, by a clock that counts a suspended machine's sleep (R14).
+        if _boottime() > deadline:
+            await arrived.put(Settlement(charge, _abandoned(charge)))
+            return
+        if charge.call == "retrieve" and charge.payment_intent_id is not None:
+            answer = await self._gateway.get_payment_intent(charge.payment_intent_id)
+            outcome = judge_retrieve(charge, answer)
+        else:
+            answer = await self._gateway.create_payment_intent(
+                charge.request, key=charge.idempotency_key, version=charge.stripe_version
+            )
+            outcome = judge_send(charge, answer)
+        await self._watch(charge, answer, outcome)
+        await arrived.put(Settlement(charge, outcome, answer))
+
+    async def _watch(self, charge: OpenCharge, answer: Answer, outcome: Outcome) -> None:
+        """What an answer says about all charges: refusals of our configuration (R20), and clocks that disagree (R28)."""
+        if answer.http_status is not None:
+            await self._breaker.record(outcome.breaker)
+        if answer.date is not None:
+            skew = abs(answer.date - charge.opened_at.timestamp())
+            if skew > self._settings.clock_skew_max_s + self._settings.charge_lease_s:
+                await self._breaker.trip(f"clocks differ by {skew:.0f} s: the database's and Stripe's")
+
+    async def _look_up(self, charges: Sequence[OpenCharge], arrived: "asyncio.Queue[Settlement]") -> None:
+        """One scan serves all charges of a window (R18)."""
+        found: dict[UUID, list[Intent]] = {c.id: [] for c in charges}
+        by_order = {(str(c.order_id), str(c.attempt)): c for c in charges}
+        complete = True
+        for window in windows(charges, self._rules):
+            complete = await self._scan(window, by_order, found) and complete
+        for charge in charges:
+            outcome = judge_lookup(charge, found[charge.id], complete=complete, rules=self._rules)
+            note = f"{len(found[charge.id])} found, {'complete' if complete else 'incomplete'} listing"
+            await arrived.put(Settlement(charge, outcome, Answer(http_status=None, note=note)))
+
+    async def _scan(
+        self, window: Window, by_order: dict[tuple[str, str], OpenCharge], found: dict[UUID, list[Intent]]
+    ) -> bool:
+        """Read one window to its end, keeping what is ours. False: not every page could be read."""
+        seen = 0
+        try:
+            async for intent in self._gateway.list_payment_intents(window.gte, window.lt, window.customer):
+                seen += 1
+                charge = by_order.get((intent.metadata.get("eo_order", ""), intent.metadata.get("eo_attempt", "")))
+                if charge is not None and charge.is_mine(intent):
+                    found[charge.id].append(intent)
+                if seen >= _LOOKUP_MAX:
+                    return False
+        except IncompleteListing as error:
+            event("charge.lookup_incomplete", level="warning", reason=str(error))
+            return False
+        return True
+
+
+def _abandoned(charge: OpenCharge) -> Outcome:
+    """Not called after all. A first send that was never made is proven not to have run."""
+    return Outcome(
+        status="sending" if charge.first_send else charge.status,
+        next_call=charge.call,
+        cleared=charge.first_send,
+        unclear=charge.unclear,
+        retry_s=0.0,
+        entry={"answer": _ABANDONED},
+    )
+
+
+def _boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

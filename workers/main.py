@@ -1,0 +1,152 @@
+"""A worker process: one event loop, a few messages at a time, each a set of concurrent charges.
+
+`python -m workers.main` (what `eo worker` runs) drives a Dramatiq Worker itself; `dramatiq workers.main` works too.
+More workers are more processes, on any machine that reaches the same PostgreSQL and Redis.
+"""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from contextlib import AsyncExitStack
+from uuid import UUID
+
+import dramatiq
+import uvloop
+from dramatiq.middleware import Middleware
+from redis.asyncio import Redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import migrate
+from service.db import autocommit, check_durable, create_engine
+from service.errors import Misconfigured, Unavailable
+from service.log import configure, event
+from service.settings import Settings
+from service.stripe_gateway import StripeGateway
+from workers.broker import CHARGE_ACTOR, CHARGE_QUEUE, make_broker
+from workers.charge import ChargeWorker
+from workers.throttle import Breaker, Bucket
+
+_POLL_MS = 20  # an idle worker asks the broker so often: 10 ms of latency for half a percent of a core
+_STOP_MS = 8_000  # a running batch may finish; what does not comes back through the outbox
+
+
+class Runtime(Middleware):
+    """What the actor needs, made on the event loop that runs it, and only when the first message asks for it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._worker: ChargeWorker | None = None
+        self._making = asyncio.Lock()
+
+    async def worker(self) -> ChargeWorker:
+        """The one ChargeWorker of this process."""
+        async with self._making:
+            if self._worker is None:
+                self._worker = await self._make()
+        return self._worker
+
+    async def _make(self) -> ChargeWorker:
+        settings, stack = self._settings, self._stack
+        engine = create_engine(settings, name="worker")
+        stack.push_async_callback(engine.dispose)
+        gateway = await stack.enter_async_context(StripeGateway(settings))
+        redis = Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2)
+        stack.push_async_callback(redis.aclose)
+
+        async def probe() -> str | None:
+            return await identify_stripe(engine, gateway, settings)
+
+        bucket = Bucket(redis, "post_payment_intents", settings.stripe_rps)
+        return ChargeWorker(engine, gateway, Breaker(redis, settings, probe), bucket, settings)
+
+
+async def identify_stripe(engine: AsyncEngine, gateway: StripeGateway, settings: Settings) -> str | None:
+    """Ask Stripe who it is, by a call that charges nobody. None: it is ours and its clock agrees; else why not.
+
+    The database remembers its Stripe at the first answer. Another one ends the process (R27): its keys, ids and money
+    are not the ones these books are about.
+    """
+    try:
+        account, date = await gateway.account_id()
+    except Unavailable as error:
+        return str(error)
+    livemode = settings.stripe_api_key.startswith(("sk_live_", "rk_live_"))
+    async with autocommit(engine).connect() as connection:
+        row = (await connection.execute(_BIND, {"account": account, "livemode": livemode})).one()
+    if (row.stripe_account_id, row.stripe_livemode) != (account, livemode):
+        event("stripe.another_account", level="critical", bound_to=row.stripe_account_id, configured=account)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return "this database belongs to another Stripe account"
+    skew = abs(row.now.timestamp() - (date if date is not None else time.time()))
+    if skew > settings.clock_skew_max_s:
+        return f"the database's clock and Stripe's differ by {skew:.0f} s"
+    return None
+
+
+_BIND = text("""
+WITH bound AS (
+  UPDATE instance SET stripe_account_id = :account, stripe_livemode = :livemode
+   WHERE id = 1 AND stripe_account_id IS NULL RETURNING stripe_account_id, stripe_livemode
+)
+SELECT coalesce(b.stripe_account_id, i.stripe_account_id) AS stripe_account_id,
+       coalesce(b.stripe_livemode, i.stripe_livemode) AS stripe_livemode, clock_timestamp() AS now
+  FROM instance i LEFT JOIN bound b ON true WHERE i.id = 1
+""")
+
+
+def set_up(settings: Settings) -> dramatiq.Broker:
+    """The broker with the actor registered. Connects to nothing."""
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    runtime = Runtime(settings)
+    broker = make_broker(settings, runtime)
+    dramatiq.set_broker(broker)
+
+    @dramatiq.actor(broker=broker, queue_name=CHARGE_QUEUE, actor_name=CHARGE_ACTOR)
+    async def charge_orders(outbox_ids: list[str]) -> None:
+        worker = await runtime.worker()
+        await worker.charge([UUID(i) for i in outbox_ids])
+
+    return broker
+
+
+async def check_database(settings: Settings) -> None:
+    """Refuse to start on a database that is not durable or not at this code's schema (R30)."""
+    engine = create_engine(settings, name="worker", pool=1)
+    try:
+        await check_durable(engine)
+        await migrate.check(engine)
+    finally:
+        await engine.dispose()
+
+
+def serve(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT. Raises Misconfigured or Unavailable when it must not start."""
+    if not settings.redis_url:
+        raise Misconfigured("REDIS_URL is not set and no `eo up` is running here. Start `eo up`, or set REDIS_URL.")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    asyncio.run(check_database(settings))
+    broker = set_up(settings)
+    worker = dramatiq.Worker(broker, worker_threads=settings.worker_messages, worker_timeout=_POLL_MS)
+    worker.start()
+    event("ready")
+    stop.wait()
+    worker.stop(timeout=_STOP_MS)
+    broker.close()
+
+
+def main() -> None:
+    """`python -m workers.main`."""
+    configure("worker")
+    serve(Settings.from_env())
+
+
+if __name__ == "__main__":
+    main()
+else:
+    broker = set_up(Settings.from_env())  # `dramatiq workers.main` imports this name

@@ -1,0 +1,149 @@
+"""The relay: claims due outbox rows and publishes them, at least once. Any number of relays may run.
+
+Beside it, on a clock: late fees are fetched and booked, balances rolled up. Both are harmless to run twice.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from uuid import UUID
+
+from dramatiq import Broker
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import fees, ledger, migrate, outbox
+from service.db import check_durable, create_engine, is_unreachable
+from service.log import configure, event, of_error
+from service.settings import Settings
+from service.stripe_gateway import StripeGateway
+from workers.broker import charge_message, make_broker
+
+_PAUSE_MAX_S = 2.0  # between attempts while PostgreSQL or the broker is away
+
+
+class Relay:
+    """One relay. `run_once` is a claim and its publishing; `run` repeats it until stopped."""
+
+    def __init__(self, engine: AsyncEngine, broker: Broker, settings: Settings) -> None:
+        self._engine = engine
+        self._broker = broker
+        self._settings = settings
+        self._again = _Budget(settings.relay_republish_rps)
+
+    async def run_once(self) -> int:
+        """Claim what is due and publish it; returns how many events. 0: nothing was due, or enough is out.
+
+        A broker that refuses costs nothing but time: the rows are put back and become due again.
+        """
+        claim = await outbox.claim(self._engine, self._settings, again_max=self._again.left())
+        if not claim.ids:
+            return 0
+        self._again.spend(claim.again)
+        try:
+            await asyncio.to_thread(self._publish, claim.ids)
+        except Exception:
+            await outbox.put_back(self._engine, claim.ids, after_s=_PAUSE_MAX_S)
+            raise
+        return len(claim.ids)
+
+    def _publish(self, ids: Sequence[UUID]) -> None:
+        size = self._settings.relay_message_events
+        for start in range(0, len(ids), size):
+            self._broker.enqueue(charge_message([str(i) for i in ids[start : start + size]]))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Relay until `stop` is set. The poll is the truth; a dependency that is away is waited for."""
+        await _repeat("relay", self.run_once, self._settings.relay_poll_ms / 1000, stop)
+
+
+class _Budget:
+    """So many re-publishes per second, not hoarded beyond one second's worth (R11)."""
+
+    def __init__(self, per_second: int) -> None:
+        self._rate = per_second
+        self._left = float(per_second)
+        self._at = time.monotonic()
+
+    def left(self) -> int:
+        now = time.monotonic()
+        self._left = min(float(self._rate), self._left + (now - self._at) * self._rate)
+        self._at = now
+        return int(self._left)
+
+    def spend(self, n: int) -> None:
+        self._left -= n
+
+
+async def _repeat(name: str, once: Callable[[], Awaitable[int]], idle_s: float, stop: asyncio.Event) -> None:
+    """Call `once` again and again: at once while it finds work, after `idle_s` when not, slower while it fails."""
+    failures = 0
+    while not stop.is_set():
+        try:
+            pause_s = 0.0 if await once() else idle_s
+            failures = 0
+        except Exception as error:
+            pause_s = min(_PAUSE_MAX_S, 0.1 * 2**failures)
+            failures += 1
+            _report(name, error, failures)
+        if pause_s:
+            await _sleep_unless(stop, pause_s)
+
+
+def _report(name: str, error: Exception, failures: int) -> None:
+    """Say once that something is away, and again every so often; a bug is said every time, with its traceback."""
+    away = is_unreachable(error) or type(error).__name__ in ("ConnectionError", "BrokerConnectionError", "TimeoutError")
+    if not away:
+        event(f"{name}.failed", level="error", **of_error(error))
+    elif failures in (1, 10) or failures % 100 == 0:
+        event(f"{name}.waits", level="warning", for_error=type(error).__name__)
+
+
+async def _sleep_unless(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+async def serve(settings: Settings) -> None:
+    """Run a relay process until SIGTERM or SIGINT. Raises Misconfigured or Unavailable when it must not start."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        engine = create_engine(settings, name="relay", pool=3)
+        stack.push_async_callback(engine.dispose)
+        await check_durable(engine)
+        await migrate.check(engine)
+        gateway = await stack.enter_async_context(StripeGateway(settings))
+        relay = Relay(engine, make_broker(settings), settings)
+        event("ready")
+        await asyncio.gather(
+            relay.run(stop),
+            _repeat("fees", lambda: _sweep(engine, gateway), settings.fee_sweep_s, stop),
+            _repeat("rollup", lambda: _rollup(engine), settings.rollup_s, stop),
+        )
+
+
+async def _sweep(engine: AsyncEngine, gateway: StripeGateway) -> int:
+    """One sweep for late fees. Always answers 0: the next one is due by the clock, not at once."""
+    await fees.sweep_once(engine, gateway, now=datetime.now(UTC))
+    return 0
+
+
+async def _rollup(engine: AsyncEngine) -> int:
+    await ledger.rollup(engine)
+    return 0
+
+
+def main() -> None:
+    """`python -m workers.relay`, which is what `eo relay` runs."""
+    configure("relay")
+    asyncio.run(serve(Settings.from_env()))
+
+
+if __name__ == "__main__":
+    main()
