@@ -32,6 +32,7 @@ class Installation:
         self.data_dir = folder / ".eo"
         self.port = free_port()
         self.process: subprocess.Popen[str] | None = None
+        self.started: list[subprocess.Popen[str]] = []
 
     def up(self, *words: str, **environ: str) -> subprocess.Popen[str]:
         """Start `eo up`; stdout and stderr are pipes."""
@@ -40,6 +41,7 @@ class Installation:
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean, cwd="/"
         )
+        self.started.append(self.process)
         return self.process
 
     def up_and_ready(self, *words: str, **environ: str) -> str:
@@ -110,10 +112,10 @@ def installation() -> Iterator[Installation]:
     with tempfile.TemporaryDirectory(prefix="eo-up-") as folder:
         one = Installation(Path(folder))
         yield one
-        if one.process:
-            if one.process.poll() is None:
-                one.process.send_signal(signal.SIGTERM)
-            one.process.communicate(timeout=15)
+        for process in one.started:
+            process.terminate()
+            if not (process.stdout and process.stdout.closed):
+                process.communicate(timeout=15)
 
 
 def test_one_command_and_an_order_can_be_paid_and_the_second_start_is_quick(installation: Installation) -> None:
