@@ -129,11 +129,12 @@ async def _by_entry(connection: AsyncConnection) -> AsyncIterator[list[Row[Any]]
     """The rows of each entry, one entry at a time, from a server-side cursor."""
     rows = await connection.stream(_CONTENT, execution_options={"yield_per": STREAM_ROWS})
     entry: list[Row[Any]] = []
-    async for row in rows:
-        if entry and entry[0].id != row.id:
-            yield entry
-            entry = []
-        entry.append(row)
+    async for fetched in rows.partitions(STREAM_ROWS):  # without a size it would fetch everything
+        for row in fetched:
+            if entry and entry[0].id != row.id:
+                yield entry
+                entry = []
+            entry.append(row)
     if entry:
         yield entry
 

@@ -67,11 +67,8 @@ class JournalEntry:
 
         Each part is length-prefixed, so no two contents share their bytes. Order of postings does not count.
         """
-        content = hashlib.sha256()
-        for part in _canonical(self):
-            content.update(len(part).to_bytes(4, "big"))
-            content.update(part)
-        return bytes([DIGEST_VERSION]) + content.digest()
+        content = b"".join(len(part).to_bytes(4, "big") + part for part in _canonical(self))
+        return bytes([DIGEST_VERSION]) + hashlib.sha256(content).digest()
 
 
 def charge_reference(stripe_charge_id: str) -> str:

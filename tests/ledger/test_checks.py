@@ -1,5 +1,7 @@
 """`verify` finds each kind of damage by name, and nothing on healthy books."""
 
+import tracemalloc
+
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -120,3 +122,17 @@ async def test_a_fault_everywhere_is_not_listed_a_million_times(
     monkeypatch.setattr(checks, "FINDINGS_MAX", 7)
     monkeypatch.setattr(checks, "STREAM_ROWS", 4)  # entries that straddle two fetches are whole entries
     assert len(await ledger.verify(engine)) == 7
+
+
+@pytest.mark.slow
+async def test_memory_does_not_grow_with_the_ledger(engine: AsyncEngine) -> None:
+    for start in range(0, 20_000, 500):
+        await book(engine, *(charged(f"{n}") for n in range(start, start + 500)))
+    await ledger.verify(engine)  # imports and caches are not the ledger's size
+    tracemalloc.start()
+    try:
+        assert await ledger.verify(engine) == []
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6_000_000  # all 40,000 rows at once are about 40 MB
