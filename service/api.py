@@ -72,29 +72,30 @@ def create_app(settings: Settings) -> Litestar:
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then stop within 5 s and return. Raises Misconfigured or Unavailable."""
     log.configure("api")
-    app = create_app(settings)
-    config = uvicorn.Config(
-        app, host=settings.host, port=settings.port, loop="uvloop", http="httptools", ws="none", lifespan="on",
-        access_log=False, log_config=None, server_header=False, proxy_headers=False,
-        timeout_graceful_shutdown=SHUTDOWN_S,
-    )  # fmt: skip
+    server = Server(create_app(settings), settings)
     # uvicorn raises the signal again when it is done; by then there is nothing left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
-    Server(config, app).run()
-    if (error := app.state.get("start_error")) is not None:
+    server.run()
+    if (error := server.app.state.get("start_error")) is not None:
         raise error
 
 
 class Server(uvicorn.Server):
-    """Answers those who wait before it waits for them."""
+    """uvicorn on its fast parts, silent about itself, that answers those who wait before it waits for them."""
 
-    def __init__(self, config: uvicorn.Config, app: Litestar) -> None:
-        super().__init__(config)
-        self._app = app
+    def __init__(self, app: Litestar, settings: Settings) -> None:
+        self.app = app
+        super().__init__(
+            uvicorn.Config(
+                app, host=settings.host, port=settings.port, loop="uvloop", http="httptools", ws="none", lifespan="on",
+                access_log=False, log_config=None, server_header=False, proxy_headers=False,
+                timeout_graceful_shutdown=SHUTDOWN_S,
+            )
+        )  # fmt: skip
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        if (parts := self._app.state.get("parts")) is not None:
+        if (parts := self.app.state.get("parts")) is not None:
             parts.waiting.close()
         await super().shutdown(sockets)
 
@@ -248,7 +249,7 @@ async def ready(request: AnyRequest) -> ASGIResponse:
 def _v1() -> Router:
     handlers = [create_order, create_orders, list_orders, get_order, get_timeline, get_balances, get_entries]
     options = _options("/orders", "GET", "HEAD", "OPTIONS", "POST")
-    return Router("/v1", route_handlers=[*handlers, options], middleware=[Authentication()])
+    return Router("/v1", route_handlers=[options, *handlers], middleware=[Authentication()])
 
 
 def _options(path: str, *methods: str) -> HTTPRouteHandler:

@@ -38,8 +38,8 @@ class Door:
         self._batch_max = settings.door_batch_max
         self._writers = settings.door_writers
         self._waiting: deque[_Waiting] = deque()
-        self._writing: set[asyncio.Task[None]] = set()
-        self._apart: set[asyncio.Task[None]] = set()
+        self._writing = 0  # not the number of tasks: a task counts as running a little longer than its loop does
+        self._tasks: set[asyncio.Task[None]] = set()
         self._wake_is_due = False
         self._away = False
 
@@ -55,7 +55,7 @@ class Door:
             future.set_exception(_not_confirmed("Too many orders are waiting; this one was not stored."))
             return future
         self._waiting.append((candidate, future))
-        if not self._wake_is_due and len(self._writing) < self._writers:
+        if not self._wake_is_due and self._writing < self._writers:
             # Whatever else this turn of the event loop has read goes along, at no wait.
             self._wake_is_due = True
             loop.call_soon(self._wake)
@@ -63,7 +63,7 @@ class Door:
 
     async def close(self) -> None:
         """Let the statements in flight end, then drop the connections."""
-        while running := self._writing | self._apart:
+        while running := [task for task in self._tasks if not task.done()]:
             await asyncio.wait(running)
         await self._engine.dispose()
         await self._splitting.dispose()
@@ -71,21 +71,28 @@ class Door:
     def _wake(self) -> None:
         self._wake_is_due = False
         missing = -(-len(self._waiting) // self._batch_max)
-        for _ in range(min(missing, self._writers - len(self._writing))):
-            _start(self._write(), self._writing)
+        for _ in range(min(missing, self._writers - self._writing)):
+            self._writing += 1
+            self._start(self._write())
 
     async def _write(self) -> None:
         """One of at most `door_writers` loops: take what waits, store it, until nothing waits."""
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_max))]
-            try:
-                _answer(batch, await self._place(self._engine, batch))
-                self._note_away(away=False)
-            except Exception as error:
-                self._failed(batch, error)
-            except BaseException:
-                _reject(batch, _not_confirmed("The service is stopping; the order is not confirmed."))
-                raise
+        try:
+            while self._waiting:
+                size = min(len(self._waiting), self._batch_max)
+                await self._write_batch([self._waiting.popleft() for _ in range(size)])
+        finally:
+            self._writing -= 1
+
+    async def _write_batch(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            _answer(batch, await self._place(self._engine, batch))
+            self._note_away(away=False)
+        except Exception as error:  # noqa: BLE001  whatever it is, every waiter hears of it
+            self._failed(batch, error)
+        except BaseException:
+            _reject(batch, _not_confirmed("The service is stopping; the order is not confirmed."))
+            raise
 
     def _failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
         if is_away(error):
@@ -95,7 +102,7 @@ class Door:
             _reject(batch, _refusal(error))
         else:
             log.event("door_batch_split", level="warning", orders=len(batch), **log.of_error(error))
-            _start(self._split(batch), self._apart)  # apart from the writers, which go on serving others
+            self._start(self._split(batch))  # apart from the writers, which go on serving others
 
     async def _split(self, batch: Sequence[_Waiting]) -> None:
         """Store the halves of a batch that failed as a whole, so that one bad item holds up only itself."""
@@ -103,7 +110,7 @@ class Door:
         for half in (batch[:middle], batch[middle:]):
             try:
                 _answer(half, await self._place(self._splitting, half))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  as above
                 if is_away(error) or len(half) == 1:
                     self._failed(half, error)
                 else:
@@ -115,6 +122,12 @@ class Door:
     async def _place(self, engine: AsyncEngine, batch: Sequence[_Waiting]) -> list[Placed | UnprocessableKey]:
         candidates = [candidate for candidate, _ in batch]
         return await repeat_on_deadlock(lambda: place(engine, candidates))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` as a task, kept until it is done: the event loop itself holds tasks only weakly."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _note_away(self, *, away: bool, error: Exception | None = None) -> None:
         """One line when PostgreSQL goes and one when it is back, however many batches fail between."""
@@ -137,13 +150,6 @@ def _engine(settings: Settings, connections: int, lock_timeout_ms: int) -> Async
 
     event.listen(engine.sync_engine, "connect", set_lock_timeout)
     return engine
-
-
-def _start(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
-    """Run `work` as a task that is kept (the loop itself holds tasks only weakly) until it is done."""
-    task = asyncio.create_task(work)
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
 
 
 def _answer(batch: Sequence[_Waiting], results: Sequence[Placed | UnprocessableKey]) -> None:

@@ -29,7 +29,7 @@ async def _database(engine: AsyncEngine) -> str | None:
             await migrate.check(engine)
     except EffectivelyOnceError as error:
         return str(error)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  a health check reports, whatever it meets
         return f"PostgreSQL cannot be asked ({type(error).__name__})."
     return None
 

@@ -69,7 +69,7 @@ class Waiting:
             try:
                 for order in await settled(self._engine, list(self._waiters)):
                     self._tell(order)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  waiting is a courtesy; its time limit ends it anyway
                 log.event("waiting_poll_failed", level="warning", **log.of_error(error))
                 await asyncio.sleep(1.0)
         self._poller = None

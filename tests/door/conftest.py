@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -47,9 +46,7 @@ class Api:
 @asynccontextmanager
 async def serve(settings: Settings) -> AsyncIterator[Api]:
     """The API of `settings`, as long as the block runs."""
-    app = create_app(settings)
-    config = uvicorn.Config(app, http="httptools", ws="none", log_config=None, timeout_graceful_shutdown=2)
-    server = _Quiet(config, app)
+    server = _Quiet(create_app(settings), settings)
     listening = socket.create_server(("127.0.0.1", 0))
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     task = asyncio.create_task(server.serve([listening]))
