@@ -72,11 +72,10 @@ class Supervisor:
                 self._spawn(self._watched[part.name])
             for part in stage:
                 self._await_ready(part)
+                self._watched[part.name].log_read = part.log.stat().st_size
 
     def watch(self) -> None:
         """Bring back what dies, show warnings, until StopRequested."""
-        for watch in self._watched.values():
-            watch.log_read = watch.part.log.stat().st_size
         while True:
             for watch in self._watched.values():
                 self._look_after(watch)
