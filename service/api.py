@@ -19,7 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp, Receive, Scope, Send
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import docs, log, migrate, orders, problems, waiting, wire
@@ -39,6 +39,7 @@ from service.waiting import Waiting
 
 SHUTDOWN_S = 5  # a stopping process answers what it has begun, and no longer
 _REDIS_TIMEOUT_S = 1.0
+_REDIS_CONNECTIONS = 8
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -72,13 +73,11 @@ def create_app(settings: Settings) -> Litestar:
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then stop within 5 s and return. Raises Misconfigured or Unavailable."""
     log.configure("api")
-    server = Server(create_app(settings), settings)
+    asyncio.run(_check(settings))  # also at the application's start, but there uvicorn would only say "failed"
     # uvicorn raises the signal again when it is done; by then there is nothing left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
-    server.run()
-    if (error := server.app.state.get("start_error")) is not None:
-        raise error
+    Server(create_app(settings), settings).run()
 
 
 class Server(uvicorn.Server):
@@ -102,18 +101,8 @@ class Server(uvicorn.Server):
 
 @asynccontextmanager
 async def _running(app: Litestar, settings: Settings) -> AsyncIterator[None]:
-    engine = create_engine(settings, name="api")
-    notice_closed_connections(engine)
-    try:
-        await check_durable(engine)
-        await migrate.check(engine)
-        if settings.api_key:
-            await install_key(engine, settings.api_key)
-    except Exception as error:
-        app.state["start_error"] = error
-        await engine.dispose()
-        raise
-    parts = app.state["parts"] = _parts(engine, settings)
+    await _check(settings)
+    parts = app.state["parts"] = _parts(settings)
     try:
         yield
     finally:
@@ -121,17 +110,35 @@ async def _running(app: Litestar, settings: Settings) -> AsyncIterator[None]:
         await parts.door.close()
         if parts.redis is not None:
             await parts.redis.aclose()
+        await parts.engine.dispose()
+
+
+async def _check(settings: Settings) -> None:
+    engine = create_engine(settings, name="api start", pool=1)
+    try:
+        await check_durable(engine)
+        await migrate.check(engine)
+        if settings.api_key:
+            await install_key(engine, settings.api_key)
+    finally:
         await engine.dispose()
 
 
-def _parts(engine: AsyncEngine, settings: Settings) -> Parts:
-    redis = None
-    if settings.redis_url.startswith(("redis://", "rediss://", "unix://")):
-        redis = Redis.from_url(
-            settings.redis_url, socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
-        )
+def _parts(settings: Settings) -> Parts:
+    engine = create_engine(settings, name="api")
+    notice_closed_connections(engine)
+    redis = _redis(settings.redis_url)
     limit = RateLimit(redis, settings.rate_limit_rps) if redis is not None and settings.rate_limit_rps else None
     return Parts(engine, Door(settings), ApiKeys(engine), Waiting(engine), redis, limit)
+
+
+def _redis(url: str) -> Redis | None:
+    """A client, or None where the broker is another one. Few connections: a limiter's burst waits for one of them."""
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        return None
+    waits = {"timeout": _REDIS_TIMEOUT_S, "socket_timeout": _REDIS_TIMEOUT_S, "socket_connect_timeout": _REDIS_TIMEOUT_S}
+    pool = BlockingConnectionPool.from_url(url, max_connections=_REDIS_CONNECTIONS, **waits)
+    return Redis.from_pool(pool)
 
 
 class Authentication(ASGIMiddleware):

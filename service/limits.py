@@ -16,7 +16,7 @@ from service import log
 from service.errors import TooManyRequests
 
 FLOOD = 10  # times the limit, where replays are refused as well
-_ASK_TIMEOUT_S = 0.1
+_ASK_TIMEOUT_S = 0.5
 _LEAVE_ALONE_S = 1.0  # after a failure, so that not every request waits for a Redis that is away
 
 # Each of two theoretical arrival times moves on by `cost` intervals when it is at most a second ahead of now. The
@@ -61,7 +61,8 @@ class RateLimit:
             async with asyncio.timeout(_ASK_TIMEOUT_S):
                 wait_ms, flood_ms = await self._script(keys=keys, args=[self._interval_ms, cost, FLOOD])
         except (RedisError, OSError, TimeoutError) as error:
+            if monotonic() >= self._leave_alone_until:
+                log.event("rate_limit_off_without_redis", level="warning", error=type(error).__name__)
             self._leave_alone_until = monotonic() + _LEAVE_ALONE_S
-            log.event("rate_limit_off_without_redis", level="warning", error=type(error).__name__)
             return 0, 0
         return wait_ms, flood_ms

@@ -1,0 +1,133 @@
+"""Health tells what an order needs; the documentation works offline and says what the API does."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import httpx
+import pytest
+from litestar.routes import HTTPRoute
+from sqlalchemy import text
+
+from service.api import create_app
+from service.db import create_engine
+from service.errors import Misconfigured
+from service.openapi import OPERATIONS, description
+from service.settings import Settings
+from tests.door.conftest import ORDER, Api, serve
+
+
+async def test_ready_says_ok_and_degraded_without_redis(api: Api, settings: Settings) -> None:
+    answer = await api.http.get("/health/ready", headers={"Authorization": ""})
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    async with serve(replace(settings, redis_url="redis://127.0.0.1:9/0")) as without:
+        answer = await without.http.get("/health/ready")
+        assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+        assert "Redis" in answer.json()["reasons"][0]
+        assert (await without.order("k1")).status_code == 201
+
+
+async def test_ready_is_503_on_another_schema(api: Api, settings: Settings) -> None:
+    owner = create_engine(settings, name="owner", as_app=False)
+    async with owner.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await owner.dispose()
+    answer = await api.http.get("/health/ready")
+    assert answer.status_code == 503
+    assert "revision" in answer.json()["reasons"][0]
+
+
+async def test_an_old_schema_is_refused_at_start(settings: Settings) -> None:
+    owner = create_engine(settings, name="owner", as_app=False)
+    async with owner.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    await owner.dispose()
+    with pytest.raises(BaseExceptionGroup) as refused:
+        async with create_app(settings).lifespan():
+            pass
+    assert refused.group_contains(Misconfigured, match="eo migrate", depth=1)
+
+
+def test_the_description_and_the_routes_are_the_same(settings: Settings) -> None:
+    described = {(o.method.upper(), o.path) for o in OPERATIONS}
+    routes = {
+        (method, re.sub(r"\{(\w+):\w+\}", r"{\1}", route.path))
+        for route in create_app(settings).routes
+        if isinstance(route, HTTPRoute) and route.path.startswith(("/v1", "/health"))
+        for method in route.methods - {"HEAD", "OPTIONS"}
+    }
+    assert described == routes
+
+
+def test_the_description_is_closed_and_complete() -> None:
+    document = description()
+    schemas = document["components"]["schemas"]
+    for name in ("OrderRequest", "BatchItem", "BatchRequest"):
+        assert schemas[name]["additionalProperties"] is False
+    assert "'null'" not in str(schemas["OrderRequest"])
+    refs = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+    assert refs <= set(schemas)
+    post = document["paths"]["/v1/orders"]["post"]
+    assert set(post["responses"]) == {"201", "400", "401", "413", "415", "422", "429", "500", "503"}
+    assert set(post["responses"]["201"]["headers"]) == {"X-Request-Id", "Location", "Idempotent-Replayed"}
+
+
+async def test_the_example_of_the_description_is_accepted(api: Api) -> None:
+    post = (await api.http.get("/openapi.json")).json()["paths"]["/v1/orders"]["post"]
+    example = post["requestBody"]["content"]["application/json"]["example"]
+    assert (await api.order("k1", **example)).status_code == 201
+
+
+async def test_the_documentation_loads_nothing_from_elsewhere(api: Api) -> None:
+    home = await api.http.get("/")
+    page = await api.http.get(home.headers["location"])
+    assert "text/html" in page.headers["content-type"]
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "unsafe-eval" not in page.headers["content-security-policy"]
+    files = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(files) == 4
+    for file in files:
+        assert file.startswith("/docs/")
+        answer = await api.http.get(file)
+        assert answer.status_code == 200, file
+        assert len(answer.content) > 50
+
+
+def test_the_process_stops_cleanly_on_sigterm_while_somebody_waits(settings: Settings) -> None:
+    environ = os.environ | {
+        "DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url, "EO_API_KEY": settings.api_key,
+        "EO_PORT": str(settings.port), "EO_DATA_DIR": str(settings.data_dir),
+    }  # fmt: skip
+    program = "from service.api import run; from service.settings import Settings; run(Settings.from_env())"
+    process = subprocess.Popen([sys.executable, "-c", program], env=environ, stderr=subprocess.PIPE, text=True)
+    try:
+        status, seconds = asyncio.run(_stop_while_waiting(process, settings))
+    finally:
+        process.kill()
+        _, errors = process.communicate()
+    assert status == 201
+    assert process.returncode == 0, errors
+    assert seconds < 5
+    assert "Traceback" not in errors
+
+
+async def _stop_while_waiting(process: "subprocess.Popen[str]", settings: Settings) -> tuple[int, float]:
+    headers = {"Authorization": f"Bearer {settings.api_key}", "Idempotency-Key": "k1", "Prefer": "wait=30"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=40) as http:
+        for _ in range(200):
+            try:
+                await http.get("/health/live")
+                break
+            except httpx.TransportError:
+                await asyncio.sleep(0.05)
+        held = asyncio.create_task(http.post("/v1/orders", json=ORDER, headers=headers))
+        await asyncio.sleep(0.5)
+        start = asyncio.get_running_loop().time()
+        process.send_signal(signal.SIGTERM)
+        answer = await held
+        await asyncio.to_thread(process.wait, 10)
+        return answer.status_code, asyncio.get_running_loop().time() - start
