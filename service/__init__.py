@@ -2,7 +2,9 @@
 
 Read in the order of one order's life:
 
-api            the door: POST /v1/orders and its neighbours
+api            HTTP: POST /v1/orders and its neighbours, the application, the server
+wire           the shapes of requests and answers, and a JSON reader that forgives nothing
+door           group commit: whoever waits at the same time is stored by one statement
 orders         the order and its outbox row, in one statement; the table of order states
 idempotency    the key: its spelling, the fingerprint of a request, the key on the wire to Stripe
 outbox         the promise: a row that stays until the effect is on the books
@@ -11,7 +13,9 @@ stripe_gateway the only file that talks to Stripe
 ledger         double entry: what Stripe did, booked once, never changed
 reconcile      ours against Stripe's, and an exit code
 
-Below them: money, schema, db, settings, errors. Around them: cli, supervisor, embedded.
+Beside the door: accounts (API keys), limits, screening (card numbers), query, problems (RFC 9457), waiting (Prefer: wait),
+timeline, health, openapi, docs.
+Below them: money, schema, db, away, settings, errors, log. Around them: cli, supervisor, embedded.
 The relay and the charge worker live in `workers`, because only they may know the message broker.
 """
 

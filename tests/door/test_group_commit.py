@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -263,12 +264,10 @@ async def _cut_connections(settings: Settings) -> None:
     await admin.dispose()
 
 
-async def _until_201(api: Api, key: str) -> Any:
-    for _ in range(50):
-        answer = await api.order(key)
-        if answer.status_code == 201:
-            return answer
-        await asyncio.sleep(0.1)
-    raise AssertionError(answer.text)
+async def _until_201(api: Api, key: str) -> httpx.Response:
+    async with asyncio.timeout(10):
+        while (answer := await api.order(key)).status_code != 201:
+            await asyncio.sleep(0.1)
+    return answer
 
 
