@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import log
 from service.away import is_away, notice_closed_connections
+from service.crash import CrashPoint, reach
 from service.db import LOCK_TIMEOUT, create_engine, repeat_on_deadlock, sqlstate
 from service.errors import NotConfirmed, UnprocessableKey
 from service.orders import Candidate, Placed, place
@@ -86,7 +87,10 @@ class Door:
 
     async def _write_batch(self, batch: Sequence[_Waiting]) -> None:
         try:
-            _answer(batch, await self._place(self._engine, batch))
+            reach(CrashPoint.API_BEFORE_COMMIT)
+            placed = await self._place(self._engine, batch)
+            reach(CrashPoint.API_AFTER_COMMIT)
+            _answer(batch, placed)
             self._note_away(away=False)
         except Exception as error:  # noqa: BLE001  whatever it is, every waiter hears of it
             self._failed(batch, error)

@@ -9,12 +9,13 @@ import asyncio
 import email.utils
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import msgspec
 import stripe
 
+from service.crash import CrashPoint, armed, reach
 from service.errors import Unavailable
 from service.settings import STRIPE_API, Settings
 from service.stripe_objects import Answer, BalanceTransaction, ErrorBody, IncompleteListing, Intent
@@ -47,13 +48,13 @@ class StripeGateway:
         self._session: aiohttp.ClientSession | None = None
         self._client: stripe.StripeClient | None = None
 
-    async def __aenter__(self) -> "StripeGateway":
+    async def __aenter__(self) -> Self:
         settings = self._settings
-        timeout = aiohttp.ClientTimeout(
-            total=settings.stripe_timeout_s, sock_connect=settings.stripe_connect_timeout_s
-        )
+        timeout = aiohttp.ClientTimeout(total=settings.stripe_timeout_s, sock_connect=settings.stripe_connect_timeout_s)
         # As many connections as calls: waiting for one would count as a timeout before anything was sent.
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=timeout, trace_configs=_crash_traces()
+        )
         self._client = stripe.StripeClient(
             settings.stripe_api_key,
             base_addresses={"api": settings.stripe_api_base or STRIPE_API},
@@ -77,7 +78,7 @@ class StripeGateway:
         return await self._call("get", f"/v1/payment_intents/{intent_id}", {})
 
     async def retrieve_payment_intent(self, intent_id: str) -> Intent | None:
-        """The PaymentIntent with charge and balance transaction; None where Stripe has none. Raises IncompleteListing."""
+        """The PaymentIntent, charge and balance transaction expanded; None: Stripe has none. Raises IncompleteListing."""
         answer = await self._call("get", f"/v1/payment_intents/{intent_id}", {"expand": _EXPAND_INTENT})
         if answer.http_status == 404:
             return None
@@ -98,10 +99,10 @@ class StripeGateway:
         return self._pages("/v1/payment_intents", params, Intent)
 
     def list_balance_transactions(
-        self, created_gte: int, created_lt: int | None = None, source: str | None = None, type: str = "charge"
+        self, created_gte: int, created_lt: int | None = None, source: str | None = None, kind: str = "charge"
     ) -> AsyncIterator[BalanceTransaction]:
         """Balance transactions created in [gte, lt), or those of one charge. Raises IncompleteListing."""
-        params: dict[str, Any] = {"type": type, "created": {"gte": created_gte}}
+        params: dict[str, Any] = {"type": kind, "created": {"gte": created_gte}}
         if created_lt is not None:
             params["created"]["lt"] = created_lt
         if source:
@@ -127,12 +128,13 @@ class StripeGateway:
             return _from_error(error)
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # the aiohttp client leaks its own errors from the body: unknown, all of them
+        except Exception as error:  # noqa: BLE001  the aiohttp client leaks its own errors from the body
             return Answer(http_status=None, note=type(error).__name__)
         return _from_response(response.body, response.code, response.headers)
 
     async def _raw(self, method: str, path: str, params: Mapping[str, Any], **options: Any) -> Any:
-        assert self._client is not None, "use as a context manager"
+        if self._client is None:
+            raise RuntimeError("the gateway is used as a context manager")
         return await self._client.raw_request_async(method, path, **options, **params)
 
     async def _pages(self, path: str, params: dict[str, Any], kind: type[T]) -> AsyncIterator[T]:
@@ -152,6 +154,20 @@ class StripeGateway:
             return msgspec.json.decode(response.body, type=_Page)
         except Exception as error:
             raise IncompleteListing(f"a page of {path} could not be read: {_reason(error)}") from error
+
+
+def _crash_traces() -> list[aiohttp.TraceConfig]:
+    """Where a test wants the process dead between Stripe's execution and our reading of it; else nothing."""
+    if not armed(CrashPoint.WORKER_REPLY_UNREAD):
+        return []
+
+    async def on_headers(_session: object, _context: object, params: aiohttp.TraceRequestEndParams) -> None:
+        if params.method == "POST":
+            reach(CrashPoint.WORKER_REPLY_UNREAD)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(on_headers)
+    return [trace]
 
 
 def _decode_item(raw: msgspec.Raw, kind: type[T]) -> T:

@@ -18,6 +18,7 @@ from service.charges.lookup import Window, judge_lookup, windows
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.opening import open_charges
 from service.charges.settling import Settlement, settle
+from service.crash import CrashPoint, reach
 from service.log import event
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
@@ -57,7 +58,9 @@ class ChargeWorker:
 
     async def _charge_batch(self, outbox_ids: Sequence[UUID]) -> None:
         began = _boottime()
+        reach(CrashPoint.WORKER_BEFORE_OPEN)
         opened = await open_charges(self._engine, outbox_ids, self._settings)
+        reach(CrashPoint.WORKER_AFTER_OPEN)
         await self._bucket.give_back(len(outbox_ids) - len(opened.charges))
         deadline = began + self._settings.charge_lease_s - self._settings.stripe_timeout_s
         if opened.charges:
@@ -81,7 +84,9 @@ class ChargeWorker:
                 await self._settle(batch)
 
     async def _settle(self, batch: list[Settlement]) -> None:
+        reach(CrashPoint.WORKER_AFTER_REPLY)
         changed = await settle(self._engine, batch, self._settings)
+        reach(CrashPoint.WORKER_AFTER_SETTLE)
         if len(changed) < len(batch):
             event("charge.fenced", level="warning", count=len(batch) - len(changed))
 

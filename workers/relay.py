@@ -15,6 +15,7 @@ from dramatiq import Broker
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import fees, ledger, migrate, outbox
+from service.crash import CrashPoint, reach
 from service.db import check_durable, create_engine, is_unreachable
 from service.log import configure, event, of_error
 from service.settings import Settings
@@ -41,12 +42,14 @@ class Relay:
         claim = await outbox.claim(self._engine, self._settings, again_max=self._again.left())
         if not claim.ids:
             return 0
+        reach(CrashPoint.RELAY_AFTER_CLAIM)
         self._again.spend(claim.again)
         try:
             await asyncio.to_thread(self._publish, claim.ids)
         except Exception:
             await outbox.put_back(self._engine, claim.ids, after_s=_PAUSE_MAX_S)
             raise
+        reach(CrashPoint.RELAY_AFTER_PUBLISH)
         return len(claim.ids)
 
     def _publish(self, ids: Sequence[UUID]) -> None:

@@ -20,7 +20,7 @@ def judge_send(charge: OpenCharge, answer: Answer) -> Outcome:
     status = answer.http_status
     if status is None:
         return _no_answer(charge, answer)
-    if status == 200 or status == 402:
+    if status in (200, 402):
         return _spoken(charge, answer)
     if status in (401, 403):
         return _unexecuted(charge, answer, breaker=answer.word)

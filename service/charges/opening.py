@@ -4,13 +4,13 @@ Orders are locked first, in the order of their ids, here and when settling: the 
 and outbox rows, and the fixed sequence is what keeps two workers from deadlocking (R5). Cancel takes the same lock (R12).
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uuid_utils.compat import uuid7
@@ -110,7 +110,7 @@ def _new_charge(row: Any, settings: Settings) -> OpenCharge:
         payment_method=row["payment_method"],
         customer=row["customer"],
         description=row["description"],
-        metadata=json.loads(row["metadata"]),
+        metadata=msgspec.json.decode(row["metadata"]),
     )
     key = wire_key(
         account_id=row["account_id"],
@@ -138,7 +138,7 @@ def _known_charge(row: Any, known: Any, settings: Settings) -> OpenCharge:
         row,
         id=known["id"],
         idempotency_key=known["idempotency_key"],
-        request=json.loads(known["request"]),
+        request=msgspec.json.decode(known["request"]),
         stripe_version=known["stripe_version"],
         status=known["status"],
         call="send",
@@ -147,7 +147,7 @@ def _known_charge(row: Any, known: Any, settings: Settings) -> OpenCharge:
         last_sent_at=known["last_sent_at"],
         unclear=known["unclear"],
         payment_intent_id=known["payment_intent_id"],
-        history=tuple(json.loads(known["history"])),
+        history=tuple(msgspec.json.decode(known["history"])),
     )
     return _with_call(charge, known["next_call"], settings)
 
@@ -224,7 +224,7 @@ def _columns(charges: list[OpenCharge], settings: Settings) -> dict[str, Any]:
         "keys": [c.idempotency_key for c in charges],
         "amounts": [c.amount for c in charges],
         "currencies": [c.currency for c in charges],
-        "requests": [json.dumps(c.request, ensure_ascii=False) for c in charges],
+        "requests": [msgspec.json.encode(c.request).decode() for c in charges],
         "versions": [c.stripe_version for c in charges],
         "calls": [c.call for c in charges],
         "tokens": [c.token for c in charges],
@@ -237,7 +237,7 @@ def _columns(charges: list[OpenCharge], settings: Settings) -> dict[str, Any]:
 _LOCK_ORDERS = text("""
 SELECT x.id AS outbox_id, coalesce((x.payload ->> 'attempt')::smallint, 1) AS attempt, x.deliveries, x.opens_unsettled,
        o.id AS order_id, o.account_id, a.is_default, o.idempotency_key, o.amount_minor, o.currency, o.payment_method,
-       o.customer, o.description, o.metadata, o.status, o.created_at, now() AS now
+       o.customer, o.description, o.metadata::text AS metadata, o.status, o.created_at, now() AS now
   FROM outbox x
   JOIN orders o ON o.id = x.order_id
   JOIN accounts a ON a.id = o.account_id
@@ -246,7 +246,11 @@ SELECT x.id AS outbox_id, coalesce((x.payload ->> 'attempt')::smallint, 1) AS at
    FOR NO KEY UPDATE OF o
 """)
 
-_READ_CHARGES = text("SELECT * FROM charges WHERE order_id = ANY(CAST(:order_ids AS uuid[]))")
+_READ_CHARGES = text("""
+SELECT id, order_id, attempt, idempotency_key, request::text AS request, stripe_version, status, next_call, lease_until,
+       maybe_executed, first_sent_at, last_sent_at, unclear, payment_intent_id, history::text AS history
+  FROM charges WHERE order_id = ANY(CAST(:order_ids AS uuid[]))
+""")
 
 _DELETE_OUTBOX = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS uuid[]))")
 

@@ -1,0 +1,41 @@
+"""Named points where a process can be told to die, so that tests can kill it exactly there.
+
+`EO_CRASH_AT=worker.after_open:3` kills the process with SIGKILL the third time it gets there: no handler runs, no buffer
+is flushed, as in a power cut of one process. Off (always, outside tests) a point is one comparison.
+"""
+
+import os
+import signal
+from enum import StrEnum
+
+
+class CrashPoint(StrEnum):
+    """Where a death hurts differently. The names say process and moment."""
+
+    API_BEFORE_COMMIT = "api.before_commit"
+    API_AFTER_COMMIT = "api.after_commit"  # stored, and the producer never hears of it
+    RELAY_AFTER_CLAIM = "relay.after_claim"  # hidden, and never published
+    RELAY_AFTER_PUBLISH = "relay.after_publish"
+    WORKER_BEFORE_OPEN = "worker.before_open"
+    WORKER_AFTER_OPEN = "worker.after_open"  # "may have been executed" is written, nothing was sent
+    WORKER_REPLY_UNREAD = "worker.reply_unread"  # Stripe has executed, the worker does not know
+    WORKER_AFTER_REPLY = "worker.after_reply"  # the worker knows, the books do not
+    WORKER_AFTER_SETTLE = "worker.after_settle"  # on the books, and the message comes again
+
+
+_ARMED, _, _NTH = os.environ.get("EO_CRASH_AT", "").partition(":")
+_left = int(_NTH or 1)
+
+
+def armed(point: CrashPoint) -> bool:
+    """Whether this process is to die at `point`."""
+    return _ARMED == point.value
+
+
+def reach(point: CrashPoint) -> None:
+    """Die here if told so."""
+    global _left  # noqa: PLW0603  a countdown to the end of the process
+    if _ARMED and armed(point):
+        _left -= 1
+        if _left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
