@@ -19,7 +19,7 @@ run: $(VENV)/.runtime ## Start everything here, in the foreground, until Ctrl-C
 test: $(VENV)/.dev check ## Everything that must hold: the checks, then all tests
 	$(BIN)/pytest -n 2
 
-test-fast: $(VENV)/.dev ## The tests that take less than five seconds each
+test-fast: $(VENV)/.dev ## The tests that need no servers of their own: under a minute
 	$(BIN)/pytest -n 2 -m "not slow"
 
 check: $(VENV)/.dev ## Lint, format, types, and who may import whom

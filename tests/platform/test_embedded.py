@@ -18,6 +18,8 @@ from service.child import wait_until
 from service.embedded import SOCKET_PATH_MAX, Postgres, Valkey, postgres_programs
 from service.errors import Misconfigured
 
+pytestmark = pytest.mark.slow
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
 

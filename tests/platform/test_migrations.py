@@ -19,6 +19,8 @@ from service.embedded import Postgres, postgres_programs
 from service.errors import Misconfigured, Unavailable
 from service.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=[18, 16, 15], scope="module")
 def server(request: pytest.FixtureRequest, servers_folder: Path) -> Iterator[Postgres]:

@@ -14,6 +14,8 @@ import pytest
 from service.child import wait_until
 from service.supervisor import is_warning
 
+pytestmark = pytest.mark.slow
+
 # Two parts under a supervisor; what it prints on stdout is the parts' pids.
 PROGRAM = """
 import sys
@@ -138,7 +140,6 @@ def test_a_second_signal_kills_what_will_not_stop(tmp_path: Path, started: list[
     assert supervised.all_gone()
 
 
-@pytest.mark.slow
 def test_what_will_not_stop_is_killed_within_ten_seconds(tmp_path: Path, started: list[Supervised]) -> None:
     supervised = run(tmp_path, started, STUBBORN, STUBBORN)
     supervised.process.send_signal(signal.SIGTERM)
