@@ -1,7 +1,7 @@
 """Named points where a process can be told to die, so that tests can kill it exactly there.
 
-`EO_CRASH_AT=worker.after_open:3` kills the process with SIGKILL the third time it gets there: no handler runs, no buffer
-is flushed, as in a power cut of one process. Off (always, outside tests) a point is one comparison.
+`EO_CRASH_AT=worker.after_open:3` kills the process with SIGKILL the third time it gets there: no handler runs, no
+buffer is flushed, as in a power cut of one process. Off (always, outside tests) a point is one comparison.
 """
 
 import os
@@ -29,7 +29,7 @@ _left = int(_NTH or 1)
 
 def armed(point: CrashPoint) -> bool:
     """Whether this process is to die at `point`."""
-    return _ARMED == point.value
+    return point.value == _ARMED
 
 
 def reach(point: CrashPoint) -> None:

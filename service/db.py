@@ -37,7 +37,7 @@ def create_engine(settings: Settings, *, name: str, pool: int | None = None, as_
     Time limits: 30 s per statement, 10 s idle in a transaction (a stuck process must not hold the xmin horizon).
     """
     if not settings.database_url:
-        raise Misconfigured("DATABASE_URL is not set and no `eo up` is running here. Start `eo up`, or set DATABASE_URL.")
+        raise Misconfigured("DATABASE_URL is not set and no `eo up` runs here. Start `eo up`, or set DATABASE_URL.")
     engine = create_async_engine(
         async_url(settings.database_url),
         pool_size=pool or settings.db_pool,
@@ -113,7 +113,7 @@ async def repeat_on_deadlock(run: Callable[[], Awaitable[T]]) -> T:
         except DBAPIError as error:
             if sqlstate(error) not in (DEADLOCK, SERIALIZATION):
                 raise
-            await asyncio.sleep(uniform(0.001, 0.005) * 2**attempt)
+            await asyncio.sleep(uniform(0.001, 0.005) * 2**attempt)  # noqa: S311  jitter
     return await run()
 
 

@@ -1,7 +1,7 @@
 """The outbox: a row is a promise that stays until its effect is on the books.
 
-Publishing does not complete a row, it hides it for a while (`deliver_after`); only the transaction that books the effect
-deletes it. So a lost broker, a dead relay and a dead worker all end the same way: the row becomes due again.
+Publishing does not complete a row, it hides it for a while (`deliver_after`); only the transaction that books the
+effect deletes it. So a lost broker, a dead relay and a dead worker all end the same way: the row becomes due again.
 Rows are claimed by state, never by `id > last seen`: ids are not handed out in the order of commits.
 """
 
@@ -101,8 +101,8 @@ WITH room AS (
   SELECT id FROM fresh UNION ALL SELECT id FROM again
 )
 UPDATE outbox o SET published = o.published + 1,
-    deliver_after = now() + least(CAST(:lease AS interval) * power(2, least(o.published, 8)), CAST(:longest AS interval))
-                          * (1 + 0.25 * random())
+    deliver_after = now() + (1 + 0.25 * random())
+      * least(CAST(:lease AS interval) * power(2, least(o.published, 8)), CAST(:longest AS interval))
   FROM due WHERE o.id = due.id
 RETURNING o.id, o.published
 """)

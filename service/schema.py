@@ -73,7 +73,10 @@ api_keys = Table(
     "api_keys", metadata,
     Column("id", sa.Text, primary_key=True, comment="public id, safe to print and log"),
     _uuid("account_id"),
-    Column("hmac", sa.LargeBinary, nullable=False, unique=True, comment="HMAC-SHA256 of the key; the key itself is shown once"),
+    Column(
+        "hmac", sa.LargeBinary, nullable=False, unique=True,
+        comment="HMAC-SHA256 of the key; the key itself is shown once",
+    ),
     Column("last4", sa.Text, nullable=False),
     Column("scopes", pg.ARRAY(sa.Text), nullable=False, server_default=text("'{}'")),
     _time("created_at"),
@@ -137,9 +140,15 @@ outbox = Table(
     _time("created_at"),
     _time("deliver_after"),
     # Above 0 the event is out: handed to the broker and not yet answered for. A worker's answer sets it back.
-    Column("published", sa.Integer, nullable=False, server_default="0", comment="times handed to the broker since the last answer"),
+    Column(
+        "published", sa.Integer, nullable=False, server_default="0",
+        comment="times handed to the broker since the last answer",
+    ),
     Column("deliveries", sa.Integer, nullable=False, server_default="0", comment="opens, not publishes (R10)"),
-    Column("opens_unsettled", sa.Integer, nullable=False, server_default="0", comment="opens since the last settle; a poison's count"),
+    Column(
+        "opens_unsettled", sa.Integer, nullable=False, server_default="0",
+        comment="opens since the last settle; a poison's count",
+    ),
     Column("last_error", sa.Text),
     _time("parked_at", default=False, nullable=True),
     # What is due. Rows leave when their effect is on the books, so this index stays as small as the backlog.
@@ -168,7 +177,10 @@ charges = Table(
     Column("next_call", sa.Text, nullable=False, server_default="send", comment="what the next delivery asks Stripe"),
     # `json` keeps bytes and order; every send is made from it, so a re-send can never drift from the first.
     Column("request", pg.JSON, nullable=False, comment="exact parameters in sending order"),
-    Column("stripe_version", sa.Text, nullable=False, comment="a re-send under another version is another request (R30)"),
+    Column(
+        "stripe_version", sa.Text, nullable=False,
+        comment="a re-send under another version is another request (R30)",
+    ),
     Column("token", pg.UUID(as_uuid=True), comment="of the worker that may settle; fresh at every open (R13, R21)"),
     _time("lease_until", default=False, nullable=True),
     # True from the commit before a send until an answer proves that nothing ran (R16).
@@ -201,7 +213,7 @@ charges = Table(
     _one_of("status", CHARGE_STATUSES, "status_known"),
     _one_of("next_call", NEXT_CALLS, "next_call_known"),
     postgresql_with={"fillfactor": "70"},
-    comment="One row per attempt to charge; committed before the call, so a crash can never forget that one may have run.",
+    comment="One row per attempt to charge; committed before the call, so a crash cannot forget that one may have run.",
 )  # fmt: skip
 
 ledger_accounts = Table(
@@ -220,7 +232,7 @@ journal_entries = Table(
     "journal_entries", metadata,
     _uuid("id", primary_key=True),
     _uuid("account_id"),
-    Column("reference", _BYTEWISE, nullable=False, comment="natural key made of Stripe's object id, e.g. charge:ch_…"),
+    Column("reference", _BYTEWISE, nullable=False, comment="natural key of Stripe's object id, e.g. charge:ch_…"),
     Column("kind", sa.Text, nullable=False),
     Column("digest", sa.LargeBinary, nullable=False, comment="SHA-256 of the entry's content, compared on a repeat"),
     Column("order_id", pg.UUID(as_uuid=True)),
@@ -263,7 +275,10 @@ ledger_rollups = Table(
 ledger_horizon = Table(
     "ledger_horizon", metadata,
     Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
-    Column("xid", Xid8, nullable=False, comment="postings with a smaller xid are in ledger_rollups, all others are not"),
+    Column(
+        "xid", Xid8, nullable=False,
+        comment="postings with a smaller xid are in ledger_rollups, all others are not",
+    ),
     CheckConstraint("id = 1", name="one_row"),
     comment="One row: up to which transaction the rollups reach.",
 )  # fmt: skip

@@ -41,7 +41,9 @@ class Settings:
     live: bool = _knob("EO_LIVE", False, "must be 1 before a live Stripe key is accepted")
     host: str = _knob("EO_HOST", "127.0.0.1", "where the API listens; loopback unless said otherwise")
     port: int = _knob("EO_PORT", 8000, "where the API listens")
-    data_dir: Path = _knob("EO_DATA_DIR", Path(".eo"), "embedded data, logs, run.json; mode 0700")
+    data_dir: Path = field(
+        default=Path(".eo"), metadata={"variable": "EO_DATA_DIR", "why": "embedded data, logs, run.json; mode 0700"}
+    )
 
     # the door
     rate_limit_rps: int = _knob("EO_RATE_LIMIT_RPS", 0, "requests per second per API key; 0: no limit")
@@ -51,25 +53,39 @@ class Settings:
     db_pool: int = _knob("EO_DB_POOL", 8, "connections per process; a transaction takes about 2 ms")
 
     # outbox and relay
-    outbox_lease_s: float = _knob("EO_OUTBOX_LEASE_S", 60.0, "a published row is invisible so long: above the charge lease")
+    outbox_lease_s: float = _knob(
+        "EO_OUTBOX_LEASE_S", 60.0, "a published row is invisible so long: above the charge lease"
+    )
     relay_poll_ms: int = _knob("EO_RELAY_POLL_MS", 25, "idle poll: 40 a second cost half a percent of a core")
-    relay_message_events: int = _knob("EO_RELAY_MESSAGE_EVENTS", 64, "events per message: what one worker calls at once")
+    relay_message_events: int = _knob(
+        "EO_RELAY_MESSAGE_EVENTS", 64, "events per message: what one worker calls at once"
+    )
     relay_window: int = _knob("EO_RELAY_WINDOW", 4_000, "events out at once, 5-10 s of what workers drain (R11)")
-    relay_republish_rps: int = _knob("EO_RELAY_REPUBLISH_RPS", 500, "re-published rows per second after a lost broker (R11)")
+    relay_republish_rps: int = _knob(
+        "EO_RELAY_REPUBLISH_RPS", 500, "re-published rows per second after a lost broker (R11)"
+    )
     retry_base_s: float = _knob("EO_RETRY_BASE_S", 1.0, "first backoff; doubles with jitter")
     retry_max_s: float = _knob("EO_RETRY_MAX_S", 900.0, "longest backoff: 15 minutes")
 
     # the charge protocol
     charge_lease_s: float = _knob("EO_CHARGE_LEASE_S", 45.0, "above the longest call, below the outbox lease")
-    stripe_connect_timeout_s: float = _knob("EO_STRIPE_CONNECT_TIMEOUT_S", 2.0, "below the total, or it looks like a lost reply")
+    stripe_connect_timeout_s: float = _knob(
+        "EO_STRIPE_CONNECT_TIMEOUT_S", 2.0, "below the total, or it looks like a lost reply"
+    )
     stripe_timeout_s: float = _knob("EO_STRIPE_TIMEOUT_S", 20.0, "one call, whole; well below the charge lease")
-    stripe_max_rps: int = _knob("EO_STRIPE_MAX_RPS", -1, "fleet-wide calls/s per endpoint; -1: 20 at Stripe, none at the sandbox")
+    stripe_max_rps: int = _knob(
+        "EO_STRIPE_MAX_RPS", -1, "fleet-wide calls/s per endpoint; -1: 20 at Stripe, none at the sandbox"
+    )
     key_age_max_s: float = _knob("EO_KEY_AGE_MAX_S", 72_000.0, "20 h: Stripe forgets a key after 24 h (R17)")
-    miss_counts_after_s: float = _knob("EO_MISS_COUNTS_AFTER_S", 88_200.0, "24 h 30 min: then a clean miss is an answer (R18)")
+    miss_counts_after_s: float = _knob(
+        "EO_MISS_COUNTS_AFTER_S", 88_200.0, "24 h 30 min: then a clean miss is an answer (R18)"
+    )
     poison_opens: int = _knob("EO_POISON_OPENS", 5, "opened so often without ever settling: parked (R10)")
     breaker_after: int = _knob("EO_BREAKER_AFTER", 5, "equal 4xx in a row open the breaker (R20)")
     breaker_s: float = _knob("EO_BREAKER_S", 10.0, "an open breaker is probed so often, by a call that charges nobody")
-    clock_skew_max_s: float = _knob("EO_CLOCK_SKEW_MAX_S", 300.0, "database against Stripe's Date; beyond, sending stops (R28)")
+    clock_skew_max_s: float = _knob(
+        "EO_CLOCK_SKEW_MAX_S", 300.0, "database against Stripe's Date; beyond, sending stops (R28)"
+    )
     worker_messages: int = _knob("EO_WORKER_MESSAGES", 4, "messages one worker process handles at once")
 
     # after the charge
@@ -95,17 +111,18 @@ class Settings:
         environ = os.environ if environ is None else environ
         data_dir = Path(environ.get("EO_DATA_DIR") or ".eo")
         merged = {**_running_parts(data_dir), **{k: v for k, v in environ.items() if v != ""}}
-        values = {f.name: _read(f.type, f.metadata["variable"], merged) for f in fields(cls) if f.metadata["variable"] in merged}
+        named = {f.metadata["variable"]: f for f in fields(cls)}
+        values = {f.name: _read(f.type, variable, merged) for variable, f in named.items() if variable in merged}
         settings = cls(**values)
         settings._check()
         return settings
 
     def _check(self) -> None:
         if self.stripe_api_key.startswith(("sk_live_", "rk_live_")) and not self.live:
-            raise Misconfigured("STRIPE_API_KEY is a live key: it charges real cards. Set EO_LIVE=1 if that is meant.")
+            raise Misconfigured("STRIPE_API_KEY is a live key and charges real cards. Set EO_LIVE=1 if that is meant.")
         if not self.stripe_timeout_s < self.charge_lease_s < self.outbox_lease_s:
             raise Misconfigured(
-                "EO_STRIPE_TIMEOUT_S < EO_CHARGE_LEASE_S < EO_OUTBOX_LEASE_S must hold: a call must end before its lease, "
+                "EO_STRIPE_TIMEOUT_S < EO_CHARGE_LEASE_S < EO_OUTBOX_LEASE_S must hold: a call ends before its lease, "
                 "and a lease before its row is published again. Change one of the three."
             )
 

@@ -78,7 +78,7 @@ class StripeGateway:
         return await self._call("get", f"/v1/payment_intents/{intent_id}", {})
 
     async def retrieve_payment_intent(self, intent_id: str) -> Intent | None:
-        """The PaymentIntent, charge and balance transaction expanded; None: Stripe has none. Raises IncompleteListing."""
+        """The PaymentIntent, charge and fee expanded; None where Stripe has none. Raises IncompleteListing."""
         answer = await self._call("get", f"/v1/payment_intents/{intent_id}", {"expand": _EXPAND_INTENT})
         if answer.http_status == 404:
             return None

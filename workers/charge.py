@@ -107,7 +107,7 @@ class ChargeWorker:
         await arrived.put(Settlement(charge, outcome, answer))
 
     async def _watch(self, charge: OpenCharge, answer: Answer, outcome: Outcome) -> None:
-        """What an answer says about all charges: refusals of our configuration (R20), and clocks that disagree (R28)."""
+        """What an answer says about all charges: our configuration is refused (R20), or clocks disagree (R28)."""
         if answer.http_status is not None:
             await self._breaker.record(outcome.breaker)
         if answer.date is not None:

@@ -87,7 +87,7 @@ async def _repeat(name: str, once: Callable[[], Awaitable[int]], idle_s: float, 
         try:
             pause_s = 0.0 if await once() else idle_s
             failures = 0
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a relay outlives whatever is away
             pause_s = min(_PAUSE_MAX_S, 0.1 * 2**failures)
             failures += 1
             _report(name, error, failures)

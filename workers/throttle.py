@@ -47,7 +47,7 @@ class Bucket:
         """Wait until at least one call may be made; returns how many of the `wanted` may be."""
         if not self._rate:
             return wanted
-        while (got := await self._try(wanted)) < 1:
+        while (got := await self._try(wanted)) < 1:  # noqa: ASYNC110  other processes give tokens back
             await asyncio.sleep(1 / self._rate)
         return got
 

@@ -39,7 +39,7 @@ def upgrade() -> None:
     op.create_table('journal_entries',
     sa.Column('id', sa.UUID(), nullable=False),
     sa.Column('account_id', sa.UUID(), nullable=False),
-    sa.Column('reference', sa.Text(collation='C'), nullable=False, comment="natural key made of Stripe's object id, e.g. charge:ch_…"),
+    sa.Column('reference', sa.Text(collation='C'), nullable=False, comment="natural key of Stripe's object id, e.g. charge:ch_…"),
     sa.Column('kind', sa.Text(), nullable=False),
     sa.Column('digest', sa.LargeBinary(), nullable=False, comment="SHA-256 of the entry's content, compared on a repeat"),
     sa.Column('order_id', sa.UUID(), nullable=True),
@@ -200,7 +200,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('account_id', 'idempotency_key', name=op.f('charges_account_id_idempotency_key_key')),
     sa.UniqueConstraint('account_id', 'order_id', 'attempt', name=op.f('charges_account_id_order_id_attempt_key')),
     sa.UniqueConstraint('account_id', 'payment_intent_id', name=op.f('charges_account_id_payment_intent_id_key')),
-    comment='One row per attempt to charge; committed before the call, so a crash can never forget that one may have run.',
+    comment='One row per attempt to charge; committed before the call, so a crash cannot forget that one may have run.',
     postgresql_with={'fillfactor': '70'}
     )
     op.create_index('charges_by_time', 'charges', ['created_at'], unique=False, postgresql_using='brin')

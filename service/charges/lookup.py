@@ -55,7 +55,7 @@ def _sends(charge: OpenCharge, rules: Rules) -> Iterable[tuple[int, int]]:
 
 
 def judge_lookup(charge: OpenCharge, found: Sequence[Intent], *, complete: bool, rules: Rules) -> Outcome:
-    """What the listing shows of this charge. `found`: the PaymentIntents that bear its metadata, amount and currency."""
+    """What a listing shows of this charge. `found`: PaymentIntents with its metadata, amount and currency."""
     if found:
         return judge_intent(charge, _strongest(found), Answer(http_status=200))
     if not complete:

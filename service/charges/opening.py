@@ -1,7 +1,7 @@
 """Open: one transaction that says, before anything is sent, that something may be executed from now on.
 
 Orders are locked first, in the order of their ids, here and when settling: the order's row is the lock of its charges
-and outbox rows, and the fixed sequence is what keeps two workers from deadlocking (R5). Cancel takes the same lock (R12).
+and outbox rows, and the fixed sequence keeps two workers from deadlocking (R5). Cancel takes the same lock (R12).
 """
 
 from collections.abc import Sequence
@@ -99,7 +99,7 @@ def _decide(row: Any, known: Any | None, settings: Settings) -> _Decision:
 
 
 def _new_charge(row: Any, settings: Settings) -> OpenCharge:
-    """A first open. An order older than a key may live has perhaps been charged in a life we forgot: look first (R17)."""
+    """A first open. An order older than a key may live was perhaps charged in a life we forgot: look first (R17)."""
     too_old = (row["now"] - row["created_at"]).total_seconds() >= settings.key_age_max_s
     request = payment_intent_request(
         account_id=row["account_id"],
@@ -193,7 +193,7 @@ async def _absorb(tx: AsyncConnection, decisions: dict[UUID, _Decision], opened:
 
 
 async def _insert(tx: AsyncConnection, charges: list[OpenCharge], opened: Opened, settings: Settings) -> None:
-    """New charges, under the unique index. What conflicts is not this order and attempt: an alarm, not a duplicate (R2)."""
+    """New charges, under the unique index. A conflict is not this order and attempt: an alarm, no duplicate (R2)."""
     if not charges:
         return
     charges.sort(key=lambda c: (c.account_id.bytes, c.idempotency_key.encode()))

@@ -108,7 +108,7 @@ def backoff_s(settlement: Settlement, settings: Settings) -> float:
     if outcome.retry_s == 0.0:
         return 0.0
     grown: float = settings.retry_base_s * 2 ** min(max(charge.deliveries - 1, 0), _GROWTH_MAX)
-    return max(outcome.retry_s or 0.0, min(grown, settings.retry_max_s)) * uniform(0.75, 1.25)
+    return max(outcome.retry_s or 0.0, min(grown, settings.retry_max_s)) * uniform(0.75, 1.25)  # noqa: S311  jitter
 
 
 def _columns(settlements: Sequence[Settlement], settings: Settings) -> dict[str, Any]:
@@ -192,7 +192,8 @@ WITH incoming AS (
      AND (c.token = i.token OR i.status = 'succeeded')
      AND EXISTS (SELECT FROM unnest(CAST(:charge_from AS text[]), CAST(:charge_to AS text[])) AS m(f, t)
                   WHERE m.f = c.status AND m.t = i.status)
-  RETURNING c.id, c.status, c.order_id, i.outbox_id, i.order_status, i.intent, i.failure, i.final, i.delay, i.error, i.parked
+  RETURNING c.id, c.status, c.order_id, i.outbox_id, i.order_status, i.intent, i.failure, i.final, i.delay, i.error,
+            i.parked
 ), moved AS (
   UPDATE orders o SET status = s.order_status, payment_intent_id = coalesce(s.intent, o.payment_intent_id),
       failure = CASE s.order_status WHEN 'paid' THEN NULL WHEN 'failed' THEN s.failure::jsonb ELSE o.failure END,
