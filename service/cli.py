@@ -198,8 +198,8 @@ def outbox_retry(ids: tuple[Any, ...], *, everything: bool) -> None:
 
     if bool(ids) == everything:
         raise click.UsageError("Name rows by id, or say --all.")
-    count = ask(lambda engine: retry(engine, list(ids) or None))
-    click.echo(f"eo: {count} brought back.", err=True)
+    back = ask(lambda engine: retry(engine, list(ids) or None))
+    click.echo(f"eo: {len(back)} of {len(ids) or len(back)} brought back.", err=True)
 
 
 @outbox.command("park")

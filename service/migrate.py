@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 # Beside `service` both in a checkout and in an installed wheel.
 FOLDER = Path(__file__).parent.parent / "migrations"
 _REVISION = re.compile(r"""^(revision|down_revision)\b[^=]*=\s*["'](\w+)["']""", re.MULTILINE)
-_UNDEFINED_TABLE = "42P01"
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
@@ -59,11 +58,12 @@ async def current(engine: AsyncEngine) -> str | None:
     """The revision the database is at, or None where nothing was ever migrated. Raises Unavailable."""
     try:
         async with engine.connect() as connection:
+            # Asked first, because a statement that fails would be an ERROR in the server's log.
+            if (await connection.execute(text("SELECT to_regclass('alembic_version')"))).scalar() is None:
+                return None
             found: str | None = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
             return found
     except (OSError, TimeoutError, DBAPIError) as error:
-        if sqlstate(error) == _UNDEFINED_TABLE:
-            return None
         raise _in_words(error) from error
 
 

@@ -125,6 +125,8 @@ def test_one_command_and_an_order_can_be_paid_and_the_second_start_is_quick(inst
     assert http_get(f"http://127.0.0.1:{installation.port}/health/ready") is not None
     assert installation.pays_an_order("first")
     assert installation.end(signal.SIGINT) == 0
+    assert installation.process
+    assert installation.process.communicate()[1] == ""  # a clean first run has nothing to warn of
     assert not (installation.data_dir / "run.json").exists()
     began = time.monotonic()
     again = installation.up_and_ready()
