@@ -1,0 +1,85 @@
+"""Charges and answers made by hand, for tests of what is pure."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from service.charges.model import OpenCharge, Rules
+from service.settings import Settings
+from service.stripe_objects import Answer, ErrorBody, Intent, LastPaymentError
+
+NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
+ACCOUNT = UUID("0192e4a0-0000-7000-8000-00000000000a")
+ORDER = UUID("0192e4a0-0000-7000-8000-000000000001")
+OURS = {"eo_account": str(ACCOUNT), "eo_order": str(ORDER), "eo_attempt": "1"}
+RULES = Rules.of(Settings())
+HOUR = timedelta(hours=1)
+
+
+def charge(**changes: Any) -> OpenCharge:
+    """A charge about to be sent for the first time, unless told otherwise."""
+    fields: dict[str, Any] = {
+        "id": UUID("0192e4a0-0000-7000-8000-0000000000c1"),
+        "outbox_id": UUID("0192e4a0-0000-7000-8000-0000000000b1"),
+        "account_id": ACCOUNT,
+        "order_id": ORDER,
+        "attempt": 1,
+        "idempotency_key": "cart:17",
+        "amount": 1999,
+        "currency": "usd",
+        "customer": None,
+        "request": {"amount": 1999, "currency": "usd"},
+        "stripe_version": "v",
+        "status": "sending",
+        "call": "send",
+        "first_send": True,
+        "token": UUID("0192e4a0-0000-7000-8000-0000000000a1"),
+        "order_created_at": NOW - HOUR,
+        "opened_at": NOW,
+    }
+    return OpenCharge(**fields | changes)
+
+
+def resent(**changes: Any) -> OpenCharge:
+    """The same charge, sent before with an answer that nobody saw."""
+    sent = NOW - timedelta(minutes=1)
+    defaults = {"status": "unknown", "first_send": False, "unclear": 1, "first_sent_at": sent, "last_sent_at": sent}
+    return charge(**defaults | changes)
+
+
+def intent(status: str = "succeeded", **changes: Any) -> Intent:
+    """The PaymentIntent of `charge`."""
+    fields: dict[str, Any] = {
+        "id": "pi_1",
+        "created": int(NOW.timestamp()),
+        "amount": 1999,
+        "currency": "usd",
+        "status": status,
+        "metadata": OURS,
+    }
+    if status == "succeeded":
+        fields |= {"latest_charge": "ch_1", "amount_received": 1999}
+    return Intent(**fields | changes)
+
+
+def ok(status: str = "succeeded", **changes: Any) -> Answer:
+    """200 with the PaymentIntent."""
+    return Answer(http_status=200, intent=intent(status, **changes), request_id="req_1")
+
+
+def error(http_status: int, kind: str = "api_error", **fields: Any) -> Answer:
+    """An error in Stripe's own words."""
+    of_answer = {k: fields.pop(k) for k in ("replayed", "retry_after_s") if k in fields}
+    return Answer(http_status=http_status, error=ErrorBody(type=kind, **fields), request_id="req_1", **of_answer)
+
+
+def decline(*, replayed: bool = False) -> Answer:
+    """402, with the PaymentIntent that is dead now."""
+    dead = intent("requires_payment_method", last_payment_error=LastPaymentError(code="card_declined"))
+    body = ErrorBody(type="card_error", code="card_declined", decline_code="generic_decline", payment_intent=dead)
+    return Answer(http_status=402, error=body, intent=dead, request_id="req_1", replayed=replayed)
+
+
+def nothing(note: str = "TimeoutError", *, sent: bool = True) -> Answer:
+    """No answer that can be trusted; `sent=False`: there was not even a connection."""
+    return Answer(http_status=None, note=note, nothing_sent=not sent)
