@@ -110,7 +110,7 @@ async def create_key(engine: AsyncEngine, account_name: str) -> tuple[str, str]:
 async def list_keys(engine: AsyncEngine) -> list[dict[str, str | datetime | None]]:
     """All keys without their secrets: id, account, last4, created_at, revoked_at; newest first."""
     async with autocommit(engine).connect() as connection:
-        return [dict(row._mapping) for row in (await connection.execute(_LIST)).all()]
+        return [dict(row) for row in (await connection.execute(_LIST)).mappings()]
 
 
 async def revoke_key(engine: AsyncEngine, public_id: str) -> None:

@@ -30,7 +30,7 @@ from service.door import Door
 from service.errors import BadRequest, Problem
 from service.health import readiness
 from service.idempotency import key_of_headers
-from service.ledger.rollups import balances, entries
+from service.ledger import balances, entries
 from service.limits import RateLimit
 from service.query import Query
 from service.settings import Settings
@@ -136,7 +136,11 @@ def _redis(url: str) -> Redis | None:
     """A client, or None where the broker is another one. Few connections: a limiter's burst waits for one of them."""
     if not url.startswith(("redis://", "rediss://", "unix://")):
         return None
-    waits = {"timeout": _REDIS_TIMEOUT_S, "socket_timeout": _REDIS_TIMEOUT_S, "socket_connect_timeout": _REDIS_TIMEOUT_S}
+    waits = {
+        "timeout": _REDIS_TIMEOUT_S,
+        "socket_timeout": _REDIS_TIMEOUT_S,
+        "socket_connect_timeout": _REDIS_TIMEOUT_S,
+    }
     pool = BlockingConnectionPool.from_url(url, max_connections=_REDIS_CONNECTIONS, **waits)
     return Redis.from_pool(pool)
 
@@ -164,8 +168,7 @@ async def create_order(request: AnyRequest) -> ASGIResponse:
     order = await wire.read(request, wire.OrderRequest)
     wire.check_order(order, key)
     if parts.limit is not None:
-        known = lambda: orders.exists(parts.engine, caller.account_id, key)
-        await parts.limit.admit(caller.key_id, is_replay=known)
+        await parts.limit.admit(caller.key_id, is_replay=lambda: orders.exists(parts.engine, caller.account_id, key))
     placed = await parts.door.submit(orders.Candidate.of(caller.account_id, key, order))
     shown = placed.order
     if wait_s := waiting.wished_s(headers):

@@ -56,13 +56,13 @@ _START = b"""SwaggerUIBundle({
 
 
 @route("/", http_method=READ)
-async def home(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def home(request: Request[Any, Any, Any]) -> ASGIResponse:  # noqa: ARG001  the framework's signature
     """To the documentation."""
     return ASGIResponse(status_code=307, headers={"Location": "/docs"}, media_type="text/plain")
 
 
 @route("/docs", http_method=READ)
-async def page(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def page(request: Request[Any, Any, Any]) -> ASGIResponse:  # noqa: ARG001  as above
     """The page itself."""
     return ASGIResponse(body=_PAGE, headers=_HEADERS, media_type="text/html")
 
@@ -76,7 +76,7 @@ async def asset(request: Request[Any, Any, Any]) -> ASGIResponse:
 
 
 @route("/openapi.json", http_method=READ)
-async def openapi_json(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def openapi_json(request: Request[Any, Any, Any]) -> ASGIResponse:  # noqa: ARG001  as above
     """The description of the API, for the page and for generators of clients."""
     return ASGIResponse(body=_openapi_json(), media_type="application/json")
 

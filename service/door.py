@@ -20,6 +20,7 @@ from service.db import LOCK_TIMEOUT, create_engine, repeat_on_deadlock, sqlstate
 from service.errors import NotConfirmed, UnprocessableKey
 from service.orders import Candidate, Placed, place
 from service.settings import Settings
+from service.wakeup import Waker
 
 # A key's lock is held by somebody else once in a blue moon, and then the common wait may be long. While a batch is
 # being split to find the stuck key, every half that has it pays again, and its neighbours with it: so briefly.
@@ -35,6 +36,7 @@ class Door:
 
     def __init__(self, settings: Settings) -> None:
         self._engine = _engine(settings, settings.door_writers, settings.door_lock_timeout_ms)
+        self._waker = Waker(create_engine(settings, name="wake-up", pool=1))
         self._splitting = _engine(settings, 1, SPLIT_LOCK_TIMEOUT_MS)  # connects when first used, so mostly never
         self._batch_max = settings.door_batch_max
         self._writers = settings.door_writers
@@ -66,6 +68,7 @@ class Door:
         """Let the statements in flight end, then drop the connections."""
         while running := [task for task in self._tasks if not task.done()]:
             await asyncio.wait(running)
+        await self._waker.close()
         await self._engine.dispose()
         await self._splitting.dispose()
 
@@ -90,6 +93,7 @@ class Door:
             reach(CrashPoint.API_BEFORE_COMMIT)
             placed = await self._place(self._engine, batch)
             reach(CrashPoint.API_AFTER_COMMIT)
+            self._waker.wake()
             _answer(batch, placed)
             self._note_away(away=False)
         except Exception as error:  # noqa: BLE001  whatever it is, every waiter hears of it
@@ -101,7 +105,10 @@ class Door:
     def _failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
         if is_away(error):
             self._note_away(away=True, error=error)
-            _reject(batch, _not_confirmed("PostgreSQL is away, or its answer was lost; the order is not confirmed."))
+            _reject(
+                batch,
+                _not_confirmed("PostgreSQL is away, or its answer was lost; the order is not confirmed."),
+            )
         elif len(batch) == 1:
             _reject(batch, _refusal(error))
         else:

@@ -20,7 +20,7 @@ CHARGE = "charge"
 
 _BARE = re.compile(r"[!#-\[\]-~]+")  # 0x21-0x7E without the quote and the backslash
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')  # an sf-string of RFC 8941 without parameters
-_KEY = re.compile(r"[!-~]{1,%d}" % KEY_MAX)
+_KEY = re.compile(rf"[!-~]{{1,{KEY_MAX}}}")
 _ESCAPED = re.compile(r'\\(["\\])')
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
@@ -53,7 +53,9 @@ def parse_key(spelling: str) -> str:
             code="idempotency-key-malformed",
         )
     if key.startswith(RESERVED_PREFIX):
-        raise BadRequest(f"Idempotency keys starting with {RESERVED_PREFIX} are reserved.", code="idempotency-key-reserved")
+        raise BadRequest(
+            f"Idempotency keys starting with {RESERVED_PREFIX} are reserved.", code="idempotency-key-reserved"
+        )
     return key
 
 

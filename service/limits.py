@@ -45,7 +45,9 @@ class RateLimit:
         self._interval_ms = 1000 / rps
         self._leave_alone_until = 0.0
 
-    async def admit(self, key_id: str, *, cost: int = 1, is_replay: Callable[[], Awaitable[bool]] | None = None) -> None:
+    async def admit(
+        self, key_id: str, *, cost: int = 1, is_replay: Callable[[], Awaitable[bool]] | None = None
+    ) -> None:
         """Return where the request may go on. Raises TooManyRequests, with the seconds after which it may."""
         wait_ms, flood_ms = await self._ask(key_id, cost)
         if not flood_ms and (not wait_ms or (is_replay is not None and await is_replay())):

@@ -72,7 +72,8 @@ def validate(amount: int, currency: str) -> Currency:
     rules = CURRENCIES.get(currency)
     if rules is None:
         raise BadRequest(
-            "currency must be the lower-case ISO code of a currency Stripe can charge.", code="currency-unknown"
+            "currency must be the lower-case ISO code of a currency Stripe can charge.",
+            code="currency-unknown",
         )
     if type(amount) is not int:
         raise BadRequest("amount must be an integer in the currency's minor unit.", code="amount-invalid")

@@ -34,7 +34,7 @@ _KEY: Json = {
 }  # fmt: skip
 _PREFER: Json = {
     "name": "Prefer", "in": "header", "required": False, "example": "wait=10",
-    "description": f"`wait=N` holds the answer until nothing more happens to the order by itself, at most {WAIT_MAX_S} s.",
+    "description": f"`wait=N` holds the answer until nothing more happens by itself, at most {WAIT_MAX_S} s.",
     "schema": {"type": "string"},
 }  # fmt: skip
 _REQUEST_ID: Json = {
@@ -78,10 +78,17 @@ def _ref(name: str) -> Json:
 
 
 _TEXT, _NUMBER, _TIME = {"type": "string"}, {"type": "integer"}, {"type": "string", "format": "date-time"}
+_BALANCE: Json = {
+    **dict.fromkeys(("account", "currency", "type"), _TEXT),
+    **dict.fromkeys(("debit", "credit", "balance"), _NUMBER),
+}
 _HEALTH: Json = {
     "type": "object",
     "required": ["status"],
-    "properties": {"status": {"enum": ["ok", "degraded", "unavailable"]}, "reasons": {"type": "array", "items": _TEXT}},
+    "properties": {
+        "status": {"enum": ["ok", "degraded", "unavailable"]},
+        "reasons": {"type": "array", "items": _TEXT},
+    },
 }
 
 OPERATIONS = (
@@ -113,8 +120,8 @@ OPERATIONS = (
     ),
     Operation(
         "get", "/v1/ledger/balances", "getBalances", "Balances per ledger account and currency", "ledger",
-        _list_of({"account": _TEXT, "currency": _TEXT, "type": _TEXT, "debit": _NUMBER, "credit": _NUMBER, "balance": _NUMBER}),
-        parameters=(_query("as_of", _TIME, text="what occurred strictly before; with its offset from UTC"),), errors=(400,),
+        _list_of(_BALANCE),
+        parameters=(_query("as_of", _TIME, text="what occurred strictly before; with its offset"),), errors=(400,),
     ),
     Operation(
         "get", "/v1/ledger/entries", "getEntries", "The journal entries of an order", "ledger",
@@ -122,7 +129,7 @@ OPERATIONS = (
         parameters=(_query("order_id", {"type": "string", "format": "uuid"}, required=True),), errors=(400, 404),
     ),
     Operation("get", "/health/live", "live", "Whether the process runs", "health", _HEALTH, public=True),
-    Operation("get", "/health/ready", "ready", "Whether orders can be accepted and paid", "health", _HEALTH, public=True),
+    Operation("get", "/health/ready", "ready", "Whether orders can be accepted, paid", "health", _HEALTH, public=True),
 )  # fmt: skip
 
 _ALWAYS = (500, 503)
@@ -137,7 +144,10 @@ _TITLES = {
 _HEADER_TEXTS: dict[str, tuple[str, Json]] = {
     "X-Request-Id": ("the id of this request", _TEXT),
     "Location": ("where the order is", _TEXT),
-    "Idempotent-Replayed": ("`true` when an earlier request with this key created the order", {"enum": ["true"]}),
+    "Idempotent-Replayed": (
+        "`true` when an earlier request with this key created the order",
+        {"enum": ["true"]},
+    ),
     "Retry-After": ("seconds after which to try again", _NUMBER),
     "WWW-Authenticate": ("how to authenticate", _TEXT),
 }
@@ -158,7 +168,10 @@ def description() -> Json:
         },
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": {"schemas": _schemas(), "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
+        },
         "tags": [{"name": name} for name in ("orders", "ledger", "health")],
     }
 
@@ -181,7 +194,10 @@ def _operation(operation: Operation) -> Json:
         },
     }
     if operation.id == "ready":
-        found["responses"]["503"] = {**found["responses"]["200"], "description": "PostgreSQL is away or not migrated"}
+        found["responses"]["503"] = {
+            **found["responses"]["200"],
+            "description": "PostgreSQL is away or not migrated",
+        }
     if operation.body is not None:
         content = {"schema": _ref(operation.body), "example": _example(operation.body)}
         found["requestBody"] = {"required": True, "content": {"application/json": content}}

@@ -92,7 +92,13 @@ async def get(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> Order:
 
 
 async def page(
-    engine: AsyncEngine, account_id: UUID, *, limit: int, before: UUID | None, status: str | None, key: str | None
+    engine: AsyncEngine,
+    account_id: UUID,
+    *,
+    limit: int,
+    before: UUID | None,
+    status: str | None,
+    key: str | None,
 ) -> tuple[list[Order], bool]:
     """Up to `limit` orders older than the order `before`, newest first, and whether there are more."""
     parameters = {"account": account_id, "limit": limit + 1, "before": before, "status": status, "key": key}

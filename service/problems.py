@@ -25,10 +25,22 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _FRAMEWORK = {
     400: ("Bad request", "bad-request", "The request cannot be understood."),
     404: ("Not found", "not-found", "There is nothing at this address."),
-    405: ("Method not allowed", "method-not-allowed", "This address does not take this method; see the Allow header."),
-    413: ("Content too large", "content-too-large", "The body is too large: 64 KiB for one order, 2 MiB for a batch."),
+    405: (
+        "Method not allowed",
+        "method-not-allowed",
+        "This address does not take this method; see the Allow header.",
+    ),
+    413: (
+        "Content too large",
+        "content-too-large",
+        "The body is too large: 64 KiB for one order, 2 MiB for a batch.",
+    ),
 }
-_INTERNAL = ("Internal error", "internal-error", "Something failed here. Repeating with the same key is safe.")
+_INTERNAL = (
+    "Internal error",
+    "internal-error",
+    "Something failed here. Repeating with the same key is safe.",
+)
 
 
 def request_id(scope: Scope) -> str:
@@ -66,7 +78,10 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     status = error.status_code if error.status_code in _FRAMEWORK else (400 if error.status_code < 500 else 500)
     title, code, detail = _FRAMEWORK.get(status, _INTERNAL)
     allowed = (error.headers or {}).get("allow")
-    return _response(ProblemBody(TYPE_BASE + code, title, status, detail, request_id(request.scope)), {"Allow": allowed} if allowed else {})
+    return _response(
+        ProblemBody(TYPE_BASE + code, title, status, detail, request_id(request.scope)),
+        {"Allow": allowed} if allowed else {},
+    )
 
 
 def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -79,7 +94,9 @@ def as_problem(error: BaseException, scope: Scope) -> Problem:
     if isinstance(error, Problem):
         return error
     if is_away(error):
-        return Unreachable("PostgreSQL is away. Try again; for an order, with the same key.", retry_after_s=RETRY_AFTER_S)
+        return Unreachable(
+            "PostgreSQL is away. Try again; for an order, with the same key.", retry_after_s=RETRY_AFTER_S
+        )
     log.event("request_failed", level="error", request_id=request_id(scope), **log.of_error(error))
     return Problem(_INTERNAL[2])
 

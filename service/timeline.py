@@ -28,7 +28,13 @@ async def timeline(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> lis
     for promise in promises:
         events += _of_promise(promise)
     events += [
-        {"at": e.created_at, "event": "ledger.booked", "kind": e.kind, "reference": e.reference, "occurred_at": e.occurred_at}
+        {
+            "at": e.created_at,
+            "event": "ledger.booked",
+            "kind": e.kind,
+            "reference": e.reference,
+            "occurred_at": e.occurred_at,
+        }
         for e in entries
     ]
     return sorted(events, key=lambda e: e["at"])
@@ -50,7 +56,10 @@ def _of_promise(promise: Row[Any]) -> list[dict[str, Any]]:
     about = {"kind": promise.kind, "deliveries": promise.deliveries}
     made = {"at": promise.created_at, "event": "outbox.promised", **about}
     if promise.parked_at is not None:
-        return [made, {"at": promise.parked_at, "event": "outbox.parked", **about, "reason": promise.last_error}]
+        return [
+            made,
+            {"at": promise.parked_at, "event": "outbox.parked", **about, "reason": promise.last_error},
+        ]
     return [made, {"at": promise.deliver_after, "event": "outbox.due", **about}]
 
 

@@ -172,15 +172,23 @@ def _check_content_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
             if value == b"application/json":
                 return
             kind, _, parameter = value.lower().partition(b";")
-            if kind.strip() == b"application/json" and parameter.strip() in (b"", b"charset=utf-8", b'charset="utf-8"'):
+            if kind.strip() == b"application/json" and parameter.strip() in (
+                b"",
+                b"charset=utf-8",
+                b'charset="utf-8"',
+            ):
                 return
     raise UnsupportedMediaType("The body must be sent as application/json.")
 
 
 def _reason(error: msgspec.ValidationError) -> str:
-    """msgspec names types and paths, and never a value; only an unknown field's name is the caller's own text."""
+    """What msgspec says: types and paths, never a value; only an unknown field's name is the caller's own text."""
     text = str(error)
-    return "The body has a field that this API does not know." if "unknown field" in text else f"The body is invalid: {text}."
+    return (
+        "The body has a field that this API does not know."
+        if "unknown field" in text
+        else f"The body is invalid: {text}."
+    )
 
 
 def _refuse_repeated_names(body: bytes) -> None:

@@ -24,8 +24,15 @@ async def test_an_order_is_stored_with_its_promise_before_201(api: Api, engine: 
     assert order["failure"] is order["payment_intent"] is None
     assert order["amount_refunded"] == 0
     async with engine.connect() as connection:
-        promise = (await connection.execute(text("SELECT order_id, kind, payload, deliver_after <= now() FROM outbox"))).one()
-    assert (str(promise[0]), promise[1], promise[2], promise[3]) == (order["id"], "charge", {"attempt": 1}, True)
+        promise = (
+            await connection.execute(text("SELECT order_id, kind, payload, deliver_after <= now() FROM outbox"))
+        ).one()
+    assert (str(promise[0]), promise[1], promise[2], promise[3]) == (
+        order["id"],
+        "charge",
+        {"attempt": 1},
+        True,
+    )
 
 
 async def test_what_was_answered_is_what_can_be_read(api: Api) -> None:
@@ -36,7 +43,9 @@ async def test_what_was_answered_is_what_can_be_read(api: Api) -> None:
 
 async def test_the_same_request_again_is_the_same_order(api: Api, engine: AsyncEngine) -> None:
     first = await api.order("k1")
-    again = await api.raw(b'{ "payment_method":"pm_card_visa", "currency":"usd",\n "amount":1999, "metadata":{} }', "k1")
+    again = await api.raw(
+        b'{ "payment_method":"pm_card_visa", "currency":"usd",\n "amount":1999, "metadata":{} }', "k1"
+    )
     assert again.status_code == 201
     assert again.headers["idempotent-replayed"] == "true"
     assert again.headers["location"] == first.headers["location"]
@@ -53,7 +62,11 @@ async def test_a_replay_shows_the_order_as_it_is_now(api: Api, engine: AsyncEngi
         )
     again = (await api.order("k1")).json()
     assert again["status"] == "failed"
-    assert again["failure"] == {"code": "card_declined", "decline_code": "insufficient_funds", "message": "No."}
+    assert again["failure"] == {
+        "code": "card_declined",
+        "decline_code": "insufficient_funds",
+        "message": "No.",
+    }
 
 
 async def test_bare_and_quoted_keys_name_one_order(api: Api) -> None:
@@ -122,7 +135,9 @@ async def test_a_batch_of_a_thousand_is_stored_whole(api: Api, engine: AsyncEngi
     assert await count(engine, "orders") == await count(engine, "outbox") == 1000
 
 
-@pytest.mark.parametrize("body", [{"orders": []}, {"orders": [{}] * 1001}, {}, [], {"orders": [], "x": 1}, {"orders": {}}])
+@pytest.mark.parametrize(
+    "body", [{"orders": []}, {"orders": [{}] * 1001}, {}, [], {"orders": [], "x": 1}, {"orders": {}}]
+)
 async def test_a_malformed_batch_is_refused_whole(api: Api, body: object) -> None:
     assert_problem(await api.http.post("/v1/orders/batch", json=body), 400, "body-invalid")
 

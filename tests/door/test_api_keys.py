@@ -22,7 +22,9 @@ def bearer(key: str) -> dict[str, str]:
     [{}, {"Authorization": ""}, {"Authorization": "Bearer"}, {"Authorization": "Basic eDp5"},
      bearer("eo_test_wrong_wrong"), bearer("' OR 1=1 --"), {"Authorization": "eo_test_" + "0" * 24}],
 )  # fmt: skip
-@pytest.mark.parametrize("path", ["/v1/orders", "/v1/orders/00000000-0000-0000-0000-000000000000", "/v1/ledger/balances"])
+@pytest.mark.parametrize(
+    "path", ["/v1/orders", "/v1/orders/00000000-0000-0000-0000-000000000000", "/v1/ledger/balances"]
+)
 async def test_without_a_valid_key_everything_is_401(api: Api, headers: dict[str, str], path: str) -> None:
     api.http.headers.pop("Authorization")
     answer = await api.http.get(path, headers=headers)
@@ -61,7 +63,11 @@ async def test_a_revocation_is_effective_within_a_second(api: Api, engine: Async
 async def test_accounts_see_nothing_of_each_other(api: Api, engine: AsyncEngine) -> None:
     _, key = await create_key(engine, "shop")
     mine = (await api.order("k1")).json()
-    for path in (f"/v1/orders/{mine['id']}", f"/v1/orders/{mine['id']}/timeline", f"/v1/ledger/entries?order_id={mine['id']}"):
+    for path in (
+        f"/v1/orders/{mine['id']}",
+        f"/v1/orders/{mine['id']}/timeline",
+        f"/v1/ledger/entries?order_id={mine['id']}",
+    ):
         assert (await api.http.get(path)).status_code == 200
         assert_problem(await api.http.get(path, headers=bearer(key)), 404, "not-found")
     assert (await api.http.get("/v1/orders", headers=bearer(key))).json()["data"] == []

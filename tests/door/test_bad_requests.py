@@ -97,7 +97,9 @@ async def test_a_bad_body_is_400_and_stores_nothing(api: Api, engine: AsyncEngin
     assert await count(engine, "orders") == await count(engine, "outbox") == 0
 
 
-@pytest.mark.parametrize("key", ["", "é".encode().decode("latin-1"), "a b", "x" * 201, 'a"b', '"a";x=1', "eo1:x", "a\tb"])
+@pytest.mark.parametrize(
+    "key", ["", "é".encode().decode("latin-1"), "a b", "x" * 201, 'a"b', '"a";x=1', "eo1:x", "a\tb"]
+)
 async def test_a_bad_key_is_400(api: Api, engine: AsyncEngine, key: str) -> None:
     answer = await api.http.post("/v1/orders", json=ORDER, headers=[(b"Idempotency-Key", key.encode("latin-1"))])
     assert_problem(answer, 400)
@@ -116,7 +118,9 @@ async def test_a_card_number_as_key_is_refused_and_not_repeated(api: Api) -> Non
     assert "4242" not in answer.text
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "", "json"])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "", "json"]
+)
 async def test_another_content_type_is_415(api: Api, content_type: str) -> None:
     assert_problem(await api.raw(_json(), **{"Content-Type": content_type}), 415, "unsupported-media-type")
 

@@ -59,7 +59,8 @@ async def held_key(engine: AsyncEngine, key: str) -> AsyncIterator[None]:
     async with engine.connect() as connection:
         await connection.execute(
             text(
-                "INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method)"
+                "INSERT INTO orders"
+                " (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method)"
                 " VALUES (gen_random_uuid(), :account, :key, '\\x01', 1, 'usd', 'pm_x')"
             ),
             {"account": ACCOUNT, "key": key},
@@ -90,7 +91,9 @@ async def test_who_waits_together_is_stored_together(door: Door, batches: list[i
     assert len(batches) <= 2
 
 
-async def test_a_statement_carries_no_more_than_its_maximum(settings: Settings, batches: list[int], engine: AsyncEngine) -> None:
+async def test_a_statement_carries_no_more_than_its_maximum(
+    settings: Settings, batches: list[int], engine: AsyncEngine
+) -> None:
     door = Door(replace(settings, door_batch_max=10))
     await asyncio.gather(*(door.submit(candidate(f"k{i}")) for i in range(95)))
     await door.close()
@@ -98,8 +101,12 @@ async def test_a_statement_carries_no_more_than_its_maximum(settings: Settings, 
     assert await count(engine, "orders") == 95
 
 
-async def test_one_key_and_two_bodies_in_one_statement_are_one_order_and_one_refusal(door: Door, batches: list[int]) -> None:
-    one, two = await asyncio.gather(door.submit(candidate("k")), door.submit(candidate("k", 2999)), return_exceptions=True)
+async def test_one_key_and_two_bodies_in_one_statement_are_one_order_and_one_refusal(
+    door: Door, batches: list[int]
+) -> None:
+    one, two = await asyncio.gather(
+        door.submit(candidate("k")), door.submit(candidate("k", 2999)), return_exceptions=True
+    )
     assert batches == [2]
     assert isinstance(one, Placed)
     assert isinstance(two, UnprocessableKey)
@@ -173,7 +180,9 @@ async def test_a_key_that_is_free_again_in_time_is_decided_by_the_other(door: Do
 async def test_one_bad_item_fails_alone(door: Door, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a check of the database refuses although validation let it through."""
     bad = [Candidate.of(ACCOUNT, "bad", OrderRequest(-1, "usd", "pm_x"))]
-    futures = [door.submit(c) for c in (*(candidate(f"k{i}") for i in range(9)), *bad, *(candidate(f"l{i}") for i in range(9)))]
+    futures = [
+        door.submit(c) for c in (*(candidate(f"k{i}") for i in range(9)), *bad, *(candidate(f"l{i}") for i in range(9)))
+    ]
     results = await asyncio.gather(*futures, return_exceptions=True)
     assert [i for i, r in enumerate(results) if not isinstance(r, Placed)] == [9]
     assert await count(engine, "orders") == 18
@@ -207,7 +216,9 @@ def own_postgres(servers_folder: Path) -> Iterator[Postgres]:
         yield server
 
 
-async def test_postgres_gone_is_503_and_the_door_opens_again_by_itself(settings: Settings, own_postgres: Postgres) -> None:
+async def test_postgres_gone_is_503_and_the_door_opens_again_by_itself(
+    settings: Settings, own_postgres: Postgres
+) -> None:
     async with serve(replace(settings, database_url=own_postgres.url)) as api:
         assert (await api.order("before")).status_code == 201
         own_postgres.kill()
@@ -266,5 +277,3 @@ async def _until_201(api: Api, key: str) -> httpx.Response:
         while (answer := await api.order(key)).status_code != 201:
             await asyncio.sleep(0.1)
     return answer
-
-

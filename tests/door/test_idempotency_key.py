@@ -18,7 +18,23 @@ ACCOUNT, OTHER = UUID(int=1), UUID(int=2)
 
 @pytest.mark.parametrize(
     "spelling",
-    ["", '"', '""', '"a', '"a";p=1', '"a" ', "a b", '"a b"', 'a"b', "a\\b", '"a\\c"', "é", "a\n", "a\x7f", "x" * 201],
+    [
+        "",
+        '"',
+        '""',
+        '"a',
+        '"a";p=1',
+        '"a" ',
+        "a b",
+        '"a b"',
+        'a"b',
+        "a\\b",
+        '"a\\c"',
+        "é",
+        "a\n",
+        "a\x7f",
+        "x" * 201,
+    ],
 )
 def test_a_malformed_key_is_refused(spelling: str) -> None:
     with pytest.raises(BadRequest, match="idempotency key"):
@@ -54,7 +70,8 @@ def test_a_missing_and_a_repeated_header_are_refused() -> None:
 def test_the_fingerprint_ignores_key_order_white_space_and_defaults() -> None:
     one = decode(b'{"amount":1999,"currency":"usd","payment_method":"pm_x","metadata":{"a":"1","b":"2"}}', OrderRequest)
     two = decode(
-        b'{ "metadata": {"b": "2", "a": "1"}, "payment_method": "pm_x",\n"currency": "usd", "amount": 1999}', OrderRequest
+        b'{ "metadata": {"b": "2", "a": "1"}, "payment_method": "pm_x",\n"currency": "usd", "amount": 1999}',
+        OrderRequest,
     )
     assert fingerprint(one) == fingerprint(two)
     bare = decode(b'{"amount":1999,"currency":"usd","payment_method":"pm_x"}', OrderRequest)
@@ -85,7 +102,9 @@ def test_every_field_counts_for_the_fingerprint(change: dict[str, object]) -> No
 
 
 def test_the_default_accounts_first_charge_sends_the_producers_key_verbatim() -> None:
-    assert wire_key(account_id=ACCOUNT, is_default=True, operation="charge", order_key="cart:17", attempt=1) == "cart:17"
+    assert (
+        wire_key(account_id=ACCOUNT, is_default=True, operation="charge", order_key="cart:17", attempt=1) == "cart:17"
+    )
 
 
 def test_every_other_wire_key_is_a_hash_that_no_producer_may_use() -> None:

@@ -9,7 +9,16 @@ from tests.door.conftest import Api, assert_problem
 
 
 @pytest.mark.parametrize(
-    "path", ["/nope", "/v1/nope", "/v1/orders/17", "/v1/orders/17/timeline", "/docs/../secret", "/docs/x.js", "/v1/orders/%00"]
+    "path",
+    [
+        "/nope",
+        "/v1/nope",
+        "/v1/orders/17",
+        "/v1/orders/17/timeline",
+        "/docs/../secret",
+        "/docs/x.js",
+        "/v1/orders/%00",
+    ],
 )
 async def test_an_unknown_address_is_404(api: Api, path: str) -> None:
     assert_problem(await api.http.get(path), 404, "not-found")
@@ -19,7 +28,9 @@ async def test_an_unknown_order_is_404(api: Api) -> None:
     assert_problem(await api.http.get("/v1/orders/01a20cde-4079-76b2-bc3a-36a0bf1c631c"), 404, "not-found")
 
 
-@pytest.mark.parametrize(("method", "path"), [("PUT", "/v1/orders"), ("DELETE", "/v1/orders/batch"), ("POST", "/health/live")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/v1/orders"), ("DELETE", "/v1/orders/batch"), ("POST", "/health/live")]
+)
 async def test_another_method_is_405_and_names_those_that_work(api: Api, method: str, path: str) -> None:
     answer = await api.http.request(method, path)
     assert_problem(answer, 405, "method-not-allowed")

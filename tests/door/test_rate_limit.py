@@ -25,7 +25,9 @@ async def test_over_the_limit_is_429_with_the_time_to_come_back(with_rate_limit:
         assert (await api.order("later")).status_code == 201
 
 
-async def test_a_replay_is_answered_over_the_limit_and_a_reused_key_still_told(with_rate_limit: Settings) -> None:
+async def test_a_replay_is_answered_over_the_limit_and_a_reused_key_still_told(
+    with_rate_limit: Settings,
+) -> None:
     async with serve(with_rate_limit) as api:
         await api.order("k")
         await _spend(api)

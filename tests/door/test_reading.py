@@ -33,7 +33,12 @@ async def test_lists_are_filtered_by_status_and_key(api: Api, engine: AsyncEngin
         await api.order(f"k{i}")
     async with engine.begin() as connection:
         await connection.execute(text("UPDATE orders SET status = 'paid' WHERE idempotency_key = 'k1'"))
-    for query in ("status=paid", "idempotency_key=k1", "idempotency_key=%22k1%22", "status=paid&idempotency_key=k1"):
+    for query in (
+        "status=paid",
+        "idempotency_key=k1",
+        "idempotency_key=%22k1%22",
+        "status=paid&idempotency_key=k1",
+    ):
         data = (await api.http.get(f"/v1/orders?{query}")).json()["data"]
         assert [order["idempotency_key"] for order in data] == ["k1"], query
     assert len((await api.http.get("/v1/orders?status=pending")).json()["data"]) == 2
@@ -43,7 +48,8 @@ async def test_lists_are_filtered_by_status_and_key(api: Api, engine: AsyncEngin
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=101", "limit=x", "limit=-1", "limit=", "limit=1&limit=2", "limit=²", "status=done", "status=",
-     "cursor=x", "cursor=%00", "cursor=é", "unknown=1", "idempotency_key=", "idempotency_key=a%20b", "%ff=1", "status=%00"],
+     "cursor=x", "cursor=%00", "cursor=é", "unknown=1", "idempotency_key=", "idempotency_key=a%20b", "%ff=1",
+     "status=%00"],
 )  # fmt: skip
 async def test_a_malformed_query_is_400(api: Api, query: str) -> None:
     assert_problem(await api.http.get(f"/v1/orders?{query}"), 400)
@@ -60,11 +66,13 @@ async def test_the_timeline_tells_the_order_s_story_in_order(api: Api, engine: A
     async with engine.begin() as connection:
         await connection.execute(
             text(
-                "INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, status,"
-                " request, stripe_version, maybe_executed, history) SELECT :id, account_id, id, 1, 'k1', 1999, 'usd',"
+                "INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency,"
+                " status, request, stripe_version, maybe_executed, history) SELECT :id, account_id,"
+                " id, 1, 'k1', 1999, 'usd',"
                 " 'succeeded', '{}', 'x', true, jsonb_build_array("
                 " jsonb_build_object('at', clock_timestamp(), 'call', 'send'),"
-                " jsonb_build_object('at', clock_timestamp(), 'answer', 'succeeded', 'request_id', 'req_1')) FROM orders"
+                " jsonb_build_object('at', clock_timestamp(), 'answer', 'succeeded', 'request_id', 'req_1'))"
+                " FROM orders"
             ),
             {"id": uuid4()},
         )

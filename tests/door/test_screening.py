@@ -26,7 +26,16 @@ def test_a_card_number_is_found_in_any_company(card: str, frame: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["4242424242424241", "2026-11-24-00012345", "1764000000000", "424242424242", "pm_card_visa", "cart:17", "0" * 16, ""],
+    [
+        "4242424242424241",
+        "2026-11-24-00012345",
+        "1764000000000",
+        "424242424242",
+        "pm_card_visa",
+        "cart:17",
+        "0" * 16,
+        "",
+    ],
 )
 def test_ordinary_values_pass(text: str) -> None:
     assert not has_card_number(text)

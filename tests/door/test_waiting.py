@@ -62,7 +62,10 @@ async def test_an_order_that_is_settled_is_answered_at_once(api: Api, engine: As
 
 async def test_a_hundred_waiters_hold_no_connection(settings: Settings, engine: AsyncEngine) -> None:
     async with serve(replace(settings, db_pool=2)) as api:
-        held = [asyncio.create_task(api.http.post("/v1/orders", json=ORDER, headers=prefer(f"k{i}", 10))) for i in range(100)]
+        held = [
+            asyncio.create_task(api.http.post("/v1/orders", json=ORDER, headers=prefer(f"k{i}", 10)))
+            for i in range(100)
+        ]
         await asyncio.sleep(0.5)
         start = monotonic()
         assert (await api.order("other")).status_code == 201
