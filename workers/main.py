@@ -5,10 +5,8 @@ More workers are more processes, on any machine that reaches the same PostgreSQL
 """
 
 import asyncio
-import os
 import signal
 import threading
-import time
 from contextlib import AsyncExitStack
 from uuid import UUID
 
@@ -16,17 +14,16 @@ import dramatiq
 import uvloop
 from dramatiq.middleware import Middleware
 from redis.asyncio import Redis
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import migrate
-from service.db import autocommit, check_durable, create_engine
-from service.errors import Misconfigured, Unavailable
+from service.db import check_durable, create_engine
+from service.errors import Misconfigured
 from service.log import configure, event
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
 from workers.broker import CHARGE_ACTOR, CHARGE_QUEUE, make_broker
 from workers.charge import ChargeWorker
+from workers.identity import identify_stripe
 from workers.throttle import Breaker, Bucket
 
 _POLL_MS = 20  # an idle worker asks the broker so often: 10 ms of latency for half a percent of a core
@@ -62,40 +59,6 @@ class Runtime(Middleware):
 
         bucket = Bucket(redis, "post_payment_intents", settings.stripe_rps)
         return ChargeWorker(engine, gateway, Breaker(redis, settings, probe), bucket, settings)
-
-
-async def identify_stripe(engine: AsyncEngine, gateway: StripeGateway, settings: Settings) -> str | None:
-    """Ask Stripe who it is, by a call that charges nobody. None: it is ours and its clock agrees; else why not.
-
-    The database remembers its Stripe at the first answer. Another one ends the process (R27): its keys, ids and money
-    are not the ones these books are about.
-    """
-    try:
-        account, date = await gateway.account_id()
-    except Unavailable as error:
-        return str(error)
-    livemode = settings.stripe_api_key.startswith(("sk_live_", "rk_live_"))
-    async with autocommit(engine).connect() as connection:
-        row = (await connection.execute(_BIND, {"account": account, "livemode": livemode})).one()
-    if (row.stripe_account_id, row.stripe_livemode) != (account, livemode):
-        event("stripe.another_account", level="critical", bound_to=row.stripe_account_id, configured=account)
-        os.kill(os.getpid(), signal.SIGTERM)
-        return "this database belongs to another Stripe account"
-    skew = abs(row.now.timestamp() - (date if date is not None else time.time()))
-    if skew > settings.clock_skew_max_s:
-        return f"the database's clock and Stripe's differ by {skew:.0f} s"
-    return None
-
-
-_BIND = text("""
-WITH bound AS (
-  UPDATE instance SET stripe_account_id = :account, stripe_livemode = :livemode
-   WHERE id = 1 AND stripe_account_id IS NULL RETURNING stripe_account_id, stripe_livemode
-)
-SELECT coalesce(b.stripe_account_id, i.stripe_account_id) AS stripe_account_id,
-       coalesce(b.stripe_livemode, i.stripe_livemode) AS stripe_livemode, clock_timestamp() AS now
-  FROM instance i LEFT JOIN bound b ON true WHERE i.id = 1
-""")
 
 
 def set_up(settings: Settings) -> dramatiq.Broker:

@@ -1,0 +1,48 @@
+"""Who is at the other end: the Stripe that this database is bound to, with a clock that agrees with ours."""
+
+import os
+import signal
+import time
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.db import autocommit
+from service.errors import Unavailable
+from service.log import event
+from service.settings import Settings
+from service.stripe_gateway import StripeGateway
+
+
+async def identify_stripe(engine: AsyncEngine, gateway: StripeGateway, settings: Settings) -> str | None:
+    """Ask Stripe who it is, by a call that charges nobody. None: it is ours and its clock agrees; else why not.
+
+    The database remembers its Stripe at the first answer. Another one ends the process (R27): its keys, ids and money
+    are not the ones these books are about.
+    """
+    try:
+        account, date = await gateway.account_id()
+    except Unavailable as error:
+        return str(error)
+    livemode = settings.stripe_api_key.startswith(("sk_live_", "rk_live_"))
+    async with autocommit(engine).connect() as connection:
+        row = (await connection.execute(_BIND, {"account": account, "livemode": livemode})).one()
+    if (row.stripe_account_id, row.stripe_livemode) != (account, livemode):
+        event("stripe.another_account", level="critical", bound_to=row.stripe_account_id, configured=account)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return "this database belongs to another Stripe account"
+    skew = abs(row.now.timestamp() - (date if date is not None else time.time()))
+    if skew > settings.clock_skew_max_s:
+        return f"the database's clock and Stripe's differ by {skew:.0f} s"
+    return None
+
+
+_BIND = text("""
+WITH bound AS (
+  UPDATE instance SET stripe_account_id = :account, stripe_livemode = :livemode
+   WHERE id = 1 AND stripe_account_id IS NULL RETURNING stripe_account_id, stripe_livemode
+)
+SELECT coalesce(b.stripe_account_id, i.stripe_account_id) AS stripe_account_id,
+       coalesce(b.stripe_livemode, i.stripe_livemode) AS stripe_livemode, clock_timestamp() AS now
+  FROM instance i LEFT JOIN bound b ON true WHERE i.id = 1
+""")
