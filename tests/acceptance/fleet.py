@@ -104,7 +104,7 @@ class Fleet:
                 os.kill(part.pid, signal.SIGCONT)
                 part.kill()
         self.postgres.discard_sockets()
-        print(self.warnings())
+        print(self.warnings(ended=False))
 
     def start(self, kind: str, count: int = 1, *, argv: Sequence[str] = (), **environ: str) -> list[str]:
         """Start `count` more of `api`, `relay` or `worker` and wait until they are ready; returns their names.
@@ -218,29 +218,36 @@ class Fleet:
 
     # --- waiting
 
-    def until(self, condition: Callable[[], bool], *, within_s: float, what: str = "the condition holds") -> float:
+    def until(
+        self,
+        condition: Callable[[], bool],
+        *,
+        within_s: float,
+        every_s: float = 0.02,
+        what: str = "the condition holds",
+    ) -> float:
         """Wait until `condition` holds; returns how long that took. Fails with what the parts said."""
         began = time.monotonic()
-        if not wait_until(condition, within_s=within_s):
+        if not wait_until(condition, within_s=within_s, pause=lambda _: time.sleep(every_s)):
             raise AssertionError(f"not within {within_s:.0f} s: {what}\n{self.warnings()}")
         return time.monotonic() - began
 
     def settle(self, *, within_s: float) -> float:
         """Wait until the outbox is empty: every promise is on the books. Parked rows count as not settled."""
-        return self.until(lambda: self.outbox() == 0, within_s=within_s, what="the outbox is empty")
+        return self.until(lambda: self.outbox() == 0, within_s=within_s, every_s=0.1, what="the outbox is empty")
 
     def outbox(self) -> int:
         """How many promises are open."""
         count: int = self.rows("SELECT count(*) FROM outbox")[0][0]
         return count
 
-    def warnings(self) -> str:
-        """The last lines of every log that warn, and how the ended parts ended."""
+    def warnings(self, *, ended: bool = True) -> str:
+        """The last lines of every log that warn, and (unless the fleet itself has `ended` them) how parts ended."""
         said = []
         for name, part in self._parts.items():
             lines = part.log.read_text(errors="replace").splitlines() if part.log.exists() else []
             said += [f"{name}: {line}" for line in lines if is_warning(line)][-LOG_LINES:]
-            if not part.is_running:
+            if ended and not part.is_running:
                 said.append(f"{name}: {part.exit_reason()}")
         return "\n".join(said)
 
@@ -283,10 +290,13 @@ class Fleet:
 
 
 def http(method: str, url: str, headers: Mapping[str, str], body: object = None) -> Answer:
-    """One request on a connection of its own, as curl does it. Raises OSError where nobody answers."""
+    """One request on a connection of its own, as curl does it. `body` is sent as JSON, text (a form) as it is.
+
+    Raises OSError where nobody answers.
+    """
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=CALL_S)
-    data = None if body is None else json.dumps(body).encode()
+    data = None if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
     told = {"Content-Type": "application/json", **headers} if data is not None else dict(headers)
     try:
         connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), data, told)

@@ -1,0 +1,104 @@
+"""Redis, PostgreSQL or Stripe is gone for a while: nothing accepted is lost or fails, and nobody restarts a thing."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.fleet import ORDER, Fleet
+
+pytestmark = pytest.mark.slow
+
+ORDERS = 10
+AWAY_S = 15  # until 503 is said, or a part has noticed
+BACK_S = 60  # the backoff of a part that waits, and of a row that was tried in vain
+
+
+@pytest.fixture(scope="module")
+def short_lease_fleet(new_fleet: Callable[..., Fleet]) -> Fleet:
+    """Leases of seconds: what was lost with Redis comes due again while a test can still wait for it."""
+    fleet = new_fleet(
+        EO_STRIPE_TIMEOUT_S="2",
+        EO_STRIPE_CONNECT_TIMEOUT_S="1",
+        EO_CHARGE_LEASE_S="4",
+        EO_OUTBOX_LEASE_S="6",
+        EO_RETRY_BASE_S="0.2",
+        EO_RETRY_MAX_S="2",
+    )
+    fleet.start("relay")
+    fleet.start("worker", 2)
+    fleet.start("api")
+    return fleet
+
+
+@pytest.fixture
+def fleet(short_lease_fleet: Fleet) -> Fleet:
+    """It works before each test: what the test before it took away has come back."""
+    assert short_lease_fleet.dead() == []
+    placed = short_lease_fleet.post("/v1/orders", ORDER, key=f"before-{short_lease_fleet.outbox()}", prefer="wait=30")
+    assert placed.body["status"] == "paid"
+    return short_lease_fleet
+
+
+def place(fleet: Fleet, prefix: str) -> list[str]:
+    """Some orders, each accepted."""
+    answers = [fleet.post("/v1/orders", ORDER, key=f"{prefix}-{n}") for n in range(ORDERS)]
+    assert [answer.status for answer in answers] == [201] * ORDERS
+    return [str(answer.body["id"]) for answer in answers]
+
+
+def statuses(fleet: Fleet, placed: list[str]) -> set[str]:
+    return {row[0] for row in fleet.rows("SELECT DISTINCT status FROM orders WHERE id = ANY($1)", placed)}
+
+
+def all_paid_once(fleet: Fleet, placed: list[str]) -> None:
+    fleet.until(lambda: statuses(fleet, placed) == {"paid"}, within_s=BACK_S, every_s=0.1, what="all are paid")
+    assert [fleet.truth(order=order_id)["charges"] for order_id in placed] == [1] * ORDERS
+    assert fleet.eo("ledger", "verify").returncode == 0
+
+
+def test_redis_gone_orders_are_accepted_and_charged_when_it_returns(fleet: Fleet) -> None:
+    fleet.kill("redis")
+    placed = place(fleet, "no-redis")
+    ready = fleet.get("/health/ready")
+    assert (ready.status, ready.body["status"]) == (200, "degraded")
+    assert statuses(fleet, placed) == {"pending"}
+    fleet.restart("redis")
+    all_paid_once(fleet, placed)
+    assert fleet.dead() == []
+
+
+def test_redis_emptied_under_a_backlog_costs_time_only(fleet: Fleet) -> None:
+    fleet.pause("worker-1", "worker-2")
+    placed = place(fleet, "flushed")
+    out = "SELECT count(*) FROM outbox WHERE published > 0 AND order_id = ANY($1)"
+    fleet.until(lambda: fleet.rows(out, placed)[0][0] == ORDERS, within_s=10, every_s=0.1, what="all are published")
+    fleet.redis.command("FLUSHALL")
+    fleet.resume("worker-1", "worker-2")
+    all_paid_once(fleet, placed)
+
+
+def test_postgresql_gone_is_503_and_then_everything_works_again_by_itself(fleet: Fleet) -> None:
+    placed = place(fleet, "before-the-fall")
+    fleet.stop("postgres")
+    refused = fleet.post("/v1/orders", ORDER, key="in-the-fall-0")
+    assert refused.status == 503
+    assert int(refused.headers["retry-after"]) > 0
+    assert fleet.get("/health/ready").status == 503
+    fleet.restart("postgres")
+    fleet.until(lambda: fleet.get("/health/ready").status == 200, within_s=AWAY_S, every_s=0.1, what="ready again")
+    assert fleet.post("/v1/orders", ORDER, key="in-the-fall-0").status == 201
+    placed = [*placed[1:], *place(fleet, "in-the-fall")[:1]]
+    all_paid_once(fleet, placed)
+    assert fleet.dead() == []
+
+
+def test_stripe_gone_orders_are_accepted_and_paid_when_it_is_back_and_none_failed(fleet: Fleet) -> None:
+    fleet.kill("sandbox")
+    placed = place(fleet, "no-stripe")
+    tried = "SELECT count(*) FROM outbox WHERE deliveries > 0 AND order_id = ANY($1)"
+    fleet.until(lambda: fleet.rows(tried, placed)[0][0] > 0, within_s=AWAY_S, every_s=0.1, what="some were tried")
+    assert statuses(fleet, placed) <= {"pending", "processing"}
+    fleet.restart("sandbox")
+    all_paid_once(fleet, placed)
+    history = fleet.rows("SELECT count(*) FROM charges WHERE status = 'declined' AND order_id = ANY($1)", placed)
+    assert history[0][0] == 0
