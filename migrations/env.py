@@ -28,8 +28,8 @@ def _configure(**kw: Any) -> None:
 
 
 def _run(connection: Connection) -> None:
-    connection.execute(text("SET lock_timeout = '5s'"))
     connection.execute(text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
+    connection.execute(text("SET lock_timeout = '5s'"))  # after the wait for another migration, which may take longer
     connection.commit()
     _configure(connection=connection)
     with context.begin_transaction():

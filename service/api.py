@@ -24,7 +24,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import docs, log, migrate, orders, problems, waiting, wire
 from service.accounts import ApiKeys, Caller, install_key
-from service.away import notice_closed_connections
 from service.db import check_durable, create_engine
 from service.door import Door
 from service.errors import BadRequest, Problem
@@ -126,7 +125,6 @@ async def _check(settings: Settings) -> None:
 
 def _parts(settings: Settings) -> Parts:
     engine = create_engine(settings, name="api")
-    notice_closed_connections(engine)
     redis = _redis(settings.redis_url)
     limit = RateLimit(redis, settings.rate_limit_rps) if redis is not None and settings.rate_limit_rps else None
     return Parts(engine, Door(settings), ApiKeys(engine), Waiting(engine), redis, limit)

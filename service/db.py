@@ -11,7 +11,7 @@ from random import uniform
 from typing import Any, TypeVar
 
 from sqlalchemy import event, make_url, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.errors import Misconfigured, Unavailable
@@ -43,6 +43,7 @@ def create_engine(settings: Settings, *, name: str, pool: int | None = None, as_
         pool_size=pool or settings.db_pool,
         max_overflow=0,
         isolation_level="READ COMMITTED",
+        hide_parameters=True,  # the texts of errors reach logs, the values of statements must not
         connect_args={
             "timeout": 5,
             "server_settings": {
@@ -54,6 +55,7 @@ def create_engine(settings: Settings, *, name: str, pool: int | None = None, as_
             },
         },
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
     if as_app:
         event.listen(engine.sync_engine, "connect", _become_app)
     return engine
@@ -62,6 +64,15 @@ def create_engine(settings: Settings, *, name: str, pool: int | None = None, as_
 def autocommit(engine: AsyncEngine) -> AsyncEngine:
     """The same pool, where every statement is its own transaction."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Replace a pooled connection that a restarted PostgreSQL closed before a statement fails on it.
+
+    The driver knows that its socket was closed, so this asks nobody; what is cut silently still fails once.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def _become_app(connection: Any, _record: Any) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import log
-from service.away import is_away, notice_closed_connections
+from service.away import is_away
 from service.crash import CrashPoint, reach
 from service.db import LOCK_TIMEOUT, create_engine, repeat_on_deadlock, sqlstate
 from service.errors import NotConfirmed, UnprocessableKey
@@ -151,7 +151,6 @@ class Door:
 
 def _engine(settings: Settings, connections: int, lock_timeout_ms: int) -> AsyncEngine:
     engine = create_engine(settings, name="door", pool=connections)
-    notice_closed_connections(engine)
 
     def set_lock_timeout(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()

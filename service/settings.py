@@ -95,8 +95,8 @@ class Settings:
 
     @property
     def stripe_is_sandbox(self) -> bool:
-        """Whether charges go to a stand-in: any address that is not Stripe's own."""
-        return self.stripe_api_base != STRIPE_API
+        """Whether charges go to a stand-in: any address that is not Stripe's own (which an empty one means)."""
+        return self.stripe_api_base not in ("", STRIPE_API)
 
     @property
     def stripe_rps(self) -> int:

@@ -26,7 +26,7 @@ from workers.charge import ChargeWorker
 from workers.identity import identify_stripe
 from workers.throttle import Breaker, Bucket
 
-_POLL_MS = 20  # an idle worker asks the broker so often: 10 ms of latency for half a percent of a core
+_POLL_MS = 100  # how often an idle thread of the worker looks whether it should stop
 _STOP_MS = 8_000  # a running batch may finish; what does not comes back through the outbox
 
 

@@ -7,7 +7,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import fees, ledger, migrate, outbox
 from service.crash import CrashPoint, reach
-from service.db import check_durable, create_engine, is_unreachable
+from service.db import autocommit, check_durable, create_engine, is_unreachable
 from service.log import configure, event, of_error
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
+from service.wakeup import listen
 from workers.broker import charge_message, make_broker
 
 _PAUSE_MAX_S = 2.0  # between attempts while PostgreSQL or the broker is away
@@ -57,9 +58,9 @@ class Relay:
         for start in range(0, len(ids), size):
             self._broker.enqueue(charge_message([str(i) for i in ids[start : start + size]]))
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Relay until `stop` is set. The poll is the truth; a dependency that is away is waited for."""
-        await _repeat("relay", self.run_once, self._settings.relay_poll_ms / 1000, stop)
+    async def run(self, stop: asyncio.Event, woken: asyncio.Event) -> None:
+        """Relay until `stop` is set. The poll is the truth, `woken` a hint; what is away is waited for."""
+        await _repeat("relay", self.run_once, self._settings.relay_poll_ms / 1000, stop, woken)
 
 
 class _Budget:
@@ -80,11 +81,22 @@ class _Budget:
         self._left -= n
 
 
-async def _repeat(name: str, once: Callable[[], Awaitable[int]], idle_s: float, stop: asyncio.Event) -> None:
-    """Call `once` again and again: at once while it finds work, after `idle_s` when not, slower while it fails."""
+async def _repeat(
+    name: str,
+    once: Callable[[], Awaitable[int]],
+    idle_s: float,
+    stop: asyncio.Event,
+    woken: asyncio.Event | None = None,
+) -> None:
+    """Call `once` again and again: at once while it finds work, after `idle_s` when not, slower while it fails.
+
+    `woken` ends an idle pause early; it is set together with `stop`.
+    """
     failures = 0
     while not stop.is_set():
         try:
+            if woken is not None:
+                woken.clear()  # before looking: what is stored after this look sets it again
             pause_s = 0.0 if await once() else idle_s
             failures = 0
         except Exception as error:  # noqa: BLE001  a relay outlives whatever is away
@@ -92,7 +104,7 @@ async def _repeat(name: str, once: Callable[[], Awaitable[int]], idle_s: float, 
             failures += 1
             _report(name, error, failures)
         if pause_s:
-            await _sleep_unless(stop, pause_s)
+            await _sleep_unless(stop if woken is None or failures else woken, pause_s)
 
 
 def _report(name: str, error: Exception, failures: int) -> None:
@@ -104,20 +116,33 @@ def _report(name: str, error: Exception, failures: int) -> None:
         event(f"{name}.waits", level="warning", for_error=type(error).__name__)
 
 
-async def _sleep_unless(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
+async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
+async def _listen(engine: AsyncEngine, stop: asyncio.Event, woken: asyncio.Event) -> int:
+    """Hear wake-ups until the connection is lost or `stop` is set; then `_repeat` connects again."""
+    async with autocommit(engine).connect() as connection:
+        is_closed = await listen(connection, woken)
+        while not stop.is_set() and not is_closed():
+            await _sleep_unless(stop, 1.0)
+    return 0
 
 
 async def serve(settings: Settings) -> None:
     """Run a relay process until SIGTERM or SIGINT. Raises Misconfigured or Unavailable when it must not start."""
     stop = asyncio.Event()
+    woken = asyncio.Event()
+
+    def end() -> None:
+        stop.set()
+        woken.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     async with AsyncExitStack() as stack:
-        engine = create_engine(settings, name="relay", pool=3)
+        engine = create_engine(settings, name="relay", pool=4)
         stack.push_async_callback(engine.dispose)
         await check_durable(engine)
         await migrate.check(engine)
@@ -125,7 +150,8 @@ async def serve(settings: Settings) -> None:
         relay = Relay(engine, make_broker(settings), settings)
         event("ready")
         await asyncio.gather(
-            relay.run(stop),
+            relay.run(stop, woken),
+            _repeat("wake-up", lambda: _listen(engine, stop, woken), _PAUSE_MAX_S, stop),
             _repeat("fees", lambda: _sweep(engine, gateway), settings.fee_sweep_s, stop),
             _repeat("rollup", lambda: _rollup(engine), settings.rollup_s, stop),
         )

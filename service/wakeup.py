@@ -1,0 +1,67 @@
+"""The wake-up: a hint from the door to the relays that something is due. The relay's poll stays the truth.
+
+Sent after the commit, never inside it (a NOTIFY in the order's transaction halves the commit rate), on a connection
+of its own, coalesced: at most one is under way, at most 50 a second. A lost one costs a poll.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from service.db import autocommit
+
+CHANNEL = "eo_outbox"
+_APART_S = 0.02  # at most 50 a second and process
+_NOTIFY = text(f"NOTIFY {CHANNEL}")
+
+
+class Waker:
+    """The sending end. `wake` returns at once and never fails."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = autocommit(engine)
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+
+    def wake(self) -> None:
+        """Say that something is due, soon."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._send())
+        else:
+            self._again = True
+
+    async def close(self) -> None:
+        """Let the last one end, and disconnect."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        await self._engine.dispose()
+
+    async def _send(self) -> None:
+        while True:
+            self._again = False
+            with suppress(Exception):
+                async with self._engine.connect() as connection:
+                    await connection.execute(_NOTIFY)
+            await asyncio.sleep(_APART_S)
+            if not self._again:
+                return
+
+
+async def listen(connection: AsyncConnection, woken: asyncio.Event) -> Callable[[], bool]:
+    """Set `woken` whenever somebody wakes the relays, while `connection` lives; returns how to ask whether it does.
+
+    Behind a pooler in transaction mode nothing is ever heard, and the relay's poll does all the work.
+    """
+    raw = await connection.get_raw_connection()
+    driver: Any = raw.driver_connection
+
+    def on_notify(*_: object) -> None:
+        woken.set()
+
+    await driver.add_listener(CHANNEL, on_notify)
+    is_closed: Callable[[], bool] = driver.is_closed
+    return is_closed
