@@ -1,0 +1,136 @@
+"""What must hold once everything is quiet, whatever died before. Written once, for every test and storm here.
+
+The witnesses are independent of each other: what the producer was told, our tables, the ledger's own passes, the
+sandbox's books, and the reconciliation.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from service import ledger
+from service.db import create_engine
+from service.reconcile import Span, reconcile
+from service.settings import Settings
+from service.stripe_gateway import StripeGateway
+from tests.acceptance.fleet import Fleet
+from tests.chaos.producer import CARD, Producer, wanted
+
+FINAL = ("paid", "failed", "canceled")
+SHOWN = 5  # of each kind of violation
+
+_OPEN = "SELECT count(*) FROM outbox WHERE parked_at IS NULL"
+_NO_FEE_YET = """
+SELECT count(*) FROM charges WHERE status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL"""
+_ORDERS = """
+SELECT o.id::text, o.idempotency_key AS key, o.status, o.amount_minor AS amount, o.currency, o.failure ->> 'code' AS why,
+       EXISTS (SELECT FROM outbox x WHERE x.order_id = o.id AND x.parked_at IS NOT NULL) AS parked,
+       (SELECT count(*) FROM journal_entries j WHERE j.order_id = o.id AND j.kind IN ('charge', 'duplicate')) AS entries
+  FROM orders o"""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found wrong (nothing: it held), and what there was."""
+
+    violations: list[str]
+    orders: int
+    paid: int
+    failed: int
+    parked: int
+
+
+def is_quiet(fleet: Fleet) -> bool:
+    """Nothing is on its way: every promise is kept or parked, every fee booked. False while PostgreSQL is away."""
+    try:
+        return not any(fleet.rows(statement)[0][0] for statement in (_OPEN, _NO_FEE_YET))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+
+
+def judge(fleet: Fleet, producers: Iterable[Producer]) -> Verdict:
+    """Hold everything against everything. The fleet must be quiet."""
+    told: dict[str, tuple[int, str]] = {}
+    found: list[str] = []
+    for producer in producers:
+        told |= producer.accepted
+        found += producer.faults
+    rows = fleet.rows(_ORDERS)
+    charged = {entry["order"]: entry for entry in fleet.truth(per_order=True)["orders"]}
+    found += _few(_promises(told, rows))
+    found += _few(_charges(rows, charged))
+    found += _few(_outcomes(rows))
+    found += asyncio.run(_books(fleet))
+    states = Counter(row["status"] for row in rows)
+    return Verdict(found, len(rows), states["paid"], states["failed"], sum(row["parked"] for row in rows))
+
+
+def assert_hold(fleet: Fleet, producers: Iterable[Producer]) -> Verdict:
+    """Judge, and fail with what was found."""
+    verdict = judge(fleet, producers)
+    assert not verdict.violations, "\n".join(verdict.violations)
+    return verdict
+
+
+def _promises(told: Mapping[str, tuple[int, str]], rows: Iterable[Any]) -> Iterable[str]:
+    """Every 201 is an order, final or parked; every order was asked for; one key is one order."""
+    stored = {row["key"]: row for row in rows}
+    for key, (_, order_id) in told.items():
+        if key not in stored or stored[key]["id"] != order_id:
+            yield f"lost: {key} was accepted as {order_id} and is not there"
+        elif stored[key]["status"] not in FINAL and not stored[key]["parked"]:
+            yield f"left: {key} is {stored[key]['status']} and nothing will come of it"
+    yield from (f"unasked: {key} is stored and nobody was told" for key in stored.keys() - told.keys())
+
+
+def _charges(rows: Iterable[Any], charged: dict[str, Any]) -> Iterable[str]:
+    """Charged at Stripe = paid = booked, order by order, once, to the cent."""
+    for row in rows:
+        truth = charged.pop(row["id"], {"charges": 0, "amounts": {}})
+        due = 1 if row["status"] == "paid" else 0
+        if row["parked"] and not due and truth["charges"] == 1:
+            due = 1  # parked with its money taken: a human has it on the desk
+        if truth["charges"] != due:
+            yield f"charged {truth['charges']} times: {row['key']}, which is {row['status']}"
+        elif due and truth["amounts"] != {row["currency"]: row["amount"]}:
+            yield f"charged {truth['amounts']}: {row['key']} is about {row['amount']} {row['currency']}"
+        if row["entries"] != (row["status"] == "paid"):
+            yield f"booked {row['entries']} times: {row['key']}, which is {row['status']}"
+    yield from (f"charged without an order: {order}" for order in charged)
+
+
+def _outcomes(rows: Iterable[Any]) -> Iterable[str]:
+    """A good card is paid, a bad one declined; a failure that is no decline was proven never to have run."""
+    for row in rows:
+        good = wanted(int(row["key"].rpartition("-")[2]))["payment_method"] == CARD
+        if row["status"] == "paid" and not good:
+            yield f"paid by a card that declines: {row['key']}"
+        if row["status"] == "canceled" or (row["status"] == "failed" and good and row["why"] != "never_executed"):
+            yield f"{row['status']} ({row['why']}) though its card is good: {row['key']}"
+
+
+async def _books(fleet: Fleet) -> list[str]:
+    """The ledger's own passes, and the reconciliation with no grace to hide in."""
+    settings = Settings(
+        database_url=fleet.postgres.url, stripe_api_key=fleet.environ["STRIPE_API_KEY"], stripe_api_base=fleet.stripe
+    )
+    engine = create_engine(settings, name="invariants", pool=2)
+    try:
+        found = [f"ledger: {finding}" for finding in await ledger.verify(engine)]
+        async with StripeGateway(settings) as gateway, reconcile(engine, gateway, Span(), grace_s=0) as report:
+            if report.verdict != "clean":
+                found.append(f"reconciliation: {report.verdict} {report.incomplete or ''}")
+                found += [f"reconciliation: {d}" async for d in report.discrepancies()][:SHOWN]
+    finally:
+        await engine.dispose()
+    return found
+
+
+def _few(found: Iterable[str]) -> list[str]:
+    listed = list(found)
+    more = [f"… and {len(listed) - SHOWN} more"] if len(listed) > SHOWN else []
+    return listed[:SHOWN] + more

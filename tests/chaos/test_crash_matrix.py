@@ -1,0 +1,89 @@
+"""Every point where a death hurts differently, in real processes: the one that got there dies by SIGKILL, is started
+again, and everything that was accepted is on the books, once.
+"""
+
+import random
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from service.crash import CrashPoint
+from tests.acceptance.fleet import Fleet
+from tests.chaos.invariants import assert_hold, is_quiet
+from tests.chaos.producer import Producer
+
+pytestmark = pytest.mark.slow
+
+ORDERS = 30
+SEED = 20_261_124
+DIES_WITHIN_S = 20.0
+QUIET_WITHIN_S = 30.0
+NTH_MAX = 3  # the point is passed unharmed at most twice
+
+
+@pytest.fixture(scope="module")
+def fleet(new_fleet: Callable[..., Fleet]) -> Fleet:
+    """One of each, so that the armed process is the one that gets there."""
+    fleet = new_fleet()
+    for kind in ("relay", "worker", "api"):
+        fleet.start(kind)
+    return fleet
+
+
+@pytest.fixture(scope="module")
+def producers() -> list[Producer]:
+    """All of the module's, so that what an earlier case promised is still held against the books."""
+    return []
+
+
+def produce(fleet: Fleet, producers: list[Producer]) -> Producer:
+    producer = Producer([fleet.url()], fleet.api_key, SEED, ORDERS, first=ORDERS * len(producers))
+    producers.append(producer)
+    return producer.start()
+
+
+def rearm(fleet: Fleet, name: str, crash_at: str) -> None:
+    """Start the process `name` anew, told (or, with an empty text, no longer told) where to die."""
+    if fleet.part(name).is_running:
+        fleet.kill(name)
+    fleet.part(name).environ = {**fleet.environ, **own_port(fleet, name), "EO_CRASH_AT": crash_at}
+    fleet.restart(name)
+
+
+def own_port(fleet: Fleet, name: str) -> dict[str, str]:
+    environ = fleet.part(name).environ or {}
+    return {k: v for k, v in environ.items() if k == "EO_PORT"}
+
+
+def conclude(fleet: Fleet, producers: list[Producer]) -> None:
+    fleet.until(lambda: producers[-1].is_done, within_s=QUIET_WITHIN_S, what="every order is accepted")
+    fleet.until(lambda: is_quiet(fleet), within_s=QUIET_WITHIN_S, what="everything is on the books")
+    verdict = assert_hold(fleet, producers)
+    assert verdict.orders == ORDERS * len(producers)
+    assert verdict.parked == 0
+
+
+@pytest.mark.parametrize("point", list(CrashPoint))
+def test_a_death_at(point: CrashPoint, fleet: Fleet, producers: list[Producer]) -> None:
+    nth = random.Random(f"{SEED}:{point}").randint(1, NTH_MAX)
+    print(f"seed {SEED}: {point} at the {nth}. time")
+    name = f"{point.partition('.')[0]}-1"
+    rearm(fleet, name, f"{point}:{nth}")
+    produce(fleet, producers)
+    fleet.until(lambda: not fleet.part(name).is_running, within_s=DIES_WITHIN_S, what=f"{name} dies at {point}")
+    assert fleet.part(name).exit_status == -signal.SIGKILL
+    assert fleet.dead() == [name]
+    rearm(fleet, name, "")
+    conclude(fleet, producers)
+
+
+def test_a_stripe_that_dies_between_the_charge_and_its_answer(fleet: Fleet, producers: list[Producer]) -> None:
+    nth = random.Random(SEED).randint(1, ORDERS // 2)
+    print(f"seed {SEED}: the {nth}. charge")
+    fleet.control("POST", "faults", {"rules": [{"fault": "crash_after_execution", "method": "POST", "nth": [nth]}]})
+    produce(fleet, producers)
+    fleet.until(lambda: fleet.dead() == ["sandbox"], within_s=DIES_WITHIN_S, what="the sandbox dies")
+    assert fleet.part("sandbox").exit_status == -signal.SIGKILL
+    fleet.restart("sandbox")
+    conclude(fleet, producers)
