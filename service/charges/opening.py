@@ -21,6 +21,8 @@ from service.db import repeat_on_deadlock
 from service.idempotency import wire_key
 from service.settings import Settings
 
+# Orders that still want their money; to any other a charge may at most be found, never sent.
+_WANTED = frozenset({"pending", "processing", "requires_action"})
 POISON = "poison: opened again and again without ever settling"
 _AFTER_LEASE = timedelta(seconds=1)  # a row whose charge is leased comes back just after the lease
 KEY_CONFLICT = "key_conflict: this key already charges something else"
@@ -44,6 +46,7 @@ class _Decision:
 
     charge: OpenCharge | None = None
     done: bool = False
+    drop: UUID | None = None
     leased_until: datetime | None = None
     park: str | None = None
 
@@ -93,6 +96,8 @@ def _decide(row: Any, known: Any | None, settings: Settings) -> _Decision:
         return _Decision(done=True)
     if known["lease_until"] is not None and known["lease_until"] > row["now"]:
         return _Decision(leased_until=known["lease_until"])
+    if row["status"] not in _WANTED and not known["maybe_executed"]:
+        return _Decision(drop=known["id"])  # another attempt paid meanwhile, and this one is proven not to have run
     if row["opens_unsettled"] >= settings.poison_opens:
         return _Decision(park=POISON)
     return _Decision(charge=_known_charge(row, known, settings))
@@ -149,16 +154,16 @@ def _known_charge(row: Any, known: Any, settings: Settings) -> OpenCharge:
         payment_intent_id=known["payment_intent_id"],
         history=tuple(msgspec.json.decode(known["history"])),
     )
-    return _with_call(charge, known["next_call"], settings)
+    return _with_call(charge, known["next_call"], settings, wanted=row["status"] in _WANTED)
 
 
-def _with_call(charge: OpenCharge, wanted: NextCall, settings: Settings) -> OpenCharge:
-    """The wanted call, unless age forbids it: from 20 h on, a key is never posted again (R17)."""
+def _with_call(charge: OpenCharge, call: NextCall, settings: Settings, *, wanted: bool) -> OpenCharge:
+    """The stored call, unless it is forbidden: from 20 h on a key is never posted again (R17), nor for a paid order."""
     if charge.payment_intent_id is not None:
         return replace(charge, call="retrieve")
-    if charge.age_s is not None and charge.age_s >= settings.key_age_max_s:
+    if not wanted or (charge.age_s is not None and charge.age_s >= settings.key_age_max_s):
         return replace(charge, call="lookup")
-    return replace(charge, call=wanted)
+    return replace(charge, call=call)
 
 
 def _open_charge(row: Any, **of_charge: Any) -> OpenCharge:
@@ -179,9 +184,12 @@ def _open_charge(row: Any, **of_charge: Any) -> OpenCharge:
 
 
 async def _absorb(tx: AsyncConnection, decisions: dict[UUID, _Decision], opened: Opened) -> None:
-    done = [i for i, d in decisions.items() if d.done]
+    drop = [d.drop for d in decisions.values() if d.drop]
+    done = [i for i, d in decisions.items() if d.done or d.drop]
     leased = [(i, d.leased_until + _AFTER_LEASE) for i, d in decisions.items() if d.leased_until]
     park = [(i, d.park) for i, d in decisions.items() if d.park]
+    if drop:
+        await tx.execute(_DROP_CHARGES, {"ids": drop})
     if done:
         await tx.execute(_DELETE_OUTBOX, {"ids": done})
     if leased:
@@ -253,6 +261,12 @@ SELECT id, order_id, attempt, idempotency_key, request::text AS request, stripe_
 """)
 
 _DELETE_OUTBOX = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS uuid[]))")
+
+_DROP_CHARGES = text("""
+UPDATE charges SET status = 'canceled', token = NULL, lease_until = NULL, updated_at = now(),
+    history = history || jsonb_build_object('at', now(), 'answer', 'dropped unsent: the order wants no charge any more')
+ WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
 
 _DELAY_OUTBOX = text("""
 UPDATE outbox x SET deliver_after = greatest(x.deliver_after, i.until)
