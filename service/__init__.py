@@ -13,9 +13,9 @@ stripe_gateway the only file that talks to Stripe
 ledger         double entry: what Stripe did, booked once, never changed
 reconcile      ours against Stripe's, and an exit code
 
-Beside the door: accounts (API keys), limits, screening (card numbers), query, problems (RFC 9457), waiting (Prefer: wait),
-timeline, health, openapi, docs.
-Below them: money, schema, db, away, settings, errors, log. Around them: cli, supervisor, embedded.
+Beside the door: accounts (API keys), limits, screening (card numbers), query, problems (RFC 9457),
+waiting (Prefer: wait), wakeup, timeline, health, openapi, docs.
+Below them: money, schema, db, away, settings, errors, log, crash. Around them: cli, supervisor, embedded.
 The relay and the charge worker live in `workers`, because only they may know the message broker.
 """
 
