@@ -7,3 +7,9 @@ identity  which Stripe this database is bound to, and whether the clocks agree
 charge    the actor: open, call, classify, settle
 main      a worker process
 """
+
+import os
+
+# Read by Dramatiq when it is imported: how long its consumer waits after a lost connection. Its own 3 s are a long
+# time for a payment.
+os.environ.setdefault("dramatiq_restart_delay", "500")

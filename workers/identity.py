@@ -26,7 +26,8 @@ async def identify_stripe(engine: AsyncEngine, gateway: StripeGateway, settings:
         return str(error)
     livemode = settings.stripe_api_key.startswith(("sk_live_", "rk_live_"))
     async with autocommit(engine).connect() as connection:
-        row = (await connection.execute(_BIND, {"account": account, "livemode": livemode})).one()
+        await connection.execute(_BIND, {"account": account, "livemode": livemode})
+        row = (await connection.execute(_READ)).one()  # by a second statement, which sees whoever was first
     if (row.stripe_account_id, row.stripe_livemode) != (account, livemode):
         event("stripe.another_account", level="critical", bound_to=row.stripe_account_id, configured=account)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -38,11 +39,8 @@ async def identify_stripe(engine: AsyncEngine, gateway: StripeGateway, settings:
 
 
 _BIND = text("""
-WITH bound AS (
-  UPDATE instance SET stripe_account_id = :account, stripe_livemode = :livemode
-   WHERE id = 1 AND stripe_account_id IS NULL RETURNING stripe_account_id, stripe_livemode
-)
-SELECT coalesce(b.stripe_account_id, i.stripe_account_id) AS stripe_account_id,
-       coalesce(b.stripe_livemode, i.stripe_livemode) AS stripe_livemode, clock_timestamp() AS now
-  FROM instance i LEFT JOIN bound b ON true WHERE i.id = 1
+UPDATE instance SET stripe_account_id = :account, stripe_livemode = :livemode
+ WHERE id = 1 AND stripe_account_id IS NULL
 """)
+
+_READ = text("SELECT stripe_account_id, stripe_livemode, clock_timestamp() AS now FROM instance WHERE id = 1")

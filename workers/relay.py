@@ -22,6 +22,7 @@ from service.settings import Settings
 from service.stripe_gateway import StripeGateway
 from service.wakeup import listen
 from workers.broker import charge_message, make_broker
+from workers.identity import identify_stripe
 
 _PAUSE_MAX_S = 2.0  # between attempts while PostgreSQL or the broker is away
 
@@ -152,15 +153,28 @@ async def serve(settings: Settings) -> None:
         await asyncio.gather(
             relay.run(stop, woken),
             _repeat("wake-up", lambda: _listen(engine, stop, woken), _PAUSE_MAX_S, stop),
-            _repeat("fees", lambda: _sweep(engine, gateway), settings.fee_sweep_s, stop),
+            _repeat("fees", Sweep(engine, gateway, settings).run_once, settings.fee_sweep_s, stop),
             _repeat("rollup", lambda: _rollup(engine), settings.rollup_s, stop),
         )
 
 
-async def _sweep(engine: AsyncEngine, gateway: StripeGateway) -> int:
-    """One sweep for late fees. Always answers 0: the next one is due by the clock, not at once."""
-    await fees.sweep_once(engine, gateway, now=datetime.now(UTC))
-    return 0
+class Sweep:
+    """Late fees, fetched only from the Stripe that this database belongs to (R27)."""
+
+    def __init__(self, engine: AsyncEngine, gateway: StripeGateway, settings: Settings) -> None:
+        self._engine = engine
+        self._gateway = gateway
+        self._settings = settings
+        self._identified = False
+
+    async def run_once(self) -> int:
+        """One sweep. Always answers 0: the next one is due by the clock, not at once."""
+        if not self._identified:
+            refusal = await identify_stripe(self._engine, self._gateway, self._settings)
+            self._identified = refusal is None
+        if self._identified:
+            await fees.sweep_once(self._engine, self._gateway, now=datetime.now(UTC))
+        return 0
 
 
 async def _rollup(engine: AsyncEngine) -> int:
