@@ -61,3 +61,13 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(BIN)/python
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "effectively-once needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	@$(if $(UV),$(UV) venv --quiet --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV))
+
+# Each figure is a ratio within one run, so that it means the same on another machine.
+bench: $(VENV)/.runtime ## Measure everything against its targets: under 10 minutes, on real disks
+	$(BIN)/python -m benchmarks
+
+bench-growth: $(VENV)/.runtime ## The same with 10 million orders already stored: under 60 minutes, 40 GB of disk
+	$(BIN)/python -m benchmarks.growth
+
+bench-%: $(VENV)/.runtime
+	$(BIN)/python -m benchmarks $* --name $*
