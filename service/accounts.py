@@ -20,8 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import log
-from service.away import is_away
-from service.db import autocommit
+from service.db import autocommit, is_unreachable
 from service.errors import Misconfigured, NotFound, Unauthorized, Unavailable
 
 CACHE_S = 1.0
@@ -79,7 +78,7 @@ class ApiKeys:
                 found = {"hmac": _hmac(self._hmac_key, authorization[len(_BEARER) :])}
                 row = (await connection.execute(_FIND, found)).first()
         except Exception as error:
-            if is_away(error):
+            if is_unreachable(error):
                 raise Unavailable("The API key cannot be checked: PostgreSQL is away.") from error
             raise
         if row is None:

@@ -14,9 +14,8 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import log
-from service.away import is_away
 from service.crash import CrashPoint, reach
-from service.db import LOCK_TIMEOUT, create_engine, repeat_on_deadlock, sqlstate
+from service.db import LOCK_TIMEOUT, create_engine, is_unreachable, repeat_on_deadlock, sqlstate
 from service.errors import NotConfirmed, UnprocessableKey
 from service.orders import Candidate, Placed, place
 from service.settings import Settings
@@ -103,7 +102,7 @@ class Door:
             raise
 
     def _failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
-        if is_away(error):
+        if is_unreachable(error):
             self._note_away(away=True, error=error)
             _reject(
                 batch,
@@ -122,7 +121,7 @@ class Door:
             try:
                 _answer(half, await self._place(self._splitting, half))
             except Exception as error:  # noqa: BLE001  as above
-                if is_away(error) or len(half) == 1:
+                if is_unreachable(error) or len(half) == 1:
                     self._failed(half, error)
                 else:
                     await self._split(half)

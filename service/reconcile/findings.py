@@ -1,4 +1,3 @@
-
 """What differs, as statements on the tables of sql.py. The CASE is the order of precedence.
 
 Parameters: of PAIRS $1 cut-off (timestamptz), $2 whether Stripe was read completely (boolean); of ORDERS $1 cut-off;
