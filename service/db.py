@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.errors import Misconfigured, Unavailable
@@ -101,8 +102,8 @@ def violates(error: BaseException, constraint: str) -> bool:
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Whether PostgreSQL is away (refused, restarting, cut), as opposed to having refused the statement."""
-    if isinstance(error, (OSError, TimeoutError)):
+    """Whether PostgreSQL, or a free connection to it, could not be had, as opposed to its refusing the statement."""
+    if isinstance(error, (OSError, TimeoutError, PoolTimeout, Unavailable)):
         return True
     if not isinstance(error, DBAPIError):
         return False

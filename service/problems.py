@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 
 from service import log
-from service.away import is_away
+from service.db import is_unreachable
 from service.errors import TYPE_BASE, Problem, Unauthorized, Unavailable
 from service.wire import ProblemBody, encode
 
@@ -93,7 +93,7 @@ def as_problem(error: BaseException, scope: Scope) -> Problem:
     """Any error as a problem: itself, 503 when PostgreSQL is away, else 500, and the log has the rest."""
     if isinstance(error, Problem):
         return error
-    if is_away(error):
+    if is_unreachable(error):
         return Unreachable(
             "PostgreSQL is away. Try again; for an order, with the same key.", retry_after_s=RETRY_AFTER_S
         )
