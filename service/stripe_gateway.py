@@ -7,6 +7,7 @@ The SDK's raw requests are used: typed decoding of the few fields we read costs 
 
 import asyncio
 import email.utils
+import re
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -21,6 +22,8 @@ from service.settings import STRIPE_API, Settings
 from service.stripe_objects import Answer, BalanceTransaction, ErrorBody, IncompleteListing, Intent
 
 PAGE = 100  # Stripe's maximum per list call
+_RETRY_AFTER_MAX_S = 3_600.0  # a header must not be able to put an order off for years
+_DIGITS = re.compile(r"[0-9]{1,18}")
 # The connection could not be made, so no byte of the request left. Everything else may have been executed.
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _EXPAND_INTENT = ["latest_charge.balance_transaction"]
@@ -144,16 +147,21 @@ class StripeGateway:
             items = [_decode_item(raw, kind) for raw in page.data]
             for item in items:
                 yield item
-            if not page.has_more or not items:
+            if not page.has_more:
                 return
+            if not items:
+                raise IncompleteListing(f"an empty page of {path} says that there are more")
             cursor = {"starting_after": items[-1].id}  # type: ignore[attr-defined]
 
     async def _page(self, path: str, params: dict[str, Any]) -> _Page:
         try:
             response = await self._raw("get", path, params)
-            return msgspec.json.decode(response.body, type=_Page)
+            page = msgspec.json.decode(response.body, type=_Page)
         except Exception as error:
             raise IncompleteListing(f"a page of {path} could not be read: {_reason(error)}") from error
+        if response.headers.get("request-id") is None:
+            raise IncompleteListing(f"a page of {path} is not Stripe's: it has no Request-Id")  # R15
+        return page
 
 
 def _crash_traces() -> list[aiohttp.TraceConfig]:
@@ -230,7 +238,8 @@ def _date(headers: Mapping[str, str]) -> float | None:
 
 
 def _seconds(text: str | None) -> float | None:
-    return float(text) if text is not None and text.isdigit() else None
+    """Retry-After in seconds, within reason; its other form, a date, is not one that Stripe sends."""
+    return min(float(text), _RETRY_AFTER_MAX_S) if text is not None and _DIGITS.fullmatch(text) else None
 
 
 def _reason(error: BaseException) -> str:

@@ -5,8 +5,13 @@ unreadable, and an unreadable answer is an unknown outcome, never a failure (PRO
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
+
+# What cannot be one makes the body unreadable, before it reaches a URL, a clock or a column.
+ObjectId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_]{1,255}\Z")]
+Moment = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800)]  # Unix seconds, until the year 2100
 
 
 class IncompleteListing(Exception):
@@ -29,8 +34,8 @@ class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt of Stripe to take the money of a PaymentIntent."""
 
-    id: str
-    created: int
+    id: ObjectId
+    created: Moment
     amount: int
     currency: str
     status: str
@@ -49,8 +54,8 @@ class LastPaymentError(msgspec.Struct, frozen=True, kw_only=True):
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """A PaymentIntent. `latest_charge` is an id, or the object where the call asked to expand it."""
 
-    id: str
-    created: int
+    id: ObjectId
+    created: Moment
     amount: int
     currency: str
     status: str
@@ -58,7 +63,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     amount_received: int = 0
     customer: str | None = None
     livemode: bool = False
-    latest_charge: Charge | str | None = None
+    latest_charge: Charge | ObjectId | None = None
     last_payment_error: LastPaymentError | None = None
 
     @property

@@ -13,12 +13,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service import ledger
 from service.charges.model import CHARGE_TRANSITIONS, OpenCharge, Outcome
-from service.db import repeat_on_deadlock
+from service.db import repeat_on_deadlock, sqlstate
 from service.log import event
 from service.orders import ORDER_TRANSITIONS
 from service.settings import Settings
@@ -26,6 +26,7 @@ from service.stripe_objects import Answer
 
 # A customer finishing 3-D Secure, a bank taking days: asked for with growing pauses, never in a tight loop.
 _GROWTH_MAX = 12
+_REFUSALS = ("22", "23")  # SQLSTATE classes: a value that cannot be stored, a constraint
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,14 @@ class BookedDifferently(Exception):
 async def settle(engine: AsyncEngine, settlements: Sequence[Settlement], settings: Settings) -> set[UUID]:
     """Record what came back; returns the ids of the charges that changed (the others were fenced off).
 
-    On a constraint error the settlements are repeated one by one, and the offender is parked with its PaymentIntent id:
-    one bad item never holds up its neighbours (R22).
+    What cannot be stored (a constraint, a value that no column holds) is repeated one by one, the offender parked
+    with its PaymentIntent id: one bad item never holds up its neighbours (R22).
     """
     try:
         return await repeat_on_deadlock(lambda: _settle(engine, settlements, settings))
-    except (IntegrityError, BookedDifferently) as error:
+    except (DBAPIError, BookedDifferently, ValueError) as error:
+        if not _is_about_content(error):
+            raise
         if len(settlements) == 1:
             await _park(engine, settlements[0], error)
             return set()
@@ -57,6 +60,13 @@ async def settle(engine: AsyncEngine, settlements: Sequence[Settlement], setting
     for settlement in settlements:
         changed |= await settle(engine, [settlement], settings)
     return changed
+
+
+def _is_about_content(error: Exception) -> bool:
+    """Whether the same content would be refused again, as opposed to a database that is away or busy."""
+    if isinstance(error, DBAPIError):
+        return (sqlstate(error) or "").startswith(_REFUSALS)
+    return True
 
 
 async def _settle(engine: AsyncEngine, settlements: Sequence[Settlement], settings: Settings) -> set[UUID]:
@@ -108,7 +118,8 @@ def backoff_s(settlement: Settlement, settings: Settings) -> float:
     if outcome.retry_s == 0.0:
         return 0.0
     grown: float = settings.retry_base_s * 2 ** min(max(charge.deliveries - 1, 0), _GROWTH_MAX)
-    return max(outcome.retry_s or 0.0, min(grown, settings.retry_max_s)) * uniform(0.75, 1.25)  # noqa: S311  jitter
+    jitter = uniform(0.75, 1.25)  # noqa: S311  a spread, no secret
+    return max((outcome.retry_s or 0.0) * max(1.0, jitter), min(grown, settings.retry_max_s) * jitter)
 
 
 def _columns(settlements: Sequence[Settlement], settings: Settings) -> dict[str, Any]:
@@ -179,7 +190,8 @@ WITH incoming AS (
              AND other.status = 'succeeded' AND other.id <> c.id) THEN 'duplicate' ELSE i.status END,
       next_call = i.next_call, token = NULL, lease_until = NULL, unclear = i.unclear,
       maybe_executed = c.maybe_executed AND NOT i.cleared,
-      first_sent_at = CASE WHEN i.cleared THEN NULL ELSE c.first_sent_at END,
+      first_sent_at = CASE WHEN NOT i.cleared THEN c.first_sent_at
+                           WHEN c.next_call = 'lookup' THEN now() END,  -- a clean look-up tells the key's age (R17)
       last_sent_at = CASE WHEN i.cleared THEN NULL ELSE c.last_sent_at END,
       payment_intent_id = coalesce(i.intent, c.payment_intent_id),
       stripe_charge_id = coalesce(i.stripe_charge, c.stripe_charge_id),
