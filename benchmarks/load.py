@@ -224,7 +224,8 @@ def _content_length(head: bytes) -> int:
 
 def main() -> None:
     """Read a Load, answer with its Outcome."""
-    load = msgspec.json.decode(sys.stdin.readline(), type=Load)
+    with open(0, "rb", buffering=0, closefd=False) as stdin:
+        load = msgspec.json.decode(stdin.readline(), type=Load)
     print(msgspec.json.encode(uvloop.run(Run(load).run())).decode(), flush=True)
 
 

@@ -78,7 +78,7 @@ class Stack:
 
     def settings(self, database: str) -> Settings:
         """What a process of ours is told about this run."""
-        return Settings.from_env(self._environ(database))
+        return Settings.from_env(self.environ(database))
 
     def execute(self, statement: str, database: str = "") -> None:
         """Run one statement as superuser, outside a transaction."""
@@ -108,7 +108,7 @@ class Stack:
         self, commands: Mapping[str, Sequence[str]], database: str, **environ: str
     ) -> Iterator[dict[str, Child]]:
         """Processes by name. `api` is ready when it answers /health/ready, any other when it says `ready`."""
-        told = {**self._environ(database), **environ}
+        told = {**self.environ(database), **environ}
         parts = {name: self._part(name, command, told) for name, command in commands.items()}
         self.parts |= parts
         try:
@@ -134,7 +134,8 @@ class Stack:
         part.url = f"http://127.0.0.1:{environ['EO_PORT']}/health/ready"
         return part
 
-    def _environ(self, database: str) -> dict[str, str]:
+    def environ(self, database: str) -> dict[str, str]:
+        """What a process is told: where everything is, and a port of its own."""
         return {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),

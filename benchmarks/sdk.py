@@ -1,0 +1,73 @@
+"""The Stripe SDK alone: `python -m benchmarks.sdk` charges as fast as one process with 64 calls in flight can.
+
+The SDK at its best: the aiohttp client, on uvloop, answers left undecoded. What the worker reaches with a database
+around each call is compared with this.
+"""
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+import aiohttp
+import msgspec
+import stripe
+import uvloop
+
+from service.settings import Settings
+
+IN_FLIGHT = 64
+stripe.enable_telemetry = False
+
+
+class Question(msgspec.Struct):
+    """For how long, under keys of which prefix."""
+
+    seconds: float
+    prefix: str
+
+
+class Answered(msgspec.Struct):
+    """Calls that succeeded, and what they cost this process."""
+
+    calls: int
+    seconds: float
+    cpu_s: float
+
+
+async def run(question: Question) -> Answered:
+    """Call until the time is over."""
+    settings = Settings.from_env()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        client = stripe.StripeClient(
+            settings.stripe_api_key, base_addresses={"api": settings.stripe_api_base}, max_network_retries=0,
+            http_client=stripe.AIOHTTPClient(session=session),
+        )  # fmt: skip
+        began, cpu = time.perf_counter(), time.process_time()
+        until = began + question.seconds
+        callers = (_caller(client, f"{question.prefix}-{n}", until) for n in range(IN_FLIGHT))
+        calls = sum(await asyncio.gather(*callers))
+        return Answered(calls, time.perf_counter() - began, time.process_time() - cpu)
+
+
+async def _caller(client: Any, prefix: str, until: float) -> int:
+    done = 0
+    while time.perf_counter() < until:
+        order = f"{prefix}-{done}"
+        params = {
+            "amount": 1999, "currency": "usd", "payment_method": "pm_card_visa", "payment_method_types": ["card"],
+            "confirm": True, "metadata": {"cart": "17", "eo_account": prefix, "eo_order": order, "eo_attempt": "1"},
+        }  # fmt: skip
+        await client.raw_request_async("post", "/v1/payment_intents", idempotency_key=order, **params)
+        done += 1
+    return done
+
+
+def main() -> None:
+    """One Question on stdin, one Answered on stdout."""
+    question = msgspec.json.decode(sys.stdin.readline(), type=Question)
+    print(msgspec.json.encode(uvloop.run(run(question))).decode())
+
+
+if __name__ == "__main__":
+    main()
