@@ -8,7 +8,7 @@ PIP := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
 
-.PHONY: help run test test-fast check format reset migrate lock clean
+.PHONY: help run test test-fast chaos check format reset migrate lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: $(VENV)/.dev check ## Everything that must hold: the checks, then all test
 
 test-fast: $(VENV)/.dev ## The tests that need no servers of their own: under a minute
 	$(BIN)/pytest -n 2 -m "not slow"
+
+chaos: $(VENV)/.dev ## Three minutes of orders while everything dies (SEED=7 repeats a storm's weather)
+	$(BIN)/python -m tests.chaos.storm --minutes 3 $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.dev ## Lint, format, types, and who may import whom
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -22,15 +23,23 @@ from tests.chaos.producer import CARD, Producer, wanted
 
 FINAL = ("paid", "failed", "canceled")
 SHOWN = 5  # of each kind of violation
+LIFE_DAYS = 30  # more than any test lets pass
 
 _OPEN = "SELECT count(*) FROM outbox WHERE parked_at IS NULL"
 _NO_FEE_YET = """
 SELECT count(*) FROM charges WHERE status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL"""
 _ORDERS = """
-SELECT o.id::text, o.idempotency_key AS key, o.status, o.amount_minor AS amount, o.currency, o.failure ->> 'code' AS why,
+SELECT o.id::text, o.idempotency_key AS key, o.status, o.amount_minor AS amount, o.currency,
+       o.failure ->> 'code' AS why,
        EXISTS (SELECT FROM outbox x WHERE x.order_id = o.id AND x.parked_at IS NOT NULL) AS parked,
        (SELECT count(*) FROM journal_entries j WHERE j.order_id = o.id AND j.kind IN ('charge', 'duplicate')) AS entries
   FROM orders o"""
+
+
+_LEFT = """
+SELECT x.order_id::text, x.deliver_after - now() AS due_in, x.published, x.deliveries, x.opens_unsettled, x.last_error,
+       x.parked_at IS NOT NULL AS parked, o.status, c.status AS charge, c.next_call, c.unclear, c.history::text
+  FROM outbox x JOIN orders o ON o.id = x.order_id LEFT JOIN charges c ON c.order_id = o.id LIMIT 3"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,12 @@ def is_quiet(fleet: Fleet) -> bool:
         return not any(fleet.rows(statement)[0][0] for statement in (_OPEN, _NO_FEE_YET))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return False
+
+
+def what_is_left(fleet: Fleet) -> str:
+    """For whoever wonders why it does not get quiet."""
+    no_fee = fleet.rows(_NO_FEE_YET)[0][0]
+    return "\n".join([f"{no_fee} without a fee; open promises:", *(str(dict(row)) for row in fleet.rows(_LEFT))])
 
 
 def judge(fleet: Fleet, producers: Iterable[Producer]) -> Verdict:
@@ -118,10 +133,11 @@ async def _books(fleet: Fleet) -> list[str]:
     settings = Settings(
         database_url=fleet.postgres.url, stripe_api_key=fleet.environ["STRIPE_API_KEY"], stripe_api_base=fleet.stripe
     )
+    span = Span(since=datetime.now(UTC) - timedelta(days=LIFE_DAYS))
     engine = create_engine(settings, name="invariants", pool=2)
     try:
         found = [f"ledger: {finding}" for finding in await ledger.verify(engine)]
-        async with StripeGateway(settings) as gateway, reconcile(engine, gateway, Span(), grace_s=0) as report:
+        async with StripeGateway(settings) as gateway, reconcile(engine, gateway, span, grace_s=0) as report:
             if report.verdict != "clean":
                 found.append(f"reconciliation: {report.verdict} {report.incomplete or ''}")
                 found += [f"reconciliation: {d}" async for d in report.discrepancies()][:SHOWN]

@@ -1,7 +1,7 @@
 """A producer as it should be: every order has a key, and whatever is unclear is asked again with the same key.
 
-It runs in a thread of its own, so that the main thread can start and kill processes meanwhile. What it was told (201) is
-the promise that everything else is held against.
+It runs in a thread of its own, so that the main thread can start and kill processes meanwhile. What it was told (201)
+is the promise that everything else is held against.
 """
 
 import asyncio

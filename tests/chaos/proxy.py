@@ -1,0 +1,154 @@
+"""Bad wires: a proxy between every two processes, which delays, cuts, falls silent, and loses replies.
+
+One event loop in a thread of its own carries them all. Each connection draws its troubles by the seed; what is struck
+depends on what is sent when, so a seed repeats the weather, not every drop. Addresses are (host, port) or the path of a
+Unix socket, because that is how PostgreSQL is reached here.
+"""
+
+import asyncio
+import random
+import threading
+from collections import Counter
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Address = tuple[str, int] | Path
+
+CHUNK = 1 << 16
+SILENT_S = 1.5  # a half-open connection, until somebody's kernel notices
+DELAY_MAX_S = 0.3
+WAIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """Chances per chunk of bytes. reply_lost: the request arrives and is carried out, its answer is not delivered."""
+
+    delay: float = 0.0
+    cut: float = 0.0
+    reply_lost: float = 0.0
+    half_open: float = 0.0
+
+    def draw(self, chance: random.Random) -> str:
+        """What happens to the next chunk; empty for nothing."""
+        roll = chance.random()
+        for name in ("cut", "reply_lost", "half_open", "delay"):
+            roll -= getattr(self, name)
+            if roll < 0:
+                return name
+        return ""
+
+
+CALM = Weather()
+
+
+class Wires:
+    """All proxies. `weather` may be changed at any time, for all wires or for one."""
+
+    def __init__(self, seed: int) -> None:
+        self.counts: Counter[str] = Counter()
+        self.weather = CALM
+        self.of: dict[str, Weather] = {}  # instead of `weather`, by the wire's name
+        self._seed = seed
+        self._numbers: Counter[str] = Counter()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def add_tcp(self, name: str, port: int) -> int:
+        """A wire called `name` to a port of this machine; returns the port to connect to instead."""
+        return self._do(self._listen_tcp(name, ("127.0.0.1", port)))
+
+    def add_unix(self, name: str, target: Path, listen: Path) -> None:
+        """The same between two Unix sockets."""
+        self._do(self._listen_unix(name, target, listen))
+
+    def calm(self) -> None:
+        """From now on every wire only carries."""
+        self.weather = CALM
+        self.of = {}
+
+    def end(self) -> None:
+        """Close everything."""
+        self._do(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(WAIT_S)
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S)
+
+    async def _listen_unix(self, name: str, target: Path, listen: Path) -> None:
+        await asyncio.start_unix_server(lambda r, w: self._carry(name, target, r, w), listen)
+
+    async def _listen_tcp(self, name: str, target: tuple[str, int]) -> int:
+        server = await asyncio.start_server(lambda r, w: self._carry(name, target, r, w), "127.0.0.1", 0)
+        port: int = server.sockets[0].getsockname()[1]
+        return port
+
+    async def _close(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _carry(
+        self, name: str, target: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._numbers[name] += 1
+        chance = random.Random(f"{self._seed}:{name}:{self._numbers[name]}")
+        with suppress(OSError):
+            there, back = await _connect(target)
+            ways = [
+                asyncio.create_task(self._pump(name, chance, reader, back, is_reply=False)),
+                asyncio.create_task(self._pump(name, chance, there, writer, is_reply=True)),
+            ]
+            # Whichever side goes, goes for both: a killed client's requests are not carried on.
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            back.transport.abort()
+        writer.transport.abort()
+
+    async def _pump(
+        self,
+        name: str,
+        chance: random.Random,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        is_reply: bool,
+    ) -> None:
+        while data := await reader.read(CHUNK):
+            fate = self.of.get(name, self.weather).draw(chance)
+            if fate == "reply_lost" and not is_reply:
+                fate = ""
+            if fate:
+                self.counts[f"{fate} {name}"] += 1
+            if fate == "delay":
+                await asyncio.sleep(chance.uniform(0, DELAY_MAX_S))
+            elif fate == "half_open":
+                await asyncio.sleep(SILENT_S)
+                return
+            elif fate == "cut" and chance.random() < 0.5:
+                writer.write(data[: len(data) // 2])  # in the middle of what is said
+                return
+            elif fate:
+                return
+            writer.write(data)
+            await writer.drain()
+
+
+async def _connect(target: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if isinstance(target, Path):
+        return await asyncio.open_unix_connection(target)
+    return await asyncio.open_connection(*target)
+
+
+def total(counts: Mapping[str, int], kind: str) -> int:
+    """How many of a kind, over all wires."""
+    return sum(n for name, n in counts.items() if name.startswith(kind))

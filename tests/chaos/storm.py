@@ -1,0 +1,269 @@
+"""The storm: orders by the thousand while everything dies, and afterwards nothing is lost and nothing is there twice.
+
+    python -m tests.chaos.storm --seed 7 --minutes 3      # `make chaos`
+    python -m tests.chaos.storm --seed 1 --seeds 20 --minutes 0.7
+
+Processes are killed and frozen (monkey), wires are bad (proxy), Stripe is at its worst and days pass (weather),
+messages come twice, late, or never (mangling_relay), and so do requests (producer). Then it is calm, what is parked is
+brought back, and the books are judged (invariants). A storm in which nothing happened proves nothing, and fails.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from service.embedded import PG_PORT
+from tests.acceptance.fleet import Fleet, python
+from tests.chaos.invariants import Verdict, is_quiet, judge, what_is_left
+from tests.chaos.monkey import Monkey
+from tests.chaos.producer import Producer
+from tests.chaos.proxy import Wires, total
+from tests.chaos.weather import ROUGH, STALL_S, a_day_passes, fault_plan
+
+COUNT = {"relay": 2, "worker": 2, "api": 2}
+SENT_TWICE = 0.10
+STREAMS, PAUSE_S = 12, 0.4  # about 25 orders a second where nothing is wrong
+COUNTED_EVERY_S = 2.0
+ACCEPTED_WITHIN_S = 60.0
+QUIET_WITHIN_S = 90.0
+QUIET_BY_ITSELF_S = 15.0  # what is not on the books by then waits for Stripe's memory to end
+MEMORY = Path("/dev/shm")  # noqa: S108
+# call < lease < visibility, as in the defaults; and short, so that a storm of a minute has hundreds of them.
+HASTE = {
+    "EO_STRIPE_CONNECT_TIMEOUT_S": "0.5",
+    "EO_STRIPE_TIMEOUT_S": "1",
+    "EO_CHARGE_LEASE_S": "1.5",
+    "EO_OUTBOX_LEASE_S": "2",
+    "EO_RETRY_BASE_S": "0.3",
+    "EO_RETRY_MAX_S": "6",
+    "EO_BREAKER_S": "0.5",
+    "EO_FEE_SWEEP_S": "1",
+    "EO_ROLLUP_S": "2",
+}
+MUST_HAPPEN = ("killed api", "killed relay", "killed worker", "killed sandbox", "killed redis", "killed postgres",
+               "frozen worker")  # fmt: skip
+
+
+@dataclass
+class Report:
+    """What happened, and what was found."""
+
+    seed: int
+    took_s: float = 0.0
+    verdict: Verdict | None = None
+    happened: Counter[str] = field(default_factory=Counter)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it held, and there was something to hold against."""
+        return self.verdict is not None and not self.verdict.violations and not self.missing
+
+    def __str__(self) -> str:
+        """One line of JSON for programs and people."""
+        verdict = self.verdict
+        held = {"orders": verdict.orders, "paid": verdict.paid, "failed": verdict.failed} if verdict else {}
+        found = {"violations": verdict.violations if verdict else ["no verdict"], "did_not_happen": self.missing}
+        told = {"seed": self.seed, "took_s": round(self.took_s), **held, **found}
+        return json.dumps(told | {"happened": dict(sorted(self.happened.items()))})
+
+
+class Storm:
+    """One storm over one fleet."""
+
+    def __init__(self, folder: Path, seed: int, seconds: float, days: int) -> None:
+        self.report = Report(seed)
+        self._began = time.monotonic()
+        self._seconds = seconds
+        self._days = days
+        self._chance = random.Random(f"storm:{seed}")
+        self._fleet = Fleet(folder, **HASTE)
+        self._wires = Wires(seed)
+
+    def run(self) -> Report:
+        """From a clear sky to the verdict."""
+        try:
+            with self._fleet:
+                self._run()
+        finally:
+            self._wires.end()
+        self.report.took_s = time.monotonic() - self._began
+        return self.report
+
+    def _run(self) -> None:
+        fleet, seed = self._fleet, self.report.seed
+        names = [name for kind in COUNT for name in self._start(kind)]
+        monkey = Monkey(fleet, ["postgres", "redis", "sandbox", *names], seed)
+        urls = [self._wire("producer", fleet.url(name)) for name in names if name.startswith("api-")]
+        producer = Producer(
+            urls, fleet.api_key, seed, 1_000_000, at_once=STREAMS, pause_s=PAUSE_S, sent_twice=SENT_TWICE
+        ).start()
+        self._blow(monkey)
+        self._note("calm")
+        self._wires.calm()
+        self._count_faults(go_on=False)
+        monkey.calm()
+        self._note("everybody is up")
+        self._count_faults(go_on=False)
+        producer.stop()
+        monkey.until(lambda: producer.is_done, within_s=ACCEPTED_WITHIN_S, what="every order begun is accepted")
+        self._note("every order is accepted")
+        self._clear_up(monkey)
+        self.report.verdict = judge(fleet, [producer])
+        self._tell(monkey, producer)
+
+    def _start(self, kind: str) -> list[str]:
+        """Processes of one kind, each told addresses that are wires."""
+        fleet = self._fleet
+        folder = fleet.folder / f"wire-{kind}"
+        folder.mkdir(mode=0o700)
+        there = fleet.postgres.sockets / f".s.PGSQL.{PG_PORT}"
+        self._wires.add_unix(f"{kind}>postgres", there, folder / there.name)
+        environ = {
+            "DATABASE_URL": fleet.postgres.url.replace(quote(str(fleet.postgres.sockets)), quote(str(folder))),
+            "REDIS_URL": self._wire(kind, fleet.redis.url, "redis"),
+            "STRIPE_API_BASE": self._wire(kind, fleet.stripe, "stripe"),
+            "EO_TEST_SEED": str(self.report.seed),
+        }
+        argv = python("tests.chaos.mangling_relay") if kind == "relay" else ()
+        return fleet.start(kind, COUNT[kind], argv=argv, **environ)
+
+    def _wire(self, kind: str, url: str, to: str = "api") -> str:
+        """The same URL over a wire."""
+        port = int(url.removesuffix("/0").rpartition(":")[2])
+        return url.replace(f":{port}", f":{self._wires.add_tcp(f'{kind}>{to}', port)}")
+
+    def _blow(self, monkey: Monkey) -> None:
+        """The storm itself."""
+        began = time.monotonic()
+        days = [began + self._seconds * (n + 1) / (self._days + 1) for n in range(self._days)]
+        count_at = began
+        self._wires.weather = ROUGH
+        while (now := time.monotonic()) < began + self._seconds:
+            if monkey.is_due:
+                monkey.strike()
+            monkey.keep()
+            if now >= count_at:
+                count_at = now + COUNTED_EVERY_S
+                self._count_faults(go_on=True)
+            if days and now >= days[0]:
+                days.pop(0)
+                self._pass_a_day(monkey)
+            time.sleep(0.02)
+
+    def _count_faults(self, *, go_on: bool) -> None:
+        """Note which faults struck, and begin a new plan (or none): a sandbox that was killed has forgotten its own."""
+        with suppress(OSError, AssertionError, ValueError):
+            for rule in self._fleet.control("GET", "faults")["rules"]:
+                self.report.happened[f"stripe {rule['rule']['fault']}"] += rule["fired"]
+            if go_on:
+                self._fleet.control("POST", "faults", fault_plan(self._chance.randrange(1 << 30)))
+            else:
+                self._fleet.control("DELETE", "faults")
+
+    def _pass_a_day(self, monkey: Monkey) -> None:
+        """While no worker runs and nothing of theirs is under way; they come back a day later."""
+        weather, self._wires.weather = self._wires.weather, self._wires.weather
+        for number in range(1, COUNT["worker"] + 1):
+            monkey.kill(f"worker-{number}", down_s=1_000)
+        ended = time.monotonic() + STALL_S
+        monkey.until(lambda: time.monotonic() > ended, within_s=STALL_S + 5, what="what was sent has arrived")
+        monkey.until(self._ages, within_s=30, what="PostgreSQL and the sandbox are there to age")
+        self._wires.weather = weather
+        self.report.happened["a day passed"] += 1
+        for number in range(1, COUNT["worker"] + 1):
+            monkey.kill(f"worker-{number}")
+
+    def _ages(self) -> bool:
+        try:
+            a_day_passes(self._fleet)
+        except (OSError, AssertionError):
+            return False
+        return True
+
+    def _clear_up(self, monkey: Monkey) -> None:
+        """Until nothing is on its way: by itself, then a day later, then with what a poison's guard had parked."""
+        with suppress(AssertionError):
+            monkey.until(lambda: is_quiet(self._fleet), within_s=QUIET_BY_ITSELF_S, what="quiet")
+        if not is_quiet(self._fleet):
+            self._note("some wait for Stripe's memory to end")
+            self._pass_a_day(monkey)
+            self._until_quiet(monkey)
+        self._note("quiet")
+        self.report.happened["parked, brought back"] = self._parked()
+        assert self._fleet.eo("outbox", "retry", "--all").returncode == 0
+        self._until_quiet(monkey)
+        assert not self._parked(), "parked again in calm weather"
+
+    def _note(self, what: str) -> None:
+        print(f"{time.monotonic() - self._began:5.0f} s: {what}", file=sys.stderr, flush=True)
+
+    def _until_quiet(self, monkey: Monkey) -> None:
+        try:
+            monkey.until(lambda: is_quiet(self._fleet), within_s=QUIET_WITHIN_S, what="everything is on the books")
+        except AssertionError as error:
+            error.add_note(what_is_left(self._fleet))
+            raise
+
+    def _parked(self) -> int:
+        count: int = self._fleet.rows("SELECT count(*) FROM outbox WHERE parked_at IS NOT NULL")[0][0]
+        return count
+
+    def _tell(self, monkey: Monkey, producer: Producer) -> None:
+        happened = self.report.happened
+        happened.update(monkey.counts)
+        happened.update({f"wire {name}": n for name, n in self._wires.counts.items()})
+        happened.update({f"producer {name}": n for name, n in producer.counts.items()})
+        for log in self._fleet.logs.glob("relay-*.log"):
+            happened.update(f"message {word}" for word in _mangled(log))
+        stripe = total(happened, "stripe ")
+        self.report.missing = [name for name in MUST_HAPPEN if self._seconds >= 60 and not happened[name]]
+        self.report.missing += [name for name in ("killed", "wire", "message twice", "producer duplicates")
+                                if not total(happened, name)]  # fmt: skip
+        self.report.missing += [] if stripe else ["stripe's faults"]
+
+
+def _mangled(log: Path) -> list[str]:
+    lines = log.read_text(errors="replace").splitlines()
+    return [line.partition('"mangled.')[2].partition('"')[0] for line in lines if '"mangled.' in line]
+
+
+def storm(seed: int, seconds: float, days: int = 1, folder: Path | None = None) -> Report:
+    """One storm in a folder of its own."""
+    parent = MEMORY if MEMORY.is_dir() else None
+    where = folder or Path(tempfile.mkdtemp(prefix="eo-storm-", dir=parent))
+    try:
+        return Storm(where / f"storm-{seed}", seed, seconds, days).run()
+    finally:
+        if folder is None:
+            shutil.rmtree(where, ignore_errors=True)
+
+
+def main() -> None:
+    """The command. Exit status 1: something did not hold, or nothing happened."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 16))
+    parser.add_argument("--seeds", type=int, default=1, help="so many storms, with consecutive seeds")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of storm; the calm after it is not counted")
+    options = parser.parse_args()
+    seconds = options.minutes * 60
+    good = True
+    for seed in range(options.seed, options.seed + options.seeds):
+        print(f"seed {seed}: {seconds:.0f} s of storm", file=sys.stderr, flush=True)
+        report = storm(seed, seconds, days=max(1, round(options.minutes)))
+        print(report, flush=True)
+        good = good and report.is_good
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What a storm is made of: the wires' troubles, the sandbox's faults, and days that pass."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+
+from tests.acceptance.fleet import Fleet
+from tests.chaos.proxy import Weather
+
+ROUGH = Weather(delay=0.01, cut=0.002, reply_lost=0.004, half_open=0.001)
+# A reply is lost where it hurts: between Stripe's work and ours, and between our commit and its word.
+PROBABILITY: dict[str, float] = {
+    "rate_limited": 0.02,
+    "lock_timeout": 0.01,
+    "conflict_409": 0.02,
+    "unauthorized_401": 0.003,
+    "failed_dependency_424": 0.005,
+    "drop_before": 0.01,
+    "html_502": 0.005,
+    "incomplete_list": 0.01,
+    "slow_list": 0.01,
+    "executed_500": 0.01,
+    "error_500_roll_forward": 0.004,
+    "executed_reply_lost": 0.02,
+    "cut_body": 0.015,
+    "html_502_executed": 0.01,
+    "wrong_amount": 0.005,
+    "no_request_id": 0.005,
+    "crash_after_execution": 0.0005,
+}
+STALL_S = 2.0  # longer than a call may take, shorter than a storm
+_MORE: list[dict[str, Any]] = [
+    {"fault": "error_500_before", "saved": False, "probability": 0.015},
+    {"fault": "error_500_before", "saved": True, "probability": 0.003},
+    {"fault": "stall", "executed": False, "stall_s": STALL_S, "probability": 0.003},
+    {"fault": "stall", "executed": True, "stall_s": STALL_S, "probability": 0.005},
+]
+
+DAY_S = 25 * 3600  # more than a look-up needs to count
+_OLDER = (
+    "UPDATE orders SET created_at = created_at - $1::interval, updated_at = updated_at - $1::interval",
+    """UPDATE outbox SET created_at = created_at - $1::interval, deliver_after = deliver_after - $1::interval,
+         parked_at = parked_at - $1::interval""",
+    """UPDATE charges SET created_at = created_at - $1::interval, updated_at = updated_at - $1::interval,
+         first_sent_at = first_sent_at - $1::interval, last_sent_at = last_sent_at - $1::interval,
+         lease_until = lease_until - $1::interval, stripe_created = stripe_created - $1::interval,
+         history = (SELECT coalesce(jsonb_agg(
+             h.entry || jsonb_build_object('at', (h.entry ->> 'at')::timestamptz - $1::interval) ORDER BY h.n), '[]')
+           FROM jsonb_array_elements(history) WITH ORDINALITY AS h(entry, n))""",
+)
+
+
+def fault_plan(seed: int) -> dict[str, Any]:
+    """Stripe at its worst. No fault strikes the call that asks who it is: it charges nobody."""
+    rules = [{"fault": fault, "probability": p} for fault, p in PROBABILITY.items()] + _MORE
+    return {"seed": seed, "rules": [{"path": "payment_intents|balance", **rule} for rule in rules]}
+
+
+def a_day_passes(fleet: Fleet) -> None:
+    """Everything stored, here and at Stripe, becomes a day older in one step; both clocks stay (R28).
+
+    No worker may be running: one that has just looked at its clock would send what is a day old.
+    """
+    asyncio.run(_age(fleet))
+
+
+async def _age(fleet: Fleet) -> None:
+    connection = await asyncpg.connect(fleet.postgres.url, timeout=10)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE orders, outbox, charges")
+            for statement in _OLDER:
+                await connection.execute(statement.replace("$1::interval", f"interval '{DAY_S} s'"))
+            fleet.control("POST", "age", {"seconds": DAY_S})
+    finally:
+        await connection.close(timeout=10)
