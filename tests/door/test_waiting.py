@@ -18,6 +18,16 @@ def prefer(key: str, seconds: int) -> dict[str, str]:
     return {"Idempotency-Key": key, "Prefer": f"wait={seconds}"}
 
 
+async def stored(engine: AsyncEngine, orders: int) -> None:
+    """Until so many orders are stored: their requests are then being held."""
+    async with asyncio.timeout(20):
+        while True:
+            async with engine.connect() as connection:
+                if (await connection.execute(text("SELECT count(*) FROM orders"))).scalar_one() >= orders:
+                    return
+            await asyncio.sleep(0.02)
+
+
 async def settle(engine: AsyncEngine, status: str) -> None:
     async with engine.begin() as connection:
         await connection.execute(text("UPDATE orders SET status = :s, updated_at = clock_timestamp()"), {"s": status})
@@ -27,7 +37,7 @@ async def settle(engine: AsyncEngine, status: str) -> None:
 async def test_the_answer_comes_when_nothing_more_happens_by_itself(api: Api, engine: AsyncEngine, status: str) -> None:
     start = monotonic()
     held = asyncio.create_task(api.http.post("/v1/orders", json=ORDER, headers=prefer("k1", 10)))
-    await asyncio.sleep(0.3)
+    await stored(engine, 1)
     assert not held.done()
     await settle(engine, status)
     answer = await held
@@ -66,7 +76,7 @@ async def test_a_hundred_waiters_hold_no_connection(settings: Settings, engine: 
             asyncio.create_task(api.http.post("/v1/orders", json=ORDER, headers=prefer(f"k{i}", 10)))
             for i in range(100)
         ]
-        await asyncio.sleep(0.5)
+        await stored(engine, 100)
         assert (await api.order("other")).status_code == 201
         assert not any(task.done() for task in held)
         await settle(engine, "paid")
@@ -74,20 +84,22 @@ async def test_a_hundred_waiters_hold_no_connection(settings: Settings, engine: 
         assert {a.json()["status"] for a in answers} == {"paid"}
 
 
-async def test_one_waiter_too_many_is_answered_at_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_waiter_too_many_is_answered_at_once(
+    api: Api, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(waiting, "WAITERS_MAX", 1)
     held = asyncio.create_task(api.http.post("/v1/orders", json=ORDER, headers=prefer("k1", 10)))
-    await asyncio.sleep(0.2)
+    await stored(engine, 1)
     await api.http.post("/v1/orders", json=ORDER, headers=prefer("k2", 10))
     assert not held.done()
     held.cancel()
 
 
-async def test_stopping_answers_those_who_wait_at_once(settings: Settings) -> None:
+async def test_stopping_answers_those_who_wait_at_once(settings: Settings, engine: AsyncEngine) -> None:
     start = monotonic()
     async with serve(settings) as api:
         held = asyncio.create_task(api.http.post("/v1/orders", json=ORDER, headers=prefer("k1", 20)))
-        await asyncio.sleep(0.3)
+        await stored(engine, 1)
         api.server.should_exit = True
         answer = await held
     assert (answer.status_code, answer.json()["status"]) == (201, "pending")
