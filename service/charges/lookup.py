@@ -48,7 +48,11 @@ def _sends(charge: OpenCharge, rules: Rules) -> Iterable[tuple[int, int]]:
     moments = [datetime.fromisoformat(h["at"]).timestamp() for h in charge.history if h.get("call") == "send"]
     if moments:
         reach = int(rules.lease_s) + CLOCK_SKEW_S + 1
-        return [(int(moment) - CLOCK_SKEW_S, int(moment) + reach) for moment in moments]
+        sends = [(int(moment) - CLOCK_SKEW_S, int(moment) + reach) for moment in moments]
+        # A key perhaps sent in a life that this database forgot is looked for from then on (R17).
+        if charge.first_sent_at is not None and (since := int(charge.first_sent_at.timestamp())) < int(moments[0]):
+            sends[0] = (since - CLOCK_SKEW_S, sends[0][1])
+        return sends
     # Never sent as far as this database remembers (restored, or first opened a day late): the order's whole life.
     born, now = charge.order_created_at.timestamp(), charge.opened_at.timestamp()
     return [(int(born) - CLOCK_SKEW_S, int(now) + CLOCK_SKEW_S + 1)]

@@ -23,6 +23,7 @@ from service.settings import Settings
 
 # Orders that still want their money; to any other a charge may at most be found, never sent.
 _WANTED = frozenset({"pending", "processing", "requires_action"})
+STRIPE_FORGETS_S = 86_400.0  # a key this old is a new one to Stripe
 POISON = "poison: opened again and again without ever settling"
 _AFTER_LEASE = timedelta(seconds=1)  # a row whose charge is leased comes back just after the lease
 KEY_CONFLICT = "key_conflict: this key already charges something else"
@@ -133,8 +134,20 @@ def _new_charge(row: Any, settings: Settings) -> OpenCharge:
         status="new",
         call="lookup" if too_old else "send",
         first_send=not too_old,
-        first_sent_at=row["created_at"] if too_old else None,
+        first_sent_at=_first_sent(row, None, settings),
     )
+
+
+def _first_sent(row: Any, known: datetime | None, settings: Settings) -> datetime | None:
+    """From when on this key may be at Stripe. None: from the send that is about to be made.
+
+    With no send on record there may still have been one, in a life that this database forgot (a restored backup). While
+    the order is young, whatever was forgotten is remembered at Stripe until our own age rule ends the posting; beyond
+    that the key is taken to be as old as the order, until a clean look-up has shown that it is not (R17).
+    """
+    margin_s = min(settings.key_age_max_s, STRIPE_FORGETS_S - settings.key_age_max_s)
+    old = (row["now"] - row["created_at"]).total_seconds() >= margin_s
+    return row["created_at"] if known is None and old else known
 
 
 def _known_charge(row: Any, known: Any, settings: Settings) -> OpenCharge:
@@ -148,7 +161,7 @@ def _known_charge(row: Any, known: Any, settings: Settings) -> OpenCharge:
         status=known["status"],
         call="send",
         first_send=not known["maybe_executed"],
-        first_sent_at=known["first_sent_at"],
+        first_sent_at=_first_sent(row, known["first_sent_at"], settings),
         last_sent_at=known["last_sent_at"],
         unclear=known["unclear"],
         payment_intent_id=known["payment_intent_id"],
@@ -312,7 +325,7 @@ SELECT id FROM opened
 _TAKE_OVER = text("""
 WITH incoming AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:outbox_ids AS uuid[]), CAST(:calls AS text[]),
-    CAST(:tokens AS uuid[])) AS i(id, outbox_id, call, token)
+    CAST(:tokens AS uuid[]), CAST(:first_sent AS timestamptz[])) AS i(id, outbox_id, call, token, first_sent)
 ), counted AS (
   UPDATE outbox x SET deliveries = x.deliveries + 1, opens_unsettled = x.opens_unsettled + 1,
       deliver_after = greatest(x.deliver_after, now() + CAST(:hidden AS interval))
@@ -320,7 +333,7 @@ WITH incoming AS (
 )
 UPDATE charges c SET token = i.token, lease_until = now() + CAST(:lease AS interval), next_call = i.call,
     maybe_executed = c.maybe_executed OR i.call = 'send',
-    first_sent_at = CASE WHEN i.call = 'send' THEN coalesce(c.first_sent_at, now()) ELSE c.first_sent_at END,
+    first_sent_at = CASE WHEN i.call = 'send' THEN coalesce(i.first_sent, now()) ELSE c.first_sent_at END,
     last_sent_at = CASE WHEN i.call = 'send' THEN now() ELSE c.last_sent_at END,
     history = c.history || jsonb_build_object('at', now(), 'call', i.call), updated_at = now()
   FROM incoming i WHERE c.id = i.id
