@@ -30,7 +30,7 @@ class Claim:
 
 
 async def claim(engine: AsyncEngine, settings: Settings, *, again_max: int) -> Claim:
-    """Claim due rows, oldest first, while fewer than `relay_window` are out (R11); skip what another relay holds.
+    """Claim due rows, oldest first, while fewer than `settings.window` are out (R11); skip what another relay holds.
 
     A claimed row comes due again after the outbox lease, doubled for each publish that nobody answered, with jitter.
     At most `again_max` of them may have been published before: a wiped broker must not become a stampede.
@@ -39,7 +39,7 @@ async def claim(engine: AsyncEngine, settings: Settings, *, again_max: int) -> C
         rows = await connection.execute(
             _CLAIM,
             {
-                "window": settings.relay_window,
+                "window": settings.window,
                 "most": CLAIM_MAX,
                 "again_max": again_max,
                 "lease": timedelta(seconds=settings.outbox_lease_s),

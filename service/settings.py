@@ -15,6 +15,7 @@ from service.errors import Misconfigured
 
 RUN_FILE = "run.json"
 STRIPE_API = "https://api.stripe.com"
+_WINDOW_S = 10
 
 
 def _knob(variable: str, default: Any, why: str) -> Any:
@@ -104,6 +105,14 @@ class Settings:
         if self.stripe_max_rps >= 0:
             return self.stripe_max_rps
         return 0 if self.stripe_is_sandbox else 20
+
+    @property
+    def window(self) -> int:
+        """Events out at once: never more than ten seconds of what Stripe's rate lets the fleet drain (R11).
+
+        More would wait in the broker beyond their invisibility, and be published again for nothing.
+        """
+        return min(self.relay_window, _WINDOW_S * self.stripe_rps) if self.stripe_rps else self.relay_window
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
