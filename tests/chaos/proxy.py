@@ -55,6 +55,7 @@ class Wires:
         self.of: dict[str, Weather] = {}  # instead of `weather`, by the wire's name
         self._seed = seed
         self._numbers: Counter[str] = Counter()
+        self._servers: list[asyncio.Server] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -77,19 +78,24 @@ class Wires:
         self._do(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(WAIT_S)
+        self._loop.close()
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S)
 
     async def _listen_unix(self, name: str, target: Path, listen: Path) -> None:
-        await asyncio.start_unix_server(lambda r, w: self._carry(name, target, r, w), listen)
+        server = await asyncio.start_unix_server(lambda r, w: self._carry(name, target, r, w), listen)
+        self._servers.append(server)
 
     async def _listen_tcp(self, name: str, target: tuple[str, int]) -> int:
         server = await asyncio.start_server(lambda r, w: self._carry(name, target, r, w), "127.0.0.1", 0)
+        self._servers.append(server)
         port: int = server.sockets[0].getsockname()[1]
         return port
 
     async def _close(self) -> None:
+        for server in self._servers:
+            server.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
