@@ -1,0 +1,167 @@
+"""What the documentation says is checked: settings, commands, tests, links, and that nobody's machine is named.
+
+`python tests/meta/test_docs.py` writes the table of knobs and the figure of order states anew.
+"""
+
+import ast
+import re
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from service.cli import cli
+from service.orders import ORDER_TRANSITIONS
+from service.reconcile import command as reconcile
+from service.settings import Settings
+from service.terminal import plain
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+OPERATIONS = ROOT / "docs/operations.md"
+PAGES = [README, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ARCHITECTURE = ROOT / "docs/architecture.md"
+KNOBS = re.compile(r"(<!-- knobs:[^\n]*-->\n)(.*?)(<!-- end of knobs -->)", re.DOTALL)
+ORDERS = re.compile(r"(<!-- orders:[^\n]*-->\n)(.*?)(<!-- end of orders -->)", re.DOTALL)
+# Variables that tests and tools read, and that are no knob of a running service.
+NOT_SETTINGS = {"EO_CRASH_AT", "EO_SANDBOX_HOST", "EO_SANDBOX_PORT", "EO_SANDBOX_DATA", "EO_SANDBOX_FEE_DELAY_S"}
+
+
+def knobs() -> str:
+    """The table of every variable, in the order of Settings."""
+    rows = [f"| `{k.metadata['variable']}` | {_default(k)} | {_cell(k.metadata['why'])} |" for k in fields(Settings)]
+    return "\n".join(["| variable | default | why |", "|---|---|---|", *rows]) + "\n"
+
+
+def order_states() -> str:
+    """The table of order states as a figure."""
+    moves = [f"    {old} --> {new}" for old, ends in ORDER_TRANSITIONS.items() for new in sorted(ends)]
+    return "\n".join(["```mermaid", "stateDiagram-v2", "    [*] --> pending", *moves, "```"]) + "\n"
+
+
+def _default(knob: Any) -> str:
+    shown = int(knob.default) if isinstance(knob.default, bool) else plain(knob.default)
+    return "" if shown == "" else f"`{shown}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def commands() -> list[str]:
+    """Every `eo` command by its full name, groups left out."""
+    found = []
+    for name, command in cli.commands.items():
+        if isinstance(command, click.Group):
+            found += [f"eo {name} {inner}" for inner in command.commands]
+        else:
+            found.append(f"eo {name}")
+    return found
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_the_table_of_knobs_is_the_settings() -> None:
+    found = KNOBS.search(OPERATIONS.read_text())
+    assert found
+    assert found[2] == knobs(), "run: .venv/bin/python tests/meta/test_docs.py"
+
+
+def test_the_figure_of_order_states_is_the_table() -> None:
+    found = ORDERS.search(ARCHITECTURE.read_text())
+    assert found
+    assert found[2] == order_states(), "run: .venv/bin/python tests/meta/test_docs.py"
+
+
+def test_every_variable_that_is_named_exists() -> None:
+    known = {knob.metadata["variable"] for knob in fields(Settings)} | NOT_SETTINGS
+    for page in PAGES:
+        named = set(re.findall(r"\b(?:EO_[A-Z_]+|DATABASE_URL|REDIS_URL|STRIPE_[A-Z_]+)\b", page.read_text()))
+        assert named <= known, f"{page.name} names {named - known}"
+
+
+def test_the_readme_shows_the_defaults_that_hold() -> None:
+    """The README's short table is for people; what it says of defaults must be so."""
+    text = README.read_text()
+    assert f"| `EO_PORT`, `EO_HOST` | where the API listens | {Settings().port}, {Settings().host} |" in text
+    assert f"| `EO_DATA_DIR` | embedded data and logs | `{Settings().data_dir}` |" in text
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_is_documented(name: str) -> None:
+    assert any(name in page.read_text() for page in PAGES), name
+
+
+def test_every_command_that_is_named_exists() -> None:
+    """Also the options: a page that says `--parked` means an option there is."""
+    for page in PAGES:
+        for line in re.findall(r"(?:^|`|bin/)(eo [a-z][^`\n]*)", page.read_text(), re.MULTILINE):
+            words = line.split()[1:]
+            command: click.Command = cli
+            while isinstance(command, click.Group) and words and words[0] in command.commands:
+                command = command.commands[words.pop(0)]
+            assert not isinstance(command, click.Group), f"{page.name}: {line}"
+            command = reconcile if line.startswith("eo reconcile") else command
+            known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+            used = {word.rstrip(".,;:)") for word in words if word.startswith("--")}
+            assert line.startswith("eo sandbox") or used <= known, f"{page.name}: {line}: {used - known}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_test_that_is_named_exists(page: Path) -> None:
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page.read_text()):
+        assert (ROOT / path).is_file(), path
+        names = {node.name for node in ast.walk(ast.parse((ROOT / path).read_text())) if hasattr(node, "name")}
+        assert not name or name in names, f"{path}::{name}"
+
+
+def test_every_promise_has_a_test() -> None:
+    promises = re.findall(r"^\| (P\d) \|.*\| (.*) \|$", README.read_text(), re.MULTILINE)
+    assert [name for name, _ in promises] == [f"P{n}" for n in range(1, 9)]
+    assert all("::test_" in held_by for _, held_by in promises)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), f"{page.name} → {target}"
+        headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in {_slug(heading) for heading in headings}, f"{page.name} → {target}"
+
+
+def test_every_page_that_is_named_exists() -> None:
+    for file in tracked():
+        if file.suffix in {".py", ".md", ".toml", ".yaml"}:
+            for name in re.findall(r"\bdocs/[\w-]+\.md\b", file.read_text()):
+                assert (ROOT / name).is_file(), f"{file.relative_to(ROOT)} names {name}"
+
+
+def test_no_tracked_file_names_a_machine_or_a_package_index() -> None:
+    # Put together here, so that this file does not name them either.
+    paths = ["/" + "work/", "/" + "root/", "/" + "opt/pypi", "/home/" + "ubuntu"]
+    hosts = ["pypi" + ".org", "python" + "hosted", "--index" + "-url", "--extra-" + "index", "find-" + "links ="]
+    for file in tracked():
+        text = file.read_text(errors="replace")
+        named = [word for word in paths + hosts if word in text]
+        assert not named, f"{file.relative_to(ROOT)} names {named}"
+
+
+def _slug(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+if __name__ == "__main__":
+    ARCHITECTURE.write_text(ORDERS.sub(lambda found: found[1] + order_states() + found[3], ARCHITECTURE.read_text()))
+    OPERATIONS.write_text(KNOBS.sub(lambda found: found[1] + knobs() + found[3], OPERATIONS.read_text()))
