@@ -119,18 +119,28 @@ class ChargeWorker:
         """One scan serves all charges of a window (R18)."""
         found: dict[UUID, list[Intent]] = {c.id: [] for c in charges}
         by_order = {(str(c.order_id), str(c.attempt)): c for c in charges}
+        odd: set[UUID] = set()
         complete = True
         for window in windows(charges, self._rules):
-            complete = await self._scan(window, by_order, found) and complete
+            complete = await self._scan(window, by_order, found, odd) and complete
         for charge in charges:
-            outcome = judge_lookup(charge, found[charge.id], complete=complete, rules=self._rules)
-            note = f"{len(found[charge.id])} found, {'complete' if complete else 'incomplete'} listing"
+            # A payment of this attempt over another sum is no proof of ours, and no proof that nothing was executed.
+            conclusive = complete and charge.id not in odd
+            outcome = judge_lookup(charge, found[charge.id], complete=conclusive, rules=self._rules)
+            note = f"{len(found[charge.id])} found, {'complete' if conclusive else 'inconclusive'} listing"
             await arrived.put(Settlement(charge, outcome, Answer(http_status=None, note=note)))
 
     async def _scan(
-        self, window: Window, by_order: dict[tuple[str, str], OpenCharge], found: dict[UUID, list[Intent]]
+        self,
+        window: Window,
+        by_order: dict[tuple[str, str], OpenCharge],
+        found: dict[UUID, list[Intent]],
+        odd: set[UUID],
     ) -> bool:
-        """Read one window to its end, keeping what is ours. False: not every page could be read."""
+        """Read one window to its end, keeping what is ours, and which attempts are named by something that is not.
+
+        False: not every page could be read.
+        """
         seen = 0
         try:
             async for intent in self._gateway.list_payment_intents(window.gte, window.lt, window.customer):
@@ -138,6 +148,8 @@ class ChargeWorker:
                 charge = by_order.get((intent.metadata.get("eo_order", ""), intent.metadata.get("eo_attempt", "")))
                 if charge is not None and charge.is_mine(intent):
                     found[charge.id].append(intent)
+                elif charge is not None and intent.metadata.get("eo_account") == str(charge.account_id):
+                    odd.add(charge.id)
                 if seen >= _LOOKUP_MAX:
                     return False
         except IncompleteListing as error:

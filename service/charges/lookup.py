@@ -61,7 +61,9 @@ def _sends(charge: OpenCharge, rules: Rules) -> Iterable[tuple[int, int]]:
 def judge_lookup(charge: OpenCharge, found: Sequence[Intent], *, complete: bool, rules: Rules) -> Outcome:
     """What a listing shows of this charge. `found`: PaymentIntents with its metadata, amount and currency."""
     if found:
-        return judge_intent(charge, _strongest(found), Answer(http_status=200))
+        outcome = judge_intent(charge, _strongest(found), Answer(http_status=200))
+        # A state that no confirmed card payment can be in is asked for again, but not for ever.
+        return (_hopeless(charge, rules) or outcome) if outcome.status == "unknown" else outcome
     if not complete:
         return _hopeless(charge, rules) or _ask_again(charge)
     return _missed(charge, rules)
@@ -98,10 +100,10 @@ def _ask_again(charge: OpenCharge) -> Outcome:
 
 
 def _hopeless(charge: OpenCharge, rules: Rules) -> Outcome | None:
-    """Long past the moment a look-up would have counted, and still none could be completed: a human's turn (R10)."""
+    """Long past the moment a look-up would have counted, and still none was conclusive: a human's turn (R10)."""
     since = charge.since_last_send_s or charge.age_s or 0.0
     if since < rules.miss_counts_after_s + HOPELESS_AFTER_S:
         return None
     return Outcome(
-        status="unknown", next_call="lookup", unclear=charge.unclear, parked="look-ups could not be completed for a day"
+        status="unknown", next_call="lookup", unclear=charge.unclear, parked="look-ups were inconclusive for a day"
     )

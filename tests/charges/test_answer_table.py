@@ -226,6 +226,12 @@ def test_look_ups_that_cannot_be_completed_are_given_to_a_human_in_the_end() -> 
     assert looked_up([], sent=horizon, complete=False).parked is not None
 
 
+def test_a_hit_that_cannot_be_judged_is_given_to_a_human_in_the_end() -> None:
+    odd = [intent("requires_confirmation")]
+    assert looked_up(odd, sent=24 * HOUR).parked is None
+    assert looked_up(odd, sent=26 * HOUR).parked is not None
+
+
 def test_an_old_order_is_sent_only_after_a_clean_look_up() -> None:
     assert meaning(looked_up([], sent=None)) == NOT_RUN
     assert meaning(looked_up([], sent=None, complete=False)) == LOOK_UP
