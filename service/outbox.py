@@ -89,14 +89,15 @@ _CLAIM = text("""
 WITH room AS (
   SELECT greatest(0, CAST(:window AS bigint) - count(*)) AS n FROM (
     SELECT FROM outbox WHERE parked_at IS NULL AND deliver_after > now() AND published > 0 LIMIT :window) AS is_out
-), fresh AS MATERIALIZED (
-  SELECT id FROM outbox
-   WHERE parked_at IS NULL AND deliver_after <= now() AND published = 0
-   ORDER BY deliver_after LIMIT least(CAST(:most AS bigint), (SELECT n FROM room)) FOR UPDATE SKIP LOCKED
 ), again AS MATERIALIZED (
   SELECT id FROM outbox
    WHERE parked_at IS NULL AND deliver_after <= now() AND published > 0
    ORDER BY deliver_after LIMIT least(CAST(:again_max AS bigint), (SELECT n FROM room)) FOR UPDATE SKIP LOCKED
+), fresh AS MATERIALIZED (
+  SELECT id FROM outbox
+   WHERE parked_at IS NULL AND deliver_after <= now() AND published = 0
+   ORDER BY deliver_after LIMIT least(CAST(:most AS bigint), (SELECT n FROM room) - (SELECT count(*) FROM again))
+   FOR UPDATE SKIP LOCKED
 ), due AS (
   SELECT id FROM fresh UNION ALL SELECT id FROM again
 )
