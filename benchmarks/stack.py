@@ -4,11 +4,9 @@ Everything is durable as the product ships it, on a real disk, with the product'
 """
 
 import asyncio
-import contextlib
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -117,7 +115,6 @@ class Stack:
             yield parts
         finally:
             for name, part in parts.items():
-                _resume(part)
                 part.stop()
                 del self.parts[name]
 
@@ -154,17 +151,6 @@ def port_of(part: Child) -> int:
     return int((part.environ or {})["EO_PORT"])
 
 
-def pause(part: Child) -> None:
-    """Stop a process in its tracks; it costs nothing until `resume`."""
-    if part.process is not None:
-        part.process.send_signal(signal.SIGSTOP)
-
-
-def resume(part: Child) -> None:
-    """Let a paused process go on."""
-    _resume(part)
-
-
 def generate(load: Load) -> Outcome:
     """Run the load generator to its end. Raises RuntimeError when requests failed."""
     outcome: Outcome = answer_of("benchmarks.load", load, Outcome, within_s=load.seconds + END_S + 60)
@@ -184,12 +170,6 @@ def answer_of(
     if done.returncode:
         raise RuntimeError(f"{module} failed: {done.stderr.decode()[-2000:]}")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=kind)
-
-
-def _resume(part: Child) -> None:
-    if part.process is not None:
-        with contextlib.suppress(ProcessLookupError):
-            part.process.send_signal(signal.SIGCONT)
 
 
 def _sandbox(folder: Path, port: int) -> HttpPart:

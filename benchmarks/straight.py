@@ -1,0 +1,98 @@
+"""The straight line: `python -m benchmarks.straight` inserts, calls Stripe and settles, back to back, without a queue.
+
+One process, no HTTP, no outbox, no worker: the least time an order can take from being due to being booked. It uses
+the product's own statements to insert and to book, and its gateway, so that only the way between them differs.
+"""
+
+import asyncio
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import uvloop
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from benchmarks.load import BODY, key
+from service import ledger, orders, wire
+from service.charges.request import STRIPE_VERSION, payment_intent_request
+from service.db import create_engine
+from service.settings import Settings
+from service.stripe_gateway import StripeGateway
+
+_PAID = text("UPDATE orders SET status = 'paid', payment_intent_id = :intent, updated_at = now() WHERE id = :id")
+_ACCOUNT = text("SELECT id FROM accounts WHERE is_default")
+
+
+class Question(msgspec.Struct):
+    """How many orders per second, for how long, under keys of which prefix."""
+
+    rate: float
+    seconds: float
+    prefix: str
+
+
+class Answered(msgspec.Struct):
+    """When each order was due, by the wall clock, and the CPU of all."""
+
+    due: list[float]
+    cpu_s: float
+
+
+async def run(question: Question) -> Answered:
+    """Start each order when it is due, whatever became of the others."""
+    settings = Settings.from_env()
+    engine = create_engine(settings, name="straight line", pool=32)
+    due: list[float] = []
+    async with StripeGateway(settings) as gateway:
+        async with engine.connect() as connection:
+            account_id = (await connection.execute(_ACCOUNT)).scalar_one()
+        began, cpu, tasks = time.perf_counter(), time.process_time(), []
+        for number in range(int(question.rate * question.seconds)):
+            await asyncio.sleep(max(0.0, began + number / question.rate - time.perf_counter()))
+            due.append(time.time() - (time.perf_counter() - began - number / question.rate))
+            order = _order(engine, gateway, account_id, key(question.prefix, number))
+            tasks.append(asyncio.create_task(order))
+        await asyncio.gather(*tasks)
+    await engine.dispose()
+    return Answered(due, time.process_time() - cpu)
+
+
+async def _order(engine: AsyncEngine, gateway: StripeGateway, account_id: UUID, order_key: str) -> None:
+    candidate = orders.Candidate.of(account_id, order_key, wire.decode(BODY, wire.OrderRequest))
+    placed = (await orders.place(engine, [candidate]))[0]
+    if not isinstance(placed, orders.Placed):
+        raise placed
+    answer = await gateway.create_payment_intent(
+        _request(account_id, placed.order), key=order_key, version=STRIPE_VERSION
+    )
+    if answer.intent is None or answer.intent.charge_id is None:
+        raise RuntimeError(f"the charge failed: {answer.word}")
+    entry = ledger.charge_entry(
+        account_id=account_id, order_id=UUID(placed.order.id), payment_intent_id=answer.intent.id,
+        stripe_charge_id=answer.intent.charge_id, amount_minor=placed.order.amount, currency=placed.order.currency,
+        occurred_at=datetime.fromtimestamp(answer.intent.created, UTC),
+    )  # fmt: skip
+    async with engine.begin() as tx:
+        await tx.execute(_PAID, {"id": UUID(placed.order.id), "intent": answer.intent.id})
+        await ledger.post(tx, [entry])
+
+
+def _request(account_id: UUID, order: wire.Order) -> dict[str, Any]:
+    return payment_intent_request(
+        account_id=account_id, order_id=UUID(order.id), attempt=1, amount=order.amount, currency=order.currency,
+        payment_method=order.payment_method, customer=None, description=None, metadata=order.metadata,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """One Question on stdin, one Answered on stdout."""
+    question = msgspec.json.decode(sys.stdin.readline(), type=Question)
+    print(msgspec.json.encode(uvloop.run(run(question))).decode())
+
+
+if __name__ == "__main__":
+    main()
