@@ -21,8 +21,6 @@ async def timeline(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> lis
         promises = (await connection.execute(_OUTBOX, who)).all()
         entries = (await connection.execute(_ENTRIES, who)).all()
     events: list[dict[str, Any]] = [{"at": order.created_at, "event": "order.accepted"}]
-    if order.status != "pending":
-        events.append({"at": order.updated_at, "event": f"order.{order.status}"})
     for charge in charges:
         events += _of_charge(charge)
     for promise in promises:
@@ -37,6 +35,9 @@ async def timeline(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> lis
         }
         for e in entries
     ]
+    if order.status != "pending":
+        events.append({"at": order.updated_at, "event": f"order.{order.status}"})
+    # One transaction settles charge, ledger and order, at one time: of equals the sort keeps the order of above.
     return sorted(events, key=lambda e: e["at"])
 
 

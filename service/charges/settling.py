@@ -197,7 +197,7 @@ WITH incoming AS (
       stripe_charge_id = coalesce(i.stripe_charge, c.stripe_charge_id),
       stripe_created = coalesce(i.created, c.stripe_created),
       failure = i.failure::jsonb,
-      history = c.history || (jsonb_build_object('at', clock_timestamp()) || i.entry::jsonb),
+      history = c.history || (jsonb_build_object('at', now()) || i.entry::jsonb),
       updated_at = now()
     FROM incoming i
    WHERE c.id = i.id
