@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.fleet import ORDER, Fleet
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a busy machine is no reason to fail
 
 ORDERS = 10
 AWAY_S = 15  # until 503 is said, or a part has noticed

@@ -7,7 +7,7 @@ import pytest
 
 from tests.acceptance.fleet import ORDER, Fleet, http
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a busy machine is no reason to fail
 
 # Stripe's test payment methods that decline: its page on testing, not our sandbox, is the source of this table.
 DECLINES = {

@@ -20,7 +20,7 @@ import pytest
 from service.child import wait_until
 from service.embedded import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a busy machine is no reason to fail
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
