@@ -19,14 +19,20 @@ from service.errors import Misconfigured
 from service.settings import Settings
 
 CLAIM_MAX = 512  # rows per claim: enough for eight full messages, small enough to stay a millisecond
+SUSPECT_OPENS = 2  # once is a worker that was restarted
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Rows this relay has made invisible and must now publish. `again` counts those that were out before."""
+    """Rows this relay has made invisible and must now publish. `again` counts those that were out before.
+
+    `suspects`, some of `ids`, were opened SUSPECT_OPENS times without settling: one of them may be what kills its
+    worker, so each travels alone and takes no neighbour along when it is parked (R10).
+    """
 
     ids: list[UUID]
     again: int
+    suspects: frozenset[UUID] = frozenset()
 
 
 async def claim(engine: AsyncEngine, settings: Settings, *, again_max: int) -> Claim:
@@ -47,7 +53,8 @@ async def claim(engine: AsyncEngine, settings: Settings, *, again_max: int) -> C
             },
         )
         claimed = rows.all()
-    return Claim([r.id for r in claimed], sum(r.published > 1 for r in claimed))
+    suspects = frozenset(r.id for r in claimed if r.opens_unsettled >= SUSPECT_OPENS)
+    return Claim([r.id for r in claimed], sum(r.published > 1 for r in claimed), suspects)
 
 
 async def put_back(engine: AsyncEngine, ids: Sequence[UUID], *, after_s: float, reason: str | None = None) -> None:
@@ -105,7 +112,7 @@ UPDATE outbox o SET published = o.published + 1,
     deliver_after = now() + (1 + 0.25 * random())
       * least(CAST(:lease AS interval) * power(2, least(o.published, 8)), CAST(:longest AS interval))
   FROM due WHERE o.id = due.id
-RETURNING o.id, o.published
+RETURNING o.id, o.published, o.opens_unsettled
 """)
 
 _PUT_BACK = text("""

@@ -6,10 +6,9 @@ Beside it, on a clock: late fees are fetched and booked, balances rolled up. Bot
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
-from uuid import UUID
 
 from dramatiq import Broker
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -47,17 +46,19 @@ class Relay:
         reach(CrashPoint.RELAY_AFTER_CLAIM)
         self._again.spend(claim.again)
         try:
-            await asyncio.to_thread(self._publish, claim.ids)
+            await asyncio.to_thread(self._publish, claim)
         except Exception:
             await outbox.put_back(self._engine, claim.ids, after_s=_PAUSE_MAX_S)
             raise
         reach(CrashPoint.RELAY_AFTER_PUBLISH)
         return len(claim.ids)
 
-    def _publish(self, ids: Sequence[UUID]) -> None:
+    def _publish(self, claim: outbox.Claim) -> None:
         size = self._settings.relay_message_events
-        for start in range(0, len(ids), size):
-            self._broker.enqueue(charge_message([str(i) for i in ids[start : start + size]]))
+        together = [i for i in claim.ids if i not in claim.suspects]
+        batches = [together[start : start + size] for start in range(0, len(together), size)]
+        for ids in [*batches, *([i] for i in claim.ids if i in claim.suspects)]:
+            self._broker.enqueue(charge_message([str(i) for i in ids]))
 
     async def run(self, stop: asyncio.Event, woken: asyncio.Event) -> None:
         """Relay until `stop` is set. The poll is the truth, `woken` a hint; what is away is waited for."""

@@ -86,6 +86,17 @@ async def test_messages_carry_ids_and_nothing_else_at_most_so_many_each(books: B
     assert sorted(broker.ids) == sorted(ids_of(promises))
 
 
+async def test_what_was_opened_and_never_settled_travels_alone(books: Books) -> None:
+    """It may be what kills its worker; in company, its neighbours' opens would be counted, and they parked, with it."""
+    promises, broker = await books.orders(6), Recorder()
+    suspects = ids_of(promises[:2])
+    await books.run("UPDATE outbox SET opens_unsettled = 2 WHERE id = ANY(:ids)", ids=suspects)
+    await relay(books, broker).run_once()
+    assert sorted(len(m) for m in broker.messages) == [1, 1, 4]
+    assert sorted(broker.ids) == sorted(ids_of(promises))
+    assert {UUID(m[0]) for m in broker.messages if len(m) == 1} == set(suspects)
+
+
 async def test_the_oldest_due_are_claimed_first(books: Books) -> None:
     promises, broker = await books.orders(9), Recorder()
     for n, promise in enumerate(reversed(promises)):  # by time, not by id: ids are not handed out in order of commits
