@@ -8,7 +8,7 @@ PIP := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
 
-.PHONY: help run test test-fast chaos check format reset migrate lock clean
+.PHONY: help run test test-fast chaos check format demo demo-picture reset migrate lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ check: $(VENV)/.dev ## Lint, format, types, and who may import whom
 format: $(VENV)/.dev ## Format, and repair what ruff can repair
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+demo: $(VENV)/.runtime ## Watch the myth break and this service hold: about two minutes
+	@exec $(BIN)/eo demo
+
+demo-picture: $(VENV)/.runtime ## Record docs/demo.svg from a real run of the demo
+	$(BIN)/eo demo --picture docs/demo.svg
 
 migrate: $(VENV)/.runtime ## Bring the database's schema to this code's
 	@$(BIN)/eo migrate

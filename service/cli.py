@@ -89,6 +89,13 @@ def sandbox(args: tuple[str, ...]) -> None:
     _run_module("sandbox", "sandbox", *args)
 
 
+@cli.command(context_settings=_PASS_ON, add_help_option=False)
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def demo(args: tuple[str, ...]) -> None:
+    """Watch the myth break and this service hold, in two minutes (`eo demo --help`)."""
+    _run_module("demo", "demo", *args)
+
+
 def _title(name: str) -> None:
     """The name in `ps`."""
     from setproctitle import setproctitle  # noqa: PLC0415
@@ -97,7 +104,7 @@ def _title(name: str) -> None:
 
 
 def _run_module(name: str, module: str, *args: str) -> None:
-    """By name, because `service` may import neither `workers` nor `sandbox`."""
+    """By name, because `service` may import none of `workers`, `sandbox` and `demo`."""
     _title(name)
     sys.argv = [f"eo {name}", *args]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

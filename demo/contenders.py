@@ -1,0 +1,238 @@
+"""The naive consumer and the service behind one interface, so that both go through the very same storm."""
+
+import sys
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import redis
+
+from demo import naive, relay
+from demo.feeder import Feeder, HttpFeeder, QueueFeeder
+from demo.plan import Plan
+from demo.score import Score
+from demo.stage import Stage
+from demo.world import World
+from service.embedded import free_port
+from service.up import eo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WORKERS = ("worker-1", "worker-2")
+LEASE_S = 1.5  # of a charge; a worker that sleeps longer has lost it
+_HASTE = {
+    # Everything that waits is told to wait briefly, so that an incident fits in a minute. The order stays that of the
+    # defaults: call < lease < visibility.
+    "EO_STRIPE_CONNECT_TIMEOUT_S": "0.5",
+    "EO_STRIPE_TIMEOUT_S": "1",
+    "EO_CHARGE_LEASE_S": str(LEASE_S),
+    "EO_OUTBOX_LEASE_S": "2",
+    "EO_RETRY_BASE_S": "0.2",
+    "EO_RETRY_MAX_S": "2",
+    "EO_BREAKER_S": "0.5",
+    "EO_FEE_SWEEP_S": "0.3",
+    "EO_ROLLUP_S": "1",
+    "EO_RECONCILE_GRACE_S": "0",  # nothing may hide behind “still in flight”
+}
+
+
+class Contender(ABC):
+    """Two workers, and whatever else belongs to it."""
+
+    title: str
+    about: str
+    others: tuple[str, ...] = ()  # parts beside the workers that the storm kills too
+
+    def __init__(self, plan: Plan, world: World) -> None:
+        self.plan = plan
+        self.world = world
+        self.score = Score()
+        self.final = self.score
+        self.fed: list[Feeder] = []
+
+    @abstractmethod
+    def start_worker(self, name: str, crash_at: str = "") -> None:
+        """Start one worker, or start it again; it may be told where to die."""
+
+    @abstractmethod
+    def start_others(self, messages_twice: float) -> None:
+        """Start what belongs to it beside the workers; messages are handed out twice in this share."""
+
+    @abstractmethod
+    def restart(self, name: str) -> None:
+        """Start one of `others` again."""
+
+    @abstractmethod
+    def feeder(self, *, first: int, count: int, over_s: float, requests_twice: float, messages_twice: float) -> Feeder:
+        """Who places its orders."""
+
+    @abstractmethod
+    def is_quiet(self) -> bool:
+        """Whether nothing is on its way any more."""
+
+    @abstractmethod
+    def look(self) -> None:
+        """Bring the score up to date."""
+
+    @abstractmethod
+    def close_score(self) -> None:
+        """The last look, when it is quiet."""
+
+    def accepted(self) -> dict[str, int]:
+        """All orders that were said to be taken, with their amounts."""
+        return {order: amount for feeder in self.fed for order, amount in dict(feeder.accepted).items()}
+
+    def keep_score(self) -> None:
+        """What the storm did, before anything else is counted."""
+        self.final, self.score = self.score, replace(self.score)
+
+    def rest(self) -> None:
+        """Stop everything but Stripe, so that the other one has the machine for itself."""
+        for name in (*WORKERS, *self.others):
+            if name in self.world.parts:
+                self.world.kill(name)
+
+    def _troubles(self) -> int:
+        fired: list[Mapping[str, int]] = self.world.control("GET", "faults")["rules"]
+        return sum(rule["fired"] for rule in fired)
+
+
+class Naive(Contender):
+    """Charge, then record; the broker is trusted."""
+
+    title = "naive"
+    about = "the naive consumer: charge, then record; the broker delivers once, surely"
+
+    def __init__(self, stage: Stage, plan: Plan) -> None:
+        super().__init__(plan, World(stage, "naive", with_schema=False))
+        self.score.has_no_guards = True
+        self._redis = redis.Redis.from_url(stage.redis.url, socket_timeout=2)
+        self.world.rows(naive.SCHEMA)
+
+    def start_worker(self, name: str, crash_at: str = "") -> None:
+        """Start one worker, or start it again; it may be told where to die."""
+        self.world.start(name, [sys.executable, "-P", "-m", "demo.naive"], {"EO_CRASH_AT": crash_at})
+
+    def start_others(self, messages_twice: float) -> None:
+        """Its front and its broker are the feeder's."""
+
+    def restart(self, name: str) -> None:
+        """There is nothing to restart."""
+
+    def feeder(self, *, first: int, count: int, over_s: float, requests_twice: float, messages_twice: float) -> Feeder:
+        """Straight into the queue."""
+        options = {"first": first, "count": count, "over_s": over_s, "requests_twice": requests_twice}
+        url = self.world.environ["REDIS_URL"]
+        made = QueueFeeder(self.world.database, url, seed=self.plan.seed, messages_twice=messages_twice, **options)
+        self.fed.append(made)
+        return made
+
+    def is_quiet(self) -> bool:
+        """Whether no message is waiting, delayed, or being worked on."""
+        names = [f"{naive.NAMESPACE}:{name}.msgs" for name in (naive.QUEUE, f"{naive.QUEUE}.DQ")]
+        return not any(self._redis.hlen(name) for name in names)
+
+    def look(self) -> None:
+        """Bring the score up to date."""
+        self._look_at_counts()
+        self.score.read(self.accepted(), self.world.truth())
+
+    def close_score(self) -> None:
+        """Its books are its table of orders: paid or not."""
+        self._look_at_counts()
+        row = self.world.rows(_NAIVE_BOOKS)[0]
+        self.score.close(self.accepted(), self.world.truth(), paid=row["paid"], booked=row["booked"], ledger_off=0)
+
+    def _look_at_counts(self) -> None:
+        self.score.deliveries = self.world.counted()["demo.delivered"]
+        self.score.troubles = self._troubles()
+        self.score.duplicates = sum(f.counts["requests_twice"] + f.counts["messages_twice"] for f in self.fed)
+
+
+class Ours(Contender):
+    """The service: its API, relay and workers, unchanged but for the counters on its guards."""
+
+    title = "effectively-once"
+    about = "this service: at least once, and every repeat made harmless"
+    others = ("api", "relay")
+
+    def __init__(self, stage: Stage, plan: Plan) -> None:
+        self._api_key = "eo_test_" + "0" * 24
+        super().__init__(plan, World(stage, "ours", with_schema=True, EO_API_KEY=self._api_key, **_HASTE))
+        self._port = free_port()
+        self._twice_file = stage.folder / "messages-twice"
+
+    def start_worker(self, name: str, crash_at: str = "") -> None:
+        """Start one worker, or start it again; it may be told where to die."""
+        self.world.start(name, [sys.executable, "-P", "-m", "demo.worker"], {"EO_CRASH_AT": crash_at})
+
+    def start_others(self, messages_twice: float) -> None:
+        """The API, and a relay whose broker duplicates."""
+        self._twice_file.write_text(str(messages_twice))
+        for name in self.others:
+            if name not in self.world.parts or not self.world.parts[name].is_running:
+                self.restart(name)
+        self.world.await_ready(*self.others)
+
+    def restart(self, name: str) -> None:
+        """Start one of `others` again, in the same place."""
+        if name == "api":
+            self.world.start("api", eo("api"), port=self._port)
+            return
+        environ = {relay.TWICE: str(self._twice_file), relay.SEED: str(self.plan.seed)}
+        self.world.start("relay", [sys.executable, "-P", "-m", "demo.relay"], environ)
+
+    def feeder(self, *, first: int, count: int, over_s: float, requests_twice: float, messages_twice: float) -> Feeder:
+        """Over HTTP; the messages are the relay's matter."""
+        del messages_twice
+        options = {"first": first, "count": count, "over_s": over_s, "requests_twice": requests_twice}
+        made = HttpFeeder(f"http://127.0.0.1:{self._port}", self._api_key, seed=self.plan.seed, **options)
+        self.fed.append(made)
+        return made
+
+    def is_quiet(self) -> bool:
+        """Whether every promise is kept and every fee booked. What the broker still holds are copies of kept ones."""
+        return not self.world.rows(_OPEN)[0][0]
+
+    def look(self) -> None:
+        """Bring the score up to date."""
+        truth = self.world.truth()
+        self._look_at_counts(truth["totals"]["replays"])
+        self.score.read(self.accepted(), truth)
+
+    def close_score(self) -> None:
+        """Its books are the ledger; its promise is that every order is paid."""
+        truth = self.world.truth()
+        self._look_at_counts(truth["totals"]["replays"])
+        row = self.world.rows(_BOOKS)[0]
+        self.score.close(self.accepted(), truth, paid=row["paid"], booked=row["booked"], ledger_off=row["imbalance"])
+
+    def _look_at_counts(self, replays: int) -> None:
+        counted = self.world.counted()
+        self.score.deliveries = counted["demo.delivered"]
+        self.score.troubles = self._troubles()
+        self.score.duplicates = counted["demo.doubled"] + sum(f.counts["requests_twice"] for f in self.fed)
+        self.score.absorbed = {
+            "door": sum(f.counts["door"] for f in self.fed),
+            "open": counted["demo.absorbed"],
+            "stripe": replays,
+            "settle": counted["charge.fenced"],
+            "journal": counted["demo.repeated"],
+        }
+
+
+_NAIVE_BOOKS = """
+SELECT count(*) AS paid, coalesce(sum(amount), 0)::bigint AS booked FROM orders WHERE status = 'paid'"""
+
+_OPEN = """
+SELECT (SELECT count(*) FROM outbox)
+     + (SELECT count(*) FROM charges WHERE status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL)"""
+
+# Booked: what the ledger says was charged, from its entries; the imbalance: every entry's debits minus its credits.
+_BOOKS = """
+SELECT (SELECT count(*) FROM orders WHERE status = 'paid') AS paid,
+       (SELECT coalesce(sum(p.amount_minor), 0)::bigint FROM postings p JOIN journal_entries e ON e.id = p.entry_id
+         WHERE e.kind IN ('charge', 'duplicate') AND p.amount_minor > 0) AS booked,
+       (SELECT coalesce(sum(abs(s)), 0)::bigint FROM
+         (SELECT sum(amount_minor) AS s FROM postings GROUP BY entry_id, currency) AS sums) AS imbalance"""

@@ -1,0 +1,116 @@
+"""The usual consumer, as many a tutorial has it: take the message, charge, record, acknowledge.
+
+Dramatiq's defaults, its retries too (only their backoff is shorter, so that two minutes are enough). It believes that
+a message comes once and that an error means that nothing happened. Demonstration only: nothing else uses this.
+"""
+
+import asyncio
+import signal
+import threading
+from typing import Any
+
+import aiohttp
+import asyncpg
+import dramatiq
+import redis
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import AsyncIO
+
+from service.crash import CrashPoint, reach
+from service.log import configure, event
+from service.settings import Settings
+
+QUEUE, ACTOR, NAMESPACE = "naive", "charge_order", "naive"
+SCHEMA = """
+CREATE TABLE orders (id uuid PRIMARY KEY, amount bigint NOT NULL, status text NOT NULL DEFAULT 'pending',
+                     payment_intent text)"""
+_THREADS = 8
+_HEARTBEAT_MS = 2_000  # a dead worker's messages are taken by another after this; the default is a minute
+_MAINTENANCE = 100_000  # of a million commands look for the dead
+_CALL_S = 5.0
+_RETRY = {"min_backoff": 200, "max_backoff": 2_000}
+
+
+def make_broker(url: str) -> RedisBroker:
+    """Dramatiq's Redis broker with all its default middleware, and one event loop."""
+    client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+    broker = RedisBroker(  # type: ignore[no-untyped-call]
+        client=client, namespace=NAMESPACE, heartbeat_timeout=_HEARTBEAT_MS, maintenance_chance=_MAINTENANCE
+    )
+    broker.add_middleware(AsyncIO())
+    broker.declare_queue(QUEUE)
+    return broker
+
+
+def message(order_id: str, amount: int) -> "dramatiq.Message[None]":
+    """“Charge this order.”"""
+    return dramatiq.Message(queue_name=QUEUE, actor_name=ACTOR, args=(order_id, amount), kwargs={}, options=_RETRY)
+
+
+class Consumer:
+    """Charge, then record. What it needs is made when the first message comes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._making = asyncio.Lock()
+        self._stripe: aiohttp.ClientSession | None = None
+        self._database: Any = None
+
+    async def charge_order(self, order_id: str, amount: int) -> None:
+        """The whole of it. Between any two of these lines a process may die; the message then comes again."""
+        event("demo.delivered", count=1)
+        await self._connect()
+        reach(CrashPoint.WORKER_BEFORE_OPEN)
+        intent = await self._charge(order_id, amount)
+        reach(CrashPoint.WORKER_AFTER_REPLY)
+        await self._database.execute(
+            "UPDATE orders SET status = 'paid', payment_intent = $2 WHERE id = $1::text::uuid", order_id, intent
+        )
+        reach(CrashPoint.WORKER_AFTER_SETTLE)
+
+    async def _charge(self, order_id: str, amount: int) -> str:
+        """No Idempotency-Key. Any trouble is raised, and Dramatiq tries again."""
+        if self._stripe is None:
+            raise RuntimeError("not connected")
+        form = {
+            "amount": str(amount),
+            "currency": "usd",
+            "payment_method": "pm_card_visa",
+            "payment_method_types[]": "card",
+            "confirm": "true",
+            "metadata[eo_order]": order_id,  # for the witness alone: whose charge this was
+        }
+        async with self._stripe.post(f"{self._settings.stripe_api_base}/v1/payment_intents", data=form) as answer:
+            reach(CrashPoint.WORKER_REPLY_UNREAD)
+            answer.raise_for_status()
+            return str((await answer.json())["id"])
+
+    async def _connect(self) -> None:
+        async with self._making:
+            if self._stripe is None:
+                self._database = await asyncpg.create_pool(self._settings.database_url, min_size=0, max_size=_THREADS)
+                self._stripe = aiohttp.ClientSession(
+                    headers={"Authorization": f"Bearer {self._settings.stripe_api_key}"},
+                    timeout=aiohttp.ClientTimeout(_CALL_S),
+                )
+
+
+def main() -> None:
+    """One worker process, until SIGTERM."""
+    configure("naive")
+    settings = Settings.from_env()
+    consumer = Consumer(settings)
+    broker = make_broker(settings.redis_url)
+    dramatiq.actor(broker=broker, queue_name=QUEUE, actor_name=ACTOR)(consumer.charge_order)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    worker = dramatiq.Worker(broker, worker_threads=_THREADS, worker_timeout=100)
+    worker.start()
+    event("ready")
+    stop.wait()
+    worker.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What is counted, of either contender. The charges are those in the Stripe stand-in's own books."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# The guards in the order in which a duplicate meets them, and what each is called on the screen.
+GUARDS = {
+    "door": "the idempotency key at the door",
+    "open": "the unique index and the lease at open",
+    "stripe": "Stripe's memory of the key",
+    "settle": "the token at settle",
+    "journal": "the journal's unique reference",
+}
+
+
+@dataclass(slots=True)
+class Score:
+    """One contender's numbers. None: not known before everything is quiet."""
+
+    has_no_guards: bool = False
+    orders: int = 0
+    deliveries: int = 0
+    duplicates: int = 0  # made on purpose: requests and messages sent twice
+    killed: int = 0
+    troubles: int = 0  # of Stripe: lost replies, 500s, …
+    stripe_requests: int = 0
+    charges: int = 0
+    twice: int = 0  # orders charged more than once
+    overcharged: int = 0  # minor units charged beyond what was ordered
+    absorbed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(GUARDS, 0))
+    lost: int | None = None  # accepted, and never charged
+    unsettled: int | None = None  # accepted, and not recorded as paid
+    off_books: int | None = None  # minor units: Stripe's charges minus what our books say was charged
+    ledger_off: int | None = None  # minor units by which debits and credits differ, over all entries
+
+    @property
+    def faults(self) -> int:
+        """Everything that was done to it."""
+        return self.duplicates + self.killed + self.troubles
+
+    def read(self, accepted: dict[str, int], truth: Any) -> None:
+        """Take over what Stripe says was charged."""
+        self.orders = len(accepted)
+        self.stripe_requests = sum(truth["totals"]["requests"].values())
+        charged = {entry["order"]: entry for entry in truth["orders"]}
+        self.charges = sum(entry["charges"] for entry in charged.values())
+        self.twice = sum(entry["charges"] > 1 for entry in charged.values())
+        self.overcharged = sum(
+            max(0, sum(charged[order]["amounts"].values()) - amount)
+            for order, amount in accepted.items()
+            if order in charged
+        )
+
+    def close(self, accepted: dict[str, int], truth: Any, *, paid: int, booked: int, ledger_off: int) -> None:
+        """The last look, when nothing is on its way any more."""
+        self.read(accepted, truth)
+        charged = {entry["order"] for entry in truth["orders"] if entry["charges"]}
+        self.lost = sum(order not in charged for order in accepted)
+        self.unsettled = len(accepted) - paid
+        self.off_books = sum(truth["totals"]["amounts"].values()) - booked
+        self.ledger_off = ledger_off
+
+    @property
+    def is_perfect(self) -> bool:
+        """Nothing lost, nothing twice, nothing left, and the books agree. False while anything is unknown."""
+        return self.twice == 0 and [self.lost, self.unsettled, self.off_books, self.ledger_off] == [0, 0, 0, 0]

@@ -1,0 +1,185 @@
+"""One contender through the storm: orders come in, workers die at named moments, the servers lose power."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+from demo.contenders import LEASE_S, WORKERS, Contender
+from demo.plan import MOMENTS, TROUBLE_WORDS, Plan
+from demo.screen import Screen
+from service.errors import Unavailable
+
+_TICK_S = 0.05
+_LOOK_S = 0.5
+_REVIVE_S = 0.4  # until whoever watches the processes starts a dead one again
+_DARK_S = 0.7  # how long the broker's machine is without power
+_DRAIN_S = 60.0
+_QUIET_S = 0.5  # so long nothing may move before it counts as quiet
+_LATENCY = {"p50_ms": 60, "p99_ms": 250}
+_SLOW = {"p50_ms": 700, "p99_ms": 800}
+_TAKEN_OVER_S = 2.0  # after its lease, until the other one has surely finished a sleeper's work
+
+
+class Storm:
+    """Use once: `rage`."""
+
+    def __init__(self, contender: Contender, plan: Plan, screen: Screen) -> None:
+        self._contender = contender
+        self._world = contender.world
+        self._plan = plan
+        self._screen = screen
+        self._dying = plan.dying()
+        self._moments: dict[str, str] = {}  # what a part's next death will be called
+        self._revive_at: dict[str, float] = {}
+        self._later: list[tuple[float, Callable[[], None]]] = []
+        self._seen: set[str] = set()
+        self._looked_at = 0.0
+
+    def rage(self) -> None:
+        """From the first order until everything is quiet. Raises Unavailable where it never becomes quiet."""
+        contender, plan = self._contender, self._plan
+        self._start()
+        feeder = contender.feeder(
+            first=0,
+            count=plan.orders,
+            over_s=plan.storm_s,
+            requests_twice=plan.requests_twice,
+            messages_twice=plan.messages_twice,
+        )
+        feeder.start()
+        steps = self._steps()
+        due = next(steps, None)
+        while not feeder.is_done or due or self._later:
+            if due and not self._later and len(feeder.accepted) >= due[0] * plan.orders:
+                due[1]()
+                due = next(steps, None)
+            self._tick()
+        self._drain()
+
+    def _start(self) -> None:
+        self._world.control("POST", "latency", _LATENCY)
+        for name in WORKERS:
+            self._revive(name)
+        self._contender.start_others(self._plan.messages_twice)
+        self._world.await_ready(*WORKERS)
+        self._world.control("POST", "faults", self._plan.troubles())
+        self._say(f"{self._plan.orders} orders in {self._plan.storm_s:.0f} s, two workers")
+
+    def _steps(self) -> Iterator[tuple[float, Callable[[], None]]]:
+        """At which share of the orders something happens that is nobody's crash point."""
+        yield 0.15, self._power_cut
+        for share, name in zip((0.4, 0.5), self._contender.others, strict=False):
+            yield share, lambda name=name: self._kill(name, "in the middle of its work")  # type: ignore[misc]
+        yield 0.6, self._slow_down
+        yield 0.85, self._kill_postgres
+
+    # --- what happens
+
+    def _slow_down(self) -> None:
+        """Stripe takes long, so that the workers' hands are full when one of them stands still."""
+        self._world.control("POST", "latency", _SLOW)
+        self._later.append((time.monotonic() + _SLOW["p50_ms"] / 2000, self._sleep))
+
+    def _sleep(self) -> None:
+        """A worker stands still beyond its lease, as a suspended machine does, and then goes on."""
+        name = next((name for name in WORKERS if self._world.parts[name].is_running), WORKERS[0])
+        self._world.send(name, signal.SIGSTOP)
+        self._world.control("POST", "latency", _LATENCY)
+        self._say(f"{_spoken(name)} stands still (SIGSTOP) with charges in its hands; the other takes over")
+        self._later.append((time.monotonic() + LEASE_S + _TAKEN_OVER_S, lambda: self._wake(name)))
+
+    def _wake(self, name: str) -> None:
+        self._world.send(name, signal.SIGCONT)
+        self._say(f"{_spoken(name)} wakes up and goes on as if nothing had happened")
+
+    def _power_cut(self) -> None:
+        """Both workers, and while messages queue up, the broker."""
+        for name in WORKERS:
+            self._kill(name, "in a power cut")
+            self._revive_at[name] = time.monotonic() + 2 * _DARK_S
+        self._later.append((time.monotonic() + _DARK_S, self._kill_broker))
+
+    def _kill_broker(self) -> None:
+        redis = self._world.stage.redis
+        redis.kill()
+        self._contender.score.killed += 1
+        self._say("killed Valkey: every message that was queued is gone")
+        redis.start()
+
+    def _kill_postgres(self) -> None:
+        postgres = self._world.stage.postgres
+        postgres.kill()
+        self._contender.score.killed += 1
+        self._say("killed PostgreSQL in the middle of its transactions")
+        postgres.start()
+
+    def _kill(self, name: str, moment: str) -> None:
+        if self._world.parts[name].is_running:
+            self._moments[name] = moment
+            self._world.kill(name)
+
+    # --- watching
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        for name in (*WORKERS, *self._contender.others):
+            if not self._world.parts[name].is_running:
+                self._note_death(name, now)
+        for at, act in [late for late in self._later if late[0] <= now]:
+            self._later.remove((at, act))
+            act()
+        if now - self._looked_at > _LOOK_S:
+            self._look()
+        time.sleep(_TICK_S)
+
+    def _note_death(self, name: str, now: float) -> None:
+        moment = self._moments.pop(name, None)
+        if moment is not None:
+            self._contender.score.killed += 1
+            self._say(f"killed {_spoken(name)} {moment}")
+        if now >= self._revive_at.setdefault(name, now + _REVIVE_S):
+            del self._revive_at[name]
+            self._revive(name)
+
+    def _revive(self, name: str) -> None:
+        if name not in WORKERS:
+            self._contender.restart(name)
+            return
+        point, nth = next(self._dying, (None, 0))
+        if point is None:
+            self._contender.start_worker(name)
+            return
+        self._moments[name] = MOMENTS[point]
+        self._contender.start_worker(name, f"{point}:{nth}")
+
+    def _look(self) -> None:
+        self._contender.look()
+        for rule in self._world.control("GET", "faults")["rules"]:
+            fault = rule["rule"]["fault"]
+            if rule["fired"] and fault not in self._seen:
+                self._seen.add(fault)
+                self._say(f"Stripe {TROUBLE_WORDS[fault]} (the first of many)")
+        self._screen.show()
+        self._looked_at = time.monotonic()
+
+    def _drain(self) -> None:
+        self._dying = iter(())
+        self._say("all orders are placed; waiting until nothing is on its way any more")
+        deadline = time.monotonic() + _DRAIN_S
+        quiet_since = None
+        while quiet_since is None or time.monotonic() - quiet_since < _QUIET_S:
+            self._tick()
+            quiet = self._contender.is_quiet() and not self._revive_at
+            quiet_since = (quiet_since or time.monotonic()) if quiet else None
+            if time.monotonic() > deadline:
+                raise Unavailable(f"{self._contender.title} was not quiet {_DRAIN_S:.0f} s after its last order")
+        self._contender.close_score()
+        self._screen.show()
+
+    def _say(self, words: str) -> None:
+        self._screen.say(words)
+
+
+def _spoken(name: str) -> str:
+    """`worker-2` is “worker 2”, `api` is “the API”."""
+    return {"api": "the API", "relay": "the relay"}.get(name, name.replace("-", " "))

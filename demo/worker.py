@@ -1,0 +1,43 @@
+"""The service's own worker with a counter on two of its guards. `python -m demo.worker`."""
+
+import runpy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from unittest.mock import patch
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from service.charges.opening import Opened, open_charges
+from service.ledger import JournalEntry, PostResult, post
+from service.log import event
+from service.settings import Settings
+
+
+async def open_and_count(engine: AsyncEngine, outbox_ids: Sequence[UUID], settings: Settings) -> Opened:
+    """The real opening; says how many orders came, and how many of them were absorbed."""
+    opened = await open_charges(engine, outbox_ids, settings)
+    event("demo.delivered", count=len(outbox_ids))
+    if opened.absorbed:
+        event("demo.absorbed", count=opened.absorbed)
+    return opened
+
+
+async def post_and_count(connection: AsyncConnection, entries: Sequence[JournalEntry]) -> PostResult:
+    """The real posting; says how many entries were on the books already."""
+    result = await post(connection, entries)
+    if result.repeated:
+        event("demo.repeated", count=len(result.repeated))
+    return result
+
+
+@contextmanager
+def counting_repeated_entries() -> Iterator[None]:
+    """Whoever books in this process is counted."""
+    with patch("service.ledger.post", post_and_count), patch("service.fees.post", post_and_count):
+        yield
+
+
+if __name__ == "__main__":
+    with patch("workers.charge.open_charges", open_and_count), counting_repeated_entries():
+        runpy.run_module("workers.main", run_name="__main__")
