@@ -49,7 +49,6 @@ async def _online() -> None:
         await engine.dispose()
 
 
-
 if context.is_offline_mode():
     _configure(url="postgresql://", literal_binds=True, dialect_opts={"paramstyle": "named"})
     with context.begin_transaction():
