@@ -1,6 +1,6 @@
 """What the documentation says is checked: settings, commands, tests, links, and that nobody's machine is named.
 
-`python tests/meta/test_docs.py` writes the table of knobs and the figure of order states anew.
+`python tests/meta/test_docs.py` writes the table of knobs in docs/operations.md anew.
 """
 
 import ast
@@ -14,7 +14,6 @@ import click
 import pytest
 
 from service.cli import cli
-from service.orders import ORDER_TRANSITIONS
 from service.reconcile import command as reconcile
 from service.settings import Settings
 from service.terminal import plain
@@ -25,7 +24,6 @@ OPERATIONS = ROOT / "docs/operations.md"
 PAGES = [README, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ARCHITECTURE = ROOT / "docs/architecture.md"
 KNOBS = re.compile(r"(<!-- knobs:[^\n]*-->\n)(.*?)(<!-- end of knobs -->)", re.DOTALL)
-ORDERS = re.compile(r"(<!-- orders:[^\n]*-->\n)(.*?)(<!-- end of orders -->)", re.DOTALL)
 # Variables that tests and tools read, and that are no knob of a running service.
 NOT_SETTINGS = {"EO_CRASH_AT", "EO_SANDBOX_HOST", "EO_SANDBOX_PORT", "EO_SANDBOX_DATA", "EO_SANDBOX_FEE_DELAY_S"}
 
@@ -34,12 +32,6 @@ def knobs() -> str:
     """The table of every variable, in the order of Settings."""
     rows = [f"| `{k.metadata['variable']}` | {_default(k)} | {_cell(k.metadata['why'])} |" for k in fields(Settings)]
     return "\n".join(["| variable | default | why |", "|---|---|---|", *rows]) + "\n"
-
-
-def order_states() -> str:
-    """The table of order states as a figure."""
-    moves = [f"    {old} --> {new}" for old, ends in ORDER_TRANSITIONS.items() for new in sorted(ends)]
-    return "\n".join(["```mermaid", "stateDiagram-v2", "    [*] --> pending", *moves, "```"]) + "\n"
 
 
 def _default(knob: Any) -> str:
@@ -75,10 +67,11 @@ def test_the_table_of_knobs_is_the_settings() -> None:
     assert found[2] == knobs(), "run: .venv/bin/python tests/meta/test_docs.py"
 
 
-def test_the_figure_of_order_states_is_the_table() -> None:
-    found = ORDERS.search(ARCHITECTURE.read_text())
-    assert found
-    assert found[2] == order_states(), "run: .venv/bin/python tests/meta/test_docs.py"
+def test_every_rule_that_the_code_names_is_explained() -> None:
+    explained = set(re.findall(r"^\| (R\d+) \|", ARCHITECTURE.read_text(), re.MULTILINE))
+    assert explained == {f"R{n}" for n in range(1, 31)}
+    named = {rule for file in tracked() if file.suffix == ".py" for rule in re.findall(r"\bR\d\d?\b", file.read_text())}
+    assert named <= explained, named - explained
 
 
 def test_every_variable_that_is_named_exists() -> None:
@@ -163,5 +156,4 @@ def _slug(heading: str) -> str:
 
 
 if __name__ == "__main__":
-    ARCHITECTURE.write_text(ORDERS.sub(lambda found: found[1] + order_states() + found[3], ARCHITECTURE.read_text()))
     OPERATIONS.write_text(KNOBS.sub(lambda found: found[1] + knobs() + found[3], OPERATIONS.read_text()))
