@@ -94,20 +94,21 @@ class OrderMachine(RuleBasedStateMachine):
         claimed = self.do(outbox.claim(self.books.engine, self.books.settings, again_max=10))
         self.broker += [i for i in claimed.ids if i == self.promise.outbox_id]
 
+    @precondition(lambda self: self.broker)
     @rule()
     def wipe_the_broker(self) -> None:
         self.broker.clear()
 
+    @precondition(lambda self: self.broker)
     @rule()
     def the_breaker_is_open(self) -> None:
         self.do(outbox.put_back(self.books.engine, self.broker, after_s=0.0, reason="breaker open"))
         self.broker.clear()
 
+    @precondition(lambda self: self.broker)
     @rule(again=st.booleans())
     def deliver(self, *, again: bool) -> None:
-        if self.broker:
-            message = self.broker[-1] if again else self.broker.pop()
-            self.open([message])
+        self.open([self.broker[-1] if again else self.broker.pop()])
 
     @rule()
     def a_message_comes_from_nowhere(self) -> None:
@@ -122,15 +123,23 @@ class OrderMachine(RuleBasedStateMachine):
 
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+    @precondition(lambda self: self.waiting())
     @rule(which=some, result=results, odd=odd_or_not)
     def call(self, which: int, result: str, odd: str | None) -> None:
-        if waiting := [h for h in self.held if h.settlement is None]:
-            self.ask(waiting[which % len(waiting)], result, odd)
+        waiting = self.waiting()
+        self.ask(waiting[which % len(waiting)], result, odd)
 
+    @precondition(lambda self: self.answered())
     @rule(which=some)
     def settle(self, which: int) -> None:
-        if answered := [h for h in self.held if h.settlement]:
-            self.record(answered[which % len(answered)])
+        answered = self.answered()
+        self.record(answered[which % len(answered)])
+
+    def waiting(self) -> list[Held]:
+        return [h for h in self.held if h.settlement is None]
+
+    def answered(self) -> list[Held]:
+        return [h for h in self.held if h.settlement]
 
     @rule(result=results, odd=odd_or_not, dies=st.booleans())
     def work(self, result: str, odd: str | None, *, dies: bool = False) -> None:
@@ -145,11 +154,12 @@ class OrderMachine(RuleBasedStateMachine):
             else:
                 self.record(self.held[-1])
 
+    @precondition(lambda self: self.held)
     @rule(which=some)
     def die(self, which: int) -> None:
-        if self.held:
-            del self.held[which % len(self.held)]
+        del self.held[which % len(self.held)]
 
+    @precondition(lambda self: self.held)
     @rule()
     def leases_end(self) -> None:
         self.do(self.books.leases_end())
@@ -194,12 +204,14 @@ class OrderMachine(RuleBasedStateMachine):
             )
         await self.books.run(f"{_OLDER_HISTORY} WHERE order_id = :order", by=seconds, order=self.promise.order_id)
 
+    @precondition(lambda self: self.before[0] == "pending")
     @rule()
     def the_producer_cancels(self) -> None:
         """As the statement of a cancellation will: under the order's lock, and only what was not opened."""
         cancel = "UPDATE orders SET status = 'canceled' WHERE id = :id AND status = 'pending'"
         self.do(self.books.run(cancel, id=self.promise.order_id))
 
+    @precondition(lambda self: self.stripe.payments)
     @rule(
         change=st.sampled_from([
             ("requires_action", "succeeded"), ("requires_action", "processing"), ("requires_action", "canceled"),
@@ -220,6 +232,7 @@ class OrderMachine(RuleBasedStateMachine):
         answer = Answer(http_status=200, intent=intent)
         self.do(self.books.settle(self.latest, judge_intent(self.latest, intent, answer), answer=answer))
 
+    @precondition(lambda self: self.latest)
     @rule()
     def the_operator_retries_what_is_parked(self) -> None:
         self.do(outbox.retry(self.books.engine, [self.promise.outbox_id]))
@@ -315,11 +328,12 @@ def wanted() -> set[tuple[str, str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_whatever_happens_to_an_order_its_promises_hold(machine: type[OrderMachine]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=100,
+            max_examples=80,
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=list(HealthCheck),

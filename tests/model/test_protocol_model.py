@@ -11,6 +11,7 @@ from tests.model.protocol import Model
 from tests.model.rules import RULES, Rule
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.slow  # 20 s: some 180,000 states
 def test_every_schedule_with_two_faults_two_attempts_and_a_restored_backup_keeps_every_promise() -> None:
     result = check(Model(faults=2))
