@@ -12,8 +12,6 @@ from service.charges.answers import judge_intent
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.stripe_objects import Answer, Intent
 
-# Our clock and Stripe's may differ by so much before sending stops (R28), so a PaymentIntent may look that much off.
-CLOCK_SKEW_S = 300
 # How long after a look-up would have counted one may still be impossible, before a human is asked.
 HOPELESS_AFTER_S = 3_600
 
@@ -45,17 +43,19 @@ def windows(charges: Sequence[OpenCharge], rules: Rules) -> list[Window]:
 
 def _sends(charge: OpenCharge, rules: Rules) -> Iterable[tuple[int, int]]:
     """Around each moment a request of this charge may have reached Stripe, a send's lease long."""
+    # How far Stripe's clock may be off before sending stops (R28): a call's own length may hide as much again.
+    off = int(rules.clock_skew_max_s + rules.lease_s) + 1
     moments = [datetime.fromisoformat(h["at"]).timestamp() for h in charge.history if h.get("call") == "send"]
     if moments:
-        reach = int(rules.lease_s) + CLOCK_SKEW_S + 1
-        sends = [(int(moment) - CLOCK_SKEW_S, int(moment) + reach) for moment in moments]
+        reach = int(rules.lease_s) + off + 1
+        sends = [(int(moment) - off, int(moment) + reach) for moment in moments]
         # A key perhaps sent in a life that this database forgot is looked for from then on (R17).
         if charge.first_sent_at is not None and (since := int(charge.first_sent_at.timestamp())) < int(moments[0]):
-            sends[0] = (since - CLOCK_SKEW_S, sends[0][1])
+            sends[0] = (since - off, sends[0][1])
         return sends
     # Never sent as far as this database remembers (restored, or first opened a day late): the order's whole life.
     born, now = charge.order_created_at.timestamp(), charge.opened_at.timestamp()
-    return [(int(born) - CLOCK_SKEW_S, int(now) + CLOCK_SKEW_S + 1)]
+    return [(int(born) - off, int(now) + off + 1)]
 
 
 def judge_lookup(charge: OpenCharge, found: Sequence[Intent], *, complete: bool, rules: Rules) -> Outcome:

@@ -121,8 +121,11 @@ class Rules:
     key_age_max_s: float
     miss_counts_after_s: float
     lease_s: float
+    clock_skew_max_s: float
 
     @classmethod
     def of(cls, settings: Settings) -> "Rules":
         """The bounds as configured."""
-        return cls(settings.key_age_max_s, settings.miss_counts_after_s, settings.charge_lease_s)
+        return cls(
+            settings.key_age_max_s, settings.miss_counts_after_s, settings.charge_lease_s, settings.clock_skew_max_s
+        )

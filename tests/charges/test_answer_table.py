@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.charges.answers import judge_retrieve, judge_send
-from service.charges.lookup import CLOCK_SKEW_S, HOPELESS_AFTER_S, Window, judge_lookup, windows
+from service.charges.lookup import HOPELESS_AFTER_S, Window, judge_lookup, windows
 from service.charges.model import CHARGE_TRANSITIONS, FINAL, OpenCharge, Outcome
 from service.orders import ORDER_TRANSITIONS
 from service.stripe_objects import Answer, ErrorBody, Intent, LastPaymentError
 from tests.charges.answers import HOUR, NOW, OURS, RULES, charge, decline, error, intent, nothing, ok, resent
+
+# How far Stripe's clock may be from ours before sending stops, and how long a request may be under way.
+SKEW, LEASE = int(RULES.clock_skew_max_s + RULES.lease_s), int(RULES.lease_s)
 
 
 class Meaning(NamedTuple):
@@ -248,12 +251,12 @@ def test_windows_of_one_customer_merge_where_they_overlap_and_only_there() -> No
         at = (NOW + timedelta(minutes=minutes)).isoformat()
         return charge(customer=customer, history=({"at": at, "call": "send"}, {"at": at, "answer": "500 api_error"}))
 
-    start, reach = int(NOW.timestamp()), int(RULES.lease_s) + 1
+    start, early, late = int(NOW.timestamp()), SKEW + 1, LEASE + SKEW + 2
     found = windows([sent(0), sent(3), sent(60), sent(1, "cus_1"), sent(2, "cus_1")], RULES)
     assert found == [
-        Window(start - CLOCK_SKEW_S, start + 180 + CLOCK_SKEW_S + reach, None),
-        Window(start + 3600 - CLOCK_SKEW_S, start + 3600 + CLOCK_SKEW_S + reach, None),
-        Window(start + 60 - CLOCK_SKEW_S, start + 120 + CLOCK_SKEW_S + reach, "cus_1"),
+        Window(start - early, start + 180 + late, None),
+        Window(start + 3600 - early, start + 3600 + late, None),
+        Window(start + 60 - early, start + 120 + late, "cus_1"),
     ]
 
 
@@ -266,14 +269,14 @@ def test_every_moment_of_a_send_lies_in_a_window_of_its_customer(sends: list[tup
     found = windows(charges, RULES)
     for seconds, customer in sends:
         moment = int(NOW.timestamp()) + seconds
-        early, late = moment - CLOCK_SKEW_S, moment + int(RULES.lease_s) + CLOCK_SKEW_S
+        early, late = moment - SKEW, moment + LEASE + SKEW
         assert sum(w.customer == customer and w.gte <= early and late < w.lt for w in found) == 1
 
 
 def test_a_charge_never_sent_is_looked_for_in_the_orders_whole_life() -> None:
     (window,) = windows([charge(order_created_at=NOW - 30 * HOUR)], RULES)
-    assert window.gte <= (NOW - 30 * HOUR).timestamp() - CLOCK_SKEW_S
-    assert window.lt > NOW.timestamp() + CLOCK_SKEW_S
+    assert window.gte <= (NOW - 30 * HOUR).timestamp() - SKEW
+    assert window.lt > NOW.timestamp() + SKEW
 
 
 # --- whatever Stripe says ---
