@@ -13,6 +13,7 @@ from tests.acceptance.fleet import Fleet
 WEIGHT = {"api": 2, "relay": 2, "worker": 4, "sandbox": 2, "redis": 2, "postgres": 2, "freeze": 3}
 PAUSE_S = (0.6, 1.6)
 DOWN_S = (0.0, 1.5)
+DOWN_MAX = 2  # at once: where nobody is up, nothing is tried, and nothing is proven
 FROZEN_S = (2.0, 4.0)  # beyond a charge's lease: another takes over, and then the sleeper wakes
 AGAIN_S = 0.3  # between two starts of what does not stay up, say because PostgreSQL is away
 READY_S = 30.0
@@ -37,6 +38,9 @@ class Monkey:
 
     def strike(self) -> None:
         """Kill or freeze somebody."""
+        if sum(not self._is_up(name) for name in self._names) > DOWN_MAX:
+            self._due = time.monotonic() + AGAIN_S
+            return
         self._due = time.monotonic() + self._chance.uniform(*PAUSE_S)
         deed = self._chance.choices(list(WEIGHT), list(WEIGHT.values()))[0]
         kind = "worker" if deed == "freeze" else deed
