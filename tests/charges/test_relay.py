@@ -1,8 +1,6 @@
 """The relay: every due promise is published, at least once, and never so many that a backlog leaves PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -10,16 +8,14 @@ from uuid import UUID, uuid4
 import dramatiq
 import pytest
 import redis
-from sqlalchemy import event, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import text
 
 from service import outbox
-from service.db import create_engine
 from service.embedded import Valkey, free_port
 from service.errors import Misconfigured
 from service.outbox import CLAIM_MAX
 from service.settings import Settings
-from tests.charges.world import Books, Promise, World
+from tests.charges.world import Books, Promise, World, planner_without
 from workers.broker import CHARGE_QUEUE, NAMESPACE, make_broker
 from workers.relay import Relay
 
@@ -179,28 +175,12 @@ async def test_relays_at_the_same_time_publish_each_row_once(books: Books) -> No
     assert sorted(broker.ids) == sorted(ids_of(promises))
 
 
-@asynccontextmanager
-async def planner_without(settings: Settings, *kinds: str) -> AsyncIterator[AsyncEngine]:
-    """An engine whose connections do not use these kinds of plans."""
-    engine = create_engine(settings, name="relay")
-
-    def forbid(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        for kind in kinds:
-            cursor.execute(f"SET enable_{kind} = off")
-        cursor.close()
-        connection.commit()
-
-    event.listen(engine.sync_engine, "connect", forbid)
-    yield engine
-    await engine.dispose()
-
-
 @pytest.mark.parametrize("forbidden", ["hashjoin mergejoin", "hashjoin nestloop", "indexscan bitmapscan", "material"])
 async def test_the_limit_holds_under_every_plan(books: Books, settings: Settings, forbidden: str) -> None:
     await books.orders(60)
-    async with planner_without(settings, *forbidden.split()) as engine:
-        claim = await outbox.claim(engine, replace(settings, relay_window=7), again_max=MANY)
+    engine = planner_without(settings, *forbidden.split())
+    claim = await outbox.claim(engine, replace(settings, relay_window=7), again_max=MANY)
+    await engine.dispose()
     assert len(claim.ids) == 7
     assert (await waiting(books))["out"] == 7
 

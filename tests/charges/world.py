@@ -11,14 +11,14 @@ from uuid import UUID
 
 import msgspec
 from redis.asyncio import Redis
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service import ledger
 from service.charges.model import OpenCharge, Outcome
 from service.charges.opening import open_charges
 from service.charges.settling import Settlement, settle
-from service.db import async_url
+from service.db import async_url, create_engine
 from service.orders import Candidate, Placed, place
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
@@ -43,6 +43,21 @@ class Promise:
     outbox_id: UUID
     account_id: UUID
     key: str
+
+
+def planner_without(settings: Settings, *kinds: str, pool: int | None = None) -> AsyncEngine:
+    """An engine whose connections do not use these kinds of plans: statistics may bring any plan about."""
+    engine = create_engine(settings, name="odd planner", pool=pool)
+
+    def forbid(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for kind in kinds:
+            cursor.execute(f"SET enable_{kind} = off")
+        cursor.close()
+        connection.commit()
+
+    event.listen(engine.sync_engine, "connect", forbid)
+    return engine
 
 
 @dataclass
