@@ -29,7 +29,7 @@ _HASTE = {
     "EO_CHARGE_LEASE_S": str(LEASE_S),
     "EO_OUTBOX_LEASE_S": "2",
     "EO_RETRY_BASE_S": "0.2",
-    "EO_RETRY_MAX_S": "2",
+    "EO_RETRY_MAX_S": "8",
     "EO_BREAKER_S": "0.5",
     "EO_FEE_SWEEP_S": "0.3",
     "EO_ROLLUP_S": "1",

@@ -25,7 +25,7 @@ SCHEMA = """
 CREATE TABLE orders (id uuid PRIMARY KEY, amount bigint NOT NULL, status text NOT NULL DEFAULT 'pending',
                      payment_intent text)"""
 _THREADS = 8
-_HEARTBEAT_MS = 2_000  # a dead worker's messages are taken by another after this; the default is a minute
+_HEARTBEAT_MS = 5_000  # a dead worker's messages are taken by another after this; the default is a minute
 _MAINTENANCE = 100_000  # of a million commands look for the dead
 _CALL_S = 5.0
 _RETRY = {"min_backoff": 200, "max_backoff": 2_000}

@@ -33,5 +33,5 @@ def write(path: Path, result: Result, said: list[str]) -> None:
 
 def _without_fonts(template: str) -> str:
     """Rich's own template loads its font from a host; the reader's monospace font does as well."""
-    bare = re.sub(r"@font-face \{\{.*?\}\}\s*", "", template, flags=re.DOTALL)
+    bare = re.sub(r"@font-face \{\{.*?\}\}\s*|<!--.*?-->\s*", "", template, flags=re.DOTALL)
     return bare.replace("Fira Code, monospace", _FONT).replace("font-family: arial", "font-family: sans-serif")

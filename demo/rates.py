@@ -42,7 +42,7 @@ def measure(contender: Contender, plan: Plan, screen: Screen) -> list[Measured]:
         found.append(_run(contender, first=n * 1_000_000, count=plan.rate_orders, rate=rate))
         last = found[-1]
         screen.say(
-            f"{contender.title}: {rate:.2%} of messages twice: {last.duplicates} duplicates, "
+            f"{contender.title}: {100 * rate:g} % of messages twice: {last.duplicates} copies, "
             f"{last.twice} orders charged twice, {last.cpu_ms:.1f} ms CPU per order"
         )
     return found

@@ -9,7 +9,7 @@ GUARDS = {
     "open": "the unique index and the lease at open",
     "stripe": "Stripe's memory of the key",
     "settle": "the token at settle",
-    "journal": "the journal's unique reference",
+    "journal": "the journal's unique reference, last",
 }
 
 

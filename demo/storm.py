@@ -17,6 +17,7 @@ _DRAIN_S = 60.0
 _QUIET_S = 0.5  # so long nothing may move before it counts as quiet
 _LATENCY = {"p50_ms": 60, "p99_ms": 250}
 _SLOW = {"p50_ms": 700, "p99_ms": 800}
+_AWAKE_S = 1.5
 _TAKEN_OVER_S = 2.0  # after its lease, until the other one has surely finished a sleeper's work
 
 
@@ -85,12 +86,13 @@ class Storm:
         name = next((name for name in WORKERS if self._world.parts[name].is_running), WORKERS[0])
         self._world.send(name, signal.SIGSTOP)
         self._world.control("POST", "latency", _LATENCY)
-        self._say(f"{_spoken(name)} stands still (SIGSTOP) with charges in its hands; the other takes over")
+        self._say(f"{_spoken(name)} stands still (SIGSTOP) with charges in its hands")
         self._later.append((time.monotonic() + LEASE_S + _TAKEN_OVER_S, lambda: self._wake(name)))
 
     def _wake(self, name: str) -> None:
         self._world.send(name, signal.SIGCONT)
         self._say(f"{_spoken(name)} wakes up and goes on as if nothing had happened")
+        self._later.append((time.monotonic() + _AWAKE_S, self._screen.show))  # nothing else until it has tried
 
     def _power_cut(self) -> None:
         """Both workers, and while messages queue up, the broker."""

@@ -124,11 +124,12 @@ def _rates(result: Result) -> Table:
 def _footnote(result: Result) -> str:
     calm, worst = result.our_rates[0].cpu_ms, result.our_rates[-1].cpu_ms
     return (
-        f"¹ Projected, not measured: 10,000,000 × the rate × {result.share:.2f}, the share of copies that\n"
-        "  became a second charge here. Everything else in this table was counted in this run.\n"
-        "² All processes with PostgreSQL and Valkey, without Stripe's. Ours takes orders over HTTP, keeps\n"
-        "  an outbox, a ledger and fees; naive does none of that. What absorbing the copies alone cost:\n"
-        f"  {worst - calm:+.1f} ms per order at {100 * result.our_rates[-1].rate:g} % against 0 %."
+        f"¹ Projected, not measured: 10,000,000 × the rate × {result.share:.2f}, the share of copies\n"
+        "  that became a second charge. All else in this table was counted in this run.\n"
+        "² All processes, PostgreSQL and Valkey, without Stripe's. Ours takes its orders\n"
+        "  over HTTP, keeps an outbox, a ledger and fees; naive has none of these. What\n"
+        f"  absorbing the copies alone cost: {worst - calm:+.1f} ms an order, "
+        f"{100 * result.our_rates[-1].rate:g} % against 0 %."
     )
 
 

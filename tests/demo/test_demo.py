@@ -70,7 +70,11 @@ def test_however_it_ends_no_process_is_left(servers_folder: Path, number: signal
 
 
 def descendants(pid: int) -> list[int]:
-    children = [int(n) for task in Path(f"/proc/{pid}/task").iterdir() for n in (task / "children").read_text().split()]
+    try:
+        lists = [(task / "children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:  # it ended meanwhile
+        return []
+    children = [int(n) for text in lists for n in text.split()]
     return children + [n for child in children for n in descendants(child)]
 
 
