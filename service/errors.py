@@ -16,7 +16,7 @@ A message never echoes a value the caller sent (it may be a card number): it nam
 
 from typing import ClassVar
 
-TYPE_BASE = "https://effectively-once.dev/problems/"
+TYPE_BASE = "urn:effectively-once:problem:"  # a name, not an address: nothing needs to answer there
 
 
 class EffectivelyOnceError(Exception):

@@ -121,7 +121,8 @@ def _verdict(report: Report) -> str:
     if report.incomplete is not None:
         words = f"incomplete: {report.incomplete}; what is listed below is true, what is not listed is unknown"
     elif real:
-        words = f"{sum(line.count for line in real)} discrepancies, {stake or 'no money'} at stake"
+        count = sum(line.count for line in real)
+        words = f"{count} {'discrepancy' if count == 1 else 'discrepancies'}, {stake or 'no money'} at stake"
     else:
         words = "clean"
     return f"{words}; {waiting} in flight" if waiting else words

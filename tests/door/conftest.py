@@ -86,7 +86,7 @@ def assert_problem(response: httpx.Response, status: int, code: str | None = Non
     body: dict[str, Any] = response.json()
     assert set(body) == {"type", "title", "status", "detail", "request_id"}
     assert body["status"] == status
-    assert body["type"].startswith("https://effectively-once.dev/problems/")
+    assert body["type"].startswith("urn:effectively-once:problem:")
     assert body["request_id"] == response.headers["x-request-id"]
     if code is not None:
         assert body["type"].endswith("/" + code), body
