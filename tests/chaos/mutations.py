@@ -1,0 +1,166 @@
+"""Guards broken on purpose: each must turn a test red, or nobody would notice when it breaks by accident.
+
+    python -m tests.chaos.mutations              # all of them, a few minutes
+    python -m tests.chaos.mutations key age      # only those whose names begin so
+
+Each is done to a copy of the committed tree; the working tree is not touched. Exit status 1: a guard was broken and its
+test stayed green.
+"""
+
+import io
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+RUN_S = 240
+_SCHEMA = "migrations/versions/2026_11_24_0001_the_schema.py"
+_UNIQUE = "    sa.UniqueConstraint('account_id', 'idempotency_key', name=op.f('{}')),\n"
+_OPENING, _SETTLING = "service/charges/opening.py", "service/charges/settling.py"
+_STORM = "tests/charges/test_worker.py::test_with_everything_going_wrong"
+_MATRIX = "tests/chaos/test_crash_matrix.py::"
+_ZOMBIE = "tests/chaos/test_zombie.py::"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """`old`, found once in `path`, becomes `new`; `tests` (files, or file::start of a name) must go red."""
+
+    name: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTATIONS = (
+    Mutation(
+        "door: no unique key of orders", _SCHEMA,
+        _UNIQUE.format("orders_account_id_idempotency_key_key"), "", ("tests/door/test_accepting.py",),
+    ),
+    Mutation(
+        "charges: no unique key", _SCHEMA,
+        _UNIQUE.format("charges_account_id_idempotency_key_key"), "", ("tests/charges/test_opening.py::test_a_key_that_already",),
+    ),
+    Mutation(
+        "charges: two successes of one order are possible", _SCHEMA,
+        "    op.create_index('charges_one_success', 'charges', ['account_id', 'order_id'], unique=True,",
+        "    op.create_index('charges_one_success', 'charges', ['account_id', 'order_id'], unique=False,",
+        ("tests/charges/test_settling.py::test_two_successes", "tests/platform/test_migrations.py"),
+    ),
+    Mutation(
+        "settle: without the token", _SETTLING,
+        "     AND (c.token = i.token OR i.status = 'succeeded')\n", "",
+        ("tests/charges/test_settling.py::test_a_zombies_word", _ZOMBIE + "test_what_a_zombie"),
+    ),
+    Mutation(
+        "settle: without the table of states", _SETTLING,
+        "                  WHERE m.f = c.status AND m.t = i.status)", "                  WHERE true)",
+        ("tests/charges/test_settling.py::test_settling_twice", "tests/charges/test_settling.py::test_a_zombies_proof"),
+    ),
+    Mutation(
+        "relay: publishing completes the row", "workers/relay.py",
+        "        reach(CrashPoint.RELAY_AFTER_PUBLISH)\n",
+        "        async with self._engine.begin() as tx:\n"
+        "            from sqlalchemy import text\n"
+        '            await tx.execute(text("DELETE FROM outbox WHERE id = ANY(:ids)"), {"ids": claim.ids})\n'
+        "        reach(CrashPoint.RELAY_AFTER_PUBLISH)\n",
+        ("tests/charges/test_relay.py::test_publishing_completes", _MATRIX + "test_a_death_at[worker.before_open"),
+    ),
+    Mutation(
+        "key: a new one per delivery", "workers/charge.py",
+        "key=charge.idempotency_key,", "key=str(charge.token),",
+        ("tests/charges/test_worker.py::test_a_lost_reply", _MATRIX + "test_a_death_at[worker.reply_unread"),
+    ),
+    Mutation(
+        "open: sent before it is written down", _OPENING, "i.version, 'sending', i.call, i.token, now() + "
+        "CAST(:lease AS interval), true,", "i.version, 'sending', i.call, i.token, now() + "
+        "CAST(:lease AS interval), false,", ("tests/charges/test_opening.py::test_a_first_open",),
+    ),
+    Mutation(
+        "answers: a re-send is judged like a first send", _OPENING,
+        'first_send=not known["maybe_executed"],', "first_send=True,",
+        ("tests/charges/test_opening.py::test_an_expired_lease", _STORM),
+    ),
+    Mutation(
+        "age: an old key is posted again", _OPENING,
+        "charge.age_s is not None and charge.age_s >= settings.key_age_max_s", "False",
+        ("tests/charges/test_opening.py::test_a_key_as_old", "tests/charges/test_worker.py::test_a_key_is_not_posted"),
+    ),
+    Mutation(
+        "lookup: an incomplete listing counts as a miss", "service/charges/lookup.py",
+        "    if not complete:", "    if False:",
+        ("tests/charges/test_answer_table.py::test_an_incomplete", "tests/charges/test_worker.py::test_an_incomplete"),
+    ),
+    Mutation(
+        "zombie: no deadline before the send", "workers/charge.py",
+        "        if _boottime() > deadline:\n", "        if False:\n",
+        ("tests/charges/test_worker.py::test_a_worker_that_slept", _ZOMBIE + "test_a_worker_that_wakes"),
+    ),
+    Mutation(
+        "poison: suspects travel with the others", "service/outbox.py",
+        "SUSPECT_OPENS = 2", "SUSPECT_OPENS = 1_000_000",
+        ("tests/charges/test_relay.py::test_what_was_opened",),
+    ),
+    Mutation(
+        "poison: never parked", _OPENING,
+        'if row["opens_unsettled"] >= settings.poison_opens:', "if False:",
+        ("tests/charges/test_opening.py::test_a_poison",),
+    ),
+)  # fmt: skip
+
+
+def broken_copy(mutation: Mutation, folder: Path) -> None:
+    """The committed tree in `folder`, with the guard broken. Fails where the guard is not found exactly once."""
+    tree = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout  # noqa: S607
+    with tarfile.open(fileobj=io.BytesIO(tree)) as archive:
+        archive.extractall(folder, filter="data")
+    path = folder / mutation.path
+    text = path.read_text()
+    assert text.count(mutation.old) == 1, f"{mutation.name}: found {text.count(mutation.old)} times in {mutation.path}"
+    path.write_text(text.replace(mutation.old, mutation.new))
+
+
+def red_tests(mutation: Mutation, folder: Path, wanted: str) -> list[str]:
+    """Names of the tests that fail in the broken copy."""
+    file, _, start = wanted.partition("::")
+    select = ["-k", re.split(r"\[", start)[0]] if start else []
+    if "[" in start:
+        select = ["-k", f"{start.partition('[')[0]} and {start.partition('[')[2].rpartition('.')[2]}"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rfE", file, *select],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+    )
+    assert run.returncode in (0, 1, 2), run.stdout + run.stderr
+    assert not re.search(r"no tests ran|0 selected", run.stdout), f"{wanted}: no such test"
+    return re.findall(r"^(?:FAILED|ERROR) \S*?::(\S+)", run.stdout, flags=re.MULTILINE)
+
+
+def main() -> None:
+    """Break one after the other and tell what went red."""
+    starts = tuple(sys.argv[1:])
+    unseen = []
+    for mutation in MUTATIONS:
+        if starts and not mutation.name.startswith(starts):
+            continue
+        with tempfile.TemporaryDirectory(prefix="eo-broken-") as folder:
+            broken_copy(mutation, Path(folder))
+            for wanted in mutation.tests:
+                red = red_tests(mutation, Path(folder), wanted)
+                print(f"{'red  ' if red else 'GREEN'} {mutation.name}: {', '.join(red) or wanted}", flush=True)
+                unseen += [] if red else [f"{mutation.name}: {wanted}"]
+    sys.exit(bool(unseen))
+
+
+if __name__ == "__main__":
+    main()
