@@ -45,7 +45,8 @@ MUTATIONS = (
     ),
     Mutation(
         "charges: no unique key", _SCHEMA,
-        _UNIQUE.format("charges_account_id_idempotency_key_key"), "", ("tests/charges/test_opening.py::test_a_key_that_already",),
+        _UNIQUE.format("charges_account_id_idempotency_key_key"), "",
+        ("tests/charges/test_opening.py::test_a_key_that_already",),
     ),
     Mutation(
         "charges: two successes of one order are possible", _SCHEMA,
@@ -106,6 +107,10 @@ MUTATIONS = (
         "poison: suspects travel with the others", "service/outbox.py",
         "SUSPECT_OPENS = 2", "SUSPECT_OPENS = 1_000_000",
         ("tests/charges/test_relay.py::test_what_was_opened",),
+    ),
+    Mutation(
+        "database: closed connections are used once more", "service/db.py",
+        '    event.listen(engine.sync_engine, "checkout", _refuse_closed)\n', "", ("tests/chaos/test_restarts.py",),
     ),
     Mutation(
         "poison: never parked", _OPENING,
