@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WORKERS = ("worker-1", "worker-2")
-LEASE_S = 1.5  # of a charge; a worker that sleeps longer has lost it
+LEASE_S = 3.0  # of a charge; a worker that sleeps longer has lost it
 _HASTE = {
     # Everything that waits is told to wait briefly, so that an incident fits in a minute. The order stays that of the
     # defaults: call < lease < visibility.
     "EO_STRIPE_CONNECT_TIMEOUT_S": "0.5",
-    "EO_STRIPE_TIMEOUT_S": "1",
+    "EO_STRIPE_TIMEOUT_S": "2",
     "EO_CHARGE_LEASE_S": str(LEASE_S),
-    "EO_OUTBOX_LEASE_S": "2",
+    "EO_OUTBOX_LEASE_S": "4",
+    "EO_RELAY_MESSAGE_EVENTS": "16",  # so that what died is soon worked on by both workers
     "EO_RETRY_BASE_S": "0.2",
     "EO_RETRY_MAX_S": "8",
     "EO_BREAKER_S": "0.5",

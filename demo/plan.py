@@ -48,9 +48,9 @@ class Plan:
     @classmethod
     def of(cls, *, seed: int, orders: int | None, minutes: float, quick: bool) -> "Plan":
         """About `minutes` of wall clock in all, or what shows everything in half of one."""
-        storm_s = 6.0 if quick else max(6.0, minutes * 12.0)
+        storm_s = 6.0 if quick else max(6.0, minutes * 10.0)
         wanted = orders or int(storm_s * _ORDERS_PER_S)
-        return cls(seed, wanted, storm_s, deaths=3 if quick else 8, rate_orders=100 if quick else min(wanted, 1_000))
+        return cls(seed, wanted, storm_s, deaths=3 if quick else 8, rate_orders=100 if quick else min(wanted, 600))
 
     def dying(self) -> Iterator[tuple[CrashPoint, int]]:
         """Where each next worker shall die, and at which time of getting there. The order of moments is drawn."""

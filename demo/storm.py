@@ -18,7 +18,7 @@ _QUIET_S = 0.5  # so long nothing may move before it counts as quiet
 _LATENCY = {"p50_ms": 60, "p99_ms": 250}
 _SLOW = {"p50_ms": 700, "p99_ms": 800}
 _AWAKE_S = 1.5
-_TAKEN_OVER_S = 2.0  # after its lease, until the other one has surely finished a sleeper's work
+_TAKEN_OVER_S = 1.5  # after its lease, until the other one has surely finished a sleeper's work
 
 
 class Storm:
