@@ -11,7 +11,7 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 .PHONY: help run test test-fast chaos check format demo demo-picture reset migrate lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.runtime ## Start everything here, in the foreground, until Ctrl-C
 	@exec $(BIN)/eo up
@@ -25,11 +25,12 @@ test-fast: $(VENV)/.dev ## The tests that need no servers of their own: under a 
 chaos: $(VENV)/.dev ## Three minutes of orders while everything dies (SEED=7 repeats a storm's weather)
 	$(BIN)/python -m tests.chaos.storm --minutes 3 $(if $(SEED),--seed $(SEED))
 
-check: $(VENV)/.dev ## Lint, format, types, and who may import whom
+check: $(VENV)/.dev ## Lint, format, types, who may import whom, and the migrations up, down and up
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -q -n 2 tests/platform/test_migrations.py
 
 format: $(VENV)/.dev ## Format, and repair what ruff can repair
 	$(BIN)/ruff format .
