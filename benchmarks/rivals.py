@@ -20,6 +20,7 @@ from uuid_utils.compat import uuid7
 
 from service import log, orders, schema, wire
 from service.api import AnyRequest, Authentication, Parts, Server, create_app
+from service.garbage import collect_rarely
 from service.idempotency import fingerprint, key_of_headers
 from service.settings import Settings
 
@@ -98,7 +99,9 @@ def main() -> None:
     """Serve until SIGTERM."""
     log.configure("api")
     settings = Settings.from_env()
-    Server(application(settings), settings).run()
+    app = application(settings)
+    collect_rarely()  # as the product does: all routes profit
+    Server(app, settings).run()
 
 
 async def _read(request: AnyRequest) -> tuple[str, wire.OrderRequest]:

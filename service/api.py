@@ -27,6 +27,7 @@ from service.accounts import ApiKeys, Caller, install_key
 from service.db import check_durable, create_engine
 from service.door import Door
 from service.errors import BadRequest, Problem
+from service.garbage import collect_rarely
 from service.health import readiness
 from service.idempotency import key_of_headers
 from service.ledger import balances, entries
@@ -76,7 +77,9 @@ def run(settings: Settings) -> None:
     # uvicorn raises the signal again when it is done; by then there is nothing left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
-    Server(create_app(settings), settings).run()
+    app = create_app(settings)
+    collect_rarely()
+    Server(app, settings).run()
 
 
 class Server(uvicorn.Server):
