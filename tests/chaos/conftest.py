@@ -14,8 +14,8 @@ from tests.acceptance.fleet import Fleet
 HASTE = {
     "EO_STRIPE_CONNECT_TIMEOUT_S": "0.5",
     "EO_STRIPE_TIMEOUT_S": "1",
-    "EO_CHARGE_LEASE_S": "1.5",
-    "EO_OUTBOX_LEASE_S": "2",
+    "EO_CHARGE_LEASE_S": "2.5",
+    "EO_OUTBOX_LEASE_S": "3",
     "EO_RETRY_BASE_S": "0.2",
     "EO_RETRY_MAX_S": "2",
     "EO_BREAKER_S": "0.5",

@@ -64,7 +64,12 @@ def is_quiet(fleet: Fleet) -> bool:
 def what_is_left(fleet: Fleet) -> str:
     """For whoever wonders why it does not get quiet."""
     no_fee = fleet.rows(_NO_FEE_YET)[0][0]
-    return "\n".join([f"{no_fee} without a fee; open promises:", *(str(dict(row)) for row in fleet.rows(_LEFT))])
+    return "\n".join(
+        [
+            f"{no_fee} without a fee; {fleet.outbox()} open promises, some of them:",
+            *(str(dict(row)) for row in fleet.rows(_LEFT)),
+        ]
+    )
 
 
 def judge(fleet: Fleet, producers: Iterable[Producer]) -> Verdict:

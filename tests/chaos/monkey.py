@@ -14,7 +14,7 @@ WEIGHT = {"api": 2, "relay": 2, "worker": 4, "sandbox": 2, "redis": 2, "postgres
 PAUSE_S = (0.6, 1.6)
 DOWN_S = (0.0, 1.5)
 DOWN_MAX = 2  # at once: where nobody is up, nothing is tried, and nothing is proven
-FROZEN_S = (2.0, 4.0)  # beyond a charge's lease: another takes over, and then the sleeper wakes
+FROZEN_S = (3.0, 5.0)  # beyond a charge's lease: another takes over, and then the sleeper wakes
 AGAIN_S = 0.3  # between two starts of what does not stay up, say because PostgreSQL is away
 READY_S = 30.0
 
