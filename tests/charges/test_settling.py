@@ -1,7 +1,7 @@
 """Settling: charge, order, journal and outbox change together, for the token's holder or on proof of success."""
 
 import asyncio
-import random
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger, outbox
@@ -211,32 +211,63 @@ async def test_a_moment_outside_of_time_is_parked_and_its_neighbours_settled(boo
     await offended(books, created=10**15)
 
 
-async def test_workers_settling_the_same_charges_under_any_plan_never_deadlock(
-    books: Books, settings: Settings
-) -> None:
-    promises = await books.orders(32)
-    for promise in reversed(promises):  # rows lie on disk in another order than in their index
-        await books.run("UPDATE orders SET description = 'moved' WHERE id = :id", id=promise.order_id)
-    opened = await books.open(*promises)
-    plans = [("seqscan", "bitmapscan", "sort"), ("indexscan", "bitmapscan")]
-    engines = [planner_without(settings, *plans[n % 2], pool=1) for n in range(4)]
+async def meet(books: Books, promises: list[Promise], *runs: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """Let all `runs` come to wait for one order in the middle, then let them go on: crossing locks would meet here."""
+    middle = sorted(p.order_id for p in promises)[len(promises) // 2]
+    async with books.engine.begin() as holder:
+        await holder.execute(text("SELECT 1 FROM orders WHERE id = :id FOR UPDATE"), {"id": middle})
+        tasks = [asyncio.ensure_future(run()) for run in runs]
+        async with asyncio.timeout(10):
+            while len(await books.all("SELECT 1 FROM pg_locks WHERE NOT granted")) < len(runs):
+                await asyncio.sleep(0.002)
+    return await asyncio.gather(*tasks)
+
+
+def errors_of(*engines: AsyncEngine) -> list[object]:
+    """The errors these engines meet from now on, also those that are repeated away."""
     failed: list[object] = []
     for engine in engines:
         event.listen(engine.sync_engine, "handle_error", lambda context: failed.append(context.original_exception))
-    rng = random.Random(7)
+    return failed
 
-    async def one(engine: AsyncEngine) -> set[Any]:
-        shuffled = rng.sample(list(opened), len(opened))
-        return await settle(engine, [Settlement(c, paid(c)) for c in shuffled], settings)
 
-    try:
-        changed = await asyncio.gather(*map(one, engines))
-    finally:
-        for engine in engines:
-            await engine.dispose()
+async def test_two_workers_settling_the_same_charges_under_different_plans_never_deadlock(
+    books: Books, settings: Settings
+) -> None:
+    promises = await books.orders(8)
+    opened = await books.open(*promises)
+    for promise in reversed(promises):  # rows lie on disk in another order than in their index
+        await books.run("UPDATE orders SET description = 'moved' WHERE id = :id", id=promise.order_id)
+    by_index = planner_without(settings, "seqscan", "bitmapscan", pool=1)
+    by_table = planner_without(settings, "indexscan", "bitmapscan", pool=1)
+    failed = errors_of(by_index, by_table)
+    settlements = [Settlement(c, paid(c)) for c in opened]
+    changed = await meet(
+        books,
+        promises,
+        lambda: settle(by_index, settlements, settings),
+        lambda: settle(by_table, settlements[::-1], settings),
+    )
     assert failed == []
-    assert sum(map(len, changed)) == len(opened)
-    assert sorted([k for p in promises for k in await kinds(books, p)]) == ["charge"] * len(promises)
+    assert sorted(map(len, changed)) == [0, len(opened)]
+    assert [await kinds(books, p) for p in promises] == [["charge"]] * len(promises)
+    await by_index.dispose()
+    await by_table.dispose()
+
+
+async def test_an_open_and_a_settle_of_the_same_charges_never_deadlock(books: Books, settings: Settings) -> None:
+    promises = await books.orders(8)
+    opened = await books.open(*promises)
+    await books.leases_end()
+    failed = errors_of(books.engine)
+    await meet(
+        books,
+        promises,
+        lambda: settle(books.engine, [Settlement(c, paid(c)) for c in opened], settings),
+        lambda: books.open(*promises),
+    )
+    assert failed == []
+    assert {await books.status(p) for p in promises} == {"paid"}
 
 
 # --- what is not final comes back ---
