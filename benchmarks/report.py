@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+REFERENCE = "reference"  # the one run that is kept in the repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ def show(report: Report) -> None:
 def write(reports: Sequence[Report], machine: Mapping[str, Any], name: str) -> Path:
     """Write everything as JSON; returns where."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
+    when = "" if name == REFERENCE else time.strftime("-%Y%m%d-%H%M%S", time.gmtime())
+    path = RESULTS / f"{name}{when}.json"
     found = [{**asdict(r), "ratios": [_as_json(ratio) for ratio in r.ratios]} for r in reports]
     path.write_text(json.dumps({"machine": dict(machine), "reports": found}, indent=1) + "\n")
     return path
