@@ -34,37 +34,40 @@ def once(fault: str, promise: Promise, **how: Any) -> dict[str, Any]:
 # --- one thing goes wrong ---
 
 STALL = {"stripe_timeout_s": 0.3, "stripe_connect_timeout_s": 0.2}
-FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "executed_reply_lost": ({}, {}),
-    "cut_body": ({}, {}),
-    "drop_before": ({}, {}),
-    "stall": ({"stall_s": 0.5}, STALL),
-    "stall unexecuted": ({"stall_s": 0.5, "executed": False}, STALL),
-    "html_502": ({}, {}),
-    "html_502_executed": ({}, {}),
-    "wrong_amount": ({}, {}),
-    "no_request_id": ({}, {}),
-    "conflict_409": ({}, {}),
-    "rate_limited": ({}, {}),
-    "lock_timeout": ({}, {}),
-    "failed_dependency_424": ({}, {}),
-    "failed_dependency_424 executed": ({"executed": True}, {}),
-    "unauthorized_401": ({}, {}),
-    "forbidden_403": ({}, {}),
-    "executed_500": ({}, {}),
-    "error_500_before unsaved": ({"saved": False}, {}),
-    "error_500_roll_forward": ({"delay_s": 0.2}, {}),
+AGAIN, LOOK_UP, MISSED = ["send", "send"], ["send", "lookup"], ["send", "lookup", "send"]
+# fault: (the rest of its rule, settings, what is asked of Stripe)
+FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
+    "executed_reply_lost": ({}, {}, AGAIN),
+    "cut_body": ({}, {}, AGAIN),
+    "drop_before": ({}, {}, AGAIN),
+    "stall": ({"stall_s": 0.5}, STALL, AGAIN),
+    "stall unexecuted": ({"stall_s": 0.5, "executed": False}, STALL, AGAIN),
+    "html_502": ({}, {}, AGAIN),
+    "html_502_executed": ({}, {}, AGAIN),
+    "wrong_amount": ({}, {}, LOOK_UP),
+    "no_request_id": ({}, {}, AGAIN),
+    "conflict_409": ({}, {}, AGAIN),
+    "rate_limited": ({}, {}, AGAIN),
+    "lock_timeout": ({}, {}, AGAIN),
+    "failed_dependency_424": ({}, {}, MISSED),
+    "failed_dependency_424 executed": ({"executed": True}, {}, LOOK_UP),
+    "unauthorized_401": ({}, {}, AGAIN),
+    "forbidden_403": ({}, {}, AGAIN),
+    "executed_500": ({}, {}, LOOK_UP),
+    "error_500_before unsaved": ({"saved": False}, {}, MISSED),
+    "error_500_roll_forward": ({"delay_s": 0.2}, {}, LOOK_UP),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_after_one_fault_the_order_is_paid_and_was_charged_once(world: World, fault: str) -> None:
-    how, settings = FAULTS[fault]
+    how, settings, calls = FAULTS[fault]
     promise = await world.order(customer="cus_17")
     world.stripe.faults(once(fault.split(maxsplit=1)[0], promise, **how))
     await world.work(await world.worker(**settings))
     assert world.stripe.fired() == [1]
     await world.assert_charged_once(promise)
+    assert (await world.calls(promise))[: len(calls)] == calls
 
 
 async def test_a_lost_reply_is_resent_with_the_same_bytes_and_charges_once(
