@@ -14,12 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
 from service.charges.answers import judge_retrieve, judge_send
+from service.charges.leasing import renew
 from service.charges.lookup import Window, judge_lookup, windows
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.opening import open_charges
 from service.charges.settling import Settlement, settle
 from service.crash import CrashPoint, reach
-from service.log import event
+from service.log import event, of_error
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
 from service.stripe_objects import Answer, IncompleteListing, Intent
@@ -121,14 +122,27 @@ class ChargeWorker:
         by_order = {(str(c.order_id), str(c.attempt)): c for c in charges}
         odd: set[UUID] = set()
         complete = True
-        for window in windows(charges, self._rules):
-            complete = await self._scan(window, by_order, found, odd) and complete
+        renewing = asyncio.create_task(self._keep_leases(charges))
+        try:
+            for window in windows(charges, self._rules):
+                complete = await self._scan(window, by_order, found, odd) and complete
+        finally:
+            renewing.cancel()
         for charge in charges:
             # A payment of this attempt over another sum is no proof of ours, and no proof that nothing was executed.
             conclusive = complete and charge.id not in odd
             outcome = judge_lookup(charge, found[charge.id], complete=conclusive, rules=self._rules)
             note = f"{len(found[charge.id])} found, {'complete' if conclusive else 'inconclusive'} listing"
             await arrived.put(Settlement(charge, outcome, Answer(http_status=None, note=note)))
+
+    async def _keep_leases(self, charges: Sequence[OpenCharge]) -> None:
+        """Until cancelled. Where it fails the leases run out, and another looks up: slower, and no less safe (R21)."""
+        while True:
+            await asyncio.sleep(self._settings.charge_lease_s / 3)
+            try:
+                await renew(self._engine, charges, self._settings)
+            except Exception as error:  # noqa: BLE001  a lease only saves calls
+                event("charge.lease_not_renewed", level="warning", **of_error(error))
 
     async def _scan(
         self,

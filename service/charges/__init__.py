@@ -5,6 +5,7 @@ request    the parameters sent to Stripe, made once and stored
 opening    before the call: one transaction that says "this may be executed from now on"
 answers    what an answer means, on a first send and on a re-send                                        [pure]
 lookup     asking Stripe's lists instead of sending again                                                [pure]
+leasing    keeping a lease while the lists are read
 settling   after the call: one transaction for charge, order, journal and outbox
 
 Nothing here talks to Stripe: between opening and settling the worker does, with no transaction open.

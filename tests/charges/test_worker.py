@@ -406,6 +406,29 @@ async def test_a_payment_of_this_attempt_over_another_amount_is_not_called_a_mis
 # --- clocks, leases and accounts ---
 
 
+async def test_a_look_up_that_outlasts_its_lease_keeps_it_and_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promise = await world.order()
+    world.stripe.faults(once("executed_500", promise))
+    worker = await world.worker(stripe_timeout_s=0.3, charge_lease_s=0.5, outbox_lease_s=0.7)
+    await world.deliver(promise, worker=worker)
+    listed = StripeGateway.list_payment_intents
+
+    async def slowly(self: StripeGateway, *window: Any) -> Any:
+        await asyncio.sleep(1.5)  # three leases, as many pages take
+        async for intent in listed(self, *window):
+            yield intent
+
+    monkeypatch.setattr(StripeGateway, "list_payment_intents", slowly)
+    looking = asyncio.create_task(world.deliver(promise, worker=worker))
+    await asyncio.sleep(1.0)
+    await world.deliver(promise)  # another worker, which finds it leased
+    await looking
+    assert await world.calls(promise) == ["send", "lookup"]
+    await world.assert_charged_once(promise)
+
+
 async def test_a_worker_that_slept_through_its_lease_posts_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

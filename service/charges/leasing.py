@@ -1,0 +1,46 @@
+"""Keeping a lease while Stripe's lists are read: a day's pages take longer than any single call may.
+
+Without it a look-up that outlasts its lease is taken over and begun again, by the next one too, and never ends.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.charges.model import OpenCharge
+from service.db import repeat_on_deadlock
+from service.settings import Settings
+
+
+async def renew(engine: AsyncEngine, charges: Sequence[OpenCharge], settings: Settings) -> None:
+    """Give these charges a whole lease from now on, and hide their rows as long; not those that were taken over."""
+    values = {
+        "ids": [c.id for c in charges],
+        "tokens": [c.token for c in charges],
+        "outbox_ids": [c.outbox_id for c in charges],
+        "lease": timedelta(seconds=settings.charge_lease_s),
+        "hidden": timedelta(seconds=settings.outbox_lease_s),
+    }
+
+    async def run() -> None:
+        async with engine.begin() as tx:
+            # The orders first, in the order of their ids, as opening and settling do (R5).
+            await tx.execute(_LOCK_ORDERS, {"ids": [c.order_id for c in charges]})
+            await tx.execute(_RENEW, values)
+
+    await repeat_on_deadlock(run)
+
+
+_LOCK_ORDERS = text("SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
+
+_RENEW = text("""
+WITH held AS (
+  UPDATE charges c SET lease_until = now() + CAST(:lease AS interval)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[])) AS i(id, token, outbox_id)
+   WHERE c.id = i.id AND c.token = i.token RETURNING i.outbox_id
+)
+UPDATE outbox x SET deliver_after = greatest(x.deliver_after, now() + CAST(:hidden AS interval))
+  FROM held h WHERE x.id = h.outbox_id AND x.parked_at IS NULL
+""")
