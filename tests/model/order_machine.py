@@ -149,6 +149,14 @@ class OrderMachine(RuleBasedStateMachine):
             else:
                 self.record(self.held[-1])
 
+    @rule(result=results, odd=odd_or_not, passed=hours)
+    def an_outage_begins_with_a_death(self, result: str, odd: str | None, passed: float) -> None:
+        """What chance alone puts together too rarely: called, never settled, and met again much later."""
+        self.work(result, None, dies=True)
+        self.promises_hold()
+        self.time_passes(passed)
+        self.work("succeeded", odd)
+
     @precondition(lambda self: self.held)
     @rule(which=some)
     def die(self, which: int) -> None:
