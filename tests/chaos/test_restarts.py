@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.fleet import ORDER, Fleet
+from tests.acceptance.fleet import ORDER, Answer, Fleet
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def test_the_first_order_after_a_restart_does_not_wait_for_a_lease(restarted: st
         else:
             fleet.kill(restarted)
         fleet.restart(restarted)
-        placed = []
+        placed: list[Answer] = []
 
         def accepted() -> bool:
             placed[:] = [fleet.post("/v1/orders", ORDER, key="after")]
