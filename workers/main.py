@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from service import migrate
 from service.db import check_durable, create_engine
 from service.errors import Misconfigured
+from service.garbage import collect_rarely
 from service.log import configure, event
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
@@ -97,6 +98,7 @@ def serve(settings: Settings) -> None:
     broker = set_up(settings)
     worker = dramatiq.Worker(broker, worker_threads=settings.worker_messages, worker_timeout=_POLL_MS)
     worker.start()
+    collect_rarely()
     event("ready")
     stop.wait()
     worker.stop(timeout=_STOP_MS)
