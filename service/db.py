@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from random import uniform
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
@@ -64,7 +65,13 @@ def create_engine(settings: Settings, *, name: str, pool: int | None = None, as_
 
 def autocommit(engine: AsyncEngine) -> AsyncEngine:
     """The same pool, where every statement is its own transaction."""
-    return engine.execution_options(isolation_level="AUTOCOMMIT")
+    made = _autocommit.get(engine)
+    if made is None:  # once: SQLAlchemy makes another engine with listeners each time, a quarter of a statement's cost
+        made = _autocommit[engine] = engine.execution_options(isolation_level="AUTOCOMMIT")
+    return made
+
+
+_autocommit: WeakKeyDictionary[AsyncEngine, AsyncEngine] = WeakKeyDictionary()
 
 
 def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
