@@ -9,7 +9,7 @@ def collect_rarely() -> None:
     """For a process that works on many small things: call it once, when everything is imported.
 
     Requests and messages leave next to no cycles behind, and Python's defaults look for them after every 700 objects:
-    a tenth of the API's CPU and a fifth of the worker's. What was imported is never looked at again.
+    a fourteenth of the API's CPU and a fifth of a worker's. What was imported is never looked at again.
     """
     gc.freeze()
     gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
