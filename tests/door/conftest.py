@@ -89,5 +89,5 @@ def assert_problem(response: httpx.Response, status: int, code: str | None = Non
     assert body["type"].startswith("urn:effectively-once:problem:")
     assert body["request_id"] == response.headers["x-request-id"]
     if code is not None:
-        assert body["type"].endswith("/" + code), body
+        assert body["type"].endswith(":" + code), body
     return body
