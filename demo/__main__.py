@@ -47,7 +47,8 @@ def main(*, seed: int, orders: int | None, minutes: float, quick: bool, as_json_
     plan = Plan.of(seed=seed, orders=orders, minutes=minutes, quick=quick)
     console = Console(stderr=as_json_, highlight=False)
     live = console.is_terminal and "NO_COLOR" not in os.environ
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell that starts a command in the background has it ignored, and the command inherits that.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         with Screen(console, live=live) as screen:

@@ -23,6 +23,13 @@ CASES_MIN = 15  # on a machine that is busy with other tests; some hundreds on a
 # out, a key that was used for another body. Such requests fit the schema and are refused with a documented 4xx.
 _RULES_IN_WORDS = "positive_data_acceptance"
 
+# A batch judges each item by itself: a bad one is a 400 inside a 200, and its neighbours are accepted.
+_BATCH_IS_JUDGED_BY_ITEM = """
+[[operations]]
+include-path = "/v1/orders/batch"
+checks.negative_data_rejection.enabled = false
+"""
+
 
 @pytest.fixture(scope="module")
 def fleet(new_fleet: Callable[..., Fleet]) -> Fleet:
@@ -34,6 +41,7 @@ def fleet(new_fleet: Callable[..., Fleet]) -> Fleet:
 
 def test_every_answer_is_one_the_description_names(fleet: Fleet, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
+    (tmp_path / "schemathesis.toml").write_text(_BATCH_IS_JUDGED_BY_ITEM)
     command = [
         str(Path(sys.executable).parent / "st"), "run", f"{fleet.url()}/openapi.json",
         "--header", f"Authorization: Bearer {fleet.api_key}",
