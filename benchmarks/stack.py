@@ -7,6 +7,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,7 @@ class Stack:
         self.parts: dict[str, Child] = {}
 
     def __enter__(self) -> Self:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the data is removed
         try:
             for name, server in (("postgres", self.postgres), ("valkey", self.valkey), ("sandbox", self.sandbox)):
                 self.parts[name] = server
