@@ -121,7 +121,7 @@ async def test_a_batch_answers_each_item_by_itself(api: Api, engine: AsyncEngine
     assert results[1]["replayed"] is True
     assert "replayed" not in results[0]
     assert results[0]["order"]["id"] == results[5]["order"]["id"]
-    assert results[2]["problem"]["type"].endswith("/idempotency-key-reused")
+    assert results[2]["problem"]["type"].endswith(":idempotency-key-reused")
     assert results[3]["problem"]["request_id"] == answer.headers["x-request-id"]
     assert "4242" not in answer.text
     assert await count(engine, "orders") == 2
