@@ -28,6 +28,7 @@ from workers.identity import identify_stripe
 from workers.throttle import Breaker, Bucket
 
 _POLL_MS = 100  # how often an idle thread of the worker looks whether it should stop
+_WAKE_S = 0.5
 _STOP_MS = 8_000  # a running batch may finish; what does not comes back through the outbox
 
 
@@ -100,7 +101,10 @@ def serve(settings: Settings) -> None:
     worker.start()
     collect_rarely()
     event("ready")
-    stop.wait()
+    # The kernel may hand a signal to any thread (to a process that is just being resumed it does), and Python runs the
+    # handler only when the main thread wakes: so it wakes now and then.
+    while not stop.wait(_WAKE_S):
+        pass
     worker.stop(timeout=_STOP_MS)
     broker.close()
 
