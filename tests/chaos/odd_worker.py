@@ -7,6 +7,7 @@ poison:AMOUNT   an order of this amount kills it, every time
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 from unittest.mock import patch
@@ -24,7 +25,8 @@ def stopping_at(point: str) -> Callable[[CrashPoint], None]:
     def stop_once(reached: CrashPoint) -> None:
         if left == [reached.value]:
             left.clear()
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this very thread: a signal to the process may go to another one first, and this one would run on.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         reach(reached)
 
     return stop_once
