@@ -117,6 +117,14 @@ async def settled(engine: AsyncEngine, ids: Sequence[str]) -> list[Order]:
         return [_order(row) for row in (await connection.execute(_SETTLED, {"ids": list(ids)})).all()]
 
 
+async def lock(tx: AsyncConnection, ids: Sequence[UUID]) -> None:
+    """Hold these orders until `tx` ends. An order's row is the lock of its charges and outbox rows.
+
+    Always in the order of the ids, whoever takes them: that keeps two workers from deadlocking (R5).
+    """
+    await tx.execute(_LOCK, {"ids": list(ids)})
+
+
 async def _insert(connection: AsyncConnection, candidates: Sequence[Candidate]) -> dict[str, datetime]:
     requests = [c.request for c in candidates]
     columns = {
@@ -214,6 +222,8 @@ _STORED = text(f"""
 SELECT {_COLUMNS} FROM orders
  WHERE (account_id, idempotency_key) IN (SELECT * FROM unnest(CAST(:accounts AS uuid[]), CAST(:keys AS text[])))
 """)
+
+_LOCK = text("SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 
 _EXISTS = text("SELECT 1 FROM orders WHERE account_id = :account AND idempotency_key = :key")
 

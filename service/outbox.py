@@ -85,12 +85,6 @@ async def park(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
             raise Misconfigured("There is no such open outbox row. `eo outbox list` shows what there is.")
 
 
-async def backlog(engine: AsyncEngine) -> dict[str, Any]:
-    """{"due", "out", "waiting", "parked", "oldest_age_s"}: the numbers an operator watches."""
-    async with autocommit(engine).connect() as connection:
-        return dict((await connection.execute(_BACKLOG)).mappings().one())
-
-
 # MATERIALIZED: without it the planner may run the locking subquery once per row, and LIMIT would not limit.
 _CLAIM = text("""
 WITH room AS (
@@ -137,12 +131,3 @@ RETURNING id
 _PARK = text(
     "UPDATE outbox SET parked_at = now(), published = 0, last_error = :reason WHERE id = :id AND parked_at IS NULL"
 )
-
-_BACKLOG = text("""
-SELECT count(*) FILTER (WHERE parked_at IS NULL AND deliver_after <= now()) AS due,
-       count(*) FILTER (WHERE parked_at IS NULL AND deliver_after > now() AND published > 0) AS out,
-       count(*) FILTER (WHERE parked_at IS NULL AND deliver_after > now() AND published = 0) AS waiting,
-       count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked,
-       coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS oldest_age_s
-  FROM outbox
-""")

@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 
+import redis
 from dramatiq import Broker
+from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import fees, ledger, migrate, outbox
@@ -23,6 +25,7 @@ from service.wakeup import listen
 from workers.broker import charge_message, make_broker
 from workers.identity import identify_stripe
 
+_BROKER_AWAY = (BrokerConnectionError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 _PAUSE_MAX_S = 2.0  # between attempts while PostgreSQL or the broker is away
 
 
@@ -111,8 +114,7 @@ async def _repeat(
 
 def _report(name: str, error: Exception, failures: int) -> None:
     """Say once that something is away, and again every so often; a bug is said every time, with its traceback."""
-    away = is_unreachable(error) or type(error).__name__ in ("ConnectionError", "BrokerConnectionError", "TimeoutError")
-    if not away:
+    if not isinstance(error, _BROKER_AWAY) and not is_unreachable(error):
         event(f"{name}.failed", level="error", **of_error(error))
     elif failures in (1, 10) or failures % 100 == 0:
         event(f"{name}.waits", level="warning", for_error=type(error).__name__)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.model import OpenCharge
 from service.db import repeat_on_deadlock
+from service.orders import lock
 from service.settings import Settings
 
 
@@ -26,14 +27,11 @@ async def renew(engine: AsyncEngine, charges: Sequence[OpenCharge], settings: Se
 
     async def run() -> None:
         async with engine.begin() as tx:
-            # The orders first, in the order of their ids, as opening and settling do (R5).
-            await tx.execute(_LOCK_ORDERS, {"ids": [c.order_id for c in charges]})
+            await lock(tx, [c.order_id for c in charges])
             await tx.execute(_RENEW, values)
 
     await repeat_on_deadlock(run)
 
-
-_LOCK_ORDERS = text("SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 
 _RENEW = text("""
 WITH held AS (

@@ -20,7 +20,7 @@ from service import ledger
 from service.charges.model import CHARGE_TRANSITIONS, OpenCharge, Outcome
 from service.db import repeat_on_deadlock, sqlstate
 from service.log import event
-from service.orders import ORDER_TRANSITIONS
+from service.orders import ORDER_TRANSITIONS, lock
 from service.settings import Settings
 from service.stripe_objects import Answer
 
@@ -71,7 +71,7 @@ def _is_about_content(error: Exception) -> bool:
 
 async def _settle(engine: AsyncEngine, settlements: Sequence[Settlement], settings: Settings) -> set[UUID]:
     async with engine.begin() as tx:
-        await tx.execute(_LOCK_ORDERS, {"ids": [s.charge.order_id for s in settlements]})
+        await lock(tx, [s.charge.order_id for s in settlements])
         rows = (await tx.execute(_SETTLE, _columns(settlements, settings))).all()
         states = {row.id: row.status for row in rows}
         await _book(tx, [s for s in settlements if s.charge.id in states], states)
@@ -168,8 +168,6 @@ def _moves(table: Mapping[str, frozenset[str]], name: str) -> dict[str, list[str
 
 _CHARGE_MOVES = _moves(CHARGE_TRANSITIONS, "charge")
 _ORDER_MOVES = _moves(ORDER_TRANSITIONS, "order")
-
-_LOCK_ORDERS = text("SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 
 _PARK = text("UPDATE outbox SET parked_at = now(), published = 0, last_error = :reason WHERE id = :id")
 

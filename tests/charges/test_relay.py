@@ -49,7 +49,18 @@ def ids_of(promises: list[Promise]) -> list[UUID]:
 
 
 async def waiting(books: Books) -> dict[str, Any]:
-    return await outbox.backlog(books.engine)
+    """How many rows are due, out, waiting for their time, and parked."""
+    async with books.engine.connect() as connection:
+        return dict((await connection.execute(_BACKLOG)).mappings().one())
+
+
+_BACKLOG = text("""
+SELECT count(*) FILTER (WHERE parked_at IS NULL AND deliver_after <= now()) AS due,
+       count(*) FILTER (WHERE parked_at IS NULL AND deliver_after > now() AND published > 0) AS out,
+       count(*) FILTER (WHERE parked_at IS NULL AND deliver_after > now() AND published = 0) AS waiting,
+       count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked
+  FROM outbox
+""")
 
 
 async def come_due(books: Books) -> None:
