@@ -135,7 +135,7 @@ def _script(size: int) -> str:
         "descriptions": f"array_fill(NULL::text, ARRAY[{size}])",
         "metadatas": f'array_fill(\'{{"cart":"17"}}\'::text, ARRAY[{size}])',
     }
-    statement = str(orders._INSERT)  # noqa: SLF001  the very statement, not a copy that could drift
+    statement = orders._INSERT.template  # noqa: SLF001  the very statement, not a copy that could drift
     for name, value in made.items():
         statement = statement.replace(f":{name} ", f"{value} ")
     return " ".join(statement.split()) + ";\n"

@@ -17,6 +17,7 @@ from benchmarks.report import Ratio, Report
 from benchmarks.stack import Stack
 from service import ledger
 from service.db import create_engine
+from service.sql import begin
 
 WRITERS, BATCH, BATCHES, SINGLES, ROUNDS = 8, 64, 30, 100, 4
 _numbers = itertools.count(1)
@@ -87,7 +88,7 @@ async def _post_all(
 
 async def _post(engine: AsyncEngine, batches: Sequence[Sequence[ledger.JournalEntry]]) -> None:
     for batch in batches:
-        async with engine.begin() as connection:
+        async with begin(engine) as connection:
             result = await ledger.post(connection, batch)
         if len(result.booked) != len(batch):
             raise RuntimeError(f"{len(batch) - len(result.booked)} entries were not booked")

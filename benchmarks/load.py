@@ -141,7 +141,7 @@ class Run:
     async def _by_the_clock(self) -> None:
         load, began, sent = self.load, time.perf_counter(), 0
         while (now := time.perf_counter()) < self._until and not self._is_enough:
-            owed = int((now - began) * load.rate) - sent
+            owed = 1 + int((now - began) * load.rate) - sent  # the first is due at once
             for _ in range(owed):
                 self._ready.append(began + sent / load.rate)
                 sent += 1

@@ -13,18 +13,18 @@ from uuid import UUID
 
 import msgspec
 import uvloop
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.load import BODY, key
 from service import ledger, orders, wire
 from service.charges.request import STRIPE_VERSION, payment_intent_request
-from service.db import create_engine
+from service.db import BY_KEY, create_engine
 from service.settings import Settings
+from service.sql import Statement, begin, connect
 from service.stripe_gateway import StripeGateway
 
-_PAID = text("UPDATE orders SET status = 'paid', payment_intent_id = :intent, updated_at = now() WHERE id = :id")
-_ACCOUNT = text("SELECT id FROM accounts WHERE is_default")
+_PAID = Statement("UPDATE orders SET status = 'paid', payment_intent_id = :intent, updated_at = now() WHERE id = :id")
+_ACCOUNT = Statement("SELECT id FROM accounts WHERE is_default")
 
 
 class Question(msgspec.Struct):
@@ -45,11 +45,11 @@ class Answered(msgspec.Struct):
 async def run(question: Question) -> Answered:
     """Start each order when it is due, whatever became of the others."""
     settings = Settings.from_env()
-    engine = create_engine(settings, name="straight line", pool=32)
+    engine = create_engine(settings, name="straight line", pool=32, session=BY_KEY)
     due: list[float] = []
     async with StripeGateway(settings) as gateway:
-        async with engine.connect() as connection:
-            account_id = (await connection.execute(_ACCOUNT)).scalar_one()
+        async with connect(engine) as connection:
+            account_id = (await connection.column(_ACCOUNT, {}))[0]
         began, cpu, tasks = time.perf_counter(), time.process_time(), []
         for number in range(int(question.rate * question.seconds)):
             await asyncio.sleep(max(0.0, began + number / question.rate - time.perf_counter()))
@@ -76,8 +76,8 @@ async def _order(engine: AsyncEngine, gateway: StripeGateway, account_id: UUID, 
         stripe_charge_id=answer.intent.charge_id, amount_minor=placed.order.amount, currency=placed.order.currency,
         occurred_at=datetime.fromtimestamp(answer.intent.created, UTC),
     )  # fmt: skip
-    async with engine.begin() as tx:
-        await tx.execute(_PAID, {"id": UUID(placed.order.id), "intent": answer.intent.id})
+    async with begin(engine) as tx:
+        await tx.rows(_PAID, {"id": UUID(placed.order.id), "intent": answer.intent.id})
         await ledger.post(tx, [entry])
 
 

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from unittest.mock import patch
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.opening import Opened, open_charges
 from service.ledger import JournalEntry, PostResult, post
 from service.log import event
 from service.settings import Settings
+from service.sql import Connection
 
 
 async def open_and_count(engine: AsyncEngine, outbox_ids: Sequence[UUID], settings: Settings) -> Opened:
@@ -23,7 +24,7 @@ async def open_and_count(engine: AsyncEngine, outbox_ids: Sequence[UUID], settin
     return opened
 
 
-async def post_and_count(connection: AsyncConnection, entries: Sequence[JournalEntry]) -> PostResult:
+async def post_and_count(connection: Connection, entries: Sequence[JournalEntry]) -> PostResult:
     """The real posting; says how many entries were on the books already."""
     result = await post(connection, entries)
     if result.repeated:

@@ -1,18 +1,19 @@
-"""The way to PostgreSQL: one async engine per process, one driver, the errors of the database in our words.
+"""The way to PostgreSQL: engines, one driver, and the errors of the database in our words.
 
-A statement of the hot path is one transaction of its own (autocommit): a single set-based statement is atomic, and two
-round trips cheaper than BEGIN and COMMIT around it. What needs several statements takes `engine.begin()`.
-No function here or elsewhere holds either across a call to Stripe.
+`service.sql` runs the statements of the hot path. What people ask for now and then goes through SQLAlchemy, in
+`autocommit(engine).connect()` or `engine.begin()`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from random import uniform
+from types import MappingProxyType
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+import asyncpg
 from sqlalchemy import event, make_url, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -24,6 +25,10 @@ T = TypeVar("T")
 APP_ROLE = "eo_app"
 DEADLOCK, SERIALIZATION, LOCK_TIMEOUT = "40P01", "40001", "55P03"
 STATEMENT_REPEATS = 5
+# For connections whose statements look up a handful of rows by key. A plan made while a table was small, a scan of it,
+# would stay for as long as the connection keeps the statement, however the table grows.
+BY_KEY: Mapping[str, str] = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+_DRIVER_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
@@ -33,10 +38,18 @@ def async_url(url: str) -> str:
     return parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
 
 
-def create_engine(settings: Settings, *, name: str, pool: int | None = None, as_app: bool = True) -> AsyncEngine:
+def create_engine(
+    settings: Settings,
+    *,
+    name: str,
+    pool: int | None = None,
+    as_app: bool = True,
+    session: Mapping[str, str] = MappingProxyType({}),
+) -> AsyncEngine:
     """An engine whose connections bear `name` in pg_stat_activity and act as the role that can rewrite nothing.
 
     Time limits: 30 s per statement, 10 s idle in a transaction (a stuck process must not hold the xmin horizon).
+    `session` are further settings of PostgreSQL for each connection.
     """
     if not settings.database_url:
         raise Misconfigured("DATABASE_URL is not set and no `eo up` runs here. Start `eo up`, or set DATABASE_URL.")
@@ -54,6 +67,7 @@ def create_engine(settings: Settings, *, name: str, pool: int | None = None, as_
                 "idle_in_transaction_session_timeout": "10s",
                 "timezone": "UTC",
                 "jit": "off",
+                **session,
             },
         },
     )
@@ -96,27 +110,23 @@ def _become_app(connection: Any, _record: Any) -> None:
 
 def sqlstate(error: BaseException) -> str | None:
     """The five characters PostgreSQL gave for this error, or None where it did not come from the server."""
-    if not isinstance(error, DBAPIError):
-        return None
-    return getattr(error.orig, "sqlstate", None)
+    state: str | None = getattr(_of_driver(error), "sqlstate", None)
+    return state
 
 
-def violates(error: BaseException, constraint: str) -> bool:
-    """Whether `error` is a violation of the named constraint or index."""
-    cause = getattr(error, "orig", None)
-    driver = getattr(cause, "__cause__", None)
-    return getattr(driver, "constraint_name", None) == constraint
+def _of_driver(error: BaseException) -> BaseException:
+    """The driver's error, also where SQLAlchemy has wrapped it."""
+    return error.driver_exception if isinstance(error, (DBAPIError, EmulatedDBAPIException)) else error
 
 
 def is_unreachable(error: BaseException) -> bool:
     """Whether PostgreSQL, or a free connection to it, could not be had, as opposed to its refusing the statement."""
-    if isinstance(error, (OSError, TimeoutError, PoolTimeout, Unavailable)):
+    cause = _of_driver(error)
+    if isinstance(cause, (OSError, TimeoutError, PoolTimeout, Unavailable)):
         return True
-    if not isinstance(error, DBAPIError):
-        return False
-    state = sqlstate(error)
-    if state is None or error.connection_invalidated:
-        return True
+    state = sqlstate(cause)
+    if state is None:  # the driver's own; among them the refusal of a value that no column holds
+        return isinstance(cause, _DRIVER_ERRORS) and not isinstance(cause, ValueError)
     # 08: connection, 57P: shutdown or crash, 53: out of resources, 25006: read-only, 58030: disk error
     return state.startswith(("08", "57P", "53")) or state in ("25006", "58030")
 
@@ -129,7 +139,7 @@ async def repeat_on_deadlock(run: Callable[[], Awaitable[T]]) -> T:
     for attempt in range(STATEMENT_REPEATS - 1):
         try:
             return await run()
-        except DBAPIError as error:
+        except (asyncpg.PostgresError, DBAPIError) as error:
             if sqlstate(error) not in (DEADLOCK, SERIALIZATION):
                 raise
             await asyncio.sleep(uniform(0.001, 0.005) * 2**attempt)  # noqa: S311  jitter

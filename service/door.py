@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import log
@@ -149,16 +148,9 @@ class Door:
 
 
 def _engine(settings: Settings, connections: int, lock_timeout_ms: int) -> AsyncEngine:
-    engine = create_engine(settings, name="door", pool=connections)
-
-    def set_lock_timeout(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"SET lock_timeout = {lock_timeout_ms}")
-        cursor.close()
-        connection.commit()
-
-    event.listen(engine.sync_engine, "connect", set_lock_timeout)
-    return engine
+    # Batches are joined with what they stored, so here only scans are forbidden.
+    session = {"lock_timeout": str(lock_timeout_ms), "enable_seqscan": "off"}
+    return create_engine(settings, name="door", pool=connections, session=session)
 
 
 def _answer(batch: Sequence[_Waiting], results: Sequence[Placed | UnprocessableKey]) -> None:

@@ -10,13 +10,13 @@ import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.db import autocommit, repeat_on_deadlock
+from service.db import repeat_on_deadlock
 from service.ledger import JournalEntry, fee_entry, fee_reference, post
+from service.sql import Connection, Row, Statement, begin, connect
 from service.stripe_objects import BalanceTransaction, IncompleteListing
 
 RECENT = timedelta(minutes=10)  # almost every fee is known within seconds; later ones are stragglers
@@ -68,15 +68,15 @@ class _Tally:
 class _Listing:
     """One listing to ask Stripe for, and the due charges that may be found in it, by Stripe's charge id."""
 
-    wanted: dict[str, Row[Any]]
+    wanted: dict[str, Row]
     created_gte: int
     created_lt: int | None = None
     source: str | None = None
 
 
-_Found = tuple[Row[Any], BalanceTransaction]
+_Found = tuple[Row, BalanceTransaction]
 
-_DUE = text("""
+_DUE = Statement("""
 SELECT id, account_id, order_id, payment_intent_id, stripe_charge_id, currency, stripe_created
   FROM charges
  WHERE status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL
@@ -87,14 +87,14 @@ SELECT id, account_id, order_id, payment_intent_id, stripe_charge_id, currency, 
 """)
 
 # Locked in the order of their ids (R5). Another sweep may have booked some meanwhile: those are not returned.
-_LOCK = text("""
+_LOCK = Statement("""
 SELECT id FROM charges
  WHERE id = ANY (CAST(:ids AS uuid[])) AND balance_transaction_id IS NULL
  ORDER BY id
    FOR NO KEY UPDATE
 """)
 
-_MARK = text("""
+_MARK = Statement("""
 UPDATE charges c SET balance_transaction_id = f.balance_transaction_id, updated_at = now()
   FROM unnest(CAST(:ids AS uuid[]), CAST(:balance_transaction_ids AS text[]))
     AS f (id, balance_transaction_id)
@@ -126,19 +126,18 @@ async def sweep_once(
     return SweepResult(due, tally.booked, tally.mismatched, tally.conflicting, tally.complete)
 
 
-async def _due(engine: AsyncEngine, *, since: datetime, until: datetime) -> Sequence[Row[Any]]:
-    async with autocommit(engine).connect() as connection:
-        rows = await connection.execute(_DUE, {"since": since, "until": until, "rows": DUE_MAX})
-        return rows.all()
+async def _due(engine: AsyncEngine, *, since: datetime, until: datetime) -> Sequence[Row]:
+    async with connect(engine) as connection:
+        return await connection.rows(_DUE, {"since": since, "until": until, "rows": DUE_MAX})
 
 
-def _of_recent(due: Sequence[Row[Any]]) -> Iterator[_Listing]:
+def _of_recent(due: Sequence[Row]) -> Iterator[_Listing]:
     """One listing from the oldest due charge on; up to now, unless more are due than were read."""
     if due:
         yield _together(due, open_end=len(due) < DUE_MAX)
 
 
-def _of_stragglers(due: Sequence[Row[Any]], rng: random.Random) -> Iterator[_Listing]:
+def _of_stragglers(due: Sequence[Row], rng: random.Random) -> Iterator[_Listing]:
     """After an outage many lie close: list around a random one, so that hopeless ones block no others."""
     if not due:
         return
@@ -152,7 +151,7 @@ def _of_stragglers(due: Sequence[Row[Any]], rng: random.Random) -> Iterator[_Lis
             yield _Listing({name: charge}, _seconds(charge.stripe_created), source=name)
 
 
-def _together(due: Sequence[Row[Any]], *, open_end: bool) -> _Listing:
+def _together(due: Sequence[Row], *, open_end: bool) -> _Listing:
     return _Listing(
         wanted={charge.stripe_charge_id: charge for charge in due},
         created_gte=_seconds(due[0].stripe_created),
@@ -193,7 +192,7 @@ async def _read(gateway: FeeGateway, listing: _Listing) -> AsyncIterator[_Found]
 
 async def _book(engine: AsyncEngine, page: Sequence[_Found], tally: _Tally) -> None:
     async def once() -> tuple[int, int]:
-        async with engine.begin() as connection:
+        async with begin(engine) as connection:
             return await _book_page(connection, page)
 
     booked, conflicting = await repeat_on_deadlock(once)
@@ -201,9 +200,9 @@ async def _book(engine: AsyncEngine, page: Sequence[_Found], tally: _Tally) -> N
     tally.conflicting += conflicting
 
 
-async def _book_page(connection: AsyncConnection, page: Sequence[_Found]) -> tuple[int, int]:
+async def _book_page(connection: Connection, page: Sequence[_Found]) -> tuple[int, int]:
     """(charges done, charges left due because the books contradict their fee)."""
-    locked = set((await connection.scalars(_LOCK, {"ids": [charge.id for charge, _ in page]})).all())
+    locked = set(await connection.column(_LOCK, {"ids": [charge.id for charge, _ in page]}))
     open_ = [found for found in page if found[0].id in locked]
     result = await post(connection, [entry for found in open_ if (entry := _entry(*found))])
     contradicted = {entry.reference for entry in result.conflicting}
@@ -211,11 +210,11 @@ async def _book_page(connection: AsyncConnection, page: Sequence[_Found]) -> tup
         log.error("fee not booked: the books have other content under %s", reference)
     done = [(charge, bt) for charge, bt in open_ if fee_reference(bt.id) not in contradicted]
     marks = {"ids": [charge.id for charge, _ in done], "balance_transaction_ids": [bt.id for _, bt in done]}
-    await connection.execute(_MARK, marks)
+    await connection.rows(_MARK, marks)
     return len(done), len(contradicted)
 
 
-def _entry(charge: Row[Any], transaction: BalanceTransaction) -> JournalEntry | None:
+def _entry(charge: Row, transaction: BalanceTransaction) -> JournalEntry | None:
     return fee_entry(
         account_id=charge.account_id,
         order_id=charge.order_id,

@@ -6,18 +6,17 @@ Every query names the account: another account's order does not exist.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cache
 from uuid import UUID
 
 import msgspec
 import uuid_utils
 from msgspec import UNSET, UnsetType
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.db import autocommit
 from service.errors import NotConfirmed, NotFound, UnprocessableKey
 from service.idempotency import fingerprint, same_request
+from service.sql import Connection, Row, Statement, connect
 from service.wire import Failure, Order, OrderRequest
 
 # Stripe's success outranks every state (PROTOCOL R23): hence failed -> paid and canceled -> paid.
@@ -66,7 +65,7 @@ async def place(engine: AsyncEngine, candidates: Sequence[Candidate]) -> list[Pl
     Two requests with one key and two bodies may meet in here: one is created, the other is UnprocessableKey.
     Errors of the database pass through; then nothing, or everything, may have been stored.
     """
-    async with autocommit(engine).connect() as connection:
+    async with connect(engine) as connection:
         created = await _insert(connection, candidates)
         others = [c for c in candidates if c.id not in created]
         stored = await _stored(connection, others) if others else {}
@@ -78,14 +77,14 @@ async def place(engine: AsyncEngine, candidates: Sequence[Candidate]) -> list[Pl
 
 async def exists(engine: AsyncEngine, account_id: UUID, key: str) -> bool:
     """Whether the key was used before; asked before a rate limit refuses what would only be a replay (R7)."""
-    async with autocommit(engine).connect() as connection:
-        return (await connection.execute(_EXISTS, {"account": account_id, "key": key})).first() is not None
+    async with connect(engine) as connection:
+        return await connection.row(_EXISTS, {"account": account_id, "key": key}) is not None
 
 
 async def get(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> Order:
     """The order. Raises NotFound, also when it is another account's."""
-    async with autocommit(engine).connect() as connection:
-        row = (await connection.execute(_GET, {"account": account_id, "id": order_id})).first()
+    async with connect(engine) as connection:
+        row = await connection.row(_GET, {"account": account_id, "id": order_id})
     if row is None:
         raise NotFound("There is no such order.")
     return _order(row)
@@ -102,30 +101,28 @@ async def page(
 ) -> tuple[list[Order], bool]:
     """Up to `limit` orders older than the order `before`, newest first, and whether there are more."""
     parameters = {"account": account_id, "limit": limit + 1, "before": before, "status": status, "key": key}
-    wanted = [
-        clause for name, clause in _FILTERS.items() if parameters[name] is not None
-    ]  # a condition that is always in the text (`OR :x IS NULL`) would hide the index from the planner
-    query = text(f"SELECT {_COLUMNS} FROM orders WHERE {' AND '.join(wanted)} ORDER BY id DESC LIMIT :limit")
-    async with autocommit(engine).connect() as connection:
-        rows = (await connection.execute(query, {k: v for k, v in parameters.items() if v is not None})).all()
+    # A condition that is always in the text (`OR :x IS NULL`) would hide the index from the planner.
+    wanted = [clause for name, clause in _FILTERS.items() if parameters[name] is not None]
+    async with connect(engine) as connection:
+        rows = await connection.rows(_page(tuple(wanted)), parameters)
     return [_order(row) for row in rows[:limit]], len(rows) > limit
 
 
 async def settled(engine: AsyncEngine, ids: Sequence[str]) -> list[Order]:
     """Those of the orders with which nothing more happens by itself. For the one poller of `Prefer: wait`."""
-    async with autocommit(engine).connect() as connection:
-        return [_order(row) for row in (await connection.execute(_SETTLED, {"ids": list(ids)})).all()]
+    async with connect(engine) as connection:
+        return [_order(row) for row in await connection.rows(_SETTLED, {"ids": list(ids)})]
 
 
-async def lock(tx: AsyncConnection, ids: Sequence[UUID]) -> None:
+async def lock(tx: Connection, ids: Sequence[UUID]) -> None:
     """Hold these orders until `tx` ends. An order's row is the lock of its charges and outbox rows.
 
     Always in the order of the ids, whoever takes them: that keeps two workers from deadlocking (R5).
     """
-    await tx.execute(_LOCK, {"ids": list(ids)})
+    await tx.rows(_LOCK, {"ids": list(ids)})
 
 
-async def _insert(connection: AsyncConnection, candidates: Sequence[Candidate]) -> dict[str, datetime]:
+async def _insert(connection: Connection, candidates: Sequence[Candidate]) -> dict[str, datetime]:
     requests = [c.request for c in candidates]
     columns = {
         "ids": [c.id for c in candidates],
@@ -140,18 +137,18 @@ async def _insert(connection: AsyncConnection, candidates: Sequence[Candidate]) 
         "metadatas": [msgspec.json.encode(r.metadata).decode() if r.metadata else "{}" for r in requests],
         "promises": [str(uuid_utils.uuid7()) for _ in candidates],
     }
-    rows = (await connection.execute(_INSERT, columns)).all()
+    rows = await connection.rows(_INSERT, columns)
     return {str(row.id): row.created_at for row in rows}
 
 
-async def _stored(connection: AsyncConnection, candidates: Sequence[Candidate]) -> dict[tuple[UUID, str], Row[Any]]:
+async def _stored(connection: Connection, candidates: Sequence[Candidate]) -> dict[tuple[UUID, str], Row]:
     """A second statement, because the one that inserted sees no row of a commit that raced it (R4)."""
     keys = {"accounts": [c.account_id for c in candidates], "keys": [c.key for c in candidates]}
-    rows = (await connection.execute(_STORED, keys)).all()
+    rows = await connection.rows(_STORED, keys)
     return {(row.account_id, row.idempotency_key): row for row in rows}
 
 
-def _compare(candidate: Candidate, row: Row[Any] | None) -> Placed | UnprocessableKey:
+def _compare(candidate: Candidate, row: Row | None) -> Placed | UnprocessableKey:
     if row is None:
         raise NotConfirmed("The order is not confirmed. Repeat the request with the same key.", retry_after_s=1)
     if not same_request(row.fingerprint, candidate.request):
@@ -172,7 +169,7 @@ def _as_created(candidate: Candidate, created_at: datetime) -> Placed:
     return Placed(order, replayed=False)
 
 
-def _order(row: Row[Any]) -> Order:
+def _order(row: Row) -> Order:
     return Order(
         id=str(row.id), status=row.status, amount=row.amount_minor, currency=row.currency,
         payment_method=row.payment_method, customer=row.customer, description=row.description,
@@ -188,7 +185,7 @@ def _or_none(value: str | UnsetType) -> str | None:
 
 
 # Locks are taken in the order of the unique key: unordered batches that share keys deadlock (R5).
-_INSERT = text("""
+_INSERT = Statement("""
 WITH incoming AS (
   SELECT * FROM unnest(
     CAST(:ids AS uuid[]), CAST(:accounts AS uuid[]), CAST(:keys AS text[]), CAST(:fingerprints AS bytea[]),
@@ -218,19 +215,21 @@ _COLUMNS = """
   created_at, updated_at
 """
 
-_STORED = text(f"""
-SELECT {_COLUMNS} FROM orders
- WHERE (account_id, idempotency_key) IN (SELECT * FROM unnest(CAST(:accounts AS uuid[]), CAST(:keys AS text[])))
+# LATERAL with a LIMIT is a look-up per key, whatever the planner believes about a table it knows no size of.
+_STORED = Statement(f"""
+SELECT o.* FROM unnest(CAST(:accounts AS uuid[]), CAST(:keys AS text[])) AS i (account_id, idempotency_key),
+  LATERAL (SELECT {_COLUMNS} FROM orders
+            WHERE account_id = i.account_id AND idempotency_key = i.idempotency_key LIMIT 1) AS o
 """)
 
-_LOCK = text("SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
+_LOCK = Statement("SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 
-_EXISTS = text("SELECT 1 FROM orders WHERE account_id = :account AND idempotency_key = :key")
+_EXISTS = Statement("SELECT 1 FROM orders WHERE account_id = :account AND idempotency_key = :key")
 
-_GET = text(f"SELECT {_COLUMNS} FROM orders WHERE account_id = :account AND id = :id")
+_GET = Statement(f"SELECT {_COLUMNS} FROM orders WHERE account_id = :account AND id = :id")
 
 # What still moves by itself is pending or processing; requires_action waits for the customer.
-_SETTLED = text(f"""
+_SETTLED = Statement(f"""
 SELECT {_COLUMNS} FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) AND status NOT IN ('pending', 'processing')
 """)
 
@@ -240,3 +239,8 @@ _FILTERS = {
     "status": "status = :status",
     "key": "idempotency_key = :key",
 }
+
+
+@cache
+def _page(conditions: tuple[str, ...]) -> Statement:
+    return Statement(f"SELECT {_COLUMNS} FROM orders WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit")

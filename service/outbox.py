@@ -11,12 +11,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.db import autocommit
 from service.errors import Misconfigured
 from service.settings import Settings
+from service.sql import Statement, connect
 
 CLAIM_MAX = 512  # rows per claim: enough for eight full messages, small enough to stay a millisecond
 SUSPECT_OPENS = 2  # once is a worker that was restarted
@@ -41,8 +40,8 @@ async def claim(engine: AsyncEngine, settings: Settings, *, again_max: int) -> C
     A claimed row comes due again after the outbox lease, doubled for each publish that nobody answered, with jitter.
     At most `again_max` of them may have been published before: a wiped broker must not become a stampede.
     """
-    async with autocommit(engine).connect() as connection:
-        rows = await connection.execute(
+    async with connect(engine) as connection:
+        claimed = await connection.rows(
             _CLAIM,
             {
                 "window": settings.window,
@@ -52,41 +51,37 @@ async def claim(engine: AsyncEngine, settings: Settings, *, again_max: int) -> C
                 "longest": timedelta(seconds=max(settings.retry_max_s, settings.outbox_lease_s)),
             },
         )
-        claimed = rows.all()
     suspects = frozenset(r.id for r in claimed if r.opens_unsettled >= SUSPECT_OPENS)
     return Claim([r.id for r in claimed], sum(r.published > 1 for r in claimed), suspects)
 
 
 async def put_back(engine: AsyncEngine, ids: Sequence[UUID], *, after_s: float, reason: str | None = None) -> None:
     """Return rows that were not worked on: due again in `after_s` seconds, not counted as a delivery (R10, R20)."""
-    async with autocommit(engine).connect() as connection:
-        await connection.execute(_PUT_BACK, {"ids": list(ids), "after": timedelta(seconds=after_s), "reason": reason})
+    async with connect(engine) as connection:
+        await connection.rows(_PUT_BACK, {"ids": list(ids), "after": timedelta(seconds=after_s), "reason": reason})
 
 
 async def list_rows(engine: AsyncEngine, parked: bool | None = None, limit: int = 100) -> list[dict[str, Any]]:
     """Rows as dictionaries, oldest first: all, only parked, or only open ones."""
-    async with autocommit(engine).connect() as connection:
-        rows = await connection.execute(_LIST, {"parked": parked, "limit": limit})
-        return [dict(row) for row in rows.mappings()]
+    async with connect(engine) as connection:
+        return [dict(row) for row in await connection.rows(_LIST, {"parked": parked, "limit": limit})]
 
 
 async def retry(engine: AsyncEngine, ids: Sequence[UUID] | None = None) -> list[UUID]:
     """Bring parked rows back (None: all of them), under all the same guards. Returns the ids that came back."""
-    async with autocommit(engine).connect() as connection:
-        rows = await connection.execute(_RETRY, {"ids": None if ids is None else list(ids)})
-        return list(rows.scalars())
+    async with connect(engine) as connection:
+        return await connection.column(_RETRY, {"ids": None if ids is None else list(ids)})
 
 
 async def park(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
     """Take one row out of delivery for a human to look at. Raises Misconfigured when there is no such open row."""
-    async with autocommit(engine).connect() as connection:
-        found = await connection.execute(_PARK, {"id": row_id, "reason": reason})
-        if found.rowcount == 0:
+    async with connect(engine) as connection:
+        if await connection.row(_PARK, {"id": row_id, "reason": reason}) is None:
             raise Misconfigured("There is no such open outbox row. `eo outbox list` shows what there is.")
 
 
 # MATERIALIZED: without it the planner may run the locking subquery once per row, and LIMIT would not limit.
-_CLAIM = text("""
+_CLAIM = Statement("""
 WITH room AS (
   SELECT greatest(0, CAST(:window AS bigint) - count(*)) AS n FROM (
     SELECT FROM outbox WHERE parked_at IS NULL AND deliver_after > now() AND published > 0 LIMIT :window) AS is_out
@@ -109,25 +104,26 @@ UPDATE outbox o SET published = o.published + 1,
 RETURNING o.id, o.published, o.opens_unsettled
 """)
 
-_PUT_BACK = text("""
+_PUT_BACK = Statement("""
 UPDATE outbox SET published = 0, last_error = coalesce(:reason, last_error),
     deliver_after = now() + CAST(:after AS interval) * (1 + 0.25 * random())
  WHERE id = ANY(CAST(:ids AS uuid[])) AND parked_at IS NULL
 """)
 
-_LIST = text("""
+_LIST = Statement("""
 SELECT id, account_id, order_id, kind, created_at, deliver_after, published, deliveries, last_error, parked_at
   FROM outbox
  WHERE CAST(:parked AS boolean) IS NULL OR (parked_at IS NOT NULL) = CAST(:parked AS boolean)
  ORDER BY id LIMIT :limit
 """)
 
-_RETRY = text("""
+_RETRY = Statement("""
 UPDATE outbox SET parked_at = NULL, deliver_after = now(), published = 0, opens_unsettled = 0
  WHERE parked_at IS NOT NULL AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(CAST(:ids AS uuid[])))
 RETURNING id
 """)
 
-_PARK = text(
-    "UPDATE outbox SET parked_at = now(), published = 0, last_error = :reason WHERE id = :id AND parked_at IS NULL"
-)
+_PARK = Statement("""
+UPDATE outbox SET parked_at = now(), published = 0, last_error = :reason WHERE id = :id AND parked_at IS NULL
+RETURNING id
+""")

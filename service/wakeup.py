@@ -9,21 +9,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from service.db import autocommit
+from service.sql import Statement, connect
 
 CHANNEL = "eo_outbox"
 _APART_S = 0.02  # at most 50 a second and process
-_NOTIFY = text(f"NOTIFY {CHANNEL}")
+_NOTIFY = Statement(f"NOTIFY {CHANNEL}")
 
 
 class Waker:
     """The sending end. `wake` returns at once and never fails."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = autocommit(engine)
+        self._engine = engine
         self._task: asyncio.Task[None] | None = None
         self._again = False
 
@@ -44,8 +43,8 @@ class Waker:
         while True:
             self._again = False
             with suppress(Exception):
-                async with self._engine.connect() as connection:
-                    await connection.execute(_NOTIFY)
+                async with connect(self._engine) as connection:
+                    await connection.rows(_NOTIFY, {})
             await asyncio.sleep(_APART_S)
             if not self._again:
                 return

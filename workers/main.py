@@ -16,7 +16,7 @@ from dramatiq.middleware import Middleware
 from redis.asyncio import Redis
 
 from service import migrate
-from service.db import check_durable, create_engine
+from service.db import BY_KEY, check_durable, create_engine
 from service.errors import Misconfigured
 from service.garbage import collect_rarely
 from service.log import configure, event
@@ -50,7 +50,7 @@ class Runtime(Middleware):
 
     async def _make(self) -> ChargeWorker:
         settings, stack = self._settings, self._stack
-        engine = create_engine(settings, name="worker")
+        engine = create_engine(settings, name="worker", session=BY_KEY)
         stack.push_async_callback(engine.dispose)
         gateway = await stack.enter_async_context(StripeGateway(settings))
         redis = Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2)

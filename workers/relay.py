@@ -11,13 +11,14 @@ from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 
 import redis
+import uvloop
 from dramatiq import Broker
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import fees, ledger, migrate, outbox
 from service.crash import CrashPoint, reach
-from service.db import autocommit, check_durable, create_engine, is_unreachable
+from service.db import BY_KEY, autocommit, check_durable, create_engine, is_unreachable
 from service.log import configure, event, of_error
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
@@ -146,7 +147,7 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end)
     async with AsyncExitStack() as stack:
-        engine = create_engine(settings, name="relay", pool=4)
+        engine = create_engine(settings, name="relay", pool=4, session=BY_KEY)
         stack.push_async_callback(engine.dispose)
         await check_durable(engine)
         await migrate.check(engine)
@@ -188,7 +189,7 @@ async def _rollup(engine: AsyncEngine) -> int:
 def main() -> None:
     """`python -m workers.relay`, which is what `eo relay` runs."""
     configure("relay")
-    asyncio.run(serve(Settings.from_env()))
+    uvloop.run(serve(Settings.from_env()))
 
 
 if __name__ == "__main__":

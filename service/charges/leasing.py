@@ -6,13 +6,13 @@ Without it a look-up that outlasts its lease is taken over and begun again, by t
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.model import OpenCharge
 from service.db import repeat_on_deadlock
 from service.orders import lock
 from service.settings import Settings
+from service.sql import Statement, begin
 
 
 async def renew(engine: AsyncEngine, charges: Sequence[OpenCharge], settings: Settings) -> None:
@@ -26,14 +26,14 @@ async def renew(engine: AsyncEngine, charges: Sequence[OpenCharge], settings: Se
     }
 
     async def run() -> None:
-        async with engine.begin() as tx:
+        async with begin(engine) as tx:
             await lock(tx, [c.order_id for c in charges])
-            await tx.execute(_RENEW, values)
+            await tx.rows(_RENEW, values)
 
     await repeat_on_deadlock(run)
 
 
-_RENEW = text("""
+_RENEW = Statement("""
 WITH held AS (
   UPDATE charges c SET lease_until = now() + CAST(:lease AS interval)
     FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[])) AS i(id, token, outbox_id)

@@ -11,8 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from service.charges.model import FINAL, NextCall, OpenCharge
@@ -20,6 +19,7 @@ from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.db import repeat_on_deadlock
 from service.idempotency import wire_key
 from service.settings import Settings
+from service.sql import Connection, Statement, begin
 
 # Orders that still want their money; to any other a charge may at most be found, never sent.
 _WANTED = frozenset({"pending", "processing", "requires_action"})
@@ -60,14 +60,14 @@ async def open_charges(engine: AsyncEngine, outbox_ids: Sequence[UUID], settings
     """
 
     async def run() -> Opened:
-        async with engine.begin() as tx:
+        async with begin(engine) as tx:
             return await _open(tx, list(dict.fromkeys(outbox_ids)), settings)
 
     return await repeat_on_deadlock(run)
 
 
-async def _open(tx: AsyncConnection, outbox_ids: list[UUID], settings: Settings) -> Opened:
-    rows = (await tx.execute(_LOCK_ORDERS, {"ids": outbox_ids})).mappings().all()
+async def _open(tx: Connection, outbox_ids: list[UUID], settings: Settings) -> Opened:
+    rows = await tx.rows(_LOCK_ORDERS, {"ids": outbox_ids})
     known = await _charges_of(tx, [r["order_id"] for r in rows if r["status"] != "pending"])
     decisions = {r["outbox_id"]: _decide(r, known.get((r["order_id"], r["attempt"])), settings) for r in rows}
     opened = Opened(absorbed=len(outbox_ids) - len(rows))
@@ -79,11 +79,11 @@ async def _open(tx: AsyncConnection, outbox_ids: list[UUID], settings: Settings)
     return opened
 
 
-async def _charges_of(tx: AsyncConnection, order_ids: list[UUID]) -> dict[tuple[UUID, int], Any]:
+async def _charges_of(tx: Connection, order_ids: list[UUID]) -> dict[tuple[UUID, int], Any]:
     """Charges read by a statement of its own, after the locks: the locking statement sees them as they were before."""
     if not order_ids:
         return {}
-    rows = (await tx.execute(_READ_CHARGES, {"order_ids": order_ids})).mappings().all()
+    rows = await tx.rows(_READ_CHARGES, {"order_ids": order_ids})
     return {(r["order_id"], r["attempt"]): r for r in rows}
 
 
@@ -196,41 +196,40 @@ def _open_charge(row: Any, **of_charge: Any) -> OpenCharge:
     )
 
 
-async def _absorb(tx: AsyncConnection, decisions: dict[UUID, _Decision], opened: Opened) -> None:
+async def _absorb(tx: Connection, decisions: dict[UUID, _Decision], opened: Opened) -> None:
     drop = [d.drop for d in decisions.values() if d.drop]
     done = [i for i, d in decisions.items() if d.done or d.drop]
     leased = [(i, d.leased_until + _AFTER_LEASE) for i, d in decisions.items() if d.leased_until]
     park = [(i, d.park) for i, d in decisions.items() if d.park]
     if drop:
-        await tx.execute(_DROP_CHARGES, {"ids": drop})
+        await tx.rows(_DROP_CHARGES, {"ids": drop})
     if done:
-        await tx.execute(_DELETE_OUTBOX, {"ids": done})
+        await tx.rows(_DELETE_OUTBOX, {"ids": done})
     if leased:
-        await tx.execute(_DELAY_OUTBOX, {"ids": [i for i, _ in leased], "until": [t for _, t in leased]})
+        await tx.rows(_DELAY_OUTBOX, {"ids": [i for i, _ in leased], "until": [t for _, t in leased]})
     if park:
-        await tx.execute(_PARK_OUTBOX, {"ids": [i for i, _ in park], "reasons": [r for _, r in park]})
+        await tx.rows(_PARK_OUTBOX, {"ids": [i for i, _ in park], "reasons": [r for _, r in park]})
     opened.absorbed += len(done) + len(leased)
     opened.parked += len(park)
 
 
-async def _insert(tx: AsyncConnection, charges: list[OpenCharge], opened: Opened, settings: Settings) -> None:
+async def _insert(tx: Connection, charges: list[OpenCharge], opened: Opened, settings: Settings) -> None:
     """New charges, under the unique index. A conflict is not this order and attempt: an alarm, no duplicate (R2)."""
     if not charges:
         return
     charges.sort(key=lambda c: (c.account_id.bytes, c.idempotency_key.encode()))
-    result = await tx.execute(_INSERT_CHARGES, _columns(charges, settings))
-    inserted = set(result.scalars())
+    inserted = set(await tx.column(_INSERT_CHARGES, _columns(charges, settings)))
     opened.charges += [c for c in charges if c.id in inserted]
     conflicts = [c.outbox_id for c in charges if c.id not in inserted]
     if conflicts:
-        await tx.execute(_PARK_OUTBOX, {"ids": conflicts, "reasons": [KEY_CONFLICT] * len(conflicts)})
+        await tx.rows(_PARK_OUTBOX, {"ids": conflicts, "reasons": [KEY_CONFLICT] * len(conflicts)})
         opened.parked += len(conflicts)
 
 
-async def _take_over(tx: AsyncConnection, charges: list[OpenCharge], opened: Opened, settings: Settings) -> None:
+async def _take_over(tx: Connection, charges: list[OpenCharge], opened: Opened, settings: Settings) -> None:
     if charges:
         charges.sort(key=lambda c: c.id.bytes)
-        await tx.execute(_TAKE_OVER, _columns(charges, settings))
+        await tx.rows(_TAKE_OVER, _columns(charges, settings))
         opened.charges += charges
 
 
@@ -255,7 +254,7 @@ def _columns(charges: list[OpenCharge], settings: Settings) -> dict[str, Any]:
     }
 
 
-_LOCK_ORDERS = text("""
+_LOCK_ORDERS = Statement("""
 SELECT x.id AS outbox_id, coalesce((x.payload ->> 'attempt')::smallint, 1) AS attempt, x.deliveries, x.opens_unsettled,
        o.id AS order_id, o.account_id, a.is_default, o.idempotency_key, o.amount_minor, o.currency, o.payment_method,
        o.customer, o.description, o.metadata::text AS metadata, o.status, o.created_at, now() AS now
@@ -267,32 +266,32 @@ SELECT x.id AS outbox_id, coalesce((x.payload ->> 'attempt')::smallint, 1) AS at
    FOR NO KEY UPDATE OF o
 """)
 
-_READ_CHARGES = text("""
+_READ_CHARGES = Statement("""
 SELECT id, order_id, attempt, idempotency_key, request::text AS request, stripe_version, status, next_call, lease_until,
        maybe_executed, first_sent_at, last_sent_at, unclear, payment_intent_id, history::text AS history
   FROM charges WHERE order_id = ANY(CAST(:order_ids AS uuid[]))
 """)
 
-_DELETE_OUTBOX = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS uuid[]))")
+_DELETE_OUTBOX = Statement("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS uuid[]))")
 
-_DROP_CHARGES = text("""
+_DROP_CHARGES = Statement("""
 UPDATE charges SET status = 'canceled', token = NULL, lease_until = NULL, updated_at = now(),
     history = history || jsonb_build_object('at', now(), 'answer', 'dropped unsent: the order wants no charge any more')
  WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
-_DELAY_OUTBOX = text("""
+_DELAY_OUTBOX = Statement("""
 UPDATE outbox x SET deliver_after = greatest(x.deliver_after, i.until)
   FROM unnest(CAST(:ids AS uuid[]), CAST(:until AS timestamptz[])) AS i(id, until) WHERE x.id = i.id
 """)
 
-_PARK_OUTBOX = text("""
+_PARK_OUTBOX = Statement("""
 UPDATE outbox x SET parked_at = now(), published = 0, last_error = i.reason
   FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS i(id, reason) WHERE x.id = i.id
 """)
 
 # Only an order moved to processing by this statement's own UPDATE, or already there, gets a charge (R12).
-_INSERT_CHARGES = text("""
+_INSERT_CHARGES = Statement("""
 WITH incoming AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:outbox_ids AS uuid[]), CAST(:account_ids AS uuid[]),
     CAST(:order_ids AS uuid[]), CAST(:attempts AS smallint[]), CAST(:keys AS text[]), CAST(:amounts AS bigint[]),
@@ -322,7 +321,7 @@ SELECT id FROM opened
 """)
 
 # Under the order's lock, so nobody else can be taking the same charge. What a send sets, a look-up must not.
-_TAKE_OVER = text("""
+_TAKE_OVER = Statement("""
 WITH incoming AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:outbox_ids AS uuid[]), CAST(:calls AS text[]),
     CAST(:tokens AS uuid[]), CAST(:first_sent AS timestamptz[])) AS i(id, outbox_id, call, token, first_sent)

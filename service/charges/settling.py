@@ -12,9 +12,8 @@ from random import uniform
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
 from service.charges.model import CHARGE_TRANSITIONS, OpenCharge, Outcome
@@ -22,6 +21,7 @@ from service.db import repeat_on_deadlock, sqlstate
 from service.log import event
 from service.orders import ORDER_TRANSITIONS, lock
 from service.settings import Settings
+from service.sql import Connection, Statement, begin
 from service.stripe_objects import Answer
 
 # A customer finishing 3-D Secure, a bank taking days: asked for with growing pauses, never in a tight loop.
@@ -50,7 +50,7 @@ async def settle(engine: AsyncEngine, settlements: Sequence[Settlement], setting
     """
     try:
         return await repeat_on_deadlock(lambda: _settle(engine, settlements, settings))
-    except (DBAPIError, BookedDifferently, ValueError) as error:
+    except (asyncpg.PostgresError, BookedDifferently, ValueError) as error:
         if not _is_about_content(error):
             raise
         if len(settlements) == 1:
@@ -64,21 +64,21 @@ async def settle(engine: AsyncEngine, settlements: Sequence[Settlement], setting
 
 def _is_about_content(error: Exception) -> bool:
     """Whether the same content would be refused again, as opposed to a database that is away or busy."""
-    if isinstance(error, DBAPIError):
+    if isinstance(error, asyncpg.PostgresError):
         return (sqlstate(error) or "").startswith(_REFUSALS)
     return True
 
 
 async def _settle(engine: AsyncEngine, settlements: Sequence[Settlement], settings: Settings) -> set[UUID]:
-    async with engine.begin() as tx:
+    async with begin(engine) as tx:
         await lock(tx, [s.charge.order_id for s in settlements])
-        rows = (await tx.execute(_SETTLE, _columns(settlements, settings))).all()
+        rows = await tx.rows(_SETTLE, _columns(settlements, settings))
         states = {row.id: row.status for row in rows}
         await _book(tx, [s for s in settlements if s.charge.id in states], states)
     return set(states)
 
 
-async def _book(tx: AsyncConnection, settled: list[Settlement], states: dict[UUID, str]) -> None:
+async def _book(tx: Connection, settled: list[Settlement], states: dict[UUID, str]) -> None:
     entries = [entry for s in settled if (entry := _entry(s, states[s.charge.id])) is not None]
     if not entries:
         return
@@ -108,8 +108,8 @@ async def _park(engine: AsyncEngine, settlement: Settlement, error: Exception) -
     intent = settlement.outcome.intent
     reason = f"{type(error).__name__} while settling; PaymentIntent {intent.id if intent else 'unknown'}"
     event("settlement.parked", level="error", order_id=str(settlement.charge.order_id), reason=reason)
-    async with engine.begin() as tx:
-        await tx.execute(_PARK, {"id": settlement.charge.outbox_id, "reason": reason})
+    async with begin(engine) as tx:
+        await tx.rows(_PARK, {"id": settlement.charge.outbox_id, "reason": reason})
 
 
 def backoff_s(settlement: Settlement, settings: Settings) -> float:
@@ -169,9 +169,9 @@ def _moves(table: Mapping[str, frozenset[str]], name: str) -> dict[str, list[str
 _CHARGE_MOVES = _moves(CHARGE_TRANSITIONS, "charge")
 _ORDER_MOVES = _moves(ORDER_TRANSITIONS, "order")
 
-_PARK = text("UPDATE outbox SET parked_at = now(), published = 0, last_error = :reason WHERE id = :id")
+_PARK = Statement("UPDATE outbox SET parked_at = now(), published = 0, last_error = :reason WHERE id = :id")
 
-_SETTLE = text("""
+_SETTLE = Statement("""
 WITH incoming AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[]),
     CAST(:statuses AS text[]), CAST(:order_statuses AS text[]), CAST(:next_calls AS text[]),

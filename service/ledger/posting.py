@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from service.ledger.journal import CHART, JournalEntry
+from service.sql import Connection, Row, Statement
 
 # Where the chart lacks an account, nothing is inserted and `charted` is false. Ordered by the unique key: two
 # batches that share references wait for each other in one order, and cannot deadlock (R5).
-_POST = text("""
+_POST = Statement("""
 WITH line AS MATERIALIZED (
   SELECT l.entry_id, l.line, l.currency, l.amount_minor, a.id AS ledger_account_id
     FROM unnest(CAST(:line_entry_ids AS uuid[]), CAST(:line_account_ids AS uuid[]),
@@ -49,13 +48,13 @@ SELECT (SELECT complete FROM chart) AS charted, ARRAY(SELECT id FROM entry) AS b
 """)
 
 # A second statement, because the first sees no row of a transaction that committed while it waited.
-_STORED = text("""
+_STORED = Statement("""
 SELECT e.account_id, e.reference, e.digest
   FROM unnest(CAST(:account_ids AS uuid[]), CAST(:references AS text[])) AS r (account_id, reference)
   JOIN journal_entries e ON e.account_id = r.account_id AND e.reference = r.reference
 """)
 
-_OPEN_ACCOUNTS = text("""
+_OPEN_ACCOUNTS = Statement("""
 INSERT INTO ledger_accounts (account_id, code, currency, type)
 SELECT * FROM unnest(CAST(:account_ids AS uuid[]), CAST(:codes AS text[]), CAST(:currencies AS text[]),
                      CAST(:types AS text[]))
@@ -75,11 +74,11 @@ class PostResult:
     conflicting: tuple[JournalEntry, ...] = ()
 
 
-async def post(connection: AsyncConnection, entries: Sequence[JournalEntry]) -> PostResult:
+async def post(connection: Connection, entries: Sequence[JournalEntry]) -> PostResult:
     """Book what is new in `entries`, any accounts and currencies, in the caller's READ COMMITTED transaction.
 
     An entry already on the books, or twice in the batch, is `repeated`, and nothing is written for it. What
-    another transaction is writing right now is waited for. Raises DBAPIError (40P01, 55P03, 23514, …): the
+    another transaction is writing right now is waited for. Raises the driver's error (40P01, 55P03, 23514, …): the
     caller's transaction is then lost, and repeating it whole is safe.
     """
     if not entries:
@@ -96,7 +95,7 @@ async def post(connection: AsyncConnection, entries: Sequence[JournalEntry]) -> 
     )
 
 
-async def _insert(connection: AsyncConnection, offered: dict[UUID, JournalEntry]) -> set[UUID]:
+async def _insert(connection: Connection, offered: dict[UUID, JournalEntry]) -> set[UUID]:
     """The ids of the entries that are new on the books."""
     parameters = _columns(offered)
     outcome = await _post_once(connection, parameters)
@@ -106,14 +105,14 @@ async def _insert(connection: AsyncConnection, offered: dict[UUID, JournalEntry]
     return set(outcome.booked)
 
 
-async def _post_once(connection: AsyncConnection, parameters: dict[str, list[object]]) -> Row[tuple[bool, list[UUID]]]:
-    return (await connection.execute(_POST, parameters)).one()
+async def _post_once(connection: Connection, parameters: dict[str, list[object]]) -> Row:
+    return (await connection.rows(_POST, parameters))[0]
 
 
-async def _open_accounts(connection: AsyncConnection, offered: dict[UUID, JournalEntry]) -> None:
+async def _open_accounts(connection: Connection, offered: dict[UUID, JournalEntry]) -> None:
     """Make the chart accounts these entries use. Of two racers one makes it, the other waits and sees it."""
     wanted = sorted({(e.account_id, p.code, p.currency) for e in offered.values() for p in e.postings})
-    await connection.execute(
+    await connection.rows(
         _OPEN_ACCOUNTS,
         {
             "account_ids": [account_id for account_id, _, _ in wanted],
@@ -124,9 +123,9 @@ async def _open_accounts(connection: AsyncConnection, offered: dict[UUID, Journa
     )
 
 
-async def _stored_digests(connection: AsyncConnection, entries: list[JournalEntry]) -> dict[tuple[UUID, str], bytes]:
+async def _stored_digests(connection: Connection, entries: list[JournalEntry]) -> dict[tuple[UUID, str], bytes]:
     keys = {"account_ids": [e.account_id for e in entries], "references": [e.reference for e in entries]}
-    rows = await connection.execute(_STORED, keys)
+    rows = await connection.rows(_STORED, keys)
     return {(row.account_id, row.reference): row.digest for row in rows}
 
 

@@ -17,6 +17,7 @@ from service.charges import settling
 from service.charges.model import OpenCharge, Outcome
 from service.charges.settling import Settlement, backoff_s, settle
 from service.settings import Settings
+from service.sql import begin
 from service.stripe_objects import Answer, Intent
 from tests.charges import answers
 from tests.charges.world import Books, Promise, planner_without
@@ -195,7 +196,7 @@ async def test_a_reference_that_is_booked_with_other_content_is_parked_and_its_n
         currency="usd",
         occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    async with books.engine.begin() as tx:
+    async with begin(books.engine) as tx:
         await ledger.post(tx, [other])
     bad = await offended(books, latest_charge="ch_taken")
     assert "pi_" in (await books.open_row(bad))["last_error"]

@@ -1,7 +1,7 @@
 """What the ledger's tests share: entries to book, a way to book them, and the superuser who can plant damage."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from service import ledger
 from service.db import async_url, sqlstate
+from service.sql import Connection, begin
 
 ALICE = UUID("0192e4a0-0000-7000-8000-00000000000a")
 BOB = UUID("0192e4a0-0000-7000-8000-00000000000b")
@@ -34,8 +35,21 @@ def charged(name: str, amount_minor: int = 1999, currency: str = "usd", **change
 
 async def book(engine: AsyncEngine, *entries: ledger.JournalEntry) -> ledger.PostResult:
     """Post in a transaction of its own."""
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         return await ledger.post(connection, entries)
+
+
+@asynccontextmanager
+async def undone(engine: AsyncEngine) -> AsyncIterator[Connection]:
+    """A transaction that is rolled back at its end."""
+    with suppress(_UndoError):
+        async with begin(engine) as connection:
+            yield connection
+            raise _UndoError
+
+
+class _UndoError(Exception):
+    """Rolls a transaction back."""
 
 
 async def count(engine: AsyncEngine, table: str) -> int:

@@ -14,7 +14,8 @@ from service import ledger
 from service.db import create_engine
 from service.ledger import JournalEntry
 from service.settings import Settings
-from tests.ledger.support import ALICE, BOB, balance_of, book, charged, count
+from service.sql import Statement
+from tests.ledger.support import ALICE, BOB, balance_of, book, charged, count, undone
 
 SEED = 20_260_301
 
@@ -54,14 +55,10 @@ async def test_nothing_to_post_is_fine(engine: AsyncEngine) -> None:
 
 
 async def test_a_rolled_back_batch_leaves_nothing_and_can_be_posted_again(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
-        await connection.begin()
+    async with undone(engine) as connection:
         await ledger.post(connection, [charged("a", currency="sek")])
-        await connection.rollback()
-        assert await count(engine, "ledger_accounts") == 0
-        async with connection.begin():
-            result = await ledger.post(connection, [charged("a", currency="sek")])
-    assert len(result.booked) == 1
+    assert await count(engine, "ledger_accounts") == 0
+    assert len((await book(engine, charged("a", currency="sek"))).booked) == 1
 
 
 async def test_many_accounts_and_currencies_go_in_one_batch(engine: AsyncEngine) -> None:
@@ -98,13 +95,11 @@ async def test_batches_that_meet_half_way_do_not_deadlock(settings: Settings) ->
     """Both are stopped in the middle by a third; in the order given, each would then hold what the other needs."""
     engine = create_engine(settings, name="test", pool=4)
     a, middle, z = charged("a"), charged("m"), charged("z")
-    async with engine.connect() as holder:
-        await book(engine, charged("first"))
-        await holder.begin()
+    await book(engine, charged("first"))
+    async with undone(engine) as holder:
         await ledger.post(holder, [middle])
         crossing = [asyncio.create_task(book(engine, *batch)) for batch in ([a, middle, z], [z, middle, a])]
         await _until_waiting(engine, 2)
-        await holder.rollback()
     results = await asyncio.gather(*crossing)
     assert sorted(len(result.booked) for result in results) == [0, 3]
     await engine.dispose()
@@ -112,12 +107,10 @@ async def test_batches_that_meet_half_way_do_not_deadlock(settings: Settings) ->
 
 async def test_whoever_waited_for_a_rollback_books_it(settings: Settings) -> None:
     engine = create_engine(settings, name="test", pool=3)
-    async with engine.connect() as holder:
-        await holder.begin()
+    async with undone(engine) as holder:
         await ledger.post(holder, [charged("a")])
         waiting = asyncio.create_task(book(engine, charged("a")))
         await _until_waiting(engine)
-        await holder.rollback()
     assert len((await waiting).booked) == 1
     await engine.dispose()
 
@@ -142,11 +135,14 @@ async def test_any_repetition_books_each_reference_once_and_balances(engine: Asy
     await asyncio.to_thread(check)
 
 
+_DIGESTS = Statement("SELECT digest FROM journal_entries")
+_SUMS = Statement("SELECT sum(amount_minor) FROM postings GROUP BY entry_id, currency")
+
+
 async def _post_and_roll_back(engine: AsyncEngine, batches: list[list[JournalEntry]]) -> None:
     """The first content under each reference is booked, all else is told apart; then the books are empty again."""
     booked: dict[tuple[UUID, str], JournalEntry] = {}
-    async with engine.connect() as connection:
-        await connection.begin()
+    async with undone(engine) as connection:
         for batch in batches:
             result = await ledger.post(connection, batch)
             told = [*result.booked, *result.repeated, *result.conflicting]
@@ -155,11 +151,10 @@ async def _post_and_roll_back(engine: AsyncEngine, batches: list[list[JournalEnt
                 booked.setdefault((entry.account_id, entry.reference), entry)
             assert all(booked[e.account_id, e.reference] == e for e in (*result.booked, *result.repeated))
             assert all(booked[e.account_id, e.reference] != e for e in result.conflicting)
-        stored = {digest for (digest,) in await connection.execute(text("SELECT digest FROM journal_entries"))}
-        sums = await connection.scalars(text("SELECT sum(amount_minor) FROM postings GROUP BY entry_id, currency"))
+        stored = set(await connection.column(_DIGESTS, {}))
+        sums = await connection.column(_SUMS, {})
         assert stored == {entry.digest for entry in booked.values()}
-        assert set(sums.all()) <= {0}
-        await connection.rollback()
+        assert set(sums) <= {0}
 
 
 async def _until_waiting(engine: AsyncEngine, sessions: int = 1) -> None:

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
 from service.ledger import rollup
-from tests.ledger.support import ALICE, BOB, NOON, balance_of, book, charged, count, superuser
+from service.sql import begin
+from tests.ledger.support import ALICE, BOB, NOON, balance_of, book, charged, count, superuser, undone
 
 DAY = timedelta(days=1)
 
@@ -34,13 +35,11 @@ async def test_what_comes_after_a_rollup_is_added_to_it(engine: AsyncEngine) -> 
 
 async def test_a_transaction_that_commits_after_the_rollup_is_not_lost(engine: AsyncEngine) -> None:
     await book(engine, charged("first", 1))  # so that the chart exists and makes nobody wait
-    async with engine.connect() as late:
-        await late.begin()
+    async with begin(engine) as late:
         await ledger.post(late, [charged("late", 10)])  # the lower transaction id, still open …
         await book(engine, charged("early", 100))  # … while a higher one commits
         assert await rollup(engine) == 2  # `first` only: the horizon stops at the open transaction
         assert await balance_of(engine, "revenue:orders") == 101
-        await late.commit()
     assert await balance_of(engine, "revenue:orders") == 111
     assert await rollup(engine) == 4
     assert await balance_of(engine, "revenue:orders") == 111
@@ -49,11 +48,9 @@ async def test_a_transaction_that_commits_after_the_rollup_is_not_lost(engine: A
 
 async def test_a_transaction_that_rolls_back_late_leaves_no_trace(engine: AsyncEngine) -> None:
     await book(engine, charged("first", 1))
-    async with engine.connect() as late:
-        await late.begin()
+    async with undone(engine) as late:
         await ledger.post(late, [charged("late", 10)])
         await rollup(engine)
-        await late.rollback()
     await rollup(engine)
     assert await balance_of(engine, "revenue:orders") == 1
 

@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 
 from service import ledger
 from service.ledger import JournalEntry
+from service.sql import begin
 from service.stripe_objects import BalanceTransaction, Charge, IncompleteListing, Intent
 
 _numbers = count(1)
@@ -220,7 +221,8 @@ async def write(engine: AsyncEngine, stories: list[Story]) -> FakeStripe:
                 await tx.execute(_CHARGE, _charge(charge))
             if story.promised or story.parked:
                 await tx.execute(_OUTBOX, _outbox(story))
-        await ledger.post(tx, [entry for story in stories for entry in story.entries])
+    async with begin(engine) as books:
+        await ledger.post(books, [entry for story in stories for entry in story.entries])
     return FakeStripe([made for story in stories for made in story.intents])
 
 
