@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import docs, log, migrate, orders, problems, waiting, wire
 from service.accounts import ApiKeys, Caller, install_key
-from service.db import BY_KEY, check_durable, create_engine
+from service.db import check_durable, create_engine
 from service.door import Door
 from service.errors import BadRequest, Problem
 from service.garbage import collect_rarely
@@ -127,7 +127,7 @@ async def _check(settings: Settings) -> None:
 
 
 def _parts(settings: Settings) -> Parts:
-    engine = create_engine(settings, name="api", session=BY_KEY)
+    engine = create_engine(settings, name="api")
     redis = _redis(settings.redis_url)
     limit = RateLimit(redis, settings.rate_limit_rps) if redis is not None and settings.rate_limit_rps else None
     return Parts(engine, Door(settings), ApiKeys(engine), Waiting(engine), redis, limit)

@@ -25,9 +25,12 @@ T = TypeVar("T")
 APP_ROLE = "eo_app"
 DEADLOCK, SERIALIZATION, LOCK_TIMEOUT = "40P01", "40001", "55P03"
 STATEMENT_REPEATS = 5
-# For connections whose statements look up a handful of rows by key. A plan made while a table was small, a scan of it,
-# would stay for as long as the connection keeps the statement, however the table grows.
-BY_KEY: Mapping[str, str] = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+# For connections whose statements look up a handful of rows by key: a look-up for each is the only plan that is left. One
+# made while a table was small, which reads it whole, would stay with the connection however the table grows. Bitmaps
+# would also read all that is dead in the outbox, at every claim, and leave it there for the next.
+BY_KEY: Mapping[str, str] = dict.fromkeys(
+    ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material", "enable_bitmapscan"), "off"
+)
 _DRIVER_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 

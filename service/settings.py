@@ -87,7 +87,7 @@ class Settings:
     clock_skew_max_s: float = _knob(
         "EO_CLOCK_SKEW_MAX_S", 300.0, "database against Stripe's Date; beyond, sending stops (R28)"
     )
-    worker_messages: int = _knob("EO_WORKER_MESSAGES", 4, "messages one worker process handles at once")
+    worker_messages: int = _knob("EO_WORKER_MESSAGES", 8, "messages one worker process handles at once")
 
     # after the charge
     fee_sweep_s: float = _knob("EO_FEE_SWEEP_S", 1.0, "how often late fees are fetched (R24)")

@@ -1,7 +1,7 @@
 """The wake-up: a hint from the door to the relays that something is due. The relay's poll stays the truth.
 
 Sent after the commit, never inside it (a NOTIFY in the order's transaction halves the commit rate), on a connection
-of its own, coalesced: at most one is under way, at most 50 a second. A lost one costs a poll.
+of its own, coalesced: at most one is under way, at most 200 a second. A lost one costs a poll.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from service.sql import Statement, connect
 
 CHANNEL = "eo_outbox"
-_APART_S = 0.02  # at most 50 a second and process
+_APART_S = 0.005  # at most 200 a second and process
 _NOTIFY = Statement(f"NOTIFY {CHANNEL}")
 
 

@@ -1,8 +1,7 @@
 """The broker: a hint that work is due. Everything in it may be lost at any moment; PostgreSQL brings it back.
 
-Dramatiq's Redis consumer polls. Here an idle one blocks on a list of wake-up tokens instead, of which each published
-message adds one: a message starts a millisecond after it was published, and an idle worker costs nothing. A token that
-is lost costs half a second, a token too many one empty fetch.
+Dramatiq's Redis consumer polls. Here an idle one blocks on the queue itself: a message starts a millisecond after it
+was published, and an idle worker costs nothing.
 """
 
 import time
@@ -28,35 +27,22 @@ _MAINTENANCE_CHANCE = 100_000  # of a million commands
 _DEAD_MESSAGE_TTL_MS = 3_600_000  # dead letters live in PostgreSQL
 _TIME_LIMIT_MS = 600_000  # a batch that waits for rate tokens may take minutes; a stuck one must still end
 
-_WAKE_KEY = NAMESPACE + ":wake"
-_WAKE_MAX = 64  # tokens that busy workers may leave behind
-_BLOCK_S = 0.5  # also the heartbeat's rhythm, and how long a lost token delays a message
+_QUEUE_KEY = f"{NAMESPACE}:{CHARGE_QUEUE}"  # Dramatiq's list of the ids of messages that wait
+_BLOCK_S = 0.5  # also the heartbeat's rhythm
 _FULL_S = 0.002  # until a worker whose hands are full looks again
 
 
-class WakeWorkers(Middleware):
-    """After each publish: one token for one idle worker."""
-
-    def after_enqueue(self, broker: Any, message: Any, delay: int | None) -> None:  # noqa: ARG002  the hook's form
-        """Best effort: what fails here is found by the next look at the queue."""
-        with broker.client.pipeline(transaction=False) as pipe:
-            pipe.rpush(_WAKE_KEY, 1)
-            pipe.ltrim(_WAKE_KEY, -_WAKE_MAX, -1)
-            pipe.execute()
-
-
 class _PromptConsumer(_RedisConsumer):
-    """Dramatiq's consumer, waiting for a token where it would sleep."""
+    """Dramatiq's consumer, waiting for the queue to fill where it would sleep."""
 
     def __init__(self, broker: Any, queue_name: str, prefetch: int, timeout: int) -> None:
         del timeout  # how long the stock consumer sleeps when idle; this one never does
         super().__init__(broker, queue_name, prefetch, 0)  # type: ignore[no-untyped-call]
 
     def __next__(self) -> Any:
-        message = super().__next__()  # type: ignore[no-untyped-call]
-        if message is None:
+        if not self.message_cache:
             self._wait()
-        return message
+        return super().__next__()  # type: ignore[no-untyped-call]
 
     def _wait(self) -> None:
         if self.queue_name != CHARGE_QUEUE:
@@ -65,7 +51,8 @@ class _PromptConsumer(_RedisConsumer):
             time.sleep(_FULL_S)
         else:
             try:
-                self.broker.client.blpop([_WAKE_KEY], timeout=_BLOCK_S)
+                # From the head of the list to its head: nothing moves, but it waits until there is something.
+                self.broker.client.blmove(_QUEUE_KEY, _QUEUE_KEY, timeout=_BLOCK_S, src="LEFT", dest="LEFT")
             except redis.ConnectionError as error:
                 raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
 
@@ -90,7 +77,6 @@ def make_broker(settings: Settings, *extra: Middleware) -> RedisBroker:
             TimeLimit(time_limit=_TIME_LIMIT_MS),  # the last resort; every call has its own, much shorter timeout
             ShutdownNotifications(notify_shutdown=False),  # a running batch ends by itself within its lease
             Retries(max_retries=0),  # kept at zero: without it a failed message would count as done
-            WakeWorkers(),
             # Left out: AgeLimit (age is the outbox's matter), Callbacks and Pipelines (nothing follows a charge).
             *extra,
         ],

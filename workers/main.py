@@ -27,7 +27,7 @@ from workers.charge import ChargeWorker
 from workers.identity import identify_stripe
 from workers.throttle import Breaker, Bucket
 
-_POLL_MS = 100  # how often an idle thread of the worker looks whether it should stop
+_POLL_MS = 500  # how often an idle thread of the worker looks whether it should stop
 _WAKE_S = 0.5
 _STOP_MS = 8_000  # a running batch may finish; what does not comes back through the outbox
 

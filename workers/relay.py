@@ -40,7 +40,7 @@ class Relay:
         self._again = _Budget(settings.relay_republish_rps)
 
     async def run_once(self) -> int:
-        """Claim what is due and publish it; returns how many events. 0: nothing was due, or enough is out.
+        """Claim what is due and publish it; returns how many events.
 
         A broker that refuses costs nothing but time: the rows are put back and become due again.
         """
@@ -66,7 +66,11 @@ class Relay:
 
     async def run(self, stop: asyncio.Event, woken: asyncio.Event) -> None:
         """Relay until `stop` is set. The poll is the truth, `woken` a hint; what is away is waited for."""
-        await _repeat("relay", self.run_once, self._settings.relay_poll_ms / 1000, stop, woken)
+        await _repeat("relay", self._once, self._settings.relay_poll_ms / 1000, stop, woken)
+
+    async def _once(self) -> bool:
+        """Whether to look again at once: only after a full claim. What came since a smaller one has sent a wake-up."""
+        return await self.run_once() >= outbox.CLAIM_MAX
 
 
 class _Budget:

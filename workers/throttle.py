@@ -16,6 +16,7 @@ from service.settings import Settings
 
 # A process alone with its memory takes this part of the fleet's rate (R7): right for four workers, safe for fewer.
 _SHARE = 4
+_LOOK_S = 0.1  # so long after another process opened the breaker, this one may still send
 _BREAKER_KEY = "eo:breaker"
 _BUCKET_KEY = "eo:stripe:{endpoint}"
 
@@ -85,6 +86,7 @@ class Breaker:
         self._probe_at = 0.0
         self._refusals: tuple[str, int] = ("", 0)
         self._probing = asyncio.Lock()
+        self._look_at = 0.0
 
     async def open_for_s(self) -> float:
         """0 when charges may be sent; else how many seconds to wait before asking again."""
@@ -118,6 +120,11 @@ class Breaker:
             return
 
     async def _fleet_reason(self) -> bool:
+        """Whether another process has opened it; asked so often that hardly a message costs a question."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + _LOOK_S
         try:
             reason = await self._redis.get(_BREAKER_KEY)
         except (RedisError, OSError):
