@@ -25,10 +25,12 @@ T = TypeVar("T")
 APP_ROLE = "eo_app"
 DEADLOCK, SERIALIZATION, LOCK_TIMEOUT = "40P01", "40001", "55P03"
 STATEMENT_REPEATS = 5
-# For connections whose statements look up a handful of rows by key: a look-up for each is the only plan that is left. One
-# made while a table was small, which reads it whole, would stay with the connection however the table grows. Bitmaps
-# would also read all that is dead in the outbox, at every claim, and leave it there for the next.
-BY_KEY: Mapping[str, str] = dict.fromkeys(
+# For what is run again and again: else PostgreSQL plans a statement for a batch of one anew each time it is run.
+GENERIC_PLAN = {"plan_cache_mode": "force_generic_plan"}
+# For connections whose statements look up a handful of rows by key: a look-up for each is the only plan that is left.
+# One made while a table was small, which reads it whole, would stay with the connection however the table grows.
+# Bitmaps would also read all that is dead in the outbox, at every claim, and leave it there for the next.
+BY_KEY: Mapping[str, str] = GENERIC_PLAN | dict.fromkeys(
     ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material", "enable_bitmapscan"), "off"
 )
 _DRIVER_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -60,6 +62,7 @@ def create_engine(
         async_url(settings.database_url),
         pool_size=pool or settings.db_pool,
         max_overflow=0,
+        pool_use_lifo=True,  # the connection used last has its plans and caches at hand
         isolation_level="READ COMMITTED",
         hide_parameters=True,  # the texts of errors reach logs, the values of statements must not
         connect_args={
