@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from benchmarks import fill
-from benchmarks.flow import OPEN_OURS, Flow
+from benchmarks.flow import LOOKING, OPEN_OURS, Flow
 from benchmarks.machine import metered
 from benchmarks.stack import Stack
 
@@ -24,7 +24,7 @@ def drain(stack: Stack, database: str, orders: int, prefix: str) -> tuple[Flow, 
 
 
 async def _until_none(database: str, count: str) -> None:
-    connection: Any = await asyncpg.connect(database)
+    connection: Any = await asyncpg.connect(database, server_settings=LOOKING)
     until = time.monotonic() + WITHIN_S
     try:
         while await connection.fetchval(count):

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import log
 from service.crash import CrashPoint, reach
-from service.db import GENERIC_PLAN, LOCK_TIMEOUT, create_engine, is_unreachable, repeat_on_deadlock, sqlstate
+from service.db import LOCK_TIMEOUT, create_engine, is_unreachable, repeat_on_deadlock, sqlstate
 from service.errors import NotConfirmed, UnprocessableKey
 from service.orders import Candidate, Placed, place
 from service.settings import Settings
@@ -149,7 +149,7 @@ class Door:
 
 def _engine(settings: Settings, connections: int, lock_timeout_ms: int) -> AsyncEngine:
     # Batches are joined with what they stored, so here only scans are forbidden.
-    session = GENERIC_PLAN | {"lock_timeout": str(lock_timeout_ms), "enable_seqscan": "off"}
+    session = {"lock_timeout": str(lock_timeout_ms), "enable_seqscan": "off"}
     return create_engine(settings, name="door", pool=connections, session=session)
 
 

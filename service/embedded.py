@@ -36,6 +36,7 @@ PG_SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "max_wal_size": "1GB",
+    "autovacuum_naptime": "10s",  # at full load the outbox leaves a thousand dead rows a second
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %a ",

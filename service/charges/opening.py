@@ -281,8 +281,9 @@ UPDATE charges SET status = 'canceled', token = NULL, lease_until = NULL, update
 """)
 
 _DELAY_OUTBOX = Statement("""
-UPDATE outbox x SET deliver_after = greatest(x.deliver_after, i.until)
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:until AS timestamptz[])) AS i(id, until) WHERE x.id = i.id
+UPDATE outbox x SET deliver_after = i.until
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:until AS timestamptz[])) AS i(id, until)
+ WHERE x.id = i.id AND x.deliver_after < i.until
 """)
 
 _PARK_OUTBOX = Statement("""
@@ -290,17 +291,18 @@ UPDATE outbox x SET parked_at = now(), published = 0, last_error = i.reason
   FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS i(id, reason) WHERE x.id = i.id
 """)
 
-# Only an order moved to processing by this statement's own UPDATE, or already there, gets a charge (R12).
+# Only an order moved to processing by this statement's own UPDATE, or already there, gets a charge (R12). Each step hands
+# its rows to the next: joining them again would compare each with each.
 _INSERT_CHARGES = Statement("""
 WITH incoming AS (
-  SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:outbox_ids AS uuid[]), CAST(:account_ids AS uuid[]),
+  SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:account_ids AS uuid[]),
     CAST(:order_ids AS uuid[]), CAST(:attempts AS smallint[]), CAST(:keys AS text[]), CAST(:amounts AS bigint[]),
     CAST(:currencies AS text[]), CAST(:requests AS text[]), CAST(:versions AS text[]), CAST(:calls AS text[]),
     CAST(:tokens AS uuid[]), CAST(:first_sent AS timestamptz[]))
-    AS i(id, outbox_id, account_id, order_id, attempt, key, amount, currency, request, version, call, token, first_sent)
+    AS i(id, account_id, order_id, attempt, key, amount, currency, request, version, call, token, first_sent)
 ), moved AS (
   UPDATE orders o SET status = 'processing', updated_at = now()
-    FROM incoming i WHERE o.id = i.order_id AND o.status IN ('pending', 'processing') RETURNING o.id
+    FROM incoming i WHERE o.id = i.order_id AND o.status IN ('pending', 'processing') RETURNING i.*
 ), opened AS (
   INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, request,
       stripe_version, status, next_call, token, lease_until, maybe_executed, first_sent_at, last_sent_at, history)
@@ -308,14 +310,14 @@ WITH incoming AS (
       i.version, 'sending', i.call, i.token, now() + CAST(:lease AS interval), true,
       coalesce(i.first_sent, now()), CASE WHEN i.call = 'send' THEN now() END,
       jsonb_build_array(jsonb_build_object('at', now(), 'call', i.call))
-    FROM incoming i JOIN moved m ON m.id = i.order_id
+    FROM moved i
    ORDER BY i.account_id, i.key COLLATE "C"
   ON CONFLICT DO NOTHING
   RETURNING id, order_id
 ), counted AS (
   UPDATE outbox x SET deliveries = x.deliveries + 1, opens_unsettled = x.opens_unsettled + 1,
       deliver_after = greatest(x.deliver_after, now() + CAST(:hidden AS interval))
-    FROM incoming i JOIN opened p ON p.id = i.id WHERE x.id = i.outbox_id
+    FROM opened p WHERE x.order_id = p.order_id AND x.id = ANY(CAST(:outbox_ids AS uuid[]))
 )
 SELECT id FROM opened
 """)

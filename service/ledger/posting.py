@@ -17,11 +17,11 @@ from service.sql import Connection, Row, Statement
 # batches that share references wait for each other in one order, and cannot deadlock (R5).
 _POST = Statement("""
 WITH line AS MATERIALIZED (
-  SELECT l.entry_id, l.line, l.currency, l.amount_minor, a.id AS ledger_account_id
+  SELECT l.entry_id, l.line, l.currency, l.amount_minor, l.occurred_at, a.id AS ledger_account_id
     FROM unnest(CAST(:line_entry_ids AS uuid[]), CAST(:line_account_ids AS uuid[]),
                 CAST(:lines AS smallint[]), CAST(:codes AS text[]), CAST(:currencies AS text[]),
-                CAST(:amounts AS bigint[]))
-      AS l (entry_id, account_id, line, code, currency, amount_minor)
+                CAST(:amounts AS bigint[]), CAST(:line_occurred_at AS timestamptz[]))
+      AS l (entry_id, account_id, line, code, currency, amount_minor, occurred_at)
     LEFT JOIN ledger_accounts a
       ON a.account_id = l.account_id AND a.code = l.code AND a.currency = l.currency
 ), chart AS MATERIALIZED (
@@ -37,12 +37,12 @@ WITH line AS MATERIALIZED (
    WHERE (SELECT complete FROM chart)
    ORDER BY e.account_id, e.reference COLLATE "C", e.nth
   ON CONFLICT (account_id, reference) DO NOTHING
-  RETURNING id, occurred_at
+  RETURNING id
 ), posting AS (
   INSERT INTO postings (entry_id, line, ledger_account_id, currency, amount_minor, occurred_at)
   SELECT line.entry_id, line.line, line.ledger_account_id, line.currency, line.amount_minor,
-         entry.occurred_at
-    FROM line JOIN entry ON entry.id = line.entry_id
+         line.occurred_at
+    FROM line WHERE line.entry_id = ANY (ARRAY(SELECT id FROM entry))
 )
 SELECT (SELECT complete FROM chart) AS charted, ARRAY(SELECT id FROM entry) AS booked
 """)
@@ -132,7 +132,7 @@ async def _stored_digests(connection: Connection, entries: list[JournalEntry]) -
 def _columns(offered: dict[UUID, JournalEntry]) -> dict[str, list[object]]:
     """The batch as one array per column: the statement is the same for 1 entry and for 500."""
     lines = [
-        (entry_id, entry.account_id, line, posting)
+        (entry_id, entry, line, posting)
         for entry_id, entry in offered.items()
         for line, posting in enumerate(entry.postings, start=1)
     ]
@@ -147,7 +147,8 @@ def _columns(offered: dict[UUID, JournalEntry]) -> dict[str, list[object]]:
         "payment_intent_ids": [e.payment_intent_id for e in entries],
         "occurred_at": [e.occurred_at for e in entries],
         "line_entry_ids": [entry_id for entry_id, _, _, _ in lines],
-        "line_account_ids": [account_id for _, account_id, _, _ in lines],
+        "line_account_ids": [entry.account_id for _, entry, _, _ in lines],
+        "line_occurred_at": [entry.occurred_at for _, entry, _, _ in lines],
         "lines": [line for _, _, line, _ in lines],
         "codes": [posting.code for _, _, _, posting in lines],
         "currencies": [posting.currency for _, _, _, posting in lines],
