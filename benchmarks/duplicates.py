@@ -16,7 +16,7 @@ from benchmarks.report import Ratio, Report
 from benchmarks.stack import API_KEY, Stack, generate, port_of
 from workers.broker import CHARGE_QUEUE, NAMESPACE, charge_message, make_broker
 
-ORDERS, ROUNDS, REPEATS, MESSAGE = 8_000, 4, 5, 64
+ORDERS, ROUNDS, REPEATS, MESSAGE = 2_000, 20, 5, 64
 SHARE = 0.15
 DAY, A_DAY_S, AMOUNT = 10_000_000, 86_400, 19.99
 WITHIN_S = 60.0
@@ -28,12 +28,12 @@ def run(stack: Stack) -> Report:
     client = redis.Redis.from_url(stack.valkey.url)
     commands = {"relay": [sys.executable, "-m", "benchmarks.doubling"]}
     with stack.running(database, "worker"), stack.processes(commands, database):
-        drain(stack, database, 1_000, "warm")
+        drain(stack, database, 4_000, "warm")
         rates: dict[float, list[float]] = {0.0: [], SHARE: []}
         first: list[dict[str, float]] = []
         ids: list[str] = []
         for turn in range(ROUNDS):
-            for share, found in rates.items():
+            for share, found in sorted(rates.items(), reverse=bool(turn % 2)):
                 client.set(SHARE_KEY, str(share))
                 flow, ids = drain(stack, database, ORDERS, f"{share}-{turn}")
                 found.append(flow.rate)

@@ -198,7 +198,7 @@ charges = Table(
     _time("updated_at"),
     # The guard of P3: whoever inserts owns the first call; everybody else finds the row.
     UniqueConstraint("account_id", "idempotency_key"),
-    UniqueConstraint("account_id", "order_id", "attempt"),
+    UniqueConstraint("order_id", "account_id", "attempt"),  # the order first: a worker asks for charges by their orders
     UniqueConstraint("account_id", "payment_intent_id"),
     # The last line: whatever went wrong above, one order has one success.
     Index("charges_one_success", "account_id", "order_id", unique=True, postgresql_where=text("status = 'succeeded'")),

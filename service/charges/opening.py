@@ -291,8 +291,8 @@ UPDATE outbox x SET parked_at = now(), published = 0, last_error = i.reason
   FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS i(id, reason) WHERE x.id = i.id
 """)
 
-# Only an order moved to processing by this statement's own UPDATE, or already there, gets a charge (R12). Each step hands
-# its rows to the next: joining them again would compare each with each.
+# Only an order moved to processing by this statement's own UPDATE, or already there, gets a charge (R12).
+# Each step hands its rows to the next: joining them again would compare each with each.
 _INSERT_CHARGES = Statement("""
 WITH incoming AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:account_ids AS uuid[]),
