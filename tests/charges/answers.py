@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from service.charges.model import OpenCharge, Rules
+from service.charges.model import OpenCharge, Outcome, Rules
 from service.settings import Settings
 from service.stripe_objects import Answer, ErrorBody, Intent, LastPaymentError
 
@@ -83,3 +83,14 @@ def decline(*, replayed: bool = False) -> Answer:
 def nothing(note: str = "TimeoutError", *, sent: bool = True) -> Answer:
     """No answer that can be trusted; `sent=False`: there was not even a connection."""
     return Answer(http_status=None, note=note, nothing_sent=not sent)
+
+
+def proof_of(charge: OpenCharge, **changes: Any) -> Intent:
+    """The PaymentIntent of a success, with ids of this charge's own."""
+    own = {"id": f"pi_{charge.id.hex}", "latest_charge": f"ch_{charge.id.hex}", "metadata": charge.ours}
+    return intent(**own | changes)
+
+
+def paid(charge: OpenCharge, **changes: Any) -> Outcome:
+    """What that proof makes of the charge."""
+    return Outcome(status="succeeded", order_status="paid", intent=proof_of(charge, **changes))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -18,24 +18,17 @@ from service.charges.model import OpenCharge, Outcome
 from service.charges.settling import Settlement, backoff_s, settle
 from service.settings import Settings
 from service.sql import begin
-from service.stripe_objects import Answer, Intent
 from tests.charges import answers
+from tests.charges.answers import paid
 from tests.charges.world import Books, Promise, planner_without
+
+if TYPE_CHECKING:
+    from service.stripe_objects import Answer
 
 UNDECIDED = Outcome(status="unknown", next_call="lookup", unclear=1)
 NOT_RUN = Outcome(status="sending", next_call="send", cleared=True)
 FAILED = Outcome(status="declined", order_status="failed", failure={"code": "card_declined"})
 CANCELED = Outcome(status="canceled", order_status="canceled")
-
-
-def proof_of(charge: OpenCharge, **changes: Any) -> Intent:
-    """The PaymentIntent of a success, with ids of this charge's own."""
-    own = {"id": f"pi_{charge.id.hex}", "latest_charge": f"ch_{charge.id.hex}", "metadata": charge.ours}
-    return answers.intent(**own | changes)
-
-
-def paid(charge: OpenCharge, **changes: Any) -> Outcome:
-    return Outcome(status="succeeded", order_status="paid", intent=proof_of(charge, **changes))
 
 
 async def balance(books: Books, account: str) -> int:
