@@ -80,11 +80,13 @@ async def park(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
             raise Misconfigured("There is no such open outbox row. `eo outbox list` shows what there is.")
 
 
+# While the window is all but full nothing is claimed: room for a few at a time would make messages of a few.
 # MATERIALIZED: without it the planner may run the locking subquery once per row, and LIMIT would not limit.
 _CLAIM = Statement("""
 WITH room AS (
-  SELECT greatest(0, CAST(:window AS bigint) - count(*)) AS n FROM (
-    SELECT FROM outbox WHERE parked_at IS NULL AND deliver_after > now() AND published > 0 LIMIT :window) AS is_out
+  SELECT CASE WHEN n >= least(CAST(:most AS bigint), CAST(:window AS bigint) / 8) THEN n ELSE 0 END AS n
+    FROM (SELECT CAST(:window AS bigint) - count(*) AS n FROM (
+      SELECT FROM outbox WHERE parked_at IS NULL AND deliver_after > now() AND published > 0 LIMIT :window) AS o) AS r
 ), again AS MATERIALIZED (
   SELECT id FROM outbox
    WHERE parked_at IS NULL AND deliver_after <= now() AND published > 0

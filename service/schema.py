@@ -151,8 +151,10 @@ outbox = Table(
     ),
     Column("last_error", sa.Text),
     _time("parked_at", default=False, nullable=True),
-    # What is due. Rows leave when their effect is on the books, so this index stays as small as the backlog.
-    Index("outbox_due", "deliver_after", postgresql_where=text("parked_at IS NULL")),
+    # What is due: for the first time, and again. Rows leave when their effect is on the books, so these stay as small
+    # as the backlog. Two, because whoever looks for what is due again would read the whole backlog in one.
+    Index("outbox_fresh", "deliver_after", postgresql_where=text("parked_at IS NULL AND published = 0")),
+    Index("outbox_out", "deliver_after", postgresql_where=text("parked_at IS NULL AND published > 0")),
     Index("outbox_parked", "parked_at", postgresql_where=text("parked_at IS NOT NULL")),
     Index("outbox_by_order", "order_id"),
     postgresql_with={

@@ -217,6 +217,17 @@ async def test_only_so_many_are_out_and_answers_make_room(books: Books) -> None:
     assert len(promises) == 12
 
 
+async def test_a_full_window_is_filled_up_by_the_eighth_not_row_by_row(books: Books) -> None:
+    await books.orders(100)
+    broker = Recorder()
+    one = relay(books, broker, relay_window=80)
+    assert await one.run_once() == 80
+    await outbox.put_back(books.engine, broker.ids[:9], after_s=60)  # answered, and come back later
+    assert await one.run_once() == 0
+    await outbox.put_back(books.engine, broker.ids[9:10], after_s=60)
+    assert await one.run_once() == 10
+
+
 async def test_a_wiped_brokers_rows_and_new_ones_together_stay_within_the_window(books: Books) -> None:
     await books.orders(5)
     one = relay(books, relay_window=5)
