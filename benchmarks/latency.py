@@ -8,13 +8,12 @@ import itertools
 import time
 
 from benchmarks import straight
-from benchmarks.drain import drain
-from benchmarks.end_to_end import NAIVE
+from benchmarks.end_to_end import NAIVE, product
 from benchmarks.load import Load, key
 from benchmarks.report import Ratio, Report
 from benchmarks.stack import API_KEY, Stack, answer_of, generate, port_of
 
-SECONDS, ROUNDS, SAMPLE = 8.0, 3, 2_000
+SECONDS, TOP_SECONDS, ROUNDS = 8.0, 5.0, 3
 WITHIN_S = 60.0
 _PAID = """
 SELECT idempotency_key AS key, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 AS at
@@ -27,7 +26,7 @@ def run(stack: Stack, *, seconds: float = SECONDS) -> Report:
     """In turns; each way has its own processes and its own database."""
     ours, line, usual = stack.database("latency"), stack.database("straight"), "latency_naive"
     stack.execute(f"CREATE DATABASE {usual}")
-    rate = _top_rate(stack, ours) / 10
+    rate = product(stack, TOP_SECONDS, ours)[0].rate / 10
     found: dict[str, list[tuple[float, float]]] = {"ours": [], "straight line": [], "usual way": []}
     for _ in range(ROUNDS):
         found["straight line"].append(_straight(stack, line, rate, seconds))
@@ -42,13 +41,6 @@ def run(stack: Stack, *, seconds: float = SECONDS) -> Report:
         Ratio("POST to paid, p50 against the usual way", [(a[0], b[0]) for a, b in compared], "ms", at_most=0.5),
     ]
     return report
-
-
-def _top_rate(stack: Stack, database: str) -> float:
-    """What a backlog drains at, on this machine and now."""
-    with stack.running(database, "relay", "worker"):
-        drain(stack, database, SAMPLE // 4, "warm")
-        return drain(stack, database, SAMPLE, "top")[0].rate
 
 
 def _pairs(found: dict[str, list[tuple[float, float]]], which: int) -> list[tuple[float, float]]:
