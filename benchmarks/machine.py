@@ -64,7 +64,7 @@ def facts(folder: Path) -> dict[str, Any]:
         "cpu": _first("/proc/cpuinfo", "model name"),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(int(_first("/proc/meminfo", "MemTotal").split()[0]) / 1e6, 1),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
         "fsync_us": _fsync_us(folder),
         "load_at_start": round(os.getloadavg()[0], 2),

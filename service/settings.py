@@ -57,7 +57,7 @@ class Settings:
     outbox_lease_s: float = _knob(
         "EO_OUTBOX_LEASE_S", 60.0, "a published row is invisible so long: above the charge lease"
     )
-    relay_poll_ms: int = _knob("EO_RELAY_POLL_MS", 25, "idle poll: 40 a second cost half a percent of a core")
+    relay_poll_ms: int = _knob("EO_RELAY_POLL_MS", 25, "idle poll: 40 a second cost 3 % of a core")
     relay_message_events: int = _knob(
         "EO_RELAY_MESSAGE_EVENTS", 64, "events per message: what one worker calls at once"
     )
