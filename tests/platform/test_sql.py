@@ -1,6 +1,7 @@
 """Connections are lent whole: what was lost, left in a transaction or cut off goes to nobody else."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -19,9 +20,11 @@ WRONG = Statement("SELECT 1 / 0")
 
 
 @pytest.fixture
-async def single(settings: Settings) -> AsyncEngine:
+async def single(settings: Settings) -> AsyncIterator[AsyncEngine]:
     """A pool of one connection: whoever breaks it breaks it for the next."""
-    return create_engine(settings, name="single", pool=1, as_app=False)
+    engine = create_engine(settings, name="single", pool=1, as_app=False)
+    yield engine
+    await engine.dispose()
 
 
 async def _pid(connection: Connection) -> int:
@@ -121,6 +124,7 @@ async def test_a_lost_connection_is_replaced_and_is_called_unreachable(single: A
             async with connect(killer) as other:
                 await other.rows(KILL, {"pid": pid})
             await tx.rows(PID, {})
+    await killer.dispose()
     assert is_unreachable(lost.value)
     async with connect(single) as connection:
         assert await _pid(connection) != pid
