@@ -7,7 +7,7 @@ import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -17,6 +17,7 @@ import uvicorn
 from sandbox.app import App
 from sandbox.limits import Latency, RateLimit
 from sandbox.state import Sandbox
+from sandbox.strict import rules
 from sandbox.wire import Protocol
 
 EXIT_USAGE = 2
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
             fee_delay_s=options.fee_delay_s,
             latency=Latency(options.latency_ms),
             rate_limit=RateLimit(options.rps),
+            strict=options.strict,
         )
     except (sqlite3.Error, OSError) as error:
         _fail(f"cannot use the data file {options.data}: {error}")
@@ -84,7 +86,7 @@ def _listen(host: str, port: int) -> socket.socket:
 def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sandbox", description="A Stripe stand-in that remembers what it charged.")
 
-    def option(name: str, kind: type, default: str | None, text: str) -> None:
+    def option(name: str, kind: Callable[[str], object], default: str | None, text: str) -> None:
         """Each option has an environment variable: `--fee-delay-s` is EO_SANDBOX_FEE_DELAY_S."""
         variable = "EO_SANDBOX_" + name.upper().replace("-", "_")
         value = environ.get(variable, default)
@@ -95,6 +97,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     option("data", Path, "sandbox.sqlite3", "SQLite file that holds the books")
     option("fee-delay-s", float, "1.0", "how late a balance transaction appears")
     option("latency-ms", float, "0", "how long every answer takes")
+    option("strict", rules, "", "rules that are off by default, separated by commas, or all; see docs/sandbox.md")
     option("rps", float, None, "requests per second and endpoint; unset: no limit")
     return parser
 

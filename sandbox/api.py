@@ -8,16 +8,17 @@ its key are one database transaction, and the answer leaves only after its commi
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
-from sandbox import balance, intents, lists, misbehave, schedule
-from sandbox.errors import ApiError, server_error, too_many_requests
+from sandbox import balance, documented, intents, lists, misbehave, schedule
+from sandbox.errors import ApiError, lock_timeout, server_error, too_many_requests
 from sandbox.faults import Plan, PlanText, Rule, Stage
 from sandbox.idempotency import Keys
 from sandbox.ids import new_id
-from sandbox.request import Request, authenticate, call_of
+from sandbox.request import VERSIONS, Request, authenticate, call_of, check_headers
 from sandbox.state import API_VERSION, Call, Execution, Sandbox
 from sandbox.store import RolledBack
 from sandbox.wire import Answer, Headers, Wire
@@ -27,7 +28,7 @@ ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
     "GET balance": lists.balance_now,
     "POST payment_intents": intents.create,
     "GET payment_intents": lists.INTENTS.list,
-    "GET payment_intents/:id": lists.INTENTS.retrieve,
+    "GET payment_intents/:id": intents.retrieve,
     "POST payment_intents/:id/confirm": intents.confirm,
     "POST payment_intents/:id/cancel": intents.cancel,
     "GET charges": lists.CHARGES.list,
@@ -38,6 +39,7 @@ ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
     "GET events/:id": lists.EVENTS.retrieve,
 }
 TICK_S = 0.05
+NOT_FOUND = 404
 _log = logging.getLogger("sandbox")
 
 
@@ -46,8 +48,9 @@ class Api:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.keys = Keys(sandbox.store, sandbox.clock)
+        self.keys = Keys(sandbox)
         self.plan = Plan(PlanText(rules=[]))
+        self._locked: set[str] = set()  # objects that a POST is about to change
         self.tasks: dict[str, schedule.Task] = {
             "fee": balance.book_fee,
             "finish": intents.finish_slow,
@@ -67,11 +70,10 @@ class Api:
         except ApiError as error:
             await self._refuse(wire, error, request, request_id)
         except RolledBack:
-            await self._refuse(wire, server_error(), request, request_id)
-        except Exception:  # noqa: BLE001  whatever it is
-            # A bug of ours. Undo the whole turn: its answers have not left, so nothing told is lost.
+            # Nothing happened and nothing is saved, so a repeat is welcome.
+            await self._refuse(wire, server_error(should_retry=True), request, request_id)
+        except Exception:  # noqa: BLE001  a bug of ours, outside what `_execute` undoes
             _log.exception("%s %s", request.method, request.path)
-            self.sandbox.store.rollback()
             await self._refuse(wire, server_error(), request, request_id)
         else:
             await self._reply(call, answer, wire)
@@ -88,9 +90,12 @@ class Api:
                 self.sandbox.store.rollback()
 
     async def _answer(self, call: Call, request: Request) -> Answer:
-        authenticate(request.authorization, self.sandbox.revoked_keys)
+        key = authenticate(request.authorization, self.sandbox.revoked_keys, self.sandbox.strict)
+        check_headers(request, self.sandbox.account_id, self.sandbox.strict)
         if not self.sandbox.rate_limit.take(call.endpoint):
             raise too_many_requests()
+        if key.startswith("pk_"):
+            call = intents.with_its_secret(self.sandbox, call)
         if call.method == "GET":
             return await self._read(call, request)
         saved = self.keys.find(call)
@@ -99,31 +104,71 @@ class Api:
             headers = self._headers(request, call.request_id, _should_retry(saved.status))
             headers += [(b"idempotent-replayed", b"true"), (b"original-request", saved.request_id.encode())]
             return Answer(saved.status, saved.body, headers)
-        execution = ROUTES[call.endpoint](self.sandbox, call)
-        with self.keys.in_flight(call):
+        execution = self._prepare(call)
+        with self.keys.in_flight(call), self._lock(call):
             await self._pause()
             return self._execute(call, execution, request)
+
+    def _prepare(self, call: Call) -> Execution:
+        """Check the parameters. What is refused here is not saved; what fails here by a bug of ours is."""
+        if call.failed:
+            return _raising(ValueError("undecodable parameters"))
+        try:
+            documented.check(call.endpoint, call.params)
+            return ROUTES[call.endpoint](self.sandbox, call)
+        except ApiError as error:
+            if error.status == NOT_FOUND and "missing_object_saved" in self.sandbox.strict:
+                return _raising(error)
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is
+            return _raising(error)
+
+    @contextmanager
+    def _lock(self, call: Call) -> Iterator[None]:
+        """Two POSTs about one object at the same time: Stripe locks it and asks the second to come again."""
+        if not call.object_id:
+            yield
+            return
+        if call.object_id in self._locked:
+            raise lock_timeout()
+        self._locked.add(call.object_id)
+        try:
+            yield
+        finally:
+            self._locked.discard(call.object_id)
 
     async def _read(self, call: Call, request: Request) -> Answer:
         await self._pause()
         schedule.do_due(self.sandbox, self.tasks)
+        documented.check(call.endpoint, call.params)
         body = ROUTES[call.endpoint](self.sandbox, call)()
         return Answer(200, body, self._headers(request, call.request_id))
 
     def _execute(self, call: Call, execution: Execution, request: Request) -> Answer:
-        """Run a new POST and save its answer. No await in here: one turn, one transaction."""
-        rule = self._pick("execution", call)
+        """Run a new POST and save its answer. No await in here: one turn, one transaction.
+
+        Many requests share that transaction, so what fails by a bug of ours is undone apart from its neighbours.
+        """
+        self.sandbox.store.start_apart()
         try:
-            if rule is not None:
-                raise self._spoiled(rule, call, execution)
-            status, body, retry = 200, execution(), None
-        except ApiError as error:
-            status, body, retry = error.status, error.body(call.request_id), error.should_retry
+            status, body, retry = 200, self._run(call, execution), None
+        except Exception as error:  # noqa: BLE001  a refusal, or whatever it is
+            refused = error if isinstance(error, ApiError) else self._undo(call, error)
+            status, body, retry = refused.status, refused.body(call.request_id), refused.should_retry
         self.keys.save(call, status, body)
         return Answer(status, body, self._headers(request, call.request_id, retry))
 
-    def _spoiled(self, rule: Rule, call: Call, execution: Execution) -> ApiError:
-        """An execution fault: the work is done, not done, or done later; the answer is a 500 in any case."""
+    def _undo(self, call: Call, error: Exception) -> ApiError:
+        """A bug of ours: nothing of this request happened, and its key remembers the 500."""
+        _log.error("%s %s", call.method, call.path, exc_info=error)
+        self.sandbox.store.undo_apart()
+        return server_error()
+
+    def _run(self, call: Call, execution: Execution) -> bytes:
+        """The work. An execution fault lets it be done, not done, or done later; the answer is a 500 in any case."""
+        rule = self._pick("execution", call)
+        if rule is None:
+            return execution()
         if rule.fault == "executed_500":
             try:
                 execution()
@@ -132,7 +177,7 @@ class Api:
         elif rule.fault == "error_500_roll_forward":
             due = self.sandbox.clock.exact() + rule.delay_s
             schedule.later(self.sandbox, due, "roll_forward", call.request_id, msgspec.json.encode(call))
-        return server_error()
+        raise server_error()
 
     async def _struck_at_the_edge(self, call: Call, request: Request, wire: Wire) -> bool:
         """Let an edge fault strike. True when that was all."""
@@ -166,16 +211,17 @@ class Api:
 
     def _refusal(self, error: ApiError, request: Request, request_id: str) -> Answer:
         self.sandbox.store.count(f"requests:{error.status}")
-        return Answer(error.status, error.body(request_id), self._headers(request, request_id, error.should_retry))
+        headers = self._headers(request, request_id, error.should_retry) + error.headers
+        return Answer(error.status, error.body(request_id), headers)
 
     def _headers(self, request: Request, request_id: str, should_retry: bool | None = None) -> Headers:
         headers = [
             (b"date", self.sandbox.clock.date_header()),
             (b"content-type", b"application/json"),
             (b"request-id", request_id.encode()),
-            (b"stripe-version", request.version or API_VERSION.encode()),
+            (b"stripe-version", (request.version if request.version in VERSIONS else API_VERSION).encode()),
         ]
-        if request.idempotency_key is not None:
+        if request.idempotency_key:
             headers.append((b"idempotency-key", request.idempotency_key.encode("latin-1")))
         if should_retry is not None:
             headers.append((b"stripe-should-retry", b"true" if should_retry else b"false"))
@@ -209,6 +255,15 @@ def _roll_forward(sandbox: Sandbox, _subject: str, payload: bytes, _at: int) -> 
         ROUTES[call.endpoint](sandbox, call)()
     except ApiError as error:
         _log.debug("rolled forward into %s", error)
+
+
+def _raising(error: Exception) -> Execution:
+    """An execution that fails with what went wrong before it, so that the failure is saved."""
+
+    def fail() -> bytes:
+        raise error
+
+    return fail
 
 
 def _should_retry(status: int) -> bool | None:

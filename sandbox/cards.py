@@ -20,6 +20,9 @@ MESSAGES = {
     "incorrect_cvc": "Your card's security code is incorrect.",
     "processing_error": "An error occurred while processing your card. Try again in a little bit.",
     "authentication_required": "Your card was declined. This transaction requires authentication.",
+    "authentication_not_handled": "This payment required an authentication action to complete, but "
+    "`error_on_requires_action` was set. When you're ready, you can upgrade your integration to handle actions at "
+    "https://stripe.com/docs/payments/payment-intents/upgrade-to-handle-actions.",
 }
 ADVICE = {"processing_error": "try_again_later", "insufficient_funds": "try_again_later", "lost_card":
           "do_not_try_again", "stolen_card": "do_not_try_again", "incorrect_cvc": "confirm_card_data",

@@ -14,6 +14,8 @@ POST   rate_limit  {"rps": n | null}               per endpoint; 429 stands befo
 POST   keys/revoke {"key": "sk_test_…"}            401 from now on; {"key", "revoked": false} takes it back
 POST   payment_intents/ID/complete_action {"succeed": bool}   ends 3-D Secure or `processing`; returns the intent
 POST   fees        {"delay_s": n}                  how late balance transactions of later charges appear
+GET    strict                                      the rules that are off by default, and which of them are on
+POST   strict      {"rules": ["payment_method_reuse", …]}   exactly these are on from now; `all` means every rule
 POST   fees/flush                                  all late balance transactions appear now
 """
 
@@ -21,7 +23,7 @@ import re
 
 import msgspec
 
-from sandbox import intents, schedule, truth
+from sandbox import intents, schedule, strict, truth
 from sandbox.api import Api
 from sandbox.errors import ApiError
 from sandbox.faults import Plan, PlanText
@@ -79,6 +81,12 @@ class FeeDelay(msgspec.Struct, forbid_unknown_fields=True):
     delay_s: float
 
 
+class Strictness(msgspec.Struct, forbid_unknown_fields=True):
+    """The rules that are on (see `strict.py`)."""
+
+    rules: list[str]
+
+
 class Control:
     """Answers `/_sandbox/…`."""
 
@@ -97,6 +105,8 @@ class Control:
             "POST keys/revoke": self._revoke,
             "POST fees": self._fee_delay,
             "POST fees/flush": self._flush_fees,
+            "GET strict": self._strictness,
+            "POST strict": self._be_strict,
         }
 
     async def serve(self, method: str, path: str, query: bytes, body: bytes, wire: Wire) -> None:
@@ -153,7 +163,7 @@ class Control:
         wanted = msgspec.json.decode(body, type=Age)
         if wanted.seconds < 0:
             raise ValueError("nothing becomes younger")
-        self._sandbox.store.age(wanted.seconds)
+        self._sandbox.age(wanted.seconds)
         return {"aged_s": wanted.seconds}
 
     def _plan(self, body: bytes) -> Json:
@@ -183,6 +193,14 @@ class Control:
     def _fee_delay(self, body: bytes) -> Json:
         self._sandbox.fee_delay_s = msgspec.json.decode(body, type=FeeDelay).delay_s
         return {"delay_s": self._sandbox.fee_delay_s}
+
+    def _strictness(self, _body: bytes) -> Json:
+        return {"rules": {name: name in self._sandbox.strict for name in strict.RULES}}
+
+    def _be_strict(self, body: bytes) -> Json:
+        wanted = msgspec.json.decode(body, type=Strictness)
+        self._sandbox.strict = strict.rules(",".join(wanted.rules))
+        return self._strictness(body)
 
     def _flush_fees(self, _body: bytes) -> Json:
         return {"booked": schedule.do_now(self._sandbox, self._api.tasks, "fee")}

@@ -26,6 +26,15 @@ MINIMUM = {
     "aed": 200, "bgn": 100, "czk": 1500, "dkk": 250, "gbp": 30, "hkd": 400, "huf": 17500, "jpy": 50, "mxn": 1000,
     "myr": 200, "nok": 300, "pln": 200, "ron": 200, "sek": 300, "thb": 1000,
 }  # fmt: skip
+# Roughly 50 US cents in minor units, for currencies without a published minimum (rates of 2026, rounded down).
+FIFTY_CENTS = {
+    "all": 4000, "amd": 19000, "ars": 60000, "bdt": 6000, "bif": 1400, "clp": 450, "cop": 180000, "crc": 25000,
+    "djf": 85, "dop": 3000, "dzd": 6500, "egp": 2400, "gnf": 4200, "idr": 800000, "isk": 6000, "jmd": 8000,
+    "kes": 6400, "kmf": 210, "krw": 680, "kzt": 24000, "lak": 1050000, "lbp": 4400000, "lkr": 15000, "mga": 2200,
+    "mmk": 105000, "mnt": 170000, "ngn": 75000, "npr": 6800, "php": 2800, "pkr": 14000, "pyg": 3700, "rsd": 5000,
+    "rub": 4000, "rwf": 700, "try": 2000, "twd": 1500, "tzs": 125000, "uah": 2000, "ugx": 180000, "uyu": 2000,
+    "uzs": 600000, "vnd": 12500, "vuv": 60, "xaf": 280, "xof": 280, "xpf": 51, "yer": 12000, "zar": 900,
+}  # fmt: skip
 DIGITS = {"inr": 9, "cop": 10, "huf": 10, "jpy": 10, "idr": 12, "lbp": 12}
 DIGITS_DEFAULT = 8
 
@@ -33,10 +42,14 @@ FEE_PER_MILLE = 29
 FEE_FIXED = 30
 
 
-def check_amount(amount: int, currency: str) -> None:
-    """Raise Stripe's error when `amount` cannot be charged in `currency` (which must be supported)."""
-    if amount < minimum(currency):
-        raise _bound(f"Amount must be at least {_spelled(minimum(currency), currency)}", "amount_too_small")
+def check_amount(amount: int, currency: str, *, converted: bool = False) -> None:
+    """Raise Stripe's error when `amount` cannot be charged in `currency` (which must be supported).
+
+    `converted`: without a published minimum the bound is 50 US cents, as far as the table of rates reaches.
+    """
+    smallest = FIFTY_CENTS.get(currency, minimum(currency)) if converted else minimum(currency)
+    if amount < smallest:
+        raise _bound(f"Amount must be at least {_spelled(smallest, currency)}", "amount_too_small")
     largest = 10 ** DIGITS.get(currency, DIGITS_DEFAULT) - 1
     if amount > largest:
         raise _bound(f"Amount must be no more than {_spelled(largest, currency)}", "amount_too_large")

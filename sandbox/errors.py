@@ -28,6 +28,7 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
         self.should_retry = should_retry
+        self.headers: list[tuple[bytes, bytes]] = []
         self.error: Json = {"message": message, "type": kind}
         if code is not None:
             self.error |= {"code": code, "doc_url": DOC_URL + code.replace("_", "-")}
@@ -58,6 +59,16 @@ def unknown_params(names: list[str]) -> ApiError:
     return invalid(message, code="parameter_unknown", param=names[0])
 
 
+def not_done(what: str, param: str | None = None, status: int = 400) -> ApiError:
+    """A limit of the sandbox, in words that nobody takes for Stripe's verdict."""
+    return ApiError(status, "invalid_request_error", f"The sandbox does not do {what} yet.", param=param)
+
+
+def only_one_of(*names: str) -> ApiError:
+    """400: parameters that exclude each other. Stripe names them in alphabetical order."""
+    return invalid(f"You may only specify one of these parameters: {', '.join(names)}.", param=names[0])
+
+
 def no_such(noun: str, object_id: str, param: str, status: int = 404) -> ApiError:
     """404 for the object of the URL, 400 for one that a parameter names."""
     message = f"No such {noun}: '{object_id}'"
@@ -65,8 +76,12 @@ def no_such(noun: str, object_id: str, param: str, status: int = 404) -> ApiErro
 
 
 def unrecognized_url(method: str, path: str) -> ApiError:
-    """404: no such endpoint (or one that this sandbox does not have)."""
-    message = f"Unrecognized request URL ({method}: {path}). Please see https://stripe.com/docs."
+    """404: Stripe has no such endpoint. The sentence is as public code quotes it for `payment_intents//confirm`."""
+    message = (
+        f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove the trailing slash. "
+        "If you are trying to retrieve an object, make sure you passed a valid (non-empty) identifier in your code. "
+        "Please see https://stripe.com/docs or we can help at https://support.stripe.com/."
+    )
     return ApiError(404, "invalid_request_error", message)
 
 
@@ -84,7 +99,10 @@ def forbidden() -> ApiError:
 def too_many_requests() -> ApiError:
     """429 from the rate limiter, which stands before the idempotency layer."""
     message = "Request rate limit exceeded. Learn more about rate limits here: https://stripe.com/docs/rate-limits."
-    return ApiError(429, "invalid_request_error", message, code="rate_limit")
+    error = ApiError(429, "invalid_request_error", message, code="rate_limit")
+    # One of the five reasons on Stripe's page about rate limits; a lock_timeout carries none.
+    error.headers = [(b"stripe-rate-limited-reason", b"endpoint-rate")]
+    return error
 
 
 def lock_timeout() -> ApiError:
@@ -120,7 +138,7 @@ def failed_dependency() -> ApiError:
     return ApiError(424, "api_error", "An external dependency failed while serving this request.")
 
 
-def server_error() -> ApiError:
+def server_error(*, should_retry: bool = False) -> ApiError:
     """500. Stripe tells clients not to repeat it, because the same key would replay the same 500."""
     message = "An unknown error occurred. Contact us at support@stripe.com if you are persistently seeing this error."
-    return ApiError(500, "api_error", message, should_retry=False)
+    return ApiError(500, "api_error", message, should_retry=should_retry)

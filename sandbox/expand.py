@@ -1,14 +1,16 @@
-"""`expand[]`: put a whole object where its id stands. Up to four levels, as Stripe allows."""
+"""`expand[]`: put a whole object where its id stands. Up to four levels, as Stripe allows (`data` counts as one)."""
 
 from typing import Any
 
 import msgspec
 
 from sandbox import balance
-from sandbox.errors import invalid
+from sandbox.documented import STRIPE
+from sandbox.errors import invalid, not_done
 from sandbox.objects import Json, encode
 from sandbox.params import Form
 from sandbox.state import Sandbox
+from sandbox.undone import EXPANSIONS
 
 LEVELS_MAX = 4
 # (object, property) → what stands behind the id.
@@ -43,21 +45,34 @@ def apply(sandbox: Sandbox, body: bytes, paths: list[str]) -> bytes:
 
 def _checked(path: str, kind: str, *, inside_list: bool) -> str:
     names = path.split(".")
+    if len(names) > LEVELS_MAX:
+        message = f"You cannot expand more than {LEVELS_MAX} levels of a property. Property: {path}"
+        raise invalid(message, code="property_expansion_max_depth")
     if inside_list and names.pop(0) != "data":
         raise _cannot(path)
-    if not names or len(names) > LEVELS_MAX:
-        raise _cannot(path)
-    for name in names:
+    return ".".join(_known(path, kind, names))
+
+
+def _known(path: str, kind: str, names: list[str]) -> list[str]:
+    """The names up to the one that is always null here: what would stand behind it needs no look."""
+    for place, name in enumerate(names):
+        rest = ".".join(names[place:])
         behind = BEHIND.get((kind, name))
+        if behind is None and any(rest == at or rest.startswith(f"{at}.") for at in STRIPE.expandable[kind]):
+            if name in EXPANSIONS.get(kind, ()) or "." in rest:
+                raise not_done(f"`expand[]={path}`")
+            return names[: place + 1]
         if behind is None:
             raise _cannot(path)
         kind = behind
-    return ".".join(names)
+    if not names:
+        raise _cannot(path)
+    return names
 
 
 def _expand(sandbox: Sandbox, node: Json, names: list[str]) -> None:
     name, *rest = names
-    value = node[name]
+    value = node.get(name)
     if isinstance(value, str):
         value = node[name] = _load(sandbox, BEHIND[node["object"], name], value)
     if value is not None and rest:
@@ -74,4 +89,4 @@ def _load(sandbox: Sandbox, kind: str, object_id: str) -> Any:
 
 
 def _cannot(path: str) -> Exception:
-    return invalid(f"This property cannot be expanded ({path}).", code="property_expansion_not_allowed")
+    return invalid(f"This property cannot be expanded ({path}).")

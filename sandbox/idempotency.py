@@ -12,11 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from sandbox.clock import Clock
 from sandbox.errors import invalid, key_in_use, key_reused
 from sandbox.params import fingerprint
-from sandbox.state import Call
-from sandbox.store import Store
+from sandbox.state import Call, Sandbox
 
 KEY_CHARACTERS_MAX = 255
 KEPT_S = 24 * 3600
@@ -33,9 +31,10 @@ class Saved(NamedTuple):
 class Keys:
     """Which keys are answered (in the books) and which are in flight (in memory: a crash ends them all)."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._store = sandbox.store
+        self._clock = sandbox.clock
         self._in_flight: dict[str, bytes] = {}
 
     def find(self, call: Call) -> Saved | None:
@@ -46,7 +45,8 @@ class Keys:
         if len(key) > KEY_CHARACTERS_MAX:
             raise invalid(f"Idempotency keys can be at most {KEY_CHARACTERS_MAX} characters long.")
         if key in self._in_flight:
-            raise key_in_use(key)
+            other = "in_flight_compares" in self._sandbox.strict and self._in_flight[key] != fingerprint(call.params)
+            raise key_reused(key, None) if other else key_in_use(key)
         row = self._store.row(
             "SELECT endpoint, fingerprint, created, status, body, request_id FROM idempotency_keys WHERE key = ?",
             (key,),

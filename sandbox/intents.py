@@ -7,74 +7,73 @@
 Source: Stripe's page on the PaymentIntent lifecycle.
 """
 
-from typing import NamedTuple
-
 import msgspec
 
-from sandbox import events, expand, payments
-from sandbox.cards import CARDS
+from sandbox import events, expand, lists, paying, payments
 from sandbox.currencies import check_amount
-from sandbox.errors import ApiError, invalid, missing_param, no_such
+from sandbox.errors import ApiError, missing_param, no_such, unauthenticated
 from sandbox.ids import new_id, noise
 from sandbox.objects import Json, PaymentIntent, decode_intent, encode
 from sandbox.params import Form
+from sandbox.paying import Confirmation, Method
 from sandbox.state import BY_ITSELF, Call, Execution, Sandbox
-from sandbox.words import words
 
 CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 CANCELABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
-CANCEL_REASONS = ("duplicate", "fraudulent", "requested_by_customer", "abandoned")
-USAGES = ("off_session", "on_session")
-# `manual` is a door left shut: nothing here captures later.
-CAPTURE_METHODS = ("automatic_async", "automatic")
-
-CONFIRM_PARAMS = words(
-    """capture_method error_on_requires_action expand off_session payment_method payment_method_types receipt_email
-    return_url setup_future_usage use_stripe_sdk"""
-)
-CREATE_PARAMS = CONFIRM_PARAMS | words(
-    """amount automatic_payment_methods confirm confirmation_method currency customer description metadata
-    statement_descriptor statement_descriptor_suffix"""
-)
-CANCEL_PARAMS = words("cancellation_reason expand")
-
-
-class Confirmation(NamedTuple):
-    """What a confirm (alone or inside a create) says about the card and the customer's presence."""
-
-    card: str | None
-    off_session: bool
-    refuse_action: bool
-    return_url: str | None
-    expand: list[str]
+# What a publishable key may do, once it names the intent's secret.
+BY_CLIENTS = ("GET payment_intents/:id", "POST payment_intents/:id/confirm")
 
 
 def create(sandbox: Sandbox, call: Call) -> Execution:
     """`POST /v1/payment_intents`."""
-    form = Form(call.params, CREATE_PARAMS)
+    form = Form(call.params)
     amount = form.integer("amount", smallest=1)
     if amount is None:
         raise missing_param("amount")
     currency = form.currency()
-    check_amount(amount, currency)
-    confirmation = _confirmation(sandbox, form)
+    check_amount(amount, currency, converted="converted_minimum" in sandbox.strict)
     confirm = form.flag("confirm")
+    paying.check_create(form, confirm=confirm)
+    confirmation = paying.confirmation(sandbox, form)
     intent = _new_intent(form, amount, currency)
-    _check_create(form, intent, confirmation, confirm=confirm)
+    paying.apply(intent, call.params)
+    if confirm:
+        if confirmation.method is None:
+            raise paying.no_payment_method()
+        paying.check_return_url(sandbox, intent, confirmation)
     return lambda: _create(sandbox, call, intent, confirmation, confirm=confirm)
+
+
+def retrieve(sandbox: Sandbox, call: Call) -> Execution:
+    """`GET /v1/payment_intents/:id`. A `client_secret`, if there is one, must be the intent's."""
+    secret = call.params.get("client_secret")
+    if secret is not None and load(sandbox, call.object_id).client_secret != secret:
+        raise no_such("payment_intent", call.object_id, "intent")
+    return lists.INTENTS.retrieve(sandbox, call)
 
 
 def confirm(sandbox: Sandbox, call: Call) -> Execution:
     """`POST /v1/payment_intents/:id/confirm`."""
-    confirmation = _confirmation(sandbox, Form(call.params, CONFIRM_PARAMS))
-    load(sandbox, call.object_id)
+    intent = load(sandbox, call.object_id)
+    # The customer is the intent's own: a confirm names none.
+    confirmation = paying.confirmation(sandbox, Form(call.params | {"customer": intent.customer}))
+    if intent.status in CONFIRMABLE:
+        paying.check_return_url(sandbox, intent, confirmation)
     return lambda: _confirm(sandbox, call, confirmation)
+
+
+def with_its_secret(sandbox: Sandbox, call: Call) -> Call:
+    """The call of a publishable key, if it may do that: only with the intent's `client_secret`."""
+    secret = call.params.get("client_secret")
+    if call.endpoint not in BY_CLIENTS or secret != load(sandbox, call.object_id).client_secret:
+        raise unauthenticated("This API call cannot be made with a publishable API key. Please use a secret API key.")
+    return call._replace(params={name: value for name, value in call.params.items() if name != "client_secret"})
 
 
 def cancel(sandbox: Sandbox, call: Call) -> Execution:
     """`POST /v1/payment_intents/:id/cancel`."""
-    form = Form(call.params, CANCEL_PARAMS)
-    reason = form.choice("cancellation_reason", CANCEL_REASONS)
+    form = Form(call.params)
+    reason = form.text("cancellation_reason")
     paths = expand.wanted(form, "payment_intent")
     load(sandbox, call.object_id)
     return lambda: _cancel(sandbox, call, reason, paths)
@@ -86,7 +85,9 @@ def complete(sandbox: Sandbox, intent_id: str, *, succeed: bool) -> PaymentInten
     if intent.status not in ("requires_action", "processing"):
         raise _unexpected_state(intent, "complete", ("requires_action", "processing"))
     try:
-        if succeed:
+        if succeed and payments.must_confirm_again(sandbox, intent):
+            payments.authenticate(sandbox, intent)
+        elif succeed:
             payments.finish(sandbox, intent, payments.card_of(sandbox, intent), BY_ITSELF, at)
         elif intent.status == "processing":
             payments.decline(sandbox, intent, BY_ITSELF, at, "card_declined", decline_code="generic_decline")
@@ -114,8 +115,8 @@ def load(sandbox: Sandbox, intent_id: str) -> PaymentIntent:
 
 def _create(sandbox: Sandbox, call: Call, intent: PaymentIntent, confirmation: Confirmation, *, confirm: bool) -> bytes:
     intent.created = sandbox.clock.now()
-    if confirmation.card is not None:
-        _attach(sandbox, intent, confirmation.card)
+    if confirmation.method is not None:
+        _attach(sandbox, intent, confirmation.method)
         intent.status = "requires_confirmation"
     if not confirm:
         body = payments.save(sandbox, intent, "payment_intent.created", call.origin, intent.created)
@@ -129,10 +130,11 @@ def _confirm(sandbox: Sandbox, call: Call, confirmation: Confirmation) -> bytes:
     intent = load(sandbox, call.object_id)
     if intent.status not in CONFIRMABLE:
         raise _unexpected_state(intent, "confirm", CONFIRMABLE)
-    if confirmation.card is not None:
-        _attach(sandbox, intent, confirmation.card)
+    if confirmation.method is not None:
+        _attach(sandbox, intent, confirmation.method)
     if intent.payment_method is None:
-        raise _no_payment_method()
+        raise paying.no_payment_method()
+    paying.apply(intent, call.params)
     body = _attempt(sandbox, call, intent, confirmation)
     return expand.apply(sandbox, body, confirmation.expand)
 
@@ -155,97 +157,48 @@ def _attempt(sandbox: Sandbox, call: Call, intent: PaymentIntent, confirmation: 
         call.origin,
         off_session=confirmation.off_session,
         refuse_action=confirmation.refuse_action,
-        return_url=confirmation.return_url,
+        return_url=None if confirmation.use_stripe_sdk else confirmation.return_url,
     )
     return encode(intent)
 
 
-def _attach(sandbox: Sandbox, intent: PaymentIntent, card: str) -> None:
+def _attach(sandbox: Sandbox, intent: PaymentIntent, method: Method) -> None:
     """Each use of a token makes a payment method of its own, as at Stripe."""
-    intent.payment_method = new_id("pm_1", 23)
-    sandbox.store.write("INSERT INTO payment_methods VALUES (?, ?)", (intent.payment_method, card))
-
-
-def _confirmation(sandbox: Sandbox, form: Form) -> Confirmation:
-    method = form.text("payment_method")
-    return Confirmation(
-        card=None if method is None else _card(sandbox, method),
-        off_session=form.flag("off_session"),
-        refuse_action=form.flag("error_on_requires_action"),
-        return_url=form.text("return_url"),
-        expand=expand.wanted(form, "payment_intent"),
-    )
-
-
-def _card(sandbox: Sandbox, method: str) -> str:
-    if method in CARDS:
-        return method
-    row = sandbox.store.row("SELECT card FROM payment_methods WHERE id = ?", (method,))
-    if row is None:
-        raise no_such("PaymentMethod", method, "payment_method", status=400)
-    return str(row[0])
+    intent.payment_method = method.id
+    if method.id is None:
+        intent.payment_method = new_id("pm_1", 23)
+        sandbox.store.write(
+            "INSERT INTO payment_methods (id, card, intent) VALUES (?, ?, ?)",
+            (intent.payment_method, method.card, intent.id),
+        )
 
 
 def _new_intent(form: Form, amount: int, currency: str) -> PaymentIntent:
     intent_id = new_id("pi_3", 23)
-    types = form.texts("payment_method_types")
     return PaymentIntent(
         id=intent_id,
         amount=amount,
-        automatic_payment_methods=_automatic(form, types),
-        capture_method=form.choice("capture_method", CAPTURE_METHODS) or "automatic_async",
+        automatic_payment_methods=_automatic(form),
         client_secret=f"{intent_id}_secret_{noise(25)}",
-        confirmation_method=form.choice("confirmation_method", ("automatic", "manual")) or "automatic",
+        confirmation_method=form.text("confirmation_method") or "automatic",
         created=0,
         currency=currency,
         customer=form.text("customer"),
         description=form.text("description", longest=1000),
         metadata=form.metadata(),
-        payment_method_types=types or ["card"],
-        receipt_email=form.text("receipt_email"),
-        setup_future_usage=form.choice("setup_future_usage", USAGES),
-        statement_descriptor=form.text("statement_descriptor", longest=22),
+        payment_method_types=["card"],
         statement_descriptor_suffix=form.text("statement_descriptor_suffix", longest=22),
         status="requires_payment_method",
     )
 
 
-def _automatic(form: Form, types: list[str]) -> Json | None:
-    """Without `payment_method_types` Stripe turns automatic payment methods on, redirects included."""
+def _automatic(form: Form) -> Json | None:
+    """Unless a list of types is given Stripe turns automatic payment methods on, redirects included."""
     given = form.hash("automatic_payment_methods")
     if given is None:
-        return None if types else {"allow_redirects": "always", "enabled": True}
-    inner = Form(given, frozenset(("enabled", "allow_redirects")))
-    allowed = inner.choice("allow_redirects", ("always", "never")) or "always"
-    return {"allow_redirects": allowed, "enabled": inner.flag("enabled")}
-
-
-def _check_create(form: Form, intent: PaymentIntent, confirmation: Confirmation, *, confirm: bool) -> None:
-    """Rules that join several parameters. Form has the raw ones, `intent` what they became."""
-    if intent.payment_method_types != ["card"]:
-        message = f"The payment method type provided: {intent.payment_method_types[0][:20]} is invalid."
-        raise invalid(message, code="payment_intent_invalid_parameter", param="payment_method_types")
-    if form.flag("off_session") and not confirm:
-        raise invalid("`off_session` may only be used with `confirm=true`.", param="off_session")
-    if not confirm:
-        return
-    if confirmation.card is None:
-        raise _no_payment_method()
-    automatic = intent.automatic_payment_methods or {}
-    if automatic.get("enabled") and automatic["allow_redirects"] == "always" and confirmation.return_url is None:
-        message = (
-            "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because some of "
-            "these payment methods might redirect your customer off of your page, you must provide a `return_url`."
-        )
-        raise invalid(message, code="parameter_missing", param="return_url")
-
-
-def _no_payment_method() -> ApiError:
-    message = (
-        "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update the "
-        "PaymentIntent with a payment method and then confirm it again, or confirm it again directly with one."
-    )
-    return invalid(message, code="payment_intent_unexpected_state")
+        on: Json = {"allow_redirects": "always", "enabled": True}
+        return None if "allowed_payment_method_types" in form else on
+    return {"allow_redirects": given.get("allow_redirects", "always"), "enabled": given["enabled"] == "true"}
 
 
 def _unexpected_state(intent: PaymentIntent, verb: str, allowed: tuple[str, ...]) -> ApiError:

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sandbox import balance, events, expand
-from sandbox.errors import invalid, no_such
+from sandbox.errors import no_such, only_one_of
 from sandbox.objects import encode
-from sandbox.params import Form, Params, integer
+from sandbox.params import Form, Params
 from sandbox.state import Call, Execution, Sandbox
 
 LIMIT_DEFAULT, LIMIT_MAX = 10, 100
-PAGING = frozenset(("limit", "starting_after", "ending_before", "created", "expand"))
+TYPES_MAX = 20  # "An array of up to 20 strings", the SDK's docs say
 COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 Conditions = list[tuple[str, Any]]
@@ -34,7 +34,7 @@ class Resource(NamedTuple):
 
     def retrieve(self, sandbox: Sandbox, call: Call) -> Execution:
         """`GET /v1/things/:id`."""
-        paths = expand.wanted(Form(call.params, frozenset(("expand",))), self.kind)
+        paths = expand.wanted(Form(call.params), self.kind)
         sql = f"SELECT {self.columns} FROM {self.table} WHERE id = ?"
         row = sandbox.store.row(sql, (call.object_id,))
         if row is None:
@@ -43,8 +43,7 @@ class Resource(NamedTuple):
 
     def list(self, sandbox: Sandbox, call: Call) -> Execution:
         """`GET /v1/things`."""
-        types = frozenset(("types",)) if self.kind == "event" else frozenset[str]()
-        form = Form(call.params, PAGING | types | frozenset(self.filters))
+        form = Form(call.params)
         limit = form.integer("limit", smallest=1, largest=LIMIT_MAX) or LIMIT_DEFAULT
         paths = expand.wanted(form, self.kind, inside_list=True)
         conditions = self._conditions(form, call.params)
@@ -57,7 +56,9 @@ class Resource(NamedTuple):
             value = form.text(name)
             if value is not None:
                 conditions.append((f"{name} GLOB ?" if name == "type" else f"{name} = ?", value))
-        kinds = form.texts("types")
+        kinds = form.texts("types", most=TYPES_MAX)
+        if kinds and "type" in form:
+            raise only_one_of("type", "types")
         if kinds:
             conditions.append((f"type IN ({', '.join('?' * len(kinds))})", kinds))
         return conditions
@@ -66,7 +67,7 @@ class Resource(NamedTuple):
         """Add the cursor's condition; True when the page lies before (newer than) the cursor."""
         after, before = form.text("starting_after"), form.text("ending_before")
         if after and before:
-            raise invalid("You may only specify one of these parameters: ending_before, starting_after.")
+            raise only_one_of("ending_before", "starting_after")
         cursor, param = (before, "ending_before") if before else (after, "starting_after")
         if cursor is None:
             return False
@@ -94,10 +95,8 @@ def _created(given: Any) -> Conditions:
     if given is None:
         return []
     if isinstance(given, str):
-        return [("created = ?", integer(given, "created"))]
-    if not isinstance(given, dict) or any(name not in COMPARISONS for name in given):
-        raise invalid("Invalid created: use a number, or gt, gte, lt, lte.", param="created")
-    return [(f"created {COMPARISONS[name]} ?", integer(value, "created")) for name, value in given.items()]
+        return [("created = ?", int(given))]
+    return [(f"created {COMPARISONS[name]} ?", int(value)) for name, value in given.items()]
 
 
 def _body(_sandbox: Sandbox, row: tuple[bytes]) -> bytes:
@@ -127,7 +126,7 @@ EVENTS = Resource("event", "events", "id", events.COLUMNS, ("type",), _event)
 
 def account(sandbox: Sandbox, call: Call) -> Execution:
     """`GET /v1/account`: who this sandbox is; the id was made at its first start."""
-    Form(call.params, frozenset(("expand",)))
+    expand.wanted(Form(call.params), "account")
     return lambda: encode(
         {
             "id": sandbox.account_id,
@@ -149,5 +148,5 @@ def account(sandbox: Sandbox, call: Call) -> Execution:
 
 def balance_now(sandbox: Sandbox, call: Call) -> Execution:
     """`GET /v1/balance`."""
-    Form(call.params, frozenset(("expand",)))
+    expand.wanted(Form(call.params), "balance")
     return lambda: encode(balance.totals(sandbox))

@@ -49,12 +49,15 @@ class PaymentIntent(msgspec.Struct, kw_only=True):
     processing: Json | None = None
     receipt_email: str | None = None
     setup_future_usage: str | None = None
-    shipping: None = None
+    shipping: Json | None = None
     statement_descriptor: str | None = None
     statement_descriptor_suffix: str | None = None
     status: str
     transfer_data: None = None
     transfer_group: None = None
+    allowed_payment_method_types: Ids | None = None
+    excluded_payment_method_types: Ids | None = None
+    payment_details: Json | None = None
 
 
 class Charge(msgspec.Struct, kw_only=True):
@@ -95,6 +98,7 @@ class Charge(msgspec.Struct, kw_only=True):
     status: str
     statement_descriptor: str | None = None
     statement_descriptor_suffix: str | None = None
+    shipping: Json | None = None
 
 
 class BalanceTransaction(msgspec.Struct, kw_only=True):

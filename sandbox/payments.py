@@ -10,7 +10,7 @@ from sandbox import balance, events, schedule
 from sandbox.cards import CARDS, MESSAGES, Card
 from sandbox.errors import DOC_URL, ApiError
 from sandbox.ids import new_id
-from sandbox.objects import Charge, Json, PaymentIntent, encode, nobody
+from sandbox.objects import Charge, Json, PaymentIntent, decode_intent, encode, nobody
 from sandbox.state import Origin, Sandbox
 
 # How long `pm_sandbox_slow` stays in `processing`.
@@ -28,11 +28,16 @@ def attempt(
 ) -> None:
     """Charge the intent's payment method. Raises the 402 of a decline, after writing it down."""
     card, at = card_of(sandbox, intent), sandbox.clock.now()
-    if card.asks(off_session=off_session) and off_session:
+    asks = card.asks(off_session=off_session)
+    if sandbox.strict:
+        asks = _asks_strictly(sandbox, intent, off_session=off_session, otherwise=asks)
+    if asks and off_session:
         raise decline(sandbox, intent, origin, at, "authentication_required", decline_code="authentication_required")
-    if card.asks(off_session=off_session) and refuse_action:
-        raise decline(sandbox, intent, origin, at, "payment_intent_action_required", charged=False)
-    if card.asks(off_session=off_session):
+    if asks and refuse_action:
+        # Source: the 402 on docs.stripe.com/payments/without-card-authentication.
+        not_handled = "authentication_not_handled"
+        raise decline(sandbox, intent, origin, at, "authentication_required", decline_code=not_handled, charged=False)
+    if asks:
         _ask_customer(sandbox, intent, origin, at, return_url)
     elif card.ends != "now":
         _take_a_while(sandbox, intent, origin, at, card)
@@ -78,20 +83,56 @@ def decline(
 
 def save(sandbox: Sandbox, intent: PaymentIntent, event: str, origin: Origin, at: int) -> bytes:
     """Write the intent as it is now and the event that says so. Returns its JSON."""
-    body = encode(intent)
-    sandbox.store.write(
-        "INSERT INTO payment_intents (id, created, customer, body) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-        (intent.id, intent.created, intent.customer, body),
-    )
+    body = _write_intent(sandbox, intent)
     events.record(sandbox.store, event, body, origin, at)
     return body
+
+
+def must_confirm_again(sandbox: Sandbox, intent: PaymentIntent) -> bool:
+    """Whether 3-D Secure leads to `requires_confirmation` and not to the charge itself."""
+    manual = "manual_confirmation" in sandbox.strict and intent.confirmation_method == "manual"
+    return manual and intent.status == "requires_action"
+
+
+def authenticate(sandbox: Sandbox, intent: PaymentIntent) -> None:
+    """The owner has proved to be there; the next confirm of the server charges without asking."""
+    intent.status, intent.next_action = "requires_confirmation", None
+    sandbox.store.write("UPDATE payment_methods SET authenticated = 1 WHERE id = ?", (intent.payment_method,))
+    _write_intent(sandbox, intent)
 
 
 def card_of(sandbox: Sandbox, intent: PaymentIntent) -> Card:
     """The card behind the intent's payment method."""
     row = sandbox.store.row("SELECT card FROM payment_methods WHERE id = ?", (intent.payment_method,))
     return CARDS[row[0]]
+
+
+def _asks_strictly(sandbox: Sandbox, intent: PaymentIntent, *, off_session: bool, otherwise: bool) -> bool:
+    """The two rules about authentication that are off unless asked for (see `strict.py`)."""
+    card, first, authenticated = sandbox.store.row(
+        "SELECT card, intent, authenticated FROM payment_methods WHERE id = ?", (intent.payment_method,)
+    )
+    if "manual_confirmation" in sandbox.strict and authenticated:
+        return False
+    if "off_session_needs_setup" in sandbox.strict and off_session and card == "pm_card_authenticationRequiredOnSetup":
+        return first == intent.id or not _was_set_up(sandbox, first)
+    return otherwise
+
+
+def _was_set_up(sandbox: Sandbox, intent_id: str) -> bool:
+    (body,) = sandbox.store.row("SELECT body FROM payment_intents WHERE id = ?", (intent_id,))
+    first = decode_intent(body)
+    return first.status == "succeeded" and first.setup_future_usage == "off_session"
+
+
+def _write_intent(sandbox: Sandbox, intent: PaymentIntent) -> bytes:
+    body = encode(intent)
+    sandbox.store.write(
+        "INSERT INTO payment_intents (id, created, customer, body) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+        (intent.id, intent.created, intent.customer, body),
+    )
+    return body
 
 
 def _succeed(sandbox: Sandbox, intent: PaymentIntent, card: Card, origin: Origin, at: int) -> None:
@@ -159,6 +200,7 @@ def _charge(intent: PaymentIntent, card: Card, at: int, *, status: str, failure:
         payment_method=intent.payment_method or "",
         payment_method_details=card.details(),
         receipt_email=intent.receipt_email,
+        shipping=intent.shipping,
         status=status,
         statement_descriptor=intent.statement_descriptor,
         statement_descriptor_suffix=intent.statement_descriptor_suffix,

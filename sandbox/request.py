@@ -2,17 +2,28 @@
 
 import base64
 import binascii
+import logging
 import re
 from collections.abc import Container
+from datetime import date
 from typing import NamedTuple
 
-from sandbox.errors import ApiError, unauthenticated, unrecognized_url
-from sandbox.params import decode
-from sandbox.state import Call
+from sandbox.documented import STRIPE
+from sandbox.errors import ApiError, invalid, not_done, unauthenticated, unrecognized_url
+from sandbox.params import Params, decode
+from sandbox.state import API_VERSION, Call
 
 PREFIX = "/v1/"
+# Versions that the service ever pinned stay known, so that its stored requests can still be sent.
+VERSIONS = (API_VERSION,)
+_VERSION = re.compile(r"(\d{4}-\d\d-\d\d)(\.[a-z]+)?")
+_log = logging.getLogger("sandbox")
 MASKED_LENGTH_MIN = 17  # a shorter key would be shown nearly whole
 _SECRET_KEY = re.compile(r"sk_test_[A-Za-z0-9_]{1,240}")
+_OTHER_KEYS = {
+    "restricted_keys": re.compile(r"rk_test_[A-Za-z0-9_]{1,240}"),
+    "publishable_keys": re.compile(r"pk_test_[A-Za-z0-9_]{1,240}"),
+}
 
 
 class Request(NamedTuple):
@@ -24,12 +35,14 @@ class Request(NamedTuple):
     body: bytes
     authorization: str
     idempotency_key: str | None
-    version: bytes
+    version: str
+    account: str
 
 
 def request_of(scope: dict[str, object], headers: list[tuple[bytes, bytes]], body: bytes) -> Request:
     """Pick what matters from an ASGI scope."""
-    authorization, key, version = b"", b"", b""
+    authorization, version, account = b"", b"", b""
+    key: bytes | None = None
     for name, value in headers:
         if name == b"authorization":
             authorization = value
@@ -37,14 +50,17 @@ def request_of(scope: dict[str, object], headers: list[tuple[bytes, bytes]], bod
             key = value
         elif name == b"stripe-version":
             version = value
+        elif name in (b"stripe-account", b"stripe-context"):
+            account = value
     return Request(
         method=str(scope["method"]),
         path=str(scope["path"]),
         query=bytes(scope["query_string"]),  # type: ignore[call-overload]  # ASGI: always bytes
         body=body,
         authorization=authorization.decode("latin-1"),
-        idempotency_key=key.decode("latin-1") or None,
-        version=version,
+        idempotency_key=None if key is None else key.decode("latin-1"),
+        version=version.decode("latin-1"),
+        account=account.decode("latin-1"),
     )
 
 
@@ -52,13 +68,17 @@ def call_of(request: Request, request_id: str, routes: Container[str]) -> Call:
     """Decode and route. Raises Stripe's 404 for an unknown URL, 400 for an undecodable one."""
     noun, *rest = request.path.removeprefix(PREFIX).split("/")
     object_id = rest[0] if rest else ""
-    shape = "/".join([noun, ":id", *rest[1:]]) if object_id else noun
+    shape = "/".join([noun, ":id", *rest[1:]]) if rest else noun
     endpoint = f"{request.method} {shape}"
-    if not request.path.startswith(PREFIX) or endpoint not in routes:
-        raise unrecognized_url(request.method, request.path)
-    params = decode(request.query) if request.query else {}
-    if request.body:
-        params |= decode(request.body)
+    if not request.path.startswith(PREFIX) or endpoint not in routes or (rest and not _is_id(request, object_id)):
+        raise _no_route(request)
+    try:
+        params, failed = _params(request), False
+    except ApiError:
+        raise
+    except Exception:  # noqa: BLE001  a bug of ours: this request alone gets its 500, and so does its repeat
+        _log.exception("parameters of %s %s", request.method, request.path)
+        params, failed = {"": (request.query + b" " + request.body).decode("latin-1")}, True
     return Call(
         method=request.method,
         path=request.path,
@@ -66,22 +86,67 @@ def call_of(request: Request, request_id: str, routes: Container[str]) -> Call:
         object_id=object_id,
         params=params,
         request_id=request_id,
-        key=request.idempotency_key if request.method == "POST" else None,
+        key=(request.idempotency_key or None) if request.method == "POST" else None,
+        failed=failed,
     )
 
 
-def authenticate(authorization: str, revoked: Container[str]) -> None:
-    """Raise Stripe's 401 unless a test key comes as Bearer or as the user name of Basic, and is not revoked."""
+def check_headers(request: Request, account_id: str, strict: Container[str]) -> None:
+    """Raise for a version that is none or not done, for another account, and (if asked to) for an empty key."""
+    if request.version and request.version not in VERSIONS:
+        if not _is_version(request.version):
+            raise invalid(f"Invalid Stripe API version: {request.version}")
+        raise not_done(f"version {request.version} of Stripe's API, only {', '.join(VERSIONS)},")
+    if request.account and request.account != account_id:
+        raise not_done("connected accounts (the headers Stripe-Account and Stripe-Context)")
+    if request.idempotency_key == "" and "empty_key" in strict:
+        raise invalid("Idempotency keys must not be empty.")
+
+
+def authenticate(authorization: str, revoked: Container[str], strict: Container[str]) -> str:
+    """The API key: a test key, as Bearer or as the user name of Basic, and not revoked. Or Stripe's 401."""
     key = _bearer(authorization)
     if not key:
         raise unauthenticated(
             "You did not provide an API key. You need to provide your API key in the Authorization header, "
             "using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
         )
-    if not _SECRET_KEY.fullmatch(key):
+    if not _SECRET_KEY.fullmatch(key) and not any(
+        rule in strict and kind.fullmatch(key) for rule, kind in _OTHER_KEYS.items()
+    ):
         raise unauthenticated(f"Invalid API Key provided: {_masked(key)}")
     if key in revoked:
         raise _expired(key)
+    return key
+
+
+def _params(request: Request) -> Params:
+    params = decode(request.query) if request.query else {}
+    return params | decode(request.body) if request.body else params
+
+
+def _is_id(request: Request, object_id: str) -> bool:
+    """Not an empty one, and not a word such as `search` that makes the path a route of its own."""
+    return bool(object_id) and f"{request.method} {request.path}" not in STRIPE.routes
+
+
+def _no_route(request: Request) -> ApiError:
+    """404, in Stripe's words for what Stripe does not have either."""
+    asked = [request.method, *request.path.split("/")[1:]]
+    for route in STRIPE.routes:
+        method, _, path = route.partition(" /")
+        names = [method, *path.split("/")]
+        if len(names) == len(asked) and all(a == b or (b == ":id" and a) for a, b in zip(asked, names, strict=True)):
+            return not_done(f"{request.method} /{path}", status=404)
+    return unrecognized_url(request.method, request.path)
+
+
+def _is_version(text: str) -> bool:
+    found = _VERSION.fullmatch(text)
+    try:
+        return found is not None and bool(date.fromisoformat(found[1]))
+    except ValueError:
+        return False
 
 
 def _bearer(authorization: str) -> str:

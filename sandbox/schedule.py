@@ -1,5 +1,6 @@
 """What happens later by itself. Due work is done before every read and twenty times a second."""
 
+import logging
 from collections.abc import Callable
 
 from sandbox.state import Sandbox
@@ -7,6 +8,7 @@ from sandbox.state import Sandbox
 Task = Callable[[Sandbox, str, bytes, int], None]
 # A burst of due work is done in slices, so that no request waits for all of it.
 SLICE = 200
+_log = logging.getLogger("sandbox")
 
 
 def later(sandbox: Sandbox, due: float, task: str, subject: str, payload: bytes = b"") -> None:
@@ -35,6 +37,11 @@ def _do(sandbox: Sandbox, tasks: dict[str, Task], which: str, values: tuple[obje
     now = sandbox.clock.now()
     for seq, due, task, subject, payload in found:
         sandbox.store.write("DELETE FROM scheduled WHERE seq = ?", (seq,))
-        # It happened when it was due, even if nobody looked until now.
-        tasks[task](sandbox, subject, payload, min(int(due), now))
+        sandbox.store.start_apart()
+        try:
+            # It happened when it was due, even if nobody looked until now.
+            tasks[task](sandbox, subject, payload, min(int(due), now))
+        except Exception:  # noqa: BLE001  whatever it is, it happens to this one task and is not tried again
+            _log.exception("%s of %s", task, subject)
+            sandbox.store.undo_apart()
     return len(found)

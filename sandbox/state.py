@@ -24,7 +24,7 @@ BY_ITSELF = Origin(None, None)
 
 
 class Call(NamedTuple):
-    """One API request after decoding. `object_id` is the id inside the path, or empty."""
+    """One API request after decoding. `object_id` is the id inside the path, or empty; `failed`: it could not be."""
 
     method: str
     path: str
@@ -33,6 +33,7 @@ class Call(NamedTuple):
     params: Params
     request_id: str
     key: str | None
+    failed: bool = False
 
     @property
     def origin(self) -> Origin:
@@ -47,7 +48,15 @@ Execution = Callable[[], bytes]
 class Sandbox:
     """The books and the clock on disk; the settings, which live in memory and start afresh with the process."""
 
-    def __init__(self, path: Path, *, fee_delay_s: float, latency: Latency, rate_limit: RateLimit) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        fee_delay_s: float,
+        latency: Latency,
+        rate_limit: RateLimit,
+        strict: frozenset[str] = frozenset(),
+    ) -> None:
         self.store = Store(path)
         self.account_id = self.store.meta("account_id", new_id("acct_1", 15))
         self.clock = Clock(int(self.store.meta("clock_offset_s", "0")))
@@ -57,6 +66,13 @@ class Sandbox:
         self.fee_delay_s = fee_delay_s
         self.latency = latency
         self.rate_limit = rate_limit
+        self.strict = strict
+
+    def age(self, seconds: int) -> None:
+        """Make everything that has a time older, this account too, while the clock stays."""
+        self.store.age(seconds)
+        self.created -= seconds
+        self.store.set_meta("created", str(self.created))
 
     def revoke(self, key: str, *, revoked: bool) -> None:
         """Shut an API key out, or let it in again. Every request asks, so the set is in memory as well."""

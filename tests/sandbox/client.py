@@ -9,6 +9,9 @@ import pytest
 import stripe
 from stripe import StripeClient
 
+# Stripe's own word for a confirm on the server without a `return_url`.
+NO_REDIRECTS = {"enabled": True, "allow_redirects": "never"}
+
 
 class Target(NamedTuple):
     """An implementation of Stripe's API."""
@@ -44,7 +47,7 @@ class Api:
 
     async def create(self, key: str | None = None, **params: Any) -> Any:
         """Create only. A parameter of None is not sent."""
-        wanted = {"amount": 1999, "currency": "usd", "payment_method_types": ["card"]} | params
+        wanted = {"amount": 1999, "currency": "usd", "automatic_payment_methods": NO_REDIRECTS} | params
         sent: Any = {name: value for name, value in wanted.items() if value is not None}
         return await self.intents.create_async(sent, {"idempotency_key": key or new_key()})
 

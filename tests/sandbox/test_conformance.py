@@ -16,7 +16,7 @@ from stripe import (
     InvalidRequestError,
 )
 
-from tests.sandbox.client import Api, Target, failure, new_key
+from tests.sandbox.client import NO_REDIRECTS, Api, Target, failure, new_key
 
 DECLINES = {
     "pm_card_visa_chargeDeclined": ("card_declined", "generic_decline"),
@@ -314,9 +314,8 @@ async def test_metadata_up_to_its_limits_comes_back(api: Api) -> None:
 
 async def test_automatic_payment_methods_need_a_return_url(api: Api) -> None:
     with pytest.raises(InvalidRequestError, match="return_url"):
-        await api.pay(payment_method_types=None)
-    never = {"enabled": True, "allow_redirects": "never"}
-    assert (await api.pay(payment_method_types=None, automatic_payment_methods=never)).status == "succeeded"
+        await api.pay(automatic_payment_methods=None)
+    assert (await api.pay(automatic_payment_methods=NO_REDIRECTS)).status == "succeeded"
 
 
 async def test_an_unknown_intent_is_404(api: Api) -> None:

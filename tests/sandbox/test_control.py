@@ -229,7 +229,8 @@ async def test_an_action_may_be_refused_beforehand(sandbox_api: Api) -> None:
     declined = await failure(
         sandbox_api.pay("pm_card_authenticationRequired", error_on_requires_action=True), CardError
     )
-    assert declined.code == "payment_intent_action_required"
+    assert (declined.code, declined.error.decline_code) == ("authentication_required", "authentication_not_handled")
+    assert "`error_on_requires_action` was set" in declined.user_message
 
 
 @pytest.mark.parametrize(("succeed", "status"), [(True, "succeeded"), (False, "requires_payment_method")])

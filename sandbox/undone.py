@@ -1,0 +1,38 @@
+"""What Stripe does and the sandbox does not: a limit of the sandbox must never read like Stripe's verdict."""
+
+from sandbox.words import words
+
+_NONE: frozenset[str] = frozenset()
+_CARDS = "payment_method_options.card"
+# Parameters that create and confirm share; a name stands for everything inside it.
+_PAYING = words(
+    f"""amount_details.enforce_arithmetic_validation amount_details.line_items confirmation_token hooks mandate
+    mandate_data payment_method_data radar_options {_CARDS}.capture_method {_CARDS}.cvc_token {_CARDS}.installments
+    {_CARDS}.mandate_options {_CARDS}.moto {_CARDS}.three_d_secure"""
+)
+PARAMETERS: dict[str, frozenset[str]] = {
+    "POST payment_intents": _PAYING
+    | words(
+        """application_fee_amount customer_account on_behalf_of payment_method_configuration transfer_data
+        transfer_group"""
+    ),
+    "POST payment_intents/:id/confirm": _PAYING,
+    "GET payment_intents": words("customer_account"),
+    "GET charges": words("transfer_group"),
+    "GET events": words("delivery_success"),
+}
+# Values of parameters that it does otherwise.
+VALUES: dict[str, frozenset[str]] = {"capture_method": words("manual")}
+# Properties that Stripe can expand. Behind those that are always null here stands nothing, so they are accepted.
+EXPANSIONS: dict[str, frozenset[str]] = {
+    "payment_intent": words("customer payment_method"),
+    "charge": words("customer"),
+}
+
+
+def undone(endpoint: str, path: str) -> tuple[bool, frozenset[str]]:
+    """Whether the parameter (such as `amount_details.line_items`) is not done, and which of its values are not."""
+    options, _, kind = path.partition(".")
+    other_than_card = options == "payment_method_options" and kind and kind.partition(".")[0] != "card"
+    is_undone = path in PARAMETERS.get(endpoint, _NONE) or (bool(other_than_card) and "." not in kind)
+    return is_undone, VALUES.get(path, _NONE)
