@@ -118,10 +118,10 @@ def _check_hash(known: Parameter, value: object, param: str) -> None:
     unknown = [f"{param}[{name}]" for name in value if name not in known.fields]
     if unknown:
         raise unknown_params(unknown)
-    for name, inner in known.fields.items():
-        if name in value:
-            _check(inner, value[name], f"{param}[{name}]")
-        elif inner.required:
+    for name, inner in value.items():
+        _check(known.fields[name], inner, f"{param}[{name}]")
+    for name, parameter in known.fields.items():
+        if parameter.required and name not in value:
             raise missing_param(f"{param}[{name}]")
 
 

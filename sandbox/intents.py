@@ -11,7 +11,7 @@ import msgspec
 
 from sandbox import events, expand, lists, paying, payments
 from sandbox.currencies import check_amount
-from sandbox.errors import ApiError, missing_param, no_such, unauthenticated
+from sandbox.errors import ApiError, missing_param, no_such, not_done, unauthenticated
 from sandbox.ids import new_id, noise
 from sandbox.objects import Json, PaymentIntent, decode_intent, encode
 from sandbox.params import Form
@@ -57,6 +57,8 @@ def confirm(sandbox: Sandbox, call: Call) -> Execution:
     intent = load(sandbox, call.object_id)
     # The customer is the intent's own: a confirm names none.
     confirmation = paying.confirmation(sandbox, Form(call.params | {"customer": intent.customer}))
+    if int(call.params.get("amount_to_confirm", intent.amount)) != intent.amount:
+        raise not_done("`amount_to_confirm` other than `amount`", "amount_to_confirm")
     if intent.status in CONFIRMABLE:
         paying.check_return_url(sandbox, intent, confirmation)
     return lambda: _confirm(sandbox, call, confirmation)

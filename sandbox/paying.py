@@ -23,6 +23,9 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*:\S+", re.IGNORECASE)  # an app's own scheme too
 _ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 _NUMBERS = ("amount", "discount_amount", "total_tax_amount")
+_FRESH = PaymentIntent(
+    id="", amount=0, client_secret="", created=0, currency="", metadata={}, payment_method_types=[], status=""
+)
 
 
 class Method(NamedTuple):
@@ -134,32 +137,46 @@ def _shipping(intent: PaymentIntent, given: Any) -> None:
 
 
 def _options(intent: PaymentIntent, given: Any) -> None:
-    """Of the options only those of cards are done; an empty value takes one back."""
-    card = {name: _typed(name, value) for name, value in given.get("card", {}).items()}
-    options = intent.payment_method_options
-    kept = {name: value for name, value in options.get("card", {}).items() if card.get(name) != ""}
-    set_now = {name: value for name, value in card.items() if value != ""}
-    intent.payment_method_options = {**options, "card": kept | set_now}
+    """Of the options only those of cards are done; an empty value brings back what a new intent has."""
+    fresh, given_card = _FRESH.payment_method_options.get("card", {}), given.get("card", {})
+    if not given_card:
+        intent.payment_method_options = {**intent.payment_method_options, "card": fresh}
+        return
+    card = {**intent.payment_method_options.get("card", {})}
+    for name, value in given_card.items():
+        if value:
+            card[name] = _typed(name, value)
+        elif name in fresh:
+            card[name] = fresh[name]
+        else:
+            card.pop(name, None)
+    intent.payment_method_options = {**intent.payment_method_options, "card": card}
 
 
 def _amount_details(intent: PaymentIntent, given: Any) -> None:
-    details: Json = intent.amount_details
+    if not given:
+        intent.amount_details = _FRESH.amount_details
+        return
+    details: Json = dict(intent.amount_details)
     for name, value in given.items():
-        inner = {key: _typed(key, one) or None for key, one in value.items()} if isinstance(value, dict) else None
-        details = details | {name: inner if isinstance(value, dict) else _typed(name, value) or None}
+        inner = {key: _typed(key, one) for key, one in value.items()} if isinstance(value, dict) else None
+        details[name] = inner or (_typed(name, value) if inner is None else None)
     intent.amount_details = details
 
 
 def _payment_details(intent: PaymentIntent, given: Any) -> None:
+    if not given:
+        intent.payment_details = None
+        return
     known = intent.payment_details or {"customer_reference": None, "order_reference": None}
     intent.payment_details = known | {name: value or None for name, value in given.items()}
 
 
 def _typed(name: str, value: str) -> Any:
-    """Text as the object shows it: amounts as numbers, flags as booleans."""
+    """Text as the object shows it: amounts as numbers, flags as booleans, nothing as null."""
     if name in _NUMBERS and value:
         return int(value)
-    return value == "true" if name == "require_cvc_recollection" else value
+    return value == "true" if name == "require_cvc_recollection" else value or None
 
 
 def _plain(name: str) -> Callable[[PaymentIntent, Any], None]:

@@ -13,8 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sandbox import api as api_module
-from sandbox import events, params, payments, schedule
+from sandbox import documented, events, params, payments, schedule
 from sandbox.api import Api
 from sandbox.limits import Latency, RateLimit
 from sandbox.request import request_of
@@ -33,16 +32,22 @@ GOOD = {
 NEIGHBOURS = 40
 
 
-class Answered(Wire):
-    """A way back that ends here."""
+class Answered:
+    """An answer as its client sees it, and the ASGI way back that it comes on."""
 
     def __init__(self) -> None:
         self.status = 0
         self.body = b""
         self.headers: dict[bytes, bytes] = {}
 
-    async def answer(self, answer: Any) -> None:
-        self.status, self.body, self.headers = answer.status, answer.body, dict(answer.headers)
+    async def send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], dict(message["headers"])
+        else:
+            self.body += message["body"]
+
+    async def receive(self) -> dict[str, Any]:
+        raise AssertionError("the request was read before")
 
 
 @pytest.fixture
@@ -55,12 +60,13 @@ def api(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Api]:
 
 
 async def _send(api: Api, key: str, form: dict[str, str] | bytes = GOOD, path: str = "/v1/payment_intents") -> Answered:
-    wire = Answered()
+    answered = Answered()
     body = form if isinstance(form, bytes) else urlencode(form).encode()
     headers = [(b"authorization", b"Bearer sk_test_isolation"), (b"idempotency-key", key.encode())]
     scope: dict[str, object] = {"method": "POST" if body else "GET", "path": path, "query_string": b""}
-    await api.serve(request_of(scope, headers, body), wire)
-    return wire
+    transport = {"extensions": {"sandbox.transport": {"transport": None}}}
+    await api.serve(request_of(scope, headers, body), Wire(transport, answered.receive, answered.send))
+    return answered
 
 
 def _plant(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
@@ -68,7 +74,7 @@ def _plant(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     module, name = {
         "after its writes": (events, "record"),
         "between its writes": (payments, "_witness"),
-        "in its parameters": (api_module.documented, "check"),
+        "in its parameters": (documented, "check"),
         "in its decoding": (params, "_with_lists"),
     }[place]
     real = getattr(module, name)

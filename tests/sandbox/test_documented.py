@@ -1,0 +1,311 @@
+"""Every parameter, word, route and expansion in the SDK's types: taken, or refused as a limit of the sandbox.
+
+Stripe's types say what is right here, and the sandbox's own copy of them is held to the SDK first.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import stripe
+
+from sandbox import documented as ours
+from sandbox.api import ROUTES
+from sandbox.state import API_VERSION
+from service.charges.request import STRIPE_VERSION
+from tests.sandbox import documented
+from tests.sandbox.client import NO_REDIRECTS
+from tests.sandbox.process import SandboxProcess
+from tests.sandbox.wire import Answer, Connection
+
+Tree = dict[str, Any]
+
+CREATE, CONFIRM = "POST payment_intents", "POST payment_intents/:id/confirm"
+BASE: dict[str, Tree] = {CREATE: {"amount": 2000, "currency": "usd"}}
+PAY = {"confirm": True, "payment_method": "pm_card_visa", "return_url": "https://shop.example/back"}
+OPEN = {"payment_method": "pm_card_visa", "automatic_payment_methods": NO_REDIRECTS}
+# What a parameter needs beside it, by Stripe's own words on it.
+BESIDE: dict[tuple[str, str], Tree] = {
+    (CREATE, name): PAY for name in ("confirm", "off_session", "return_url", "error_on_requires_action")
+}
+# Values that are not just any text.
+VALUES = {
+    "allowed_payment_method_types[0]": "card",
+    "amount": 2000,
+    "amount_to_confirm": 2000,
+    "confirm": True,
+    "currency": "usd",
+    "customer": "cus_1",
+    "excluded_payment_method_types[0]": "klarna",
+    "limit": 1,
+    "payment_method": "pm_card_visa",
+    "receipt_email": "someone@shop.example",
+    "return_url": "https://shop.example/back",
+    "type": "charge",
+}
+# Documented, and refused by Stripe itself for cards, which is all that pays here.
+REFUSED_FOR_CARDS = {(CREATE, "statement_descriptor")}
+UNKNOWN = "colour"
+
+
+class Case(NamedTuple):
+    """A request that has one documented parameter in it, at `path`."""
+
+    path: str
+    params: Tree
+
+
+class Objects:
+    """Objects of the shared sandbox, to be named in requests."""
+
+    def __init__(self, wire: Connection) -> None:
+        self.wire = wire
+        paid = wire.send("POST", "/v1/payment_intents", BASE[CREATE] | PAY).body
+        self.open = ""
+        self.secret = paid["client_secret"]
+        self.intent = paid["id"]
+        wire.send("GET", "/v1/charges")
+        self.ids = {
+            kind: wire.send("GET", f"/v1/{kind}").body["data"][0]["id"]
+            for kind in ("payment_intents", "charges", "balance_transactions", "events")
+        }
+
+    def path(self, endpoint: str) -> str:
+        """The path of an endpoint, about the paid intent or one that can still be confirmed or canceled."""
+        method, _, shape = endpoint.partition(" ")
+        kind, _, _ = shape.partition("/")
+        object_id = self.ids.get(kind, "")
+        if method == "POST" and ":id" in shape:
+            self.open = self.open or self.wire.send("POST", "/v1/payment_intents", BASE[CREATE] | OPEN).body["id"]
+            object_id = self.open
+        elif endpoint == "GET payment_intents/:id":
+            object_id = self.intent
+        return f"/v1/{shape.replace(':id', object_id)}"
+
+
+@pytest.fixture(scope="module")
+def objects(shared_sandbox: SandboxProcess) -> Iterator[Objects]:
+    with Connection(shared_sandbox.base) as wire:
+        wire.send("POST", "/v1/payment_intents", BASE[CREATE] | PAY)
+        shared_sandbox.control("POST", "fees/flush")
+        yield Objects(wire)
+
+
+# -- the sandbox's copy ---------------------------------------------------------------------------------------------
+
+
+def test_the_copy_is_what_the_installed_sdk_documents() -> None:
+    assert json.loads(ours.FILE.read_text()) == documented.everything(), "python -m tests.sandbox.documented"
+
+
+def test_the_sandbox_and_the_service_speak_the_sdks_version() -> None:
+    assert stripe.api_version == API_VERSION == STRIPE_VERSION == ours.STRIPE.version
+
+
+def test_every_route_of_the_sandbox_has_its_types() -> None:
+    assert set(documented.TYPES) == set(ROUTES)
+
+
+def test_the_types_lack_what_the_pinned_version_took_away() -> None:
+    assert "payment_method_types" not in documented.fields(documented.TYPES[CREATE])
+
+
+# -- parameters -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("endpoint", ROUTES)
+def test_every_documented_parameter_is_taken_or_a_limit(objects: Objects, endpoint: str) -> None:
+    wrong, taken = [], 0
+    for case in _cases(endpoint, documented.fields(documented.TYPES[endpoint]), objects):
+        answer = _ask(objects, endpoint, case.params)
+        taken += answer.status == 200
+        if not answer.is_limit and answer.status != 200 and (endpoint, case.path) not in REFUSED_FOR_CARDS:
+            wrong.append((case.path, answer.error))
+    assert wrong == []
+    assert taken > 0 or list(documented.fields(documented.TYPES[endpoint])) == ["expand"]
+
+
+@pytest.mark.parametrize("endpoint", ROUTES)
+def test_no_other_name_is_taken_at_any_depth(objects: Objects, endpoint: str) -> None:
+    fields = documented.fields(documented.TYPES[endpoint])
+    wrong = []
+    for inside in ["", *_hashes(fields)]:
+        path = f"{inside}[{UNKNOWN}]" if inside else UNKNOWN
+        answer = _ask(objects, endpoint, _with({}, path, "red"))
+        if (answer.status, answer.error.get("code"), answer.error.get("param")) != (400, "parameter_unknown", path):
+            wrong.append((path, answer.error))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("endpoint", ROUTES)
+def test_no_other_word_is_taken_where_the_types_list_the_words(objects: Objects, endpoint: str) -> None:
+    wrong = []
+    fields = documented.fields(documented.TYPES[endpoint])
+    cases = {case.path: case for case in _cases(endpoint, fields, objects) if _kind(fields, case.path) == "word"}
+    for case in cases.values():
+        answer = _ask(objects, endpoint, _with(json.loads(json.dumps(case.params)), case.path, "misspelt"))
+        if (answer.status, answer.error.get("param")) != (400, case.path) or answer.is_limit:
+            wrong.append((case.path, answer.error))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("endpoint", [CREATE, CONFIRM])
+def test_payment_method_types_is_refused_with_the_code_of_the_changelog(objects: Objects, endpoint: str) -> None:
+    refused = _ask(objects, endpoint, {"payment_method_types": ["card"]})
+    assert (refused.status, refused.error["code"]) == (400, "payment_method_types_no_longer_supported")
+    assert refused.error["param"] == "payment_method_types"
+
+
+# -- routes and expansions ------------------------------------------------------------------------------------------
+
+
+def test_every_route_of_stripe_is_there_or_a_limit(objects: Objects) -> None:
+    here = {f"{endpoint.replace(' ', ' /v1/')}" for endpoint in ROUTES}
+    wrong = []
+    for route in documented.routes():
+        method, _, path = route.partition(" ")
+        if route not in here:
+            answer = objects.wire.send(method, path.replace(":id", "some_id"))
+            if (answer.status, answer.is_limit) != (404, True):
+                wrong.append((route, answer.error))
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/payment_intent"),
+        ("GET", "/v1/payment_intents/"),
+        ("POST", "/v1/payment_intents/"),
+        ("POST", "/v1/payment_intents//confirm"),
+        ("POST", "/v1/payment_intents//cancel"),
+        ("POST", "/v1/payment_intents/pi_1/confirm/"),
+        ("POST", "/v1//payment_intents"),
+        ("DELETE", "/v1/payment_intents/pi_1"),
+        ("PUT", "/v1/payment_intents"),
+        ("GET", "/v1/"),
+        ("GET", "/v3/payment_intents"),
+        ("GET", "/"),
+    ],
+)
+def test_what_stripe_does_not_have_is_told_in_stripes_words(objects: Objects, method: str, path: str) -> None:
+    charged = objects.wire.send("GET", "/v1/charges").body["data"][0]["id"]
+    answer = objects.wire.send(method, path, BASE[CREATE] | PAY if method == "POST" else {})
+    assert answer.status == 404
+    assert answer.error["message"].startswith(f"Unrecognized request URL ({method}: {path}). If you are trying to")
+    assert objects.wire.send("GET", "/v1/charges").body["data"][0]["id"] == charged
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "kind"),
+    [(endpoint, endpoint.partition(" ")[2].partition("/")[0].removesuffix("s")) for endpoint in ROUTES],
+)
+def test_every_property_that_stripe_expands_is_expanded_or_a_limit(objects: Objects, endpoint: str, kind: str) -> None:
+    inside = "data." if endpoint.startswith("GET") and endpoint.endswith("s") else ""
+    wrong = []
+    for name in documented.everything()["expandable"][kind]:
+        answer = _ask(objects, endpoint, {"expand": [inside + name]})
+        if answer.status != 200 and not answer.is_limit:
+            wrong.append((name, answer.error))
+    answer = _ask(objects, endpoint, {"expand": [inside + "amount"]})
+    assert wrong == []
+    assert (answer.status, answer.error.get("code")) == (400, None)
+    assert answer.error["message"].startswith("This property cannot be expanded")
+
+
+def test_five_levels_are_too_deep_and_data_is_one_of_them(objects: Objects) -> None:
+    deep = "data.latest_charge.payment_intent.latest_charge"
+    assert _ask(objects, "GET payment_intents", {"expand": [deep]}).status == 200
+    for path in (f"{deep}.balance_transaction", "a.b.c.d.e"):
+        answer = _ask(objects, "GET payment_intents", {"expand": [path]})
+        assert answer.error["code"] == "property_expansion_max_depth"
+
+
+# -- how ------------------------------------------------------------------------------------------------------------
+
+
+def _ask(objects: Objects, endpoint: str, params: Tree) -> Answer:
+    answer = objects.wire.send(endpoint.partition(" ")[0], objects.path(endpoint), BASE.get(endpoint, {}) | params)
+    if answer.status == 200:
+        objects.open = ""
+    return answer
+
+
+def _cases(endpoint: str, fields: Tree, objects: Objects) -> Iterator[Case]:
+    """One request per documented parameter and word, however deep."""
+    kind = endpoint.partition(" ")[2].partition("/")[0]
+    cursors = dict.fromkeys(("starting_after", "ending_before"), objects.ids.get(kind))
+    special = {"client_secret": objects.secret, **cursors}
+    for name, parameter in fields.items():
+        beside = BESIDE.get((endpoint, name), {})
+        for path, value in _values(name, parameter):
+            if path != "expand[0]":  # expansions have a test of their own
+                yield Case(path, beside | {name: special.get(name, value)})
+
+
+def _values(path: str, parameter: Tree) -> Iterator[tuple[str, Any]]:
+    """Valid values for the parameter at `path`: one for each word or parameter inside it."""
+    kind = parameter["kind"]
+    if kind == "hash":
+        yield from _hash_values(path, parameter)
+        if "integer" in parameter:
+            yield path, 1
+    elif kind == "list":
+        for inner, value in _values(f"{path}[0]", parameter["item"]):
+            yield inner, [value]
+    elif kind == "map":
+        yield path, {"a": "b"}
+    elif path in VALUES:
+        yield path, VALUES[path]
+    elif kind == "word":
+        for word in parameter["words"]:
+            yield path, word
+    else:
+        yield path, 1 if kind == "integer" else "text"
+    if "unset" in parameter:
+        yield path, ""
+
+
+def _hash_values(path: str, parameter: Tree) -> Iterator[tuple[str, Any]]:
+    needed = {
+        name: _one(f"{path}[{name}]", inner) for name, inner in parameter["fields"].items() if "required" in inner
+    }
+    for name, inner in parameter["fields"].items():
+        for deeper, value in _values(f"{path}[{name}]", inner):
+            yield deeper, needed | {name: value}
+    if not parameter["fields"]:
+        yield f"{path}[none]", {}
+
+
+def _one(path: str, parameter: Tree) -> Any:
+    return next((value for _, value in _values(path, parameter)), {})
+
+
+def _hashes(fields: Tree, inside: str = "") -> Iterator[str]:
+    """The path of every hash, and of the hashes inside its lists."""
+    for name, parameter in fields.items():
+        path = f"{inside}[{name}]" if inside else name
+        is_list = parameter["kind"] == "list"
+        path, inner = (f"{path}[0]", parameter["item"]) if is_list else (path, parameter)
+        if inner["kind"] == "hash":
+            yield path
+            yield from _hashes(inner["fields"], path)
+
+
+def _kind(fields: Tree, path: str) -> str:
+    """What kind of parameter the types have at `path`."""
+    parameter: Tree = {"kind": "hash", "fields": fields}
+    for name in path.replace("]", "").split("["):
+        parameter = parameter["item"] if name == "0" else parameter.get("fields", {}).get(name, {"kind": "none"})
+    return str(parameter["kind"])
+
+
+def _with(params: Tree, path: str, value: Any) -> Tree:
+    """The parameters with `value` at `path`."""
+    node: Any = params
+    *outer, last = path.replace("]", "").split("[")
+    for name in outer:
+        node = node[int(name)] if isinstance(node, list) else node.setdefault(name, {})
+    node[int(last) if isinstance(node, list) else last] = value
+    return params
