@@ -8,14 +8,16 @@ the order of a request:
     request      headers and parameters → a Call; authentication
     api          the stages every request passes; faults strike between them
     idempotency  saved answers, keys in flight, 24 hours
-    intents      PaymentIntents: create, confirm, cancel   ·  params: bracket notation, Stripe's validation
+    documented   what Stripe's types know: routes, parameters, words  ·  undone: what of it the sandbox does not do
+    intents      PaymentIntents: create, confirm, cancel   ·  paying: what both say  ·  params: bracket notation
     payments     a card pays, declines, asks its owner     ·  cards: the test payment methods  ·  currencies
     balance      fees and balance transactions, late       ·  schedule: what happens by itself
     events, lists, expand, objects, ids, words             ·  reading back
     store        one SQLite file, group commit
+    strict       rules that Stripe probably has, off until asked for
     faults, misbehave                                      ·  the fault plan and what it does
     control, truth                                         ·  the control API and the witness
 
 Different from Stripe on purpose: settlement currency is the presentment currency; any `cus_…` is a customer; capture
-is automatic; there is one account per data file.
+is automatic; there is one account per data file. What else is missing says so itself (docs/sandbox.md).
 """

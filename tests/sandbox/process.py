@@ -63,6 +63,7 @@ class SandboxProcess:
         self.control("POST", "latency", {"p50_ms": 0})
         self.control("POST", "rate_limit", {"rps": None})
         self.control("POST", "fees", {"delay_s": 0.2})
+        self.control("POST", "strict", {"rules": []})
 
     def wait(self) -> int:
         """Wait for its end and return the exit code."""
