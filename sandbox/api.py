@@ -105,9 +105,13 @@ class Api:
             headers += [(b"idempotent-replayed", b"true"), (b"original-request", saved.request_id.encode())]
             return Answer(saved.status, saved.body, headers)
         execution = self._prepare(call)
-        with self.keys.in_flight(call), self._lock(call):
-            await self._pause()
-            return self._execute(call, execution, request)
+        with self.keys.in_flight(call):
+            if not call.object_id:
+                await self._pause()
+                return self._execute(call, execution, request)
+            with self._lock(call.object_id):
+                await self._pause()
+                return self._execute(call, execution, request)
 
     def _prepare(self, call: Call) -> Execution:
         """Check the parameters. What is refused here is not saved; what fails here by a bug of ours is."""
@@ -124,18 +128,15 @@ class Api:
             return _raising(error)
 
     @contextmanager
-    def _lock(self, call: Call) -> Iterator[None]:
+    def _lock(self, object_id: str) -> Iterator[None]:
         """Two POSTs about one object at the same time: Stripe locks it and asks the second to come again."""
-        if not call.object_id:
-            yield
-            return
-        if call.object_id in self._locked:
+        if object_id in self._locked:
             raise lock_timeout()
-        self._locked.add(call.object_id)
+        self._locked.add(object_id)
         try:
             yield
         finally:
-            self._locked.discard(call.object_id)
+            self._locked.discard(object_id)
 
     async def _read(self, call: Call, request: Request) -> Answer:
         await self._pause()

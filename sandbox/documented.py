@@ -24,7 +24,10 @@ INTEGER_DIGITS_MAX = 18  # more would not fit into the books; Stripe refuses far
 
 
 class Parameter(msgspec.Struct):
-    """One parameter: `unset` takes an empty value, `integer` (of a hash) a number, `undone` the sandbox does not do."""
+    """One parameter. `unset`: an empty value is taken; `integer`: a number in place of a hash is.
+
+    The last four are the sandbox's: what it does not do, and (derived) whether any text and which words it takes.
+    """
 
     kind: Literal["text", "integer", "word", "map", "list", "hash"]
     required: bool = False
@@ -35,6 +38,8 @@ class Parameter(msgspec.Struct):
     fields: "dict[str, Parameter]" = {}
     undone: bool = False
     undone_words: frozenset[str] = frozenset()
+    free: bool = False
+    taken: frozenset[str] = frozenset()
 
 
 class Documented(msgspec.Struct):
@@ -51,7 +56,11 @@ def check(endpoint: str, params: Mapping[str, Any]) -> None:
     known = STRIPE.parameters[endpoint]
     if params.keys() <= known.keys():
         for name, value in params.items():
-            _check(known[name], value, name)
+            parameter = known[name]
+            # Most of what comes is plain text or a listed word, and needs no closer look.
+            is_text = value.__class__ is str and value != ""
+            if not is_text or (value not in parameter.taken and not (parameter.free and len(value) <= TEXT_LONGEST)):
+                _check(parameter, value, name)
         return
     if REMOVED in params and endpoint.partition(" ")[2] in REMOVED_FROM:
         raise _removed()
@@ -153,6 +162,9 @@ def _mark(endpoint: str, fields: dict[str, Parameter], inside: str) -> None:
     for name, parameter in fields.items():
         path = inside + name
         parameter.undone, parameter.undone_words = undone(endpoint, path)
+        if not parameter.undone:
+            parameter.free = parameter.kind == "text"
+            parameter.taken = parameter.words - parameter.undone_words
         _mark(endpoint, parameter.fields, f"{path}.")
 
 

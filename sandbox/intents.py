@@ -33,7 +33,7 @@ def create(sandbox: Sandbox, call: Call) -> Execution:
     currency = form.currency()
     check_amount(amount, currency, converted="converted_minimum" in sandbox.strict)
     confirm = form.flag("confirm")
-    paying.check_create(form, confirm=confirm)
+    paying.check_create(call.params, confirm=confirm)
     confirmation = paying.confirmation(sandbox, form)
     intent = _new_intent(form, amount, currency)
     paying.apply(intent, call.params)

@@ -54,7 +54,8 @@ def confirmation(sandbox: Sandbox, form: Form) -> Confirmation:
     email = form.text("receipt_email")
     if email and not _EMAIL.fullmatch(email):
         raise invalid(f"Invalid email address: {email}", code="email_invalid", param="receipt_email")
-    _check_types(form)
+    if "allowed_payment_method_types" in form or "excluded_payment_method_types" in form:
+        _check_types(form)
     return Confirmation(
         method=None if method is None else _method(sandbox, method, form.text("customer")),
         off_session=form.flag("off_session"),
@@ -65,17 +66,18 @@ def confirmation(sandbox: Sandbox, form: Form) -> Confirmation:
     )
 
 
-def check_create(form: Form, *, confirm: bool) -> None:
+def check_create(params: Params, *, confirm: bool) -> None:
     """Rules of a create that join several parameters, or a parameter and the card that will be charged."""
     for names in EXCLUSIVE:
-        if names[0] in form and names[1] in form:
+        if names[0] in params and names[1] in params:
             raise only_one_of(*names)
-    misplaced = [name for name in WITH_CONFIRM_ONLY if name in form]
-    if misplaced and not confirm:
-        raise invalid(f"`{misplaced[0]}` may only be used with `confirm=true`.", param=misplaced[0])
-    if "statement_descriptor" in form:
+    if not confirm:
+        for name in WITH_CONFIRM_ONLY:
+            if name in params:
+                raise invalid(f"`{name}` may only be used with `confirm=true`.", param=name)
+    if "statement_descriptor" in params:
         raise invalid(_STATEMENT, param="statement_descriptor")
-    customer = form.text("customer")
+    customer = params.get("customer")
     if customer is not None and not customer.startswith("cus_"):
         raise no_such("customer", customer, "customer", status=400)
 
@@ -160,7 +162,7 @@ def _amount_details(intent: PaymentIntent, given: Any) -> None:
     details: Json = dict(intent.amount_details)
     for name, value in given.items():
         inner = {key: _typed(key, one) for key, one in value.items()} if isinstance(value, dict) else None
-        details[name] = inner or (_typed(name, value) if inner is None else None)
+        details[name] = _typed(name, value) if inner is None else inner
     intent.amount_details = details
 
 
