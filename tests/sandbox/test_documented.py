@@ -5,7 +5,7 @@ Stripe's types say what is right here, and the sandbox's own copy of them is hel
 
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import stripe
@@ -15,11 +15,10 @@ from sandbox.api import ROUTES
 from sandbox.state import API_VERSION
 from service.charges.request import STRIPE_VERSION
 from tests.sandbox import documented
+from tests.sandbox.cases import Tree, hashes, kind_of, put, values
 from tests.sandbox.client import NO_REDIRECTS
 from tests.sandbox.process import SandboxProcess
 from tests.sandbox.wire import Answer, Connection
-
-Tree = dict[str, Any]
 
 CREATE, CONFIRM = "POST payment_intents", "POST payment_intents/:id/confirm"
 BASE: dict[str, Tree] = {CREATE: {"amount": 2000, "currency": "usd"}}
@@ -28,21 +27,6 @@ OPEN = {"payment_method": "pm_card_visa", "automatic_payment_methods": NO_REDIRE
 # What a parameter needs beside it, by Stripe's own words on it.
 BESIDE: dict[tuple[str, str], Tree] = {
     (CREATE, name): PAY for name in ("confirm", "off_session", "return_url", "error_on_requires_action")
-}
-# Values that are not just any text.
-VALUES = {
-    "allowed_payment_method_types[0]": "card",
-    "amount": 2000,
-    "amount_to_confirm": 2000,
-    "confirm": True,
-    "currency": "usd",
-    "customer": "cus_1",
-    "excluded_payment_method_types[0]": "klarna",
-    "limit": 1,
-    "payment_method": "pm_card_visa",
-    "receipt_email": "someone@shop.example",
-    "return_url": "https://shop.example/back",
-    "type": "charge",
 }
 # Documented, and refused by Stripe itself for cards, which is all that pays here.
 REFUSED_FOR_CARDS = {(CREATE, "statement_descriptor")}
@@ -130,9 +114,9 @@ def test_every_documented_parameter_is_taken_or_a_limit(objects: Objects, endpoi
 def test_no_other_name_is_taken_at_any_depth(objects: Objects, endpoint: str) -> None:
     fields = documented.fields(documented.TYPES[endpoint])
     wrong = []
-    for inside in ["", *_hashes(fields)]:
+    for inside in ["", *hashes(fields)]:
         path = f"{inside}[{UNKNOWN}]" if inside else UNKNOWN
-        answer = _ask(objects, endpoint, _with({}, path, "red"))
+        answer = _ask(objects, endpoint, put({}, path, "red"))
         if (answer.status, answer.error.get("code"), answer.error.get("param")) != (400, "parameter_unknown", path):
             wrong.append((path, answer.error))
     assert wrong == []
@@ -142,9 +126,9 @@ def test_no_other_name_is_taken_at_any_depth(objects: Objects, endpoint: str) ->
 def test_no_other_word_is_taken_where_the_types_list_the_words(objects: Objects, endpoint: str) -> None:
     wrong = []
     fields = documented.fields(documented.TYPES[endpoint])
-    cases = {case.path: case for case in _cases(endpoint, fields, objects) if _kind(fields, case.path) == "word"}
+    cases = {case.path: case for case in _cases(endpoint, fields, objects) if kind_of(fields, case.path) == "word"}
     for case in cases.values():
-        answer = _ask(objects, endpoint, _with(json.loads(json.dumps(case.params)), case.path, "misspelt"))
+        answer = _ask(objects, endpoint, put(json.loads(json.dumps(case.params)), case.path, "misspelt"))
         if (answer.status, answer.error.get("param")) != (400, case.path) or answer.is_limit:
             wrong.append((case.path, answer.error))
     assert wrong == []
@@ -239,73 +223,6 @@ def _cases(endpoint: str, fields: Tree, objects: Objects) -> Iterator[Case]:
     special = {"client_secret": objects.secret, **cursors}
     for name, parameter in fields.items():
         beside = BESIDE.get((endpoint, name), {})
-        for path, value in _values(name, parameter):
+        for path, value in values(name, parameter):
             if path != "expand[0]":  # expansions have a test of their own
                 yield Case(path, beside | {name: special.get(name, value)})
-
-
-def _values(path: str, parameter: Tree) -> Iterator[tuple[str, Any]]:
-    """Valid values for the parameter at `path`: one for each word or parameter inside it."""
-    kind = parameter["kind"]
-    if kind == "hash":
-        yield from _hash_values(path, parameter)
-        if "integer" in parameter:
-            yield path, 1
-    elif kind == "list":
-        for inner, value in _values(f"{path}[0]", parameter["item"]):
-            yield inner, [value]
-    elif kind == "map":
-        yield path, {"a": "b"}
-    elif path in VALUES:
-        yield path, VALUES[path]
-    elif kind == "word":
-        for word in parameter["words"]:
-            yield path, word
-    else:
-        yield path, 1 if kind == "integer" else "text"
-    if "unset" in parameter:
-        yield path, ""
-
-
-def _hash_values(path: str, parameter: Tree) -> Iterator[tuple[str, Any]]:
-    needed = {
-        name: _one(f"{path}[{name}]", inner) for name, inner in parameter["fields"].items() if "required" in inner
-    }
-    for name, inner in parameter["fields"].items():
-        for deeper, value in _values(f"{path}[{name}]", inner):
-            yield deeper, needed | {name: value}
-    if not parameter["fields"]:
-        yield f"{path}[none]", {}
-
-
-def _one(path: str, parameter: Tree) -> Any:
-    return next((value for _, value in _values(path, parameter)), {})
-
-
-def _hashes(fields: Tree, inside: str = "") -> Iterator[str]:
-    """The path of every hash, and of the hashes inside its lists."""
-    for name, parameter in fields.items():
-        path = f"{inside}[{name}]" if inside else name
-        is_list = parameter["kind"] == "list"
-        path, inner = (f"{path}[0]", parameter["item"]) if is_list else (path, parameter)
-        if inner["kind"] == "hash":
-            yield path
-            yield from _hashes(inner["fields"], path)
-
-
-def _kind(fields: Tree, path: str) -> str:
-    """What kind of parameter the types have at `path`."""
-    parameter: Tree = {"kind": "hash", "fields": fields}
-    for name in path.replace("]", "").split("["):
-        parameter = parameter["item"] if name == "0" else parameter.get("fields", {}).get(name, {"kind": "none"})
-    return str(parameter["kind"])
-
-
-def _with(params: Tree, path: str, value: Any) -> Tree:
-    """The parameters with `value` at `path`."""
-    node: Any = params
-    *outer, last = path.replace("]", "").split("[")
-    for name in outer:
-        node = node[int(name)] if isinstance(node, list) else node.setdefault(name, {})
-    node[int(last) if isinstance(node, list) else last] = value
-    return params
