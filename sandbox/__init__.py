@@ -11,6 +11,7 @@ the order of a request:
     documented   what Stripe's types know: routes, parameters, words  ·  undone: what of it the sandbox does not do
     intents      PaymentIntents: create, confirm, cancel   ·  paying: what both say  ·  params: bracket notation
     payments     a card pays, declines, asks its owner     ·  cards: the test payment methods  ·  currencies
+    declines     what the network says  ·  card_details: how objects show a card  ·  account
     balance      fees and balance transactions, late       ·  schedule: what happens by itself
     events, lists, expand, objects, ids, words             ·  reading back
     store        one SQLite file, group commit

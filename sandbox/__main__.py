@@ -1,4 +1,4 @@
-"""`python -m sandbox --port 12111 --data sandbox.sqlite3`: run the Stripe stand-in until SIGTERM or SIGINT."""
+"""`eo sandbox` or `python -m sandbox`: run the Stripe stand-in until SIGTERM or SIGINT."""
 
 import argparse
 import gc
@@ -45,6 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     except (sqlite3.Error, OSError) as error:
         _fail(f"cannot use the data file {options.data}: {error}")
     _collect_garbage_rarely()
+    _say(f"Stripe's API at http://{options.host}:{options.port}, books in {options.data}")
     _serve(App(sandbox), listener)
 
 
@@ -84,13 +85,20 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sandbox", description="A Stripe stand-in that remembers what it charged.")
+    started_as = Path(sys.argv[0]).name
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox" if started_as == "__main__.py" else started_as,
+        description="A Stripe stand-in that remembers what it charged. Point any Stripe client at it, with any key "
+        "sk_test_…; docs/sandbox.md says what it does.",
+        epilog="It runs until Ctrl-C. What it holds stays in the file: started again, it goes on.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=100),
+    )
 
     def option(name: str, kind: Callable[[str], object], default: str | None, text: str) -> None:
         """Each option has an environment variable: `--fee-delay-s` is EO_SANDBOX_FEE_DELAY_S."""
         variable = "EO_SANDBOX_" + name.upper().replace("-", "_")
         value = environ.get(variable, default)
-        parser.add_argument(f"--{name}", type=kind, default=value, help=f"{text} (${variable}, default: {default})")
+        parser.add_argument(f"--{name}", type=kind, default=value, help=f"{text} (${variable}; {default or 'unset'})")
 
     option("host", str, "127.0.0.1", "address to listen on")
     option("port", int, "12111", "port to listen on")
@@ -106,8 +114,13 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
     """A signal that has done its work."""
 
 
-def _fail(message: str) -> NoReturn:
+def _say(message: str) -> None:
     sys.stderr.write(f"sandbox: {message}\n")
+    sys.stderr.flush()
+
+
+def _fail(message: str) -> NoReturn:
+    _say(message)
     raise SystemExit(EXIT_USAGE)
 
 

@@ -24,7 +24,7 @@ from sandbox.store import RolledBack
 from sandbox.wire import Answer, Headers, Wire
 
 ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
-    "GET account": lists.account,
+    "GET account": lists.account_itself,
     "GET balance": lists.balance_now,
     "POST payment_intents": intents.create,
     "GET payment_intents": lists.INTENTS.list,
@@ -39,6 +39,8 @@ ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
     "GET events/:id": lists.EVENTS.retrieve,
 }
 TICK_S = 0.05
+# Refusals that come from behind the idempotency layer; a 401 or 429 comes from before it.
+NAMED_AS_ORIGINAL = (400, 404)
 NOT_FOUND = 404
 _log = logging.getLogger("sandbox")
 
@@ -101,9 +103,8 @@ class Api:
         saved = self.keys.find(call)
         if saved is not None:
             self.sandbox.store.count("replays")
-            headers = self._headers(request, call.request_id, _should_retry(saved.status))
-            headers += [(b"idempotent-replayed", b"true"), (b"original-request", saved.request_id.encode())]
-            return Answer(saved.status, saved.body, headers)
+            headers = self._headers(request, call.request_id, should_retry=False, original=saved.request_id)
+            return Answer(saved.status, saved.body, [*headers, (b"idempotent-replayed", b"true")])
         execution = self._prepare(call)
         with self.keys.in_flight(call):
             if not call.object_id:
@@ -157,7 +158,9 @@ class Api:
             refused = error if isinstance(error, ApiError) else self._undo(call, error)
             status, body, retry = refused.status, refused.body(call.request_id), refused.should_retry
         self.keys.save(call, status, body)
-        return Answer(status, body, self._headers(request, call.request_id, retry))
+        # A repeat of what is saved can only replay it, so Stripe says at once that repeating is no use.
+        retry = False if call.key is not None else retry
+        return Answer(status, body, self._headers(request, call.request_id, retry, original=call.request_id))
 
     def _undo(self, call: Call, error: Exception) -> ApiError:
         """A bug of ours: nothing of this request happened, and its key remembers the 500."""
@@ -212,10 +215,19 @@ class Api:
 
     def _refusal(self, error: ApiError, request: Request, request_id: str) -> Answer:
         self.sandbox.store.count(f"requests:{error.status}")
-        headers = self._headers(request, request_id, error.should_retry) + error.headers
+        original = request_id if request.method == "POST" and error.status in NAMED_AS_ORIGINAL else None
+        headers = self._headers(request, request_id, error.should_retry, original=original) + error.headers
         return Answer(error.status, error.body(request_id), headers)
 
-    def _headers(self, request: Request, request_id: str, should_retry: bool | None = None) -> Headers:
+    def _headers(
+        self,
+        request: Request,
+        request_id: str,
+        should_retry: bool | None = None,
+        *,
+        original: str | None = None,
+    ) -> Headers:
+        """Every answer's headers; `original` is the request that first came with the key."""
         headers = [
             (b"date", self.sandbox.clock.date_header()),
             (b"content-type", b"application/json"),
@@ -224,6 +236,8 @@ class Api:
         ]
         if request.idempotency_key:
             headers.append((b"idempotency-key", request.idempotency_key.encode("latin-1")))
+            if original is not None:
+                headers.append((b"original-request", original.encode()))
         if should_retry is not None:
             headers.append((b"stripe-should-retry", b"true" if should_retry else b"false"))
         return headers
@@ -265,8 +279,3 @@ def _raising(error: Exception) -> Execution:
         raise error
 
     return fail
-
-
-def _should_retry(status: int) -> bool | None:
-    """A repeat of a saved failure can only replay it."""
-    return False if status in (402, 500) else None

@@ -6,7 +6,7 @@ is linked to the charge, and `charge.updated` tells. Source: Stripe's page on as
 
 from sandbox import events
 from sandbox.cards import CARDS
-from sandbox.currencies import fee
+from sandbox.currencies import DEFAULT, fee
 from sandbox.ids import new_id
 from sandbox.objects import BalanceTransaction, Charge, Json, decode_charge, encode
 from sandbox.state import BY_ITSELF, Sandbox
@@ -14,6 +14,7 @@ from sandbox.store import Store
 
 # Card money can be paid out two days later in most countries.
 AVAILABLE_AFTER_S = 2 * 86_400
+_BEFORE_THE_FEE = b'{"balance_transaction":null}'
 _PENDING, _AVAILABLE = b'"status":"pending"', b'"status":"available"'
 
 
@@ -25,7 +26,7 @@ def book_fee(sandbox: Sandbox, charge_id: str, _payload: bytes, at: int) -> None
     charge.balance_transaction = book(store, charge, at)
     updated = encode(charge)
     store.write("UPDATE charges SET body = ? WHERE id = ?", (updated, charge_id))
-    events.record(store, "charge.updated", updated, BY_ITSELF, at)
+    events.record(store, "charge.updated", updated, BY_ITSELF, at, previous=_BEFORE_THE_FEE)
 
 
 def book(store: Store, charge: Charge, at: int) -> str:
@@ -66,16 +67,18 @@ def render(body: bytes, available_on: int, now: int) -> bytes:
 
 
 def totals(sandbox: Sandbox) -> Json:
-    """`GET /v1/balance`: net amounts per currency, available and pending."""
+    """`GET /v1/balance`: net amounts per currency; the account's own currency is always there."""
     rows = sandbox.store.rows(
-        "SELECT available_on <= ?, currency, SUM(net) FROM balance_transactions GROUP BY 1, 2 ORDER BY 2",
+        "SELECT currency, SUM(net * (available_on <= ?1)), SUM(net * (available_on > ?1))"
+        " FROM balance_transactions GROUP BY 1 ORDER BY 1",
         (sandbox.clock.now(),),
     )
+    sums = {DEFAULT: (0, 0)} | {currency: (available, pending) for currency, available, pending in rows}
     return {
         "object": "balance",
-        "available": [_sum(currency, net) for ready, currency, net in rows if ready],
+        "available": [_sum(currency, available) for currency, (available, _) in sums.items()],
         "livemode": False,
-        "pending": [_sum(currency, net) for ready, currency, net in rows if not ready],
+        "pending": [_sum(currency, pending) for currency, (_, pending) in sums.items()],
     }
 
 

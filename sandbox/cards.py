@@ -6,123 +6,113 @@ our own: `pm_sandbox_processing` stays in `processing` until it is completed, `p
 
 import msgspec
 
-from sandbox.objects import Json
-
-MESSAGES = {
-    "generic_decline": "Your card was declined.",
-    "insufficient_funds": "Your card has insufficient funds.",
-    "lost_card": "Your card was declined.",
-    "stolen_card": "Your card was declined.",
-    "card_velocity_exceeded": "Your card was declined for making repeated attempts too frequently or exceeding its "
-    "amount limit.",
-    "fraudulent": "Your card was declined.",
-    "expired_card": "Your card has expired.",
-    "incorrect_cvc": "Your card's security code is incorrect.",
-    "processing_error": "An error occurred while processing your card. Try again in a little bit.",
-    "authentication_required": "Your card was declined. This transaction requires authentication.",
-    "authentication_not_handled": "This payment required an authentication action to complete, but "
-    "`error_on_requires_action` was set. When you're ready, you can upgrade your integration to handle actions at "
-    "https://stripe.com/docs/payments/payment-intents/upgrade-to-handle-actions.",
-}
-ADVICE = {"processing_error": "try_again_later", "insufficient_funds": "try_again_later", "lost_card":
-          "do_not_try_again", "stolen_card": "do_not_try_again", "incorrect_cvc": "confirm_card_data",
-          "expired_card": "confirm_card_data"}  # fmt: skip
+from sandbox import declines
+from sandbox.declines import Decline
 
 
 class Card(msgspec.Struct, frozen=True):
-    """How a card behaves.
+    """What a card is and how it behaves.
 
-    `code` (null: it pays) and `decline_code` are what a decline says; `authenticate` is `never`, `always`, or
-    `on_session_only` (set up for off-session use, so it asks only when the customer is there); `ends` is `now`,
-    `later` (processing, ends by itself) or `on_request` (processing, ends by the control API).
+    `decline` (null: it pays) is what the network answers; `authenticate` is `never`, `always`, or `on_session_only`
+    (set up for off-session use, so it asks only when the customer is there); `ends` is `now`, `later` (processing,
+    ends by itself) or `on_request` (processing, ends by the control API). `cvc`, `line1` and `zip_code` are the
+    results of the network's checks.
     """
 
-    brand: str = "visa"
     last4: str = "4242"
-    code: str | None = None
-    decline_code: str | None = None
+    brand: str = "visa"
+    decline: Decline | None = None
     authenticate: str = "never"
     ends: str = "now"
     available_at_once: bool = False
-    blocked: bool = False
+    country: str = "US"
+    funding: str = "credit"
+    cvc: str = "pass"
+    line1: str | None = None
+    zip_code: str | None = None
+    knows_3ds: bool = True
+    risk: str = "normal"
 
     def asks(self, *, off_session: bool) -> bool:
         """Whether the bank wants the customer to prove who they are."""
         return self.authenticate == "always" or (self.authenticate == "on_session_only" and not off_session)
 
-    def message(self) -> str:
-        """What the customer may be told."""
-        return MESSAGES[self.decline_code or self.code or "generic_decline"]
-
-    def outcome(self) -> Json:
-        """The charge's `outcome`."""
-        if self.code is None:
-            return _outcome("authorized", "approved_by_network", None, "normal", "Payment complete.")
-        if self.blocked:
-            return _outcome("blocked", "not_sent_to_network", "highest_risk_level", "highest",
-                            "Stripe blocked this payment as too risky.")  # fmt: skip
-        reason = self.decline_code or self.code
-        declined = _outcome("issuer_declined", "declined_by_network", reason, "normal", self.message())
-        return declined | {"advice_code": ADVICE.get(reason), "network_decline_code": "05"}
-
-    def details(self) -> Json:
-        """The charge's `payment_method_details`."""
-        card = {"brand": self.brand, "country": "US", "exp_month": 12, "exp_year": 2034, "funding": "credit",
-                "last4": self.last4, "network": self.brand, "three_d_secure": None, "wallet": None}  # fmt: skip
-        return {"card": card, "type": "card"}
-
-
-def _outcome(kind: str, network: str, reason: str | None, risk: str, message: str) -> Json:
-    return {
-        "advice_code": None,
-        "network_advice_code": None,
-        "network_decline_code": None,
-        "network_status": network,
-        "reason": reason,
-        "risk_level": risk,
-        "seller_message": message,
-        "type": kind,
-    }
-
-
-def _declined(code: str, decline_code: str, last4: str, *, blocked: bool = False) -> Card:
-    return Card(last4=last4, code=code, decline_code=decline_code, blocked=blocked)
-
 
 _DECLINES = {
-    "chargeDeclined": _declined("card_declined", "generic_decline", "0002"),
-    "chargeDeclinedInsufficientFunds": _declined("card_declined", "insufficient_funds", "9995"),
-    "chargeDeclinedLostCard": _declined("card_declined", "lost_card", "9987"),
-    "chargeDeclinedStolenCard": _declined("card_declined", "stolen_card", "9979"),
-    "chargeDeclinedVelocityLimitExceeded": _declined("card_declined", "card_velocity_exceeded", "6975"),
-    "chargeDeclinedFraudulent": _declined("card_declined", "fraudulent", "0019"),
-    "chargeDeclinedExpiredCard": Card(last4="0069", code="expired_card"),
-    "chargeDeclinedIncorrectCvc": Card(last4="0127", code="incorrect_cvc"),
-    "chargeDeclinedProcessingError": Card(last4="0119", code="processing_error"),
+    "chargeDeclined": Card("0002", decline=declines.GENERIC),
+    "chargeDeclinedInsufficientFunds": Card("9995", decline=declines.INSUFFICIENT_FUNDS),
+    "chargeDeclinedLostCard": Card("9987", decline=declines.LOST_CARD),
+    "chargeDeclinedStolenCard": Card("9979", decline=declines.STOLEN_CARD),
+    "chargeDeclinedVelocityLimitExceeded": Card("6975", decline=declines.VELOCITY_EXCEEDED),
+    "chargeDeclinedFraudulent": Card("0019", decline=declines.BLOCKED, risk="highest"),
+    "chargeDeclinedExpiredCard": Card("0069", decline=declines.EXPIRED_CARD),
+    "chargeDeclinedIncorrectCvc": Card("0127", decline=declines.INCORRECT_CVC, cvc="fail"),
+    "chargeDeclinedProcessingError": Card("0119", decline=declines.PROCESSING_ERROR),
+}
+_BRANDS = {
+    "pm_card_visa": Card(),
+    "pm_card_visa_debit": Card("5556", funding="debit"),
+    "pm_card_mastercard": Card("4444", "mastercard"),
+    "pm_card_mastercard_debit": Card("8210", "mastercard", funding="debit"),
+    "pm_card_mastercard_prepaid": Card("5100", "mastercard", funding="prepaid"),
+    "pm_card_amex": Card("0005", "amex"),
+    "pm_card_discover": Card("1117", "discover"),
+    "pm_card_diners": Card("0004", "diners"),
+    "pm_card_jcb": Card("0505", "jcb"),
+    "pm_card_unionpay": Card("0005", "unionpay"),
+}
+_COUNTRIES = {
+    "pm_card_us": Card(),
+    "pm_card_gb": Card("0000", country="GB"),
+    "pm_card_de": Card("0016", country="DE"),
+    "pm_card_fr": Card("0003", country="FR"),
+    "pm_card_ca": Card("0000", country="CA"),
+    "pm_card_br": Card("0002", country="BR"),
+    "pm_card_au": Card("0006", country="AU"),
+    "pm_card_jp": Card("0003", country="JP"),
+}
+# The country stands in the card's number: 4000 0027 6000 3184 is a card of country 276, Germany.
+_AUTHENTICATION = {
+    "pm_card_authenticationRequired": Card("3184", authenticate="always", country="DE"),
+    "pm_card_authenticationRequiredOnSetup": Card("3155", authenticate="on_session_only", country="FR"),
+    "pm_card_authenticationRequiredSetupForOffSession": Card("0446", authenticate="on_session_only", country="IT"),
+    "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds": Card(
+        "3178", decline=declines.INSUFFICIENT_FUNDS, authenticate="always", country="GB"
+    ),
+    "pm_card_threeDSecure2Required": Card("3220", authenticate="always", country="IE"),
+    "pm_card_threeDSecureRequired": Card("3063", authenticate="always"),
+    "pm_card_threeDSecureOptional": Card("3055"),
+    "pm_card_amex_threeDSecureNotSupported": Card("0005", "amex", knows_3ds=False),
+}
+_CHECKS_AND_RISK = {
+    "pm_card_cvcCheckFail": Card("0101", cvc="fail"),
+    "pm_card_avsFail": Card("0010", line1="fail", zip_code="fail"),
+    "pm_card_avsLine1Fail": Card("0028", line1="fail", zip_code="pass"),
+    "pm_card_avsZipFail": Card("0036", line1="pass", zip_code="fail"),
+    "pm_card_avsUnchecked": Card("0044", line1="unavailable", zip_code="unavailable"),
+    "pm_card_riskLevelElevated": Card("9235", risk="elevated"),
+    "pm_card_riskLevelHighest": Card("4954", decline=declines.BLOCKED, risk="highest"),
+    "pm_card_radarBlock": Card("0019", decline=declines.BLOCKED, risk="highest"),
+}
+# They pay. What Stripe lets follow (a dispute, a refund that fails) the sandbox does not do yet.
+_FOLLOW_UPS = {
+    "pm_card_createDispute": Card("0259"),
+    "pm_card_createDisputeProductNotReceived": Card("2685"),
+    "pm_card_createDisputeInquiry": Card("1976"),
+    "pm_card_createIssuerFraudRecord": Card("5423"),
+    "pm_card_createMultipleDisputes": Card("0079"),
+    "pm_card_pendingRefund": Card("7726"),
+    "pm_card_refundFail": Card("5126"),
 }
 
 CARDS: dict[str, Card] = {
-    "pm_card_visa": Card(),
-    "pm_card_visa_debit": Card(last4="5556"),
-    "pm_card_us": Card(),
-    "pm_card_mastercard": Card("mastercard", "4444"),
-    "pm_card_mastercard_debit": Card("mastercard", "8210"),
-    "pm_card_mastercard_prepaid": Card("mastercard", "5100"),
-    "pm_card_amex": Card("amex", "0005"),
-    "pm_card_discover": Card("discover", "1117"),
-    "pm_card_diners": Card("diners", "0004"),
-    "pm_card_jcb": Card("jcb", "0505"),
-    "pm_card_unionpay": Card("unionpay", "0005"),
-    "pm_card_bypassPending": Card(last4="0077", available_at_once=True),
-    "pm_card_chargeCustomerFail": _declined("card_declined", "generic_decline", "0341"),
-    "pm_card_radarBlock": _declined("card_declined", "fraudulent", "0019", blocked=True),
-    "pm_card_authenticationRequired": Card(last4="3184", authenticate="always"),
-    "pm_card_authenticationRequiredOnSetup": Card(last4="3155", authenticate="on_session_only"),
-    "pm_card_authenticationRequiredSetupForOffSession": Card(last4="3155", authenticate="on_session_only"),
-    "pm_card_threeDSecureRequired": Card(last4="3220", authenticate="always"),
-    "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds": Card(
-        last4="8260", code="card_declined", decline_code="insufficient_funds", authenticate="always"
-    ),
+    **_BRANDS,
+    **_COUNTRIES,
+    **_AUTHENTICATION,
+    **_CHECKS_AND_RISK,
+    **_FOLLOW_UPS,
+    "pm_card_bypassPending": Card("0077", available_at_once=True),
+    "pm_card_chargeCustomerFail": Card("0341", decline=declines.GENERIC),
     "pm_sandbox_processing": Card(ends="on_request"),
     "pm_sandbox_slow": Card(ends="later"),
     **{f"pm_card_{name}": card for name, card in _DECLINES.items()},

@@ -9,6 +9,8 @@ get the bound of their group below.
 from sandbox.errors import ApiError, invalid
 from sandbox.words import words
 
+# The currency of the account, in which an empty balance is zero.
+DEFAULT = "usd"
 ZERO_DECIMAL = words("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf")
 THREE_DECIMAL = words("bhd jod kwd omr tnd")
 # Sent times 100 although they have no minor unit, so only whole units are valid.

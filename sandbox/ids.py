@@ -13,7 +13,8 @@ _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 _TIME_LENGTH = 8
 # Seeded by the system: two runs on one data file must never make the same id.
-_getrandbits = random.Random().getrandbits  # noqa: S311  ids here are no secrets
+_dice = random.Random()  # noqa: S311  ids here are no secrets
+_getrandbits, _random = _dice.getrandbits, _dice.random
 
 
 def new_id(prefix: str, length: int = 24) -> str:
@@ -24,6 +25,11 @@ def new_id(prefix: str, length: int = 24) -> str:
 def noise(length: int) -> str:
     """Random hexadecimal digits."""
     return f"{_getrandbits(4 * length):0{length}x}"
+
+
+def digits(length: int) -> str:
+    """Random decimal digits, as card networks number things."""
+    return f"{int(_random() * 10**length):0{length}d}"
 
 
 def _time() -> str:

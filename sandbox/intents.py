@@ -9,7 +9,7 @@ Source: Stripe's page on the PaymentIntent lifecycle.
 
 import msgspec
 
-from sandbox import events, expand, lists, paying, payments
+from sandbox import account, declines, events, expand, lists, paying, payments
 from sandbox.currencies import check_amount
 from sandbox.errors import ApiError, missing_param, no_such, not_done, unauthenticated
 from sandbox.ids import new_id, noise
@@ -19,7 +19,7 @@ from sandbox.paying import Confirmation, Method
 from sandbox.state import BY_ITSELF, Call, Execution, Sandbox
 
 CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
-CANCELABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
+CANCELABLE = ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action")
 # What a publishable key may do, once it names the intent's secret.
 BY_CLIENTS = ("GET payment_intents/:id", "POST payment_intents/:id/confirm")
 
@@ -90,12 +90,13 @@ def complete(sandbox: Sandbox, intent_id: str, *, succeed: bool) -> PaymentInten
         if succeed and payments.must_confirm_again(sandbox, intent):
             payments.authenticate(sandbox, intent)
         elif succeed:
-            payments.finish(sandbox, intent, payments.card_of(sandbox, intent), BY_ITSELF, at)
+            asked = intent.status == "requires_action"
+            card = payments.card_of(sandbox, intent)
+            payments.finish(sandbox, intent, card, BY_ITSELF, at, authenticated=asked)
         elif intent.status == "processing":
-            payments.decline(sandbox, intent, BY_ITSELF, at, "card_declined", decline_code="generic_decline")
+            payments.decline(sandbox, intent, BY_ITSELF, at, declines.GENERIC)
         else:
-            code = "payment_intent_authentication_failure"
-            payments.decline(sandbox, intent, BY_ITSELF, at, code, charged=False)
+            payments.decline(sandbox, intent, BY_ITSELF, at, declines.AUTHENTICATION_FAILED, charged=False)
     except ApiError:
         pass  # the card declined after all: that is written down, and nobody waits for a 402
     return intent
@@ -117,19 +118,24 @@ def load(sandbox: Sandbox, intent_id: str) -> PaymentIntent:
 
 def _create(sandbox: Sandbox, call: Call, intent: PaymentIntent, confirmation: Confirmation, *, confirm: bool) -> bytes:
     intent.created = sandbox.clock.now()
+    if (intent.automatic_payment_methods or {}).get("enabled"):
+        intent.payment_method_configuration_details = account.method_configuration(sandbox)
+    as_created = encode(intent)
     if confirmation.method is not None:
         _attach(sandbox, intent, confirmation.method)
         intent.status = "requires_confirmation"
     if not confirm:
         body = payments.save(sandbox, intent, "payment_intent.created", call.origin, intent.created)
     else:
-        events.record(sandbox.store, "payment_intent.created", encode(intent), call.origin, intent.created)
+        events.record(sandbox.store, "payment_intent.created", as_created, call.origin, intent.created)
         body = _attempt(sandbox, call, intent, confirmation)
     return expand.apply(sandbox, body, confirmation.expand)
 
 
 def _confirm(sandbox: Sandbox, call: Call, confirmation: Confirmation) -> bytes:
     intent = load(sandbox, call.object_id)
+    if intent.status == "succeeded":
+        raise _paid_before(intent)
     if intent.status not in CONFIRMABLE:
         raise _unexpected_state(intent, "confirm", CONFIRMABLE)
     if confirmation.method is not None:
@@ -208,5 +214,14 @@ def _unexpected_state(intent: PaymentIntent, verb: str, allowed: tuple[str, ...]
         f"You cannot {verb} this PaymentIntent because it has a status of {intent.status}. "
         f"Only a PaymentIntent with one of the following statuses may be {verb}ed: {', '.join(allowed)}."
     )
+    return _state_error(intent, message)
+
+
+def _paid_before(intent: PaymentIntent) -> ApiError:
+    message = "You cannot confirm this PaymentIntent because it has already succeeded after being previously confirmed."
+    return _state_error(intent, message)
+
+
+def _state_error(intent: PaymentIntent, message: str) -> ApiError:
     extra = {"payment_intent": msgspec.Raw(encode(intent))}
     return ApiError(400, "invalid_request_error", message, code="payment_intent_unexpected_state", extra=extra)

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from sandbox import balance, events, expand
+from sandbox import account, balance, events, expand
 from sandbox.errors import no_such, only_one_of
 from sandbox.objects import encode
 from sandbox.params import Form, Params
 from sandbox.state import Call, Execution, Sandbox
 
 LIMIT_DEFAULT, LIMIT_MAX = 10, 100
+FOR_EVER_S = 2**40
 TYPES_MAX = 20  # "An array of up to 20 strings", the SDK's docs say
 COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
@@ -23,7 +24,10 @@ Paths = list[str]
 
 
 class Resource(NamedTuple):
-    """How objects of one kind are read: `columns` from `table`, rendered as JSON; `filters` are columns too."""
+    """How objects of one kind are read: `columns` from `table`, rendered as JSON; `filters` are columns too.
+
+    What is older than `kept_s` can no longer be read.
+    """
 
     kind: str
     table: str
@@ -31,12 +35,13 @@ class Resource(NamedTuple):
     columns: str
     filters: tuple[str, ...]
     render: Callable[[Sandbox, Any], bytes]
+    kept_s: int = FOR_EVER_S
 
     def retrieve(self, sandbox: Sandbox, call: Call) -> Execution:
         """`GET /v1/things/:id`."""
         paths = expand.wanted(Form(call.params), self.kind)
-        sql = f"SELECT {self.columns} FROM {self.table} WHERE id = ?"
-        row = sandbox.store.row(sql, (call.object_id,))
+        sql = f"SELECT {self.columns} FROM {self.table} WHERE id = ? AND created > ?"
+        row = sandbox.store.row(sql, (call.object_id, self._oldest(sandbox)))
         if row is None:
             raise no_such(self.kind, call.object_id, self.id_param)
         return lambda: expand.apply(sandbox, self.render(sandbox, row), paths)
@@ -47,8 +52,14 @@ class Resource(NamedTuple):
         limit = form.integer("limit", smallest=1, largest=LIMIT_MAX) or LIMIT_DEFAULT
         paths = expand.wanted(form, self.kind, inside_list=True)
         conditions = self._conditions(form, call.params)
+        if self.kept_s != FOR_EVER_S:
+            conditions.append(("created > ?", self._oldest(sandbox)))
         backwards = self._cursor(sandbox, form, conditions)
         return lambda: self._page(sandbox, conditions, limit, paths, backwards=backwards)
+
+    def _oldest(self, sandbox: Sandbox) -> int:
+        """Only what was created after this instant can be read."""
+        return sandbox.clock.now() - self.kept_s
 
     def _conditions(self, form: Form, params: Params) -> Conditions:
         conditions = _created(params.get("created"))
@@ -121,29 +132,13 @@ BALANCE_TRANSACTIONS = Resource(
     ("currency", "payout", "source", "type"),
     _balance_transaction,
 )
-EVENTS = Resource("event", "events", "id", events.COLUMNS, ("type",), _event)
+EVENTS = Resource("event", "events", "id", events.COLUMNS, ("type",), _event, events.KEPT_S)
 
 
-def account(sandbox: Sandbox, call: Call) -> Execution:
+def account_itself(sandbox: Sandbox, call: Call) -> Execution:
     """`GET /v1/account`: who this sandbox is; the id was made at its first start."""
     expand.wanted(Form(call.params), "account")
-    return lambda: encode(
-        {
-            "id": sandbox.account_id,
-            "object": "account",
-            "business_type": "company",
-            "charges_enabled": True,
-            "country": "US",
-            "created": sandbox.created,
-            "default_currency": "usd",
-            "details_submitted": True,
-            "email": "sandbox@example.com",
-            "metadata": {},
-            "payouts_enabled": True,
-            "settings": {"dashboard": {"display_name": "effectively-once sandbox", "timezone": "Etc/UTC"}},
-            "type": "standard",
-        }
-    )
+    return lambda: encode(account.describe(sandbox))
 
 
 def balance_now(sandbox: Sandbox, call: Call) -> Execution:

@@ -11,9 +11,27 @@ Json = dict[str, Any]
 Ids = list[str]
 
 
-def nobody() -> Json:
-    """Billing details that nobody gave."""
-    return {"address": None, "email": None, "name": None, "phone": None}
+encode = msgspec.json.Encoder().encode
+
+# Billing details that nobody gave. Nothing changes what these two hold: every object shares them.
+NOBODY: Json = {
+    "address": {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None},
+    "email": None,
+    "name": None,
+    "phone": None,
+    "tax_id": None,
+}
+CARD_OPTIONS: Json = {
+    "card": {
+        "installments": None,
+        "mandate_options": None,
+        "network": None,
+        "request_three_d_secure": "automatic",
+    }
+}
+
+
+_NOBODY = msgspec.Raw(encode(NOBODY))
 
 
 class PaymentIntent(msgspec.Struct, kw_only=True):
@@ -21,12 +39,13 @@ class PaymentIntent(msgspec.Struct, kw_only=True):
 
     id: str
     object: str = "payment_intent"
+    allowed_payment_method_types: Ids | None = None
     amount: int
     amount_capturable: int = 0
     amount_details: Json = msgspec.field(default_factory=lambda: {"tip": {}})
     amount_received: int = 0
     application: None = None
-    application_fee_amount: None = None
+    application_fee_amount: int | None = None
     automatic_payment_methods: Json | None = None
     canceled_at: int | None = None
     cancellation_reason: str | None = None
@@ -36,32 +55,40 @@ class PaymentIntent(msgspec.Struct, kw_only=True):
     created: int
     currency: str
     customer: str | None = None
+    customer_account: str | None = None
     description: str | None = None
+    excluded_payment_method_types: Ids | None = None
     last_payment_error: Json | None = None
     latest_charge: str | None = None
     livemode: bool = False
+    managed_payments: Json = msgspec.field(default_factory=lambda: {"enabled": False})
     metadata: dict[str, str]
     next_action: Json | None = None
-    on_behalf_of: None = None
+    on_behalf_of: str | None = None
+    payment_details: Json | msgspec.UnsetType = msgspec.UNSET
     payment_method: str | None = None
-    payment_method_options: Json = {}
+    payment_method_configuration_details: Json | None = None
+    payment_method_options: Json = msgspec.field(default_factory=lambda: CARD_OPTIONS)
     payment_method_types: Ids
+    payment_record: None = None
     processing: Json | None = None
     receipt_email: str | None = None
+    review: None = None
     setup_future_usage: str | None = None
     shipping: Json | None = None
+    source: None = None
     statement_descriptor: str | None = None
     statement_descriptor_suffix: str | None = None
     status: str
-    transfer_data: None = None
-    transfer_group: None = None
-    allowed_payment_method_types: Ids | None = None
-    excluded_payment_method_types: Ids | None = None
-    payment_details: Json | None = None
+    transfer_data: Json | None = None
+    transfer_group: str | None = None
 
 
 class Charge(msgspec.Struct, kw_only=True):
-    """What the card network said. `balance_transaction` stays null until the fee is known."""
+    """What the card network said. `balance_transaction` stays null until the fee is known.
+
+    Raw are the parts that are written once and never read here: they are encoded once, and copied from then on.
+    """
 
     id: str
     object: str = "charge"
@@ -70,9 +97,10 @@ class Charge(msgspec.Struct, kw_only=True):
     amount_refunded: int = 0
     application: None = None
     application_fee: None = None
+    application_fee_amount: int | None = None
     balance_transaction: str | None = None
-    billing_details: Json = msgspec.field(default_factory=nobody)
-    calculated_statement_descriptor: str | None = None
+    billing_details: msgspec.Raw = _NOBODY
+    calculated_statement_descriptor: str
     captured: bool
     created: int
     currency: str
@@ -83,22 +111,28 @@ class Charge(msgspec.Struct, kw_only=True):
     failure_code: str | None = None
     failure_message: str | None = None
     fraud_details: Json = {}
-    invoice: None = None
     livemode: bool = False
     metadata: dict[str, str]
-    outcome: Json
+    on_behalf_of: str | None = None
+    outcome: msgspec.Raw
     paid: bool
     payment_intent: str
     payment_method: str
-    payment_method_details: Json
+    payment_method_details: msgspec.Raw
+    radar_options: Json = {}
     receipt_email: str | None = None
     receipt_number: None = None
     receipt_url: str | None = None
     refunded: bool = False
-    status: str
+    review: None = None
+    shipping: Json | None = None
+    source: None = None
+    source_transfer: None = None
     statement_descriptor: str | None = None
     statement_descriptor_suffix: str | None = None
-    shipping: Json | None = None
+    status: str
+    transfer_data: Json | None = None
+    transfer_group: str | None = None
 
 
 class BalanceTransaction(msgspec.Struct, kw_only=True):
@@ -136,7 +170,6 @@ class Event(msgspec.Struct, kw_only=True):
     type: str
 
 
-encode = msgspec.json.Encoder().encode
 decode_intent = msgspec.json.Decoder(PaymentIntent).decode
 decode_charge = msgspec.json.Decoder(Charge).decode
 decode_balance_transaction = msgspec.json.Decoder(BalanceTransaction).decode

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from sandbox import expand
 from sandbox.cards import CARDS
 from sandbox.errors import ApiError, invalid, no_such, not_done, only_one_of
@@ -21,6 +23,8 @@ EXCLUSIVE = (
 )
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*:\S+", re.IGNORECASE)  # an app's own scheme too
+# What the shipping of `amount_details` always shows, null or not.
+_SHIPPED: Json = {"amount": None, "from_postal_code": None, "to_postal_code": None}
 _ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 _NUMBERS = ("amount", "discount_amount", "total_tax_amount")
 _FRESH = PaymentIntent(
@@ -162,15 +166,17 @@ def _amount_details(intent: PaymentIntent, given: Any) -> None:
     details: Json = dict(intent.amount_details)
     for name, value in given.items():
         inner = {key: _typed(key, one) for key, one in value.items()} if isinstance(value, dict) else None
+        inner = _SHIPPED | inner if inner is not None and name == "shipping" else inner
         details[name] = _typed(name, value) if inner is None else inner
     intent.amount_details = details
 
 
 def _payment_details(intent: PaymentIntent, given: Any) -> None:
     if not given:
-        intent.payment_details = None
+        intent.payment_details = msgspec.UNSET
         return
-    known = intent.payment_details or {"customer_reference": None, "order_reference": None}
+    before = intent.payment_details
+    known = before if isinstance(before, dict) else {"customer_reference": None, "order_reference": None}
     intent.payment_details = known | {name: value or None for name, value in given.items()}
 
 

@@ -6,11 +6,12 @@ writes to the witness table `movements`.
 
 import msgspec
 
-from sandbox import balance, events, schedule
-from sandbox.cards import CARDS, MESSAGES, Card
-from sandbox.errors import DOC_URL, ApiError
+from sandbox import account, balance, card_details, declines, events, schedule
+from sandbox.cards import CARDS, Card
+from sandbox.declines import Decline
+from sandbox.errors import ApiError
 from sandbox.ids import new_id
-from sandbox.objects import Charge, Json, PaymentIntent, decode_intent, encode, nobody
+from sandbox.objects import Charge, PaymentIntent, decode_intent, encode
 from sandbox.state import Origin, Sandbox
 
 # How long `pm_sandbox_slow` stays in `processing`.
@@ -32,11 +33,9 @@ def attempt(
     if sandbox.strict:
         asks = _asks_strictly(sandbox, intent, off_session=off_session, otherwise=asks)
     if asks and off_session:
-        raise decline(sandbox, intent, origin, at, "authentication_required", decline_code="authentication_required")
+        raise decline(sandbox, intent, origin, at, declines.AUTHENTICATION_REQUIRED)
     if asks and refuse_action:
-        # Source: the 402 on docs.stripe.com/payments/without-card-authentication.
-        not_handled = "authentication_not_handled"
-        raise decline(sandbox, intent, origin, at, "authentication_required", decline_code=not_handled, charged=False)
+        raise decline(sandbox, intent, origin, at, declines.AUTHENTICATION_NOT_HANDLED, charged=False)
     if asks:
         _ask_customer(sandbox, intent, origin, at, return_url)
     elif card.ends != "now":
@@ -45,11 +44,19 @@ def attempt(
         finish(sandbox, intent, card, origin, at)
 
 
-def finish(sandbox: Sandbox, intent: PaymentIntent, card: Card, origin: Origin, at: int) -> None:
+def finish(
+    sandbox: Sandbox,
+    intent: PaymentIntent,
+    card: Card,
+    origin: Origin,
+    at: int,
+    *,
+    authenticated: bool = False,
+) -> None:
     """The card network's answer: money, or the 402 of the card's own decline."""
-    if card.code is not None:
-        raise decline(sandbox, intent, origin, at, card.code, decline_code=card.decline_code)
-    _succeed(sandbox, intent, card, origin, at)
+    if card.decline is not None:
+        raise decline(sandbox, intent, origin, at, card.decline, authenticated=authenticated)
+    _succeed(sandbox, intent, card, origin, at, authenticated=authenticated)
 
 
 def decline(
@@ -57,28 +64,24 @@ def decline(
     intent: PaymentIntent,
     origin: Origin,
     at: int,
-    code: str,
+    why: Decline,
     *,
-    decline_code: str | None = None,
     charged: bool = True,
+    authenticated: bool = False,
 ) -> ApiError:
     """Write a decline down and return its 402. `charged`: the network was asked, so a failed charge exists."""
-    card = card_of(sandbox, intent)
-    message = MESSAGES.get(decline_code or code, MESSAGES["authentication_required"])
-    error: Json = {"code": code, "doc_url": DOC_URL + code.replace("_", "-"), "message": message,
-                   "payment_method": _method_object(intent, card, at), "type": "card_error"}  # fmt: skip
-    if decline_code is not None:
-        error["decline_code"] = decline_code
+    card, charge = card_of(sandbox, intent), None
     if charged:
-        charge = _charge(intent, card, at, status="failed", failure=(code, message))
+        charge = _charge(intent, card, at, why=why, authenticated=authenticated)
         _write_charge(sandbox, charge, "charge.failed", origin)
-        intent.latest_charge = error["charge"] = charge.id
+        intent.latest_charge = charge.id
+    method = card_details.of_method(card, intent.payment_method, at)
+    error = why.error(charge.id if charge else None, method)
     intent.status, intent.last_payment_error = "requires_payment_method", error
     intent.payment_method = intent.next_action = intent.processing = None
     body = save(sandbox, intent, "payment_intent.payment_failed", origin, at)
-    shown = {name: error[name] for name in ("decline_code", "charge", "payment_method") if name in error}
-    extra = shown | {"payment_intent": msgspec.Raw(body)}
-    return ApiError(402, "card_error", message, code=code, extra=extra, should_retry=False)
+    extra = error | {"payment_intent": msgspec.Raw(body)}
+    return ApiError(402, why.kind, why.message, code=why.code, extra=extra, should_retry=False)
 
 
 def save(sandbox: Sandbox, intent: PaymentIntent, event: str, origin: Origin, at: int) -> bytes:
@@ -135,8 +138,10 @@ def _write_intent(sandbox: Sandbox, intent: PaymentIntent) -> bytes:
     return body
 
 
-def _succeed(sandbox: Sandbox, intent: PaymentIntent, card: Card, origin: Origin, at: int) -> None:
-    charge = _charge(intent, card, at, status="succeeded", failure=None)
+def _succeed(
+    sandbox: Sandbox, intent: PaymentIntent, card: Card, origin: Origin, at: int, *, authenticated: bool
+) -> None:
+    charge = _charge(intent, card, at, why=None, authenticated=authenticated)
     if intent.capture_method == "automatic":
         charge.balance_transaction = balance.book(sandbox.store, charge, at)
     else:
@@ -177,33 +182,41 @@ def _take_a_while(sandbox: Sandbox, intent: PaymentIntent, origin: Origin, at: i
     save(sandbox, intent, "payment_intent.processing", origin, at)
 
 
-def _charge(intent: PaymentIntent, card: Card, at: int, *, status: str, failure: tuple[str, str] | None) -> Charge:
-    paid = status == "succeeded"
-    outcome = card.outcome()
-    if failure and card.code is None:  # a good card that needed its owner
-        outcome |= {"type": "issuer_declined", "reason": failure[0], "network_status": "declined_by_network"}
+def _charge(intent: PaymentIntent, card: Card, at: int, *, why: Decline | None, authenticated: bool) -> Charge:
+    """The charge of one attempt: declined when there is a `why`, paid without."""
+    paid = why is None
+    sent = why is None or not why.blocked
+    details = card_details.of_charge(card, intent.amount, paid=paid, authenticated=authenticated, sent=sent)
+    charge_id = new_id("ch_")
     return Charge(
-        id=new_id("ch_"),
+        id=charge_id,
         amount=intent.amount,
         amount_captured=intent.amount if paid else 0,
+        application_fee_amount=intent.application_fee_amount,
+        calculated_statement_descriptor=account.on_the_statement(intent.statement_descriptor_suffix),
         captured=paid,
         created=at,
         currency=intent.currency,
         customer=intent.customer,
         description=intent.description,
-        failure_code=failure[0] if failure else None,
-        failure_message=failure[1] if failure else None,
+        failure_code=why.code if why else None,
+        failure_message=why.message if why else None,
+        fraud_details={} if sent else {"stripe_report": "fraudulent"},
         metadata=intent.metadata,
-        outcome=outcome,
+        on_behalf_of=intent.on_behalf_of,
+        outcome=msgspec.Raw(encode(card_details.outcome(card, why))),
         paid=paid,
         payment_intent=intent.id,
         payment_method=intent.payment_method or "",
-        payment_method_details=card.details(),
+        payment_method_details=msgspec.Raw(encode(details)),
         receipt_email=intent.receipt_email,
+        receipt_url=f"https://pay.stripe.com/receipts/payment/{charge_id}" if paid else None,
         shipping=intent.shipping,
-        status=status,
+        status="succeeded" if paid else "failed",
         statement_descriptor=intent.statement_descriptor,
         statement_descriptor_suffix=intent.statement_descriptor_suffix,
+        transfer_data=intent.transfer_data,
+        transfer_group=intent.transfer_group,
     )
 
 
@@ -214,18 +227,3 @@ def _write_charge(sandbox: Sandbox, charge: Charge, event: str, origin: Origin) 
         (charge.id, charge.created, charge.customer, charge.payment_intent, body),
     )
     events.record(sandbox.store, event, body, origin, charge.created)
-
-
-def _method_object(intent: PaymentIntent, card: Card, at: int) -> Json:
-    details = card.details()
-    return {
-        "id": intent.payment_method,
-        "object": "payment_method",
-        "billing_details": nobody(),
-        "card": details["card"],
-        "created": at,
-        "customer": None,
-        "livemode": False,
-        "metadata": {},
-        "type": "card",
-    }

@@ -107,7 +107,8 @@ def _run_module(name: str, module: str, *args: str) -> None:
     """By name, because `service` may import none of `workers`, `sandbox` and `demo`."""
     _title(name)
     sys.argv = [f"eo {name}", *args]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    # Without `alter_sys`, which would put a file's path where the help shows the command's name.
+    runpy.run_module(module, run_name="__main__")
 
 
 # --- the schema

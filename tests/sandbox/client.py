@@ -25,6 +25,7 @@ class Api:
 
     def __init__(self, target: Target) -> None:
         self._http: Any = stripe.AIOHTTPClient()
+        self.base = target.base_address
         self.client = StripeClient(
             target.key,
             base_addresses={"api": target.base_address},

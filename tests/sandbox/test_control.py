@@ -81,7 +81,7 @@ async def test_money_becomes_available_after_two_days(own_sandbox: SandboxProces
     own_sandbox.control("POST", "clock", {"advance_s": 2 * DAY_S})
     balance = await own_api.v1.balance.retrieve_async()
     assert pending.amount == balance.available[0].amount == 10_000 - 320
-    assert not balance.pending
+    assert [entry.amount for entry in balance.pending] == [0]
     assert [b.status for b in (await own_api.v1.balance_transactions.list_async()).data] == ["available"]
 
 
@@ -207,7 +207,9 @@ async def test_the_customer_fails_three_d_secure(sandbox: SandboxProcess, sandbo
     _complete(sandbox, intent.id, succeed=False)
     failed = await sandbox_api.intents.retrieve_async(intent.id)
     assert failed.status == "requires_payment_method"
-    assert failed.last_payment_error.code == "payment_intent_authentication_failure"
+    error = failed.last_payment_error
+    assert (error.code, error.type) == ("payment_intent_authentication_failure", "invalid_request_error")
+    assert error.message.startswith("The provided PaymentMethod has failed authentication.")
     assert not (await sandbox_api.v1.charges.list_async({"payment_intent": intent.id})).data
 
 
@@ -231,6 +233,7 @@ async def test_an_action_may_be_refused_beforehand(sandbox_api: Api) -> None:
     )
     assert (declined.code, declined.error.decline_code) == ("authentication_required", "authentication_not_handled")
     assert "`error_on_requires_action` was set" in declined.user_message
+    assert not (await sandbox_api.v1.charges.list_async({"payment_intent": declined.error.payment_intent.id})).data
 
 
 @pytest.mark.parametrize(("succeed", "status"), [(True, "succeeded"), (False, "requires_payment_method")])
