@@ -25,7 +25,8 @@ PAGES = [README, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "d
 ARCHITECTURE = ROOT / "docs/architecture.md"
 KNOBS = re.compile(r"(<!-- knobs:[^\n]*-->\n)(.*?)(<!-- end of knobs -->)", re.DOTALL)
 # Variables that tests and tools read, and that are no knob of a running service.
-NOT_SETTINGS = {"EO_CRASH_AT", "EO_SANDBOX_HOST", "EO_SANDBOX_PORT", "EO_SANDBOX_DATA", "EO_SANDBOX_FEE_DELAY_S"}
+OF_THE_SANDBOX = "HOST PORT DATA FEE_DELAY_S LATENCY_MS STRICT RPS"
+NOT_SETTINGS = {"EO_CRASH_AT"} | {f"EO_SANDBOX_{name}" for name in OF_THE_SANDBOX.split()}
 
 
 def knobs() -> str:
