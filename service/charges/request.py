@@ -3,8 +3,11 @@
 A rebuild could drift (a changed description, a new default of ours) and a re-send that differs is refused by Stripe.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from stripe.params import PaymentIntentCreateParams
 
 # Pinned with the parameters: the same request under another version of Stripe's API is another request.
 STRIPE_VERSION = "2026-10-28.endive"
@@ -21,16 +24,18 @@ def payment_intent_request(
     customer: str | None,
     description: str | None,
     metadata: dict[str, str],
-) -> dict[str, Any]:
+) -> "PaymentIntentCreateParams":
     """Create-and-confirm parameters in sending order. On-session: a card that needs 3-D Secure answers requires_action.
+
+    Nobody is there to be redirected when the server confirms: Stripe filters out the methods that need it.
 
     The metadata is the producer's own plus the three names by which reconciliation and look-ups know the attempt.
     """
-    request: dict[str, Any] = {
+    request: PaymentIntentCreateParams = {
         "amount": amount,
         "currency": currency,
         "payment_method": payment_method,
-        "payment_method_types": ["card"],
+        "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
         "confirm": True,
     }
     if customer is not None:
