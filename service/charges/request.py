@@ -1,9 +1,11 @@
 """The parameters of a charge at Stripe: made once when the charge is opened, stored, and re-sent from the store.
 
 A rebuild could drift (a changed description, a new default of ours) and a re-send that differs is refused by Stripe.
+Only what is proven not to have run is built anew, so that newer code can mend what Stripe refused (R33).
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -11,6 +13,18 @@ if TYPE_CHECKING:
 
 # Pinned with the parameters: the same request under another version of Stripe's API is another request.
 STRIPE_VERSION = "2026-10-28.endive"
+
+
+class Request(NamedTuple):
+    """What is sent: the parameters, and the version of Stripe's API that they are meant for."""
+
+    params: Mapping[str, Any]
+    version: str
+
+
+def request_to_send(stored: Request, build: Callable[[], Request], *, maybe_executed: bool) -> Request:
+    """Of a charge that is met again: as stored where it may have run, for Stripe compares; else built now (R33)."""
+    return stored if maybe_executed else build()
 
 
 def payment_intent_request(

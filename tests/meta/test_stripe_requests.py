@@ -176,8 +176,8 @@ async def test_the_sdks_benchmark_sends_names_that_stripe_knows(
 ) -> None:
     for name, value in witness.environ().items():
         monkeypatch.setenv(name, value)
-    await sdk.run(sdk.Question(seconds=0.01, prefix="p"))
-    assert witness.sent
+    while not witness.sent:  # on a busy machine the time may be over before a call has begun
+        await sdk.run(sdk.Question(seconds=0.01, prefix="p"))
     assert [problem for sent in witness.sent for problem in sent.problems()] == []
 
 
