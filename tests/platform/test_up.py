@@ -125,7 +125,7 @@ def installation() -> Iterator[Installation]:
                 process.communicate(timeout=15)
 
 
-def test_one_command_and_an_order_can_be_paid_and_the_second_start_is_quick(installation: Installation) -> None:
+def test_one_command_and_an_order_can_be_paid_and_the_second_start_finds_it(installation: Installation) -> None:
     block = installation.up_and_ready()
     names = re.findall(r"^  (\w+) +\S", block, re.MULTILINE)
     assert names == ["API", "Docs", "Key", "Postgres", "Redis", "Stripe", "Logs"]
