@@ -32,7 +32,8 @@ _CHARGE = (
     "\t{at}\t{at}\n"
 )
 _REQUEST = (
-    '{{"amount":1999,"currency":"usd","payment_method":"pm_card_visa","payment_method_types":["card"],"confirm":true,'
+    '{{"amount":1999,"currency":"usd","payment_method":"pm_card_visa",'
+    '"automatic_payment_methods":{{"enabled":true,"allow_redirects":"never"}},"confirm":true,'
     '"metadata":{{"cart":"17","eo_account":"{account}","eo_order":"{id}","eo_attempt":"1"}}}}'
 )
 _COLUMNS = {

@@ -7,7 +7,7 @@ around each call is compared with this.
 import asyncio
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 import msgspec
@@ -15,6 +15,9 @@ import stripe
 import uvloop
 
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from stripe.params import PaymentIntentCreateParams
 
 IN_FLIGHT = 64
 stripe.enable_telemetry = False
@@ -50,13 +53,14 @@ async def run(question: Question) -> Answered:
         return Answered(calls, time.perf_counter() - began, time.process_time() - cpu)
 
 
-async def _caller(client: Any, prefix: str, until: float) -> int:
+async def _caller(client: stripe.StripeClient, prefix: str, until: float) -> int:
     done = 0
     while time.perf_counter() < until:
         order = f"{prefix}-{done}"
-        params = {
-            "amount": 1999, "currency": "usd", "payment_method": "pm_card_visa", "payment_method_types": ["card"],
-            "confirm": True, "metadata": {"cart": "17", "eo_account": prefix, "eo_order": order, "eo_attempt": "1"},
+        params: PaymentIntentCreateParams = {
+            "amount": 1999, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True,
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+            "metadata": {"cart": "17", "eo_account": prefix, "eo_order": order, "eo_attempt": "1"},
         }  # fmt: skip
         await client.raw_request_async("post", "/v1/payment_intents", idempotency_key=order, **params)
         done += 1

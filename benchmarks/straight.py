@@ -7,6 +7,7 @@ the product's own statements to insert and to book, and its gateway, so that onl
 import asyncio
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -81,7 +82,7 @@ async def _order(engine: AsyncEngine, gateway: StripeGateway, account_id: UUID, 
         await ledger.post(tx, [entry])
 
 
-def _request(account_id: UUID, order: wire.Order) -> dict[str, Any]:
+def _request(account_id: UUID, order: wire.Order) -> Mapping[str, Any]:
     return payment_intent_request(
         account_id=account_id, order_id=UUID(order.id), attempt=1, amount=order.amount, currency=order.currency,
         payment_method=order.payment_method, customer=None, description=None, metadata=order.metadata,

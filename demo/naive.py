@@ -76,7 +76,8 @@ class Consumer:
             "amount": str(amount),
             "currency": "usd",
             "payment_method": "pm_card_visa",
-            "payment_method_types[]": "card",
+            "automatic_payment_methods[enabled]": "true",
+            "automatic_payment_methods[allow_redirects]": "never",
             "confirm": "true",
             "metadata[eo_order]": order_id,  # for the witness alone: whose charge this was
         }

@@ -283,7 +283,7 @@ def _knob(knob: Any, value: Any) -> dict[str, Any]:
 @cli.command()
 @json_option
 def status(*, as_json: bool) -> None:
-    """Show what of `eo up` runs; exit 3 where nothing does."""
+    """Show what of `eo up` runs and whether orders can be paid; exit 3 where nothing runs."""
     from service.status import status as read_status  # noqa: PLC0415
 
     found = read_status(Path(os.environ.get("EO_DATA_DIR") or ".eo"))
@@ -291,6 +291,8 @@ def status(*, as_json: bool) -> None:
         print_json(found.as_dict())
     else:
         print_rows([{"part": name, "pid": pid or "-"} for name, pid in found.parts.items()], as_json=False)
+        if found.running:
+            click.echo("\n".join([f"ready: {found.ready or 'the API does not answer'}", *found.reasons]))
     if not found.running:
         click.echo("eo: no `eo up` runs here.", err=True)
         raise SystemExit(EXIT_UNAVAILABLE)

@@ -7,20 +7,21 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import migrate
+from service import migrate, standstill
 from service.errors import EffectivelyOnceError
 
 _PATIENCE_S = 2.0
+_WAIT = "orders are accepted, charges wait."
 
 
 async def readiness(engine: AsyncEngine, redis: Redis | None) -> tuple[int, dict[str, Any]]:
-    """HTTP status and body: 200 `ok`, 200 `degraded` without Redis (orders are accepted, charges wait), else 503."""
-    database, broker = await asyncio.gather(_database(engine), _redis(redis))
-    reasons = [reason for reason in (database, broker) if reason]
-    checks = {"postgres": database or "ok", "redis": broker or "ok"}
+    """HTTP status and body: 200 `ok`; 200 `degraded` where orders are accepted and charges wait; else 503."""
+    database, (broker, stripe) = await asyncio.gather(_database(engine), _redis(redis))
+    reasons = [reason for reason in (database, broker, stripe) if reason]
+    checks = {"postgres": database or "ok", "redis": broker or "ok", "stripe": stripe or "ok"}
     if database:
         return 503, {"status": "unavailable", "checks": checks, "reasons": reasons}
-    return 200, {"status": "degraded" if broker else "ok", "checks": checks, "reasons": reasons}
+    return 200, {"status": "degraded" if reasons else "ok", "checks": checks, "reasons": reasons}
 
 
 async def _database(engine: AsyncEngine) -> str | None:
@@ -34,12 +35,13 @@ async def _database(engine: AsyncEngine) -> str | None:
     return None
 
 
-async def _redis(redis: Redis | None) -> str | None:
+async def _redis(redis: Redis | None) -> tuple[str | None, str | None]:
+    """What is wrong with the broker, and why the workers send nothing to Stripe: Redis knows both."""
     if redis is None:
-        return "REDIS_URL is not set: orders are accepted, charges wait."
+        return f"REDIS_URL is not set: {_WAIT}", None
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            await redis.ping()
+            stopped = await standstill.read(redis)
     except (RedisError, OSError, TimeoutError) as error:
-        return f"Redis cannot be reached ({type(error).__name__}): orders are accepted, charges wait."
-    return None
+        return f"Redis cannot be reached ({type(error).__name__}): {_WAIT}", None
+    return None, f"Nothing is sent to Stripe ({stopped.reason}): {_WAIT}" if stopped else None

@@ -82,8 +82,12 @@ class Settings:
         "EO_MISS_COUNTS_AFTER_S", 88_200.0, "24 h 30 min: then a clean miss is an answer (R18)"
     )
     poison_opens: int = _knob("EO_POISON_OPENS", 5, "opened so often without ever settling: parked (R10)")
-    breaker_after: int = _knob("EO_BREAKER_AFTER", 5, "equal 4xx in a row open the breaker (R20)")
-    breaker_s: float = _knob("EO_BREAKER_S", 10.0, "an open breaker is probed so often, by a call that charges nobody")
+    breaker_after: int = _knob(
+        "EO_BREAKER_AFTER", 5, "refusals in a row that open the breaker: of our key (R20), or of distinct orders (R33)"
+    )
+    breaker_s: float = _knob(
+        "EO_BREAKER_S", 10.0, "an open breaker is probed so often; where a send was refused, one send is then tried"
+    )
     clock_skew_max_s: float = _knob(
         "EO_CLOCK_SKEW_MAX_S", 300.0, "database against Stripe's Date; beyond, sending stops (R28)"
     )

@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from service.child import http_get
 from service.errors import Misconfigured
-from service.settings import RUN_FILE
-from service.up import LOCK_FILE, SECRETS_FILE, try_lock
+from service.settings import RUN_FILE, Settings
+from service.up import LOCK_FILE, SECRETS_FILE, api_url, try_lock
 
+_PATIENCE_S = 5.0  # /health/ready itself gives up after two
 PARTS = ("postgres", "redis", "sandbox", "relay", "worker", "api")
 _TITLES = {"valkey-server": "redis", "postgres": "postgres"} | {f"eo {name}": name for name in PARTS}
 _OURS = {"lock", "log", "postgres", "redis", "sandbox", "secrets.json", "run.json"}
@@ -17,12 +19,17 @@ _OURS = {"lock", "log", "postgres", "redis", "sandbox", "secrets.json", "run.jso
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`parts`: name → pid, or None where that part is down or belongs to somebody else (the environment names it)."""
+    """`parts`: name → pid, or None where that part is down or belongs to somebody else (the environment names it).
+
+    `ready` and `reasons`: what /health/ready says; None where the API does not answer.
+    """
 
     running: bool
     pid: int | None
     parts: dict[str, int | None]
     addresses: dict[str, str]
+    ready: str | None = None
+    reasons: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """For --json."""
@@ -38,7 +45,9 @@ def status(data_dir: Path) -> Status:
     children = _children(pid) if pid else {}
     known = ("DATABASE_URL", "REDIS_URL", "STRIPE_API_BASE", "EO_HOST", "EO_PORT")
     addresses = {name: found["environment"][name] for name in known} if found else {}
-    return Status(running=True, pid=pid, parts={name: children.get(name) for name in PARTS}, addresses=addresses)
+    ready, reasons = _readiness(found["environment"]) if found else (None, ())
+    parts = {name: children.get(name) for name in PARTS}
+    return Status(running=True, pid=pid, parts=parts, addresses=addresses, ready=ready, reasons=reasons)
 
 
 def is_locked(data_dir: Path) -> bool:
@@ -56,6 +65,16 @@ def refuse_reset(data_dir: Path) -> None:
         raise Misconfigured(f"An `eo up` runs on {data_dir}. Stop it first.")
     if not (data_dir / SECRETS_FILE).exists() or {entry.name for entry in data_dir.iterdir()} - _OURS:
         raise Misconfigured(f"{data_dir} holds things that `eo up` did not make. Delete it by hand if that is meant.")
+
+
+def _readiness(environment: dict[str, str]) -> tuple[str | None, tuple[str, ...]]:
+    """What the API says of itself and of what it needs."""
+    answer = http_get(f"{api_url(Settings.from_env(environment))}/health/ready", timeout_s=_PATIENCE_S)
+    try:
+        said = json.loads(answer[1]) if answer else {}
+        return said.get("status"), tuple(said.get("reasons", ()))
+    except (ValueError, AttributeError):
+        return None, ()
 
 
 def _run_file(data_dir: Path) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 Every POST carries our key; the SDK's own retries are off, because a hidden retry makes a re-send look like a first
 send. Whatever a call raises becomes an `Answer` without a status: an unknown outcome, judged elsewhere.
 The SDK's raw requests are used: typed decoding of the few fields we read costs a third of building its objects.
+What they send is built as the SDK's parameter types, so that the type checker finds a name that Stripe does not have.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import email.utils
 import re
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -20,6 +21,15 @@ from service.crash import CrashPoint, armed, reach
 from service.errors import Unavailable
 from service.settings import STRIPE_API, Settings
 from service.stripe_objects import Answer, BalanceTransaction, ErrorBody, IncompleteListing, Intent
+
+if TYPE_CHECKING:
+    from stripe.params import (
+        AccountRetrieveCurrentParams,
+        BalanceTransactionListParams,
+        BalanceTransactionListParamsCreated,
+        PaymentIntentListParams,
+        PaymentIntentRetrieveParams,
+    )
 
 PAGE = 100  # Stripe's maximum per list call
 _RETRY_AFTER_MAX_S = 3_600.0  # a header must not be able to put an order off for years
@@ -82,7 +92,8 @@ class StripeGateway:
 
     async def retrieve_payment_intent(self, intent_id: str) -> Intent | None:
         """The PaymentIntent, charge and fee expanded; None where Stripe has none. Raises IncompleteListing."""
-        answer = await self._call("get", f"/v1/payment_intents/{intent_id}", {"expand": _EXPAND_INTENT})
+        params: PaymentIntentRetrieveParams = {"expand": _EXPAND_INTENT}
+        answer = await self._call("get", f"/v1/payment_intents/{intent_id}", params)
         if answer.http_status == 404:
             return None
         if answer.intent is None or answer.http_status != 200:
@@ -96,7 +107,11 @@ class StripeGateway:
 
         Lists are immediately consistent at Stripe, its search is not; metadata cannot be filtered on.
         """
-        params: dict[str, Any] = {"created": {"gte": created_gte, "lt": created_lt}, "expand": _EXPAND_INTENTS}
+        params: PaymentIntentListParams = {
+            "created": {"gte": created_gte, "lt": created_lt},
+            "expand": _EXPAND_INTENTS,
+            "limit": PAGE,
+        }
         if customer:
             params["customer"] = customer
         return self._pages("/v1/payment_intents", params, Intent)
@@ -105,9 +120,10 @@ class StripeGateway:
         self, created_gte: int, created_lt: int | None = None, source: str | None = None, kind: str = "charge"
     ) -> AsyncIterator[BalanceTransaction]:
         """Balance transactions created in [gte, lt), or those of one charge. Raises IncompleteListing."""
-        params: dict[str, Any] = {"type": kind, "created": {"gte": created_gte}}
+        created: BalanceTransactionListParamsCreated = {"gte": created_gte}
         if created_lt is not None:
-            params["created"]["lt"] = created_lt
+            created["lt"] = created_lt
+        params: BalanceTransactionListParams = {"type": kind, "created": created, "limit": PAGE}
         if source:
             params["source"] = source
         return self._pages("/v1/balance_transactions", params, BalanceTransaction)
@@ -118,13 +134,14 @@ class StripeGateway:
         Raises Unavailable with Stripe's reason (unreachable, wrong or revoked key).
         """
         try:
-            response = await self._raw("get", "/v1/account", {})
+            params: AccountRetrieveCurrentParams = {}
+            response = await self._raw("get", "/v1/account", params)
             body = msgspec.json.decode(response.body, type=dict[str, Any])
             return str(body["id"]), _date(response.headers)
         except Exception as error:
             raise Unavailable(f"Stripe did not answer for this API key ({_reason(error)}).") from error
 
-    async def _call(self, method: str, path: str, params: Mapping[str, Any], **options: Any) -> Answer:
+    async def _call(self, method: str, path: str, params: Mapping[str, object], **options: Any) -> Answer:
         try:
             response = await self._raw(method, path, params, **options)
         except stripe.StripeError as error:
@@ -135,15 +152,15 @@ class StripeGateway:
             return Answer(http_status=None, note=type(error).__name__)
         return _from_response(response.body, response.code, response.headers)
 
-    async def _raw(self, method: str, path: str, params: Mapping[str, Any], **options: Any) -> Any:
+    async def _raw(self, method: str, path: str, params: Mapping[str, object], **options: Any) -> Any:
         if self._client is None:
             raise RuntimeError("the gateway is used as a context manager")
         return await self._client.raw_request_async(method, path, **options, **params)
 
-    async def _pages(self, path: str, params: dict[str, Any], kind: type[T]) -> AsyncIterator[T]:
+    async def _pages(self, path: str, params: Mapping[str, object], kind: type[T]) -> AsyncIterator[T]:
         cursor: dict[str, str] = {}
         while True:
-            page = await self._page(path, {**params, **cursor, "limit": PAGE})
+            page = await self._page(path, {**params, **cursor})
             items = [_decode_item(raw, kind) for raw in page.data]
             for item in items:
                 yield item
@@ -153,7 +170,7 @@ class StripeGateway:
                 raise IncompleteListing(f"an empty page of {path} says that there are more")
             cursor = {"starting_after": items[-1].id}  # type: ignore[attr-defined]
 
-    async def _page(self, path: str, params: dict[str, Any]) -> _Page:
+    async def _page(self, path: str, params: Mapping[str, object]) -> _Page:
         try:
             response = await self._raw("get", path, params)
             page = msgspec.json.decode(response.body, type=_Page)

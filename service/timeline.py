@@ -53,7 +53,7 @@ def _of_charge(charge: Row[Any]) -> list[dict[str, Any]]:
 
 
 def _of_promise(promise: Row[Any]) -> list[dict[str, Any]]:
-    """A row that is still in the outbox is still owed: when it was made, when it comes next, or why it is parked."""
+    """A row that is still in the outbox is still owed: when it was made, when it comes next and what it waits for."""
     about = {"kind": promise.kind, "deliveries": promise.deliveries}
     made = {"at": promise.created_at, "event": "outbox.promised", **about}
     if promise.parked_at is not None:
@@ -61,7 +61,8 @@ def _of_promise(promise: Row[Any]) -> list[dict[str, Any]]:
             made,
             {"at": promise.parked_at, "event": "outbox.parked", **about, "reason": promise.last_error},
         ]
-    return [made, {"at": promise.deliver_after, "event": "outbox.due", **about}]
+    why = {"reason": promise.last_error} if promise.last_error else {}
+    return [made, {"at": promise.deliver_after, "event": "outbox.due", **about, **why}]
 
 
 _CHARGES = text(

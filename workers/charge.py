@@ -8,12 +8,14 @@ owner. No transaction is open while Stripe is called.
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from random import shuffle
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
-from service.charges.answers import judge_retrieve, judge_send
+from service.charges.answers import give_up_alone, judge_retrieve, judge_send
 from service.charges.leasing import renew
 from service.charges.lookup import Window, judge_lookup, windows
 from service.charges.model import OpenCharge, Outcome, Rules
@@ -48,14 +50,17 @@ class ChargeWorker:
         """Work through the events of one message. Raises only what the outbox will bring back by itself."""
         remaining = list(outbox_ids)
         while remaining:
-            wait_s = await self._breaker.open_for_s()
-            if wait_s:
-                await outbox.put_back(self._engine, remaining, after_s=wait_s, reason="breaker open")
-                return
-            # First the rate token, then the lease, then the call (R13): a lease must not run out in a queue.
-            granted = await self._bucket.take(len(remaining))
-            batch, remaining = remaining[:granted], remaining[granted:]
-            await self._charge_batch(batch)
+            async with self._breaker.admission(len(remaining)) as admitted:
+                if not admitted.rows:
+                    reason = f"breaker open: {self._breaker.reason}"
+                    await outbox.put_back(self._engine, remaining, after_s=admitted.wait_s, reason=reason)
+                    return
+                if admitted.trial:
+                    shuffle(remaining)  # an order that is refused alone must not be the one tried each time
+                # First the rate token, then the lease, then the call (R13): a lease must not run out in a queue.
+                granted = await self._bucket.take(admitted.rows)
+                batch, remaining = remaining[:granted], remaining[granted:]
+                await self._charge_batch(batch)
 
     async def _charge_batch(self, outbox_ids: Sequence[UUID]) -> None:
         began = _boottime()
@@ -105,16 +110,24 @@ class ChargeWorker:
             )
             outcome = judge_send(charge, answer)
         await self._watch(charge, answer, outcome)
-        await arrived.put(Settlement(charge, outcome, answer))
+        await arrived.put(Settlement(charge, self._after_refusal(charge, outcome), answer))
 
     async def _watch(self, charge: OpenCharge, answer: Answer, outcome: Outcome) -> None:
-        """What an answer says about all charges: our configuration is refused (R20), or clocks disagree (R28)."""
+        """What an answer says about all charges: we are refused (R20, R33), or clocks disagree (R28)."""
         if answer.http_status is not None:
-            await self._breaker.record(outcome.breaker)
+            # A replay is the word of another day.
+            through = charge.call == "send" and answer.http_status in (200, 402) and not answer.replayed
+            await self._breaker.record(charge.order_id, outcome.refusal, sent_through=through)
         if answer.date is not None:
             skew = abs(answer.date - charge.opened_at.timestamp())
             if skew > self._settings.clock_skew_max_s + self._settings.charge_lease_s:
                 await self._breaker.trip(f"clocks differ by {skew:.0f} s: the database's and Stripe's")
+
+    def _after_refusal(self, charge: OpenCharge, outcome: Outcome) -> Outcome:
+        """Where everybody is refused the breaker does the waiting; what only this order meets ends at a human (R10)."""
+        if self._breaker.reason is None:
+            return give_up_alone(charge, outcome, self._rules)
+        return replace(outcome, retry_s=outcome.retry_s or 0.0) if outcome.refusal else outcome
 
     async def _look_up(self, charges: Sequence[OpenCharge], arrived: "asyncio.Queue[Settlement]") -> None:
         """One scan serves all charges of a window (R18)."""

@@ -6,18 +6,25 @@ the breaker to this process's own memory. Neither ever fails an order.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from service import standstill
+from service.charges.model import Refusal
 from service.log import event
 from service.settings import Settings
+from service.standstill import Standstill
 
 # A process alone with its memory takes this part of the fleet's rate (R7): right for four workers, safe for fewer.
 _SHARE = 4
 _LOOK_S = 0.1  # so long after another process opened the breaker, this one may still send
-_BREAKER_KEY = "eo:breaker"
+_TRIAL_KEY = "eo:trial"
+_SHOWN = 6  # times as long as between two probes the flag is shown, unless it is renewed or lowered
 _BUCKET_KEY = "eo:stripe:{endpoint}"
 
 # Tokens are refilled by Redis's own clock. Takes what there is, up to the wanted number; may be given back (n < 0).
@@ -73,74 +80,173 @@ class Bucket:
         return got
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What the breaker lets through: so many rows now (none: ask again in `wait_s`). `trial`: whether it is a try."""
+
+    rows: int
+    wait_s: float = 0.0
+    trial: bool = False
+
+
 class Breaker:
     """Open: no charge is sent; deliveries go back to the outbox uncounted. It starts open: nothing is sent to a Stripe
-    that has not yet been identified (R27). A probe, a call that charges nobody, closes it.
+    that has not yet been identified (R27). A probe, a call that charges nobody, closes it; where Stripe has refused a
+    send, the probe only half-opens it, and the first send that goes through closes it (R33).
     """
 
     def __init__(self, redis: Redis, settings: Settings, probe: Callable[[], Awaitable[str | None]]) -> None:
         self._redis = redis
         self._settings = settings
         self._probe = probe
-        self._reason: str | None = "not yet identified"
+        self._open: Standstill | None = Standstill("not yet identified", refused=False)
+        self._said = False  # whether the log says that it is open
+        self._half_open = False
+        self._trying = False
+        self._trial_until = 0.0
         self._probe_at = 0.0
         self._refusals: tuple[str, int] = ("", 0)
-        self._probing = asyncio.Lock()
+        self._refused_orders: set[UUID] = set()
+        self._form_disproved = False  # a send of our form went through after one was refused for its form
+        self._asking = asyncio.Lock()
         self._look_at = 0.0
 
-    async def open_for_s(self) -> float:
-        """0 when charges may be sent; else how many seconds to wait before asking again."""
-        if self._reason is None and not await self._fleet_reason():
-            return 0.0
-        async with self._probing:
-            if self._reason is not None and time.monotonic() >= self._probe_at:
-                await self._ask()
-        return 0.0 if self._reason is None else max(0.1, self._probe_at - time.monotonic())
+    @property
+    def reason(self) -> str | None:
+        """Why it is open; None when it is closed."""
+        return self._open.reason if self._open else None
 
-    async def record(self, refusal: str | None) -> None:
-        """Count an answer: `refusal` is Stripe's word about our configuration (401, 403), None any other answer."""
-        if refusal is None:
+    @asynccontextmanager
+    async def admission(self, wanted: int) -> AsyncIterator[Admission]:
+        """How many of the `wanted` rows may be worked on within this context."""
+        admitted = await self._admit(wanted)
+        try:
+            yield admitted
+        finally:
+            if admitted.trial:
+                self._trying = False
+
+    async def record(self, order_id: UUID, refusal: Refusal | None, *, sent_through: bool = False) -> None:
+        """Count an answer: what it refuses of ours, or whether it says that a send went through."""
+        if sent_through:
             self._refusals = ("", 0)
-            return
-        word, count = self._refusals
-        self._refusals = (refusal, count + 1 if word == refusal else 1)
-        if self._refusals[1] >= self._settings.breaker_after:
-            await self.trip(refusal)
+            self._refused_orders.clear()
+            if self._half_open:
+                self._form_disproved = True
+                await self._close()
+        elif refusal is None:
+            self._refusals = ("", 0)
+        elif self._open is not None and not self._half_open:
+            return  # the call was under way when it opened
+        elif self._half_open or self._is_enough(order_id, refusal):
+            await self._shut(Standstill(refusal.reason, refused=True))
 
     async def trip(self, reason: str) -> None:
-        """Open, loudly, here and for the fleet."""
-        if self._reason is None:
-            event("breaker.open: nothing is sent until Stripe answers a probe", level="error", reason=reason)
-        self._reason = reason
-        self._refusals = ("", 0)
-        self._probe_at = time.monotonic() + self._settings.breaker_s
+        """Open for a reason that the probe itself can find gone."""
+        if self._open is None or self._half_open:
+            await self._shut(Standstill(reason, refused=self._half_open))
+
+    def _is_enough(self, order_id: UUID, refusal: Refusal) -> bool:
+        """Whether this refusal is one too many.
+
+        A refused form is everybody's and one is enough, until a send has shown that it is only some orders'.
+        """
+        if refusal.about == "form" and not self._form_disproved:
+            return True
+        if refusal.about != "key":
+            self._refused_orders.add(order_id)
+            return len(self._refused_orders) >= self._settings.breaker_after
+        word, count = self._refusals
+        self._refusals = (refusal.reason, count + 1 if word == refusal.reason else 1)
+        return self._refusals[1] >= self._settings.breaker_after
+
+    async def _admit(self, wanted: int) -> Admission:
+        if self._open is None and not await self._fleet_is_shut():
+            return Admission(wanted)
+        async with self._asking:
+            if self._open is not None and time.monotonic() >= self._probe_at:
+                await self._ask()
+            if self._open is None:
+                return Admission(wanted)
+            if self._half_open and await self._may_try():
+                self._trying = True
+                return Admission(1, trial=True)
+        # While one send is tried the others ask again sooner: it may soon be over.
+        longest = self._settings.breaker_s / (4 if self._half_open else 1)
+        return Admission(0, wait_s=max(0.1, min(longest, self._probe_at - time.monotonic())))
+
+    async def _ask(self) -> None:
+        refusal = await self._probe()
+        if refusal is not None:
+            await self._shut(Standstill(refusal, refused=self._open is not None and self._open.refused))
+        elif (refused := await self._refused_send()) is not None:
+            self._open, self._half_open = refused, True
+            self._wait()
+        else:
+            await self._close()
+
+    async def _refused_send(self) -> Standstill | None:
+        """The refusal of a send, here or by another process, that nothing has disproved yet."""
+        if self._open is not None and self._open.refused:
+            return self._open
         try:
-            await self._redis.set(_BREAKER_KEY, reason, px=int(self._settings.breaker_s * 1000))
+            found = await standstill.read(self._redis)
+        except (RedisError, OSError):
+            return None
+        return found if found is not None and found.refused else None
+
+    async def _may_try(self) -> bool:
+        """One process of the fleet tries at a time, with one row at a time; another may follow one that takes long."""
+        now = time.monotonic()
+        if self._trying and now < self._trial_until:
+            return False
+        if now >= self._trial_until:
+            try:
+                mine = await self._redis.set(_TRIAL_KEY, "1", nx=True, px=int(self._settings.breaker_s * 1000))
+            except (RedisError, OSError):
+                mine = True
+            if not mine:
+                return False
+            self._trial_until = now + self._settings.breaker_s
+        return True
+
+    async def _shut(self, why: Standstill) -> None:
+        """Open, or stay open, here and for the fleet; loudly once."""
+        if self._said:
+            event("breaker.stays_open", level="warning", reason=why.reason)
+        else:
+            event("breaker.open: nothing is sent until Stripe answers a probe", level="error", reason=why.reason)
+        self._open, self._said, self._half_open, self._form_disproved = why, True, False, False
+        self._refusals = ("", 0)
+        self._refused_orders.clear()
+        self._wait()
+        await standstill.announce(self._redis, why, for_s=_SHOWN * self._settings.breaker_s)
+
+    async def _close(self) -> None:
+        event("breaker.closed")
+        self._open, self._said, self._half_open = None, False, False
+        self._trial_until = 0.0
+        await standstill.withdraw(self._redis)
+        try:
+            await self._redis.delete(_TRIAL_KEY)
         except (RedisError, OSError):
             return
 
-    async def _fleet_reason(self) -> bool:
-        """Whether another process has opened it; asked so often that hardly a message costs a question."""
+    async def _fleet_is_shut(self) -> bool:
+        """Whether another process has opened it; asks Redis at most every 100 ms."""
         now = time.monotonic()
         if now < self._look_at:
             return False
         self._look_at = now + _LOOK_S
         try:
-            reason = await self._redis.get(_BREAKER_KEY)
+            found = await standstill.read(self._redis)
         except (RedisError, OSError):
             return False
-        if reason is None:
+        if found is None:
             return False
-        self._reason = reason.decode() if isinstance(reason, bytes) else reason
-        self._probe_at = time.monotonic() + self._settings.breaker_s
+        self._open = found
+        self._wait()
         return True
 
-    async def _ask(self) -> None:
-        refusal = await self._probe()
-        if refusal is None:
-            event("breaker.closed")
-            self._reason = None
-            return
-        event("breaker.stays_open", level="warning", reason=refusal)
-        self._reason = refusal
+    def _wait(self) -> None:
         self._probe_at = time.monotonic() + self._settings.breaker_s

@@ -45,7 +45,7 @@ def charge_order(order_id: str) -> None:
             "amount": order.amount_minor,
             "currency": order.currency,
             "payment_method": order.payment_method,
-            "payment_method_types": ["card"],  # type: ignore[typeddict-unknown-key]
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
             "confirm": True,
             "metadata": {**order.details, "order": order_id},
         },

@@ -2,10 +2,14 @@
 
 The same words mean different things on a first send and on a re-send: a 429, 401, 404 or 409 to a re-send says nothing
 about the first one, which may have taken the money. Only a success, a decline or an object can speak for both.
-Sources: PROTOCOL R15, R16, R18, R20; Stripe's idempotency rules (answers that are saved, and those that never are).
+Sources: PROTOCOL R15, R16, R18, R20, R33; Stripe's idempotency rules (which answers are saved, and which never are).
 """
 
-from service.charges.model import OpenCharge, Outcome
+from dataclasses import replace
+from datetime import datetime
+
+from service.charges.model import OpenCharge, Outcome, Refusal, Rules
+from service.charges.refusals import Fault, fault_of, reason_of
 from service.stripe_objects import Answer, ErrorBody, Intent
 
 # Declined, and nothing more will come of it by itself.
@@ -23,7 +27,7 @@ def judge_send(charge: OpenCharge, answer: Answer) -> Outcome:
     if status in (200, 402):
         return _spoken(charge, answer)
     if status in (401, 403):
-        return _unexecuted(charge, answer, breaker=answer.word)
+        return _unexecuted(charge, answer, refusal=Refusal("key", answer.word))
     if status == 429:
         return _unexecuted(charge, answer)
     if status == 409:
@@ -37,12 +41,12 @@ def judge_retrieve(charge: OpenCharge, answer: Answer) -> Outcome:
     """What the answer to a GET of the known PaymentIntent means. The present state decides, not a saved body."""
     if answer.http_status == 200 and answer.intent is not None:
         return judge_intent(charge, answer.intent, answer)
-    breaker = answer.word if answer.http_status in (401, 403) else None
+    refusal = Refusal("key", answer.word) if answer.http_status in (401, 403) else None
     return Outcome(
         status=_undecided(charge),
         next_call="retrieve",
         unclear=charge.unclear,
-        breaker=breaker,
+        refusal=refusal,
         retry_s=answer.retry_after_s,
     )
 
@@ -95,7 +99,10 @@ def _declined(intent: Intent | None, error: ErrorBody | None) -> Outcome:
 
 
 def _refused(charge: OpenCharge, answer: Answer) -> Outcome:
-    """400 or 404. Definitive on a first send; on a re-send it cannot be Stripe's memory of the first."""
+    """400 or 404. On a re-send it cannot be Stripe's memory of the first; on a first send it depends whose fault it is.
+
+    What is not this order's fault fails no order (R33).
+    """
     error = answer.error
     if error is not None and error.type == "idempotency_error":
         # Somebody used this key at Stripe for another request: an earlier life of this database, or another system.
@@ -107,24 +114,52 @@ def _refused(charge: OpenCharge, answer: Answer) -> Outcome:
         )
     if not charge.first_send:
         return _unclear(charge, answer, look_up=True)
-    failure = {
-        "code": (error.code or error.type) if error else "invalid_request",
-        "decline_code": None,
-        "message": error.message if error else None,
-    }
-    return Outcome(status="declined", order_status="failed", failure=failure)
+    fault = fault_of(error)
+    if fault is Fault.ORDER and error is not None:
+        failure = {"code": error.code or error.type, "decline_code": None, "message": error.message}
+        return Outcome(status="declined", order_status="failed", failure=failure)
+    if answer.replayed or answer.intent is not None:
+        # A saved answer, or one about an object: something of this key did run once, in a life that we forgot.
+        return _unclear(charge, answer, look_up=True)
+    return _refused_us(answer, fault)
 
 
-def _unexecuted(charge: OpenCharge, answer: Answer, *, breaker: str | None = None) -> Outcome:
+def _refused_us(answer: Answer, fault: Fault) -> Outcome:
+    """A first send that was refused before anything ran, for a reason that is not this order's (R16, R33)."""
+    reason = reason_of(answer.word, answer.error)
+    return Outcome(
+        status="sending",
+        next_call="send",
+        cleared=True,
+        refusal=Refusal("form" if fault is Fault.FORM else "other", reason),
+        retry_s=answer.retry_after_s,
+        entry={"refused": reason, "fault": fault.value},
+    )
+
+
+def give_up_alone(charge: OpenCharge, outcome: Outcome, rules: Rules) -> Outcome:
+    """The outcome of an order that Stripe refuses while the breaker is closed, for it takes others.
+
+    From 20 h on that is a human's turn (R10). What refuses everybody is no order's matter and parks none.
+    """
+    if outcome.refusal is None or outcome.refusal.about == "key" or not charge.history:
+        return outcome
+    first = datetime.fromisoformat(charge.history[0]["at"])
+    if (charge.opened_at - first).total_seconds() < rules.key_age_max_s:
+        return outcome
+    return replace(outcome, parked=f"refused: {outcome.refusal.reason}, and other orders are not")
+
+
+def _unexecuted(charge: OpenCharge, answer: Answer, *, refusal: Refusal | None = None) -> Outcome:
     """An answer that proves that *this* request did not run. It proves nothing about an earlier one (R16)."""
     if charge.first_send:
-        return Outcome(status="sending", next_call="send", cleared=True, breaker=breaker, retry_s=answer.retry_after_s)
-    return _still_open(charge, answer, unclear=charge.unclear, breaker=breaker)
+        return Outcome(status="sending", next_call="send", cleared=True, refusal=refusal, retry_s=answer.retry_after_s)
+    return _still_open(charge, answer, unclear=charge.unclear, refusal=refusal)
 
 
-def _still_open(charge: OpenCharge, answer: Answer, *, unclear: int, breaker: str | None = None) -> Outcome:
+def _still_open(charge: OpenCharge, answer: Answer, *, unclear: int, refusal: Refusal | None = None) -> Outcome:
     return Outcome(
-        status="unknown", next_call=charge.call, unclear=unclear, breaker=breaker, retry_s=answer.retry_after_s
+        status="unknown", next_call=charge.call, unclear=unclear, refusal=refusal, retry_s=answer.retry_after_s
     )
 
 

@@ -86,6 +86,18 @@ class OpenCharge:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that speaks of us and not of the charge: the breaker hears of it, and no order fails by it.
+
+    about "key": our API key is refused (401, 403; R20). "form": our request's form is, as every order's would be.
+    "other": a 400 that is nobody's fault that we know of, or our account's (both R33).
+    """
+
+    about: Literal["key", "form", "other"]
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What an answer makes of a charge.
@@ -93,7 +105,7 @@ class Outcome:
     status, order_status: the states from now on (`order_status` None: the order stays as it is).
     next_call: what the next delivery asks. cleared: it is proven that nothing ran (R16).
     retry_s: at least so long until then; None lets the backoff decide. parked: needs a human, with this reason.
-    breaker: the answer speaks of the configuration, not of this charge (R20).
+    refusal: the answer speaks of us, not of this charge (R20, R33).
     """
 
     status: str
@@ -105,7 +117,7 @@ class Outcome:
     failure: dict[str, str | None] | None = None
     retry_s: float | None = None
     parked: str | None = None
-    breaker: str | None = None
+    refusal: Refusal | None = None
     entry: dict[str, Any] = field(default_factory=dict)
 
     @property

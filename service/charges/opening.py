@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from service.charges.model import FINAL, NextCall, OpenCharge
-from service.charges.request import STRIPE_VERSION, payment_intent_request
+from service.charges.request import STRIPE_VERSION, Request, payment_intent_request, request_to_send
 from service.db import repeat_on_deadlock
 from service.idempotency import wire_key
 from service.settings import Settings
@@ -107,17 +107,7 @@ def _decide(row: Any, known: Any | None, settings: Settings) -> _Decision:
 def _new_charge(row: Any, settings: Settings) -> OpenCharge:
     """A first open. An order older than a key may live was perhaps charged in a life we forgot: look first (R17)."""
     too_old = (row["now"] - row["created_at"]).total_seconds() >= settings.key_age_max_s
-    request = payment_intent_request(
-        account_id=row["account_id"],
-        order_id=row["order_id"],
-        attempt=row["attempt"],
-        amount=row["amount_minor"],
-        currency=row["currency"],
-        payment_method=row["payment_method"],
-        customer=row["customer"],
-        description=row["description"],
-        metadata=msgspec.json.decode(row["metadata"]),
-    )
+    request = _build(row)
     key = wire_key(
         account_id=row["account_id"],
         is_default=row["is_default"],
@@ -129,13 +119,29 @@ def _new_charge(row: Any, settings: Settings) -> OpenCharge:
         row,
         id=uuid7(),
         idempotency_key=key,
-        request=request,
-        stripe_version=STRIPE_VERSION,
+        request=request.params,
+        stripe_version=request.version,
         status="new",
         call="lookup" if too_old else "send",
         first_send=not too_old,
         first_sent_at=_first_sent(row, None, settings),
     )
+
+
+def _build(row: Any) -> Request:
+    """The request of an order and attempt, as this version of ours makes it."""
+    params = payment_intent_request(
+        account_id=row["account_id"],
+        order_id=row["order_id"],
+        attempt=row["attempt"],
+        amount=row["amount_minor"],
+        currency=row["currency"],
+        payment_method=row["payment_method"],
+        customer=row["customer"],
+        description=row["description"],
+        metadata=msgspec.json.decode(row["metadata"]),
+    )
+    return Request(params, STRIPE_VERSION)
 
 
 def _first_sent(row: Any, known: datetime | None, settings: Settings) -> datetime | None:
@@ -152,12 +158,14 @@ def _first_sent(row: Any, known: datetime | None, settings: Settings) -> datetim
 
 def _known_charge(row: Any, known: Any, settings: Settings) -> OpenCharge:
     """A re-delivery, or the takeover of a charge whose worker fell silent."""
+    stored = Request(msgspec.json.decode(known["request"]), known["stripe_version"])
+    request = request_to_send(stored, lambda: _build(row), maybe_executed=known["maybe_executed"])
     charge = _open_charge(
         row,
         id=known["id"],
         idempotency_key=known["idempotency_key"],
-        request=msgspec.json.decode(known["request"]),
-        stripe_version=known["stripe_version"],
+        request=request.params,
+        stripe_version=request.version,
         status=known["status"],
         call="send",
         first_send=not known["maybe_executed"],
@@ -326,13 +334,16 @@ SELECT id FROM opened
 _TAKE_OVER = Statement("""
 WITH incoming AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:outbox_ids AS uuid[]), CAST(:calls AS text[]),
-    CAST(:tokens AS uuid[]), CAST(:first_sent AS timestamptz[])) AS i(id, outbox_id, call, token, first_sent)
+    CAST(:tokens AS uuid[]), CAST(:first_sent AS timestamptz[]), CAST(:requests AS text[]), CAST(:versions AS text[]))
+    AS i(id, outbox_id, call, token, first_sent, request, version)
 ), counted AS (
   UPDATE outbox x SET deliveries = x.deliveries + 1, opens_unsettled = x.opens_unsettled + 1,
       deliver_after = greatest(x.deliver_after, now() + CAST(:hidden AS interval))
     FROM incoming i WHERE x.id = i.outbox_id
 )
-UPDATE charges c SET token = i.token, lease_until = now() + CAST(:lease AS interval), next_call = i.call,
+UPDATE charges c SET request = CASE WHEN c.maybe_executed THEN c.request ELSE i.request::json END,
+    stripe_version = CASE WHEN c.maybe_executed THEN c.stripe_version ELSE i.version END,
+    token = i.token, lease_until = now() + CAST(:lease AS interval), next_call = i.call,
     maybe_executed = c.maybe_executed OR i.call = 'send',
     first_sent_at = CASE WHEN i.call = 'send' THEN coalesce(i.first_sent, now()) ELSE c.first_sent_at END,
     last_sent_at = CASE WHEN i.call = 'send' THEN now() ELSE c.last_sent_at END,

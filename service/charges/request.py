@@ -1,13 +1,30 @@
 """The parameters of a charge at Stripe: made once when the charge is opened, stored, and re-sent from the store.
 
 A rebuild could drift (a changed description, a new default of ours) and a re-send that differs is refused by Stripe.
+Only what is proven not to have run is built anew, so that newer code can mend what Stripe refused (R33).
 """
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from stripe.params import PaymentIntentCreateParams
 
 # Pinned with the parameters: the same request under another version of Stripe's API is another request.
 STRIPE_VERSION = "2026-10-28.endive"
+
+
+class Request(NamedTuple):
+    """What is sent: the parameters, and the version of Stripe's API that they are meant for."""
+
+    params: Mapping[str, Any]
+    version: str
+
+
+def request_to_send(stored: Request, build: Callable[[], Request], *, maybe_executed: bool) -> Request:
+    """Of a charge that is met again: as stored where it may have run, for Stripe compares; else built now (R33)."""
+    return stored if maybe_executed else build()
 
 
 def payment_intent_request(
@@ -21,16 +38,18 @@ def payment_intent_request(
     customer: str | None,
     description: str | None,
     metadata: dict[str, str],
-) -> dict[str, Any]:
+) -> "PaymentIntentCreateParams":
     """Create-and-confirm parameters in sending order. On-session: a card that needs 3-D Secure answers requires_action.
+
+    Nobody is there to be redirected when the server confirms: Stripe filters out the methods that need it.
 
     The metadata is the producer's own plus the three names by which reconciliation and look-ups know the attempt.
     """
-    request: dict[str, Any] = {
+    request: PaymentIntentCreateParams = {
         "amount": amount,
         "currency": currency,
         "payment_method": payment_method,
-        "payment_method_types": ["card"],
+        "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
         "confirm": True,
     }
     if customer is not None:

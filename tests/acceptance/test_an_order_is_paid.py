@@ -117,7 +117,8 @@ def test_a_charge_made_past_us_is_named_and_the_exit_code_says_so(fleet: Fleet) 
     fleet.until(lambda: fleet.rows(fees)[0][0] == 0, within_s=20, every_s=0.1, what="every fee is booked")
     before = fleet.eo("reconcile", "--json", EO_RECONCILE_GRACE_S="0")
     assert (before.returncode, json.loads(before.stdout)["verdict"]) == (0, "clean"), before.stdout
-    form = "amount=4242&currency=usd&payment_method=pm_card_visa&payment_method_types[]=card&confirm=true"
+    form = "amount=4242&currency=usd&payment_method=pm_card_visa&confirm=true"
+    form += "&automatic_payment_methods[enabled]=true&automatic_payment_methods[allow_redirects]=never"
     bearer = {"Authorization": "Bearer sk_test_" + "0" * 24, "Content-Type": "application/x-www-form-urlencoded"}
     planted = http("POST", f"{fleet.stripe}/v1/payment_intents", bearer, form).body
     assert planted["status"] == "succeeded"

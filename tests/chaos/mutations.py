@@ -23,6 +23,7 @@ _SCHEMA = "migrations/versions/2026_11_24_0001_the_schema.py"
 _UNIQUE = "    sa.UniqueConstraint('account_id', 'idempotency_key', name=op.f('{}')),\n"
 _OPENING, _SETTLING = "service/charges/opening.py", "service/charges/settling.py"
 _MATRIX = "tests/chaos/test_crash_matrix.py::"
+_REFUSED = "tests/charges/test_refused_requests.py::"
 _ZOMBIE = "tests/chaos/test_zombie.py::"
 
 
@@ -116,6 +117,34 @@ MUTATIONS = (
     Mutation(
         "database: closed connections are used once more", "service/db.py",
         '    event.listen(engine.sync_engine, "checkout", _refuse_closed)\n', "", ("tests/chaos/test_restarts.py",),
+    ),
+    Mutation(
+        "refusals: what is our fault fails the order", "service/charges/answers.py",
+        "    if fault is Fault.ORDER and error is not None:", "    if error is not None:",
+        (_REFUSED + "test_a_stripe_that_refuses", "tests/charges/test_refusals.py::test_a_code_fails"),
+    ),
+    Mutation(
+        "refusals: a refused re-send proves that nothing ran", "service/charges/answers.py",
+        "    if not charge.first_send:\n        return _unclear(charge, answer, look_up=True)\n    fault", "    fault",
+        (_REFUSED + "test_a_refusal_of_a_resend",),
+    ),
+    Mutation(
+        "requests: what may have run is built anew", "service/charges/request.py",
+        "return stored if maybe_executed else build()", "return build()", (_REFUSED + "test_only_what_is_proven",),
+    ),
+    Mutation(
+        "requests: nothing is built anew", "service/charges/request.py",
+        "return stored if maybe_executed else build()", "return stored", (_REFUSED + "test_after_a_deploy",),
+    ),
+    Mutation(
+        "breaker: that Stripe says who it is closes it after a refused send", "workers/throttle.py",
+        "        elif (refused := await self._refused_send()) is not None:\n", "        elif (refused := None):\n",
+        ("tests/charges/test_breaker.py::test_that_stripe_says", "tests/charges/test_breaker.py::test_a_process_that"),
+    ),
+    Mutation(
+        "breaker: half-open lets everything through", "workers/throttle.py",
+        "return Admission(1, trial=True)", "return Admission(wanted, trial=True)",
+        ("tests/charges/test_breaker.py::test_half_open_lets",),
     ),
     Mutation(
         "poison: never parked", _OPENING,

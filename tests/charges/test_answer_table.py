@@ -34,7 +34,7 @@ class Meaning(NamedTuple):
 
 def meaning(outcome: Outcome) -> Meaning:
     then = None if outcome.final else outcome.next_call
-    return Meaning(outcome.status, outcome.order_status, then, outcome.cleared, outcome.breaker is not None)
+    return Meaning(outcome.status, outcome.order_status, then, outcome.cleared, outcome.refusal is not None)
 
 
 PAID = Meaning("succeeded", "paid")
@@ -43,6 +43,7 @@ CANCELED = Meaning("canceled", "canceled")
 ASK_CUSTOMER = Meaning("requires_action", "requires_action", "retrieve")
 ASK_BANK = Meaning("processing", "processing", "retrieve")
 NOT_RUN = Meaning("sending", None, "send", cleared=True)
+REFUSED = NOT_RUN._replace(alarm=True)
 SEND_AGAIN = Meaning("unknown", None, "send")
 LOOK_UP = Meaning("unknown", None, "lookup")
 
@@ -57,10 +58,18 @@ TABLE: dict[str, tuple[Answer, Meaning, Meaning]] = {
     "402 replayed": (decline(replayed=True), DECLINED, DECLINED),
     "402 without an object": (error(402, "card_error", code="expired_card"), DECLINED, DECLINED),
     "400 validation": (error(400, "invalid_request_error", code="amount_too_small"), DECLINED, LOOK_UP),
-    "404": (error(404, "invalid_request_error", code="resource_missing"), DECLINED, LOOK_UP),
+    "400 of a payment method": (
+        error(400, "invalid_request_error", code="resource_missing", param="payment_method"),
+        DECLINED,
+        LOOK_UP,
+    ),
+    "400 of our form": (error(400, "invalid_request_error", code="parameter_unknown"), REFUSED, LOOK_UP),
+    "400 of our account": (error(400, "invalid_request_error", code="testmode_charges_only"), REFUSED, LOOK_UP),
+    "400 of nobody knows what": (error(400, "invalid_request_error"), REFUSED, LOOK_UP),
+    "404 of the address": (error(404, "invalid_request_error"), REFUSED, LOOK_UP),
     "400 idempotency_error": (error(400, "idempotency_error"), LOOK_UP, LOOK_UP),
-    "401": (error(401, "invalid_request_error"), NOT_RUN._replace(alarm=True), SEND_AGAIN._replace(alarm=True)),
-    "403": (error(403, "invalid_request_error"), NOT_RUN._replace(alarm=True), SEND_AGAIN._replace(alarm=True)),
+    "401": (error(401, "invalid_request_error"), REFUSED, SEND_AGAIN._replace(alarm=True)),
+    "403": (error(403, "invalid_request_error"), REFUSED, SEND_AGAIN._replace(alarm=True)),
     "409": (error(409, "invalid_request_error", code="idempotency_key_in_use"), SEND_AGAIN, SEND_AGAIN),
     "429": (error(429, "invalid_request_error", code="rate_limit"), NOT_RUN, SEND_AGAIN),
     "424": (error(424), LOOK_UP, LOOK_UP),

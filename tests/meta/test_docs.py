@@ -70,7 +70,7 @@ def test_the_table_of_knobs_is_the_settings() -> None:
 
 def test_every_rule_that_the_code_names_is_explained() -> None:
     explained = set(re.findall(r"^\| (R\d+) \|", ARCHITECTURE.read_text(), re.MULTILINE))
-    assert explained == {f"R{n}" for n in range(1, 31)}
+    assert explained >= {f"R{n}" for n in range(1, 31)}
     named = {rule for file in tracked() if file.suffix == ".py" for rule in re.findall(r"\bR\d\d?\b", file.read_text())}
     assert named <= explained, named - explained
 

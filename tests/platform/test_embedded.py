@@ -14,7 +14,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from service.child import wait_until
+from service import child
+from service.child import become_user, unprivileged_user, wait_until
 from service.embedded import SOCKET_PATH_MAX, Postgres, Valkey, postgres_programs
 from service.errors import Misconfigured
 
@@ -68,11 +69,17 @@ def test_postgres_starts_for_a_user_who_is_not_root(closed: Path) -> None:
         "assert os.geteuid() == 65534\n"
         "with Postgres(Path(sys.argv[1])) as postgres: print('up', postgres.user)"
     )
-    # The capability is for the interpreter and the wheel, which may be installed below root's home.
-    become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all,+dac_read_search"]
-    become += ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
-    command = [*become, sys.executable, "-c", program, str(closed / "postgres")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # The interpreter, this code and the wheel may be installed below root's home: the way there is opened as the
+    # product opens it, by one capability that access(2) counts, too.
+    user = unprivileged_user(closed, postgres_programs(18), Path(sys.executable), Path(child.__file__))
+    assert user is not None
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(closed / "postgres")],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: become_user(user),
+    )
     assert done.stdout == "up None\n", done.stderr
 
 

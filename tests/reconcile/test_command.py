@@ -81,7 +81,7 @@ def _plant(stripe: str, **more: str) -> str:
     """A payment made at Stripe, past us; returns its id."""
     wanted = {
         "amount": "1999", "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true",
-        "payment_method_types[]": "card", **more,
+        "automatic_payment_methods[enabled]": "true", "automatic_payment_methods[allow_redirects]": "never", **more,
     }  # fmt: skip
     made = _post(f"{stripe}/v1/payment_intents", urlencode(wanted).encode(), "application/x-www-form-urlencoded")
     return str(made["id"])

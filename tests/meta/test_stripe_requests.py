@@ -1,0 +1,294 @@
+"""Whatever any code of ours sends to Stripe, the installed SDK's types know every name of it.
+
+Each request is made for real, against a server that writes down what came over the wire. A newer SDK that has dropped
+a name, or pins another version of the API, makes this red before Stripe does.
+"""
+
+import ast
+import inspect
+import json
+import re
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import aiohttp
+import pytest
+import stripe
+
+from benchmarks import history, sdk
+from demo.naive import Consumer
+from service.charges.request import STRIPE_VERSION, payment_intent_request
+from service.settings import Settings
+from service.stripe_gateway import StripeGateway
+from tests.meta.stripe_names import decode, problems
+
+ROOT = Path(__file__).parents[2]
+KEY = "sk_test_" + "0" * 24
+ID = UUID("0192e4a0-0000-7000-8000-000000000001")
+SENDERS = {"service/stripe_gateway.py", "benchmarks/sdk.py", "benchmarks/naive/worker.py", "demo/naive.py"}
+CREATE = "/v1/payment_intents"
+INTENT = {"id": "pi_1", "object": "payment_intent", "created": 1, "amount": 1999, "currency": "usd",
+          "status": "succeeded", "metadata": {}, "latest_charge": "ch_1"}  # fmt: skip
+MOVEMENT = {"id": "txn_1", "amount": 1999, "fee": 88, "net": 1911, "currency": "usd", "created": 1, "type": "charge"}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One request, as it came over the wire."""
+
+    method: str
+    path: str
+    form: str
+    version: str | None
+
+    def problems(self) -> list[str]:
+        return problems(self.method, self.path, decode(self.form))
+
+
+@dataclass
+class Witness:
+    """A Stripe that answers everything and writes everything down."""
+
+    base: str = ""
+    sent: list[Sent] = field(default_factory=list)
+
+    def settings(self) -> Settings:
+        return Settings(stripe_api_base=self.base, stripe_api_key=KEY)
+
+    def environ(self) -> dict[str, str]:
+        return {"STRIPE_API_BASE": self.base, "STRIPE_API_KEY": KEY, "REDIS_URL": "redis://127.0.0.1:9/0",
+                "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"}  # fmt: skip
+
+    def answer(self, sent: Sent) -> dict[str, Any]:
+        """A list has a second page, so that the cursor is sent, too."""
+        is_list = sent.method == "GET" and sent.path in (CREATE, "/v1/balance_transactions")
+        item = MOVEMENT if sent.path == "/v1/balance_transactions" else INTENT
+        return {"data": [item], "has_more": "starting_after" not in sent.form} if is_list else item
+
+
+@pytest.fixture
+def witness() -> Iterator[Witness]:
+    found = Witness()
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_any(self) -> None:
+            where, body = urlsplit(self.path), self.rfile.read(int(self.headers.get("content-length") or 0))
+            form = body.decode() or where.query
+            sent = Sent(self.command, where.path, form, self.headers.get("stripe-version"))
+            found.sent.append(sent)
+            said = json.dumps(found.answer(sent)).encode()
+            self.send_response(200)
+            for name, value in {"Request-Id": "req_1", "Content-Type": "application/json"}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        do_GET = do_POST = do_DELETE = handle_any  # noqa: N815  the names of http.server
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        found.base = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield found
+        server.shutdown()
+
+
+async def _all(items: AsyncIterator[Any]) -> None:
+    async for _ in items:
+        pass
+
+
+def request_with_everything(**changes: Any) -> dict[str, Any]:
+    """What the service builds of an order that has every optional field."""
+    order: dict[str, Any] = {
+        "account_id": ID, "order_id": ID, "attempt": 2, "amount": 1999, "currency": "usd",
+        "payment_method": "pm_card_visa", "customer": "cus_1", "description": "a mug", "metadata": {"cart": "17"},
+    }  # fmt: skip
+    return {**payment_intent_request(**order), **changes}
+
+
+# Every public call of the gateway, with every argument; `test_the_walk_leaves_no_call_out` holds the list complete.
+CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
+    "create_payment_intent": lambda g: g.create_payment_intent(
+        request_with_everything(), key="k", version=STRIPE_VERSION
+    ),
+    "get_payment_intent": lambda g: g.get_payment_intent("pi_1"),
+    "retrieve_payment_intent": lambda g: g.retrieve_payment_intent("pi_1"),
+    "list_payment_intents": lambda g: _all(g.list_payment_intents(1, 2, "cus_1")),
+    "list_balance_transactions": lambda g: _all(g.list_balance_transactions(1, 2, "ch_1", "charge")),
+    "account_id": lambda g: g.account_id(),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_every_call_of_the_gateway_sends_names_that_stripe_knows(witness: Witness, name: str) -> None:
+    async with StripeGateway(witness.settings()) as gateway:
+        await CALLS[name](gateway)
+    assert len(witness.sent) == (2 if name.startswith("list_") else 1)
+    assert [sent.problems() for sent in witness.sent] == [[]] * len(witness.sent)
+    assert {sent.version for sent in witness.sent} == {stripe.api_version}
+
+
+def test_the_walk_leaves_no_call_out() -> None:
+    public = {name for name, value in vars(StripeGateway).items() if inspect.isfunction(value) and name[0] != "_"}
+    assert public == CALLS.keys()
+
+
+def test_the_walk_leaves_no_file_out() -> None:
+    """Who names a route of Stripe's, or the SDK's client, is one of those whose requests are made here."""
+    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger)[a-z_]+|\.v1\.|raw_request""")
+    found = {
+        str(file.relative_to(ROOT))
+        for folder in ("service", "workers", "benchmarks", "demo")
+        for file in (ROOT / folder).rglob("*.py")
+        if speaks.search(_without_docstrings(file.read_text()))
+    }
+    assert found == SENDERS
+
+
+def _without_docstrings(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = ""
+    return ast.unparse(tree)
+
+
+def test_the_pinned_version_is_the_sdks() -> None:
+    assert stripe.api_version == STRIPE_VERSION
+
+
+async def test_the_sdks_benchmark_sends_names_that_stripe_knows(
+    witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in witness.environ().items():
+        monkeypatch.setenv(name, value)
+    while not witness.sent:  # on a busy machine the time may be over before a call has begun
+        await sdk.run(sdk.Question(seconds=0.01, prefix="p"))
+    assert [problem for sent in witness.sent for problem in sent.problems()] == []
+
+
+async def test_the_usual_consumer_of_the_demo_sends_names_that_stripe_knows(witness: Witness) -> None:
+    consumer = Consumer(witness.settings())
+    async with aiohttp.ClientSession() as consumer._stripe:
+        await consumer._charge("order", 1999)
+    assert [sent.problems() for sent in witness.sent] == [[]]
+
+
+NAIVE = """
+from types import SimpleNamespace
+from benchmarks.naive import worker
+
+order = SimpleNamespace(id="o", amount_minor=1999, currency="usd", payment_method="pm_card_visa",
+                        details={"cart": "17"}, idempotency_key="k")
+worker._thread.runner = SimpleNamespace(run=lambda step: (step.close(), order)[1])
+worker.charge_order.fn("0192e4a0-0000-7000-8000-000000000001")
+"""
+
+
+def test_the_naive_benchmark_sends_names_that_stripe_knows(witness: Witness) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NAIVE], env=witness.environ(), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [sent.problems() for sent in witness.sent] == [[]]
+
+
+async def test_what_the_growth_benchmark_stores_is_what_the_service_would_send() -> None:
+    stored = json.loads(history._REQUEST.format(account=ID, id=ID))
+    built: dict[str, Any] = {**request_with_everything()}
+    del built["customer"], built["description"]
+    assert stored.keys() == built.keys()
+    assert stored["metadata"].keys() == built["metadata"].keys()
+    assert stored["automatic_payment_methods"] == built["automatic_payment_methods"]
+
+
+def test_what_the_readme_sends_has_names_that_stripe_knows() -> None:
+    shell = (ROOT / "README.md").read_text().replace("\\\n", " ")
+    commands = [shlex.split(line) for line in shell.splitlines() if line.startswith("curl") and "$STRIPE" in line]
+    assert commands
+    for words in commands:
+        data = [value for flag, value in pairwise(words) if flag == "-d"]
+        path = next(word for word in words if word.startswith("$STRIPE")).removeprefix("$STRIPE")
+        assert problems("POST", path, decode("&".join(data))) == []
+
+
+def test_no_type_of_stripes_parameters_is_silenced() -> None:
+    for folder in ("service", "workers", "benchmarks", "demo"):
+        for file in (ROOT / folder).rglob("*.py"):
+            assert "ignore[typeddict" not in file.read_text(), file
+
+
+# --- and the checker finds what is wrong
+
+GOOD = (
+    "amount=1999&currency=usd&confirm=true&automatic_payment_methods[enabled]=true"
+    "&automatic_payment_methods[allow_redirects]=never&metadata[mine]=1&expand[0]=latest_charge.balance_transaction"
+)
+WRONG = {
+    "payment_method_types[0]=card": "payment_method_types: unknown",
+    "automatic_payment_methods[redirects]=never": "automatic_payment_methods[redirects]: unknown",
+    "payment_method_options[card][colour]=red": "payment_method_options[card][colour]: unknown",
+    "capture_method=later": "capture_method: 'later' is none of its values",
+    "off_session=perhaps": "off_session: 'perhaps' is none of its values",
+    "customer[id]=cus_1": "customer: no hash",
+    "description[]=a": "description: no list",
+    "expand[1]=status": "expand status: cannot be expanded",
+    "expand[1]=invoice": "expand invoice: invoice is unknown",
+    "expand[1]=latest_charge.invoice": "expand latest_charge.invoice: invoice is unknown",
+    "expand[1]=data.latest_charge": "expand data.latest_charge: data is unknown",
+}
+
+
+def test_what_is_right_is_found_right() -> None:
+    assert problems("POST", CREATE, decode(GOOD)) == []
+
+
+@pytest.mark.parametrize("planted", WRONG)
+def test_a_wrong_name_is_found_wherever_it_stands(planted: str) -> None:
+    assert problems("POST", CREATE, decode(f"{GOOD}&{planted}")) == [WRONG[planted]]
+
+
+@pytest.mark.parametrize(
+    ("form", "problem"),
+    [
+        ("created[since]=1", "created[since]: unknown"),
+        ("limit=many", "limit: 'many' is none of its values"),
+        ("status=succeeded", "status: unknown"),
+        ("expand[]=latest_charge", "expand latest_charge: a list is expanded below `data`"),
+        ("expand[]=data.latest_charge.fee", "expand data.latest_charge.fee: fee is unknown"),
+    ],
+)
+def test_a_wrong_name_of_a_list_is_found(form: str, problem: str) -> None:
+    assert problems("GET", CREATE, decode(form)) == [problem]
+
+
+def test_what_must_be_sent_and_is_not_is_found() -> None:
+    assert problems("POST", CREATE, decode("automatic_payment_methods[allow_redirects]=never&currency=usd")) == [
+        "amount: missing",
+        "automatic_payment_methods[enabled]: missing",
+    ]
+
+
+def test_a_route_that_stripe_does_not_have_is_found() -> None:
+    assert problems("POST", "/v1/payment_intent", {}) == ["no such route: POST /v1/payment_intent"]
+
+
+async def test_the_parameter_that_stopped_everything_would_be_found(witness: Witness) -> None:
+    wrong = request_with_everything(payment_method_types=["card"])
+    async with StripeGateway(witness.settings()) as gateway:
+        await gateway.create_payment_intent(wrong, key="k", version=STRIPE_VERSION)
+    assert [sent.problems() for sent in witness.sent] == [["payment_method_types: unknown"]]
