@@ -10,6 +10,8 @@ from typing import Any
 from tests.conformance.drivers.outcome import Versions
 from tests.conformance.runner import Result
 
+SEEN_MAX = 200  # characters of an answer that the page for people shows
+
 
 @dataclass(frozen=True)
 class Client:
@@ -81,11 +83,11 @@ def _human(report: Report) -> str:
         f"{report.at:%Y-%m-%d %H:%M} UTC, {report.address}\n",
         _table(("client", "SDK", "API version", "runtime", "ok", "in part", "different"), _clients(report)),
         "## Differences\n",
-        _table(("case", "client", "step", "path", "expected", "seen"), _differences(results)),
+        _table(("case", "step", "path", "expected", "seen", "clients"), _differences(results)),
         "## Left out\n",
-        _table(("case", "client", "why"), [(r.case, r.client, r.left_out) for r in results if r.left_out]),
+        _table(("case", "what"), _left_out(results)),
         "## Noted, where no source says what Stripe answers\n",
-        _table(("case", "client", "step", "answer"), _notes(results)),
+        _table(("case", "step", "answer", "client"), _notes(results)),
     ]
     return "\n".join(parts)
 
@@ -102,11 +104,21 @@ def _clients(report: Report) -> list[tuple[Any, ...]]:
 
 
 def _differences(results: Sequence[Result]) -> list[tuple[Any, ...]]:
-    return [(r.case, r.client, d.step, d.path, d.expected, d.seen) for r in results for d in r.differences]
+    """One row for what several clients saw alike: they may differ in ids, so `seen` is the first one's."""
+    rows: dict[tuple[str, ...], tuple[list[str], str]] = {}
+    for result in results:
+        for one in result.differences:
+            clients, _ = rows.setdefault((result.case, one.step, one.path, one.expected), ([], one.seen))
+            clients.append(result.client)
+    return [(*key, seen[:SEEN_MAX], ", ".join(clients)) for key, (clients, seen) in rows.items()]
+
+
+def _left_out(results: Sequence[Result]) -> list[tuple[Any, ...]]:
+    return list(dict.fromkeys((result.case, result.left_out) for result in results if result.left_out))
 
 
 def _notes(results: Sequence[Result]) -> list[tuple[Any, ...]]:
-    return [(r.case, r.client, step, answer) for r in results for step, answer in r.notes.items()]
+    return [(r.case, step, answer, r.client) for r in results for step, answer in r.notes.items()]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

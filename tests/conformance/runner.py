@@ -36,7 +36,8 @@ def run(case: Case, driver: Driver, target: Anyone) -> Result:
             if not _walk(step, driver, target, memory, result):
                 break
     finally:
-        target.calm()
+        if any(isinstance(step, Control) for step in case.steps):
+            target.calm()
     return result
 
 
@@ -89,7 +90,7 @@ def _once(step: Do, driver: Driver, memory: dict[str, Any]) -> Answered:
         return _told(outcome), []
     if (outcome.error is None) != (step.refused is None):
         expected = "an answer" if step.refused is None else f"a {step.refused.kind}"
-        return {}, [Difference(step.name, "(all)", expected, repr(outcome.error or outcome.body))]
+        return {}, [Difference(step.name, "(all)", expected, str(_told(outcome)))]
     this = {"request_id": outcome.request_id}
     known = resolve(step, memory | {"this": this})
     body = outcome.body if known.find is None else _found(outcome.body, *known.find)
