@@ -68,7 +68,7 @@ def _control(step: Control, target: Anyone, result: Result) -> bool:
 def _together(step: Together, driver: Driver) -> Answered:
     request = Request(step.call, Options(idempotency_key=step.key))
     told = [_told(outcome) for outcome in driver.perform([request] * step.times)]
-    names = ("http", "id", "kind", "code")
+    names = ("http", "id", "kind", "code", "should_retry")
     answer = {name: sorted({one[name] for one in told if name in one}) for name in names}
     return answer, differences(step.name, step.expect, answer)
 
@@ -109,5 +109,6 @@ def _told(outcome: Outcome) -> dict[str, Any]:
     """The few things by which several answers are compared, and which are written down."""
     told = {"http": outcome.status, "id": read(outcome.body, "id"), "status": read(outcome.body, "status")}
     if outcome.error is not None:
-        told = {"http": outcome.status, **{name: value for name, value in outcome.error.items() if name != "status"}}
+        told = outcome.error | {"http": outcome.status, "status": None}
+        told["should_retry"] = outcome.headers.get("stripe-should-retry")
     return {name: value for name, value in told.items() if value is not MISSING and value is not None}

@@ -55,7 +55,8 @@ class Do:
 class Together:
     """`times` equal calls at once.
 
-    The answer has what differs among theirs, sorted: `http` statuses, `id`s, error `kind`s and `code`s.
+    The answer has what differs among theirs, sorted: `http` statuses, `id`s, and of errors `kind`, `code` and
+    `should_retry`, which is the header.
     """
 
     name: str

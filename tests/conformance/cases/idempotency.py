@@ -1,6 +1,6 @@
 """Idempotency keys, to the letter: what is replayed, what is refused, what is not remembered."""
 
-from tests.conformance.calls import CancelIntent, ConfirmIntent, CreateIntent, ListCharges, RetrieveIntent
+from tests.conformance.calls import CancelIntent, ConfirmIntent, CreateIntent, ListCharges, ListIntents, RetrieveIntent
 from tests.conformance.expectations import MISSING, Distinct, Other, Says
 from tests.conformance.scenario import Case, Control, Do, Refusal, Together, create, ill_typed, pay
 
@@ -95,6 +95,7 @@ CASES = [
         Control("latency", {"p50_ms": 1000}, only_helps=True),
         Together("at_once", pay(), key="{run}", expect={
             "http": [200, 409], "id": Distinct(1), "kind": ["APIError"], "code": ["idempotency_key_in_use"],
+            "should_retry": ["true"],
         }),
     ]),
     Case("a key holds at most 255 characters", [
@@ -119,6 +120,14 @@ CASES = [
         Control("faults", {"rules": [{"fault": "executed_500", "times": 1}]}),
         Do("first", pay(), key="{run}", refused=Refusal("APIError", 500), headers={"stripe-should-retry": "false"}),
         Do("again", pay(), key="{run}", headers=REPLAYED, refused=Refusal("APIError", 500)),
+    ]),
+    Case("a lost answer is had by asking again, and charges once", [
+        Control("faults", {"rules": [{"fault": "executed_reply_lost", "times": 1}]}),
+        # Node's SDK asks again by itself when a kept connection breaks; the others raise.
+        Do("lost", pay(), key="{run}", noted=True),
+        Do("again", pay(), key="{run}", headers={"idempotent-replayed": "true"}, expect={"status": "succeeded"}),
+        Do("charges", ListCharges({"payment_intent": "{again.id}"}), expect={"data.*.id": ["{again.latest_charge}"]}),
+        Do("created", ListIntents({"limit": 1}), expect={"data.*.id": ["{again.id}"]}),
     ]),
     Case("what only Stripe can say about keys", [
         Do("made", create(), key="{run}"),
