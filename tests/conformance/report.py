@@ -87,7 +87,7 @@ def _human(report: Report) -> str:
         "## Left out\n",
         _table(("case", "what"), _left_out(results)),
         "## Noted, where no source says what Stripe answers\n",
-        _table(("case", "step", "answer", "client"), _notes(results)),
+        _table(("case", "step", "answer", "clients"), _notes(results)),
     ]
     return "\n".join(parts)
 
@@ -118,7 +118,13 @@ def _left_out(results: Sequence[Result]) -> list[tuple[Any, ...]]:
 
 
 def _notes(results: Sequence[Result]) -> list[tuple[Any, ...]]:
-    return [(r.case, step, answer, r.client) for r in results for step, answer in r.notes.items()]
+    """One row for the clients that were told the same; ids always differ and say nothing."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for result in results:
+        for step, answer in result.notes.items():
+            told = ", ".join(f"{name}: {value}" for name, value in answer.items() if name != "id")
+            rows.setdefault((result.case, step, told), []).append(result.client)
+    return [(*key, ", ".join(clients)) for key, clients in rows.items()]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

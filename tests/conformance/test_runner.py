@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conformance import report, runner
+from tests.conformance.__main__ import EXIT_USAGE, main
 from tests.conformance.calls import AutoPage, Listing, Request, RetrieveBalance, Single
 from tests.conformance.cases import CASES
 from tests.conformance.drivers.outcome import Outcome, Versions
@@ -161,6 +162,12 @@ def test_a_report_tells_differences_and_what_was_left_out(tmp_path: Path) -> Non
     assert '"holds": false' in machine.read_text()
     for part in ("| two | read | a | 1 | 2 | canned |", "| three | from there on |", "| absent | nobody has it |"):
         assert part in human.read_text()
+
+
+@pytest.mark.parametrize("key", ["sk_live_0123456789", "rk_test_0123456789", "nonsense"])
+def test_a_key_that_could_move_money_is_refused(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", key)
+    assert main() == EXIT_USAGE
 
 
 def test_the_suite_makes_every_call_that_it_knows() -> None:
