@@ -45,7 +45,10 @@ def _walk(step: Step, driver: Driver, target: Anyone, memory: dict[str, Any], re
     """Make one step. False: the case ends here."""
     try:
         if isinstance(step, Control):
-            return _control(resolve(step, memory), target, result)
+            if _control(resolve(step, memory), target):
+                return True
+            result.left_out = f"from “{step.name}” on: only the sandbox can be told to do that"
+            return False
         if isinstance(step, Together):
             memory[step.name], found = _together(resolve(step, memory), driver)
         else:
@@ -58,11 +61,8 @@ def _walk(step: Step, driver: Driver, target: Anyone, memory: dict[str, Any], re
     return not found
 
 
-def _control(step: Control, target: Anyone, result: Result) -> bool:
-    if target.control(step.path, step.body) or step.only_helps:
-        return True
-    result.left_out = f"from “{step.name}” on: only the sandbox can be told to do that"
-    return False
+def _control(step: Control, target: Anyone) -> bool:
+    return target.control(step.path, step.body) or step.only_helps
 
 
 def _together(step: Together, driver: Driver) -> Answered:

@@ -1,4 +1,7 @@
-"""Create, confirm, cancel: what one payment goes through."""
+"""Create, confirm, cancel: what one payment goes through.
+
+Sources: the SDK's types and their texts, Stripe's page on the PaymentIntent lifecycle, its changelog of 2026-09-30.
+"""
 
 from stripe.params import PaymentIntentCreateParamsShipping
 

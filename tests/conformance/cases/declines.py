@@ -1,4 +1,7 @@
-"""Cards that do not pay: how each declines, and what is left behind."""
+"""Cards that do not pay: how each declines, and what is left behind.
+
+Sources: Stripe's page on testing, bodies recorded in the tests of other projects, the SDK's types.
+"""
 
 from tests.conformance.calls import ConfirmIntent, CreateIntent, ListCharges, RetrieveIntent
 from tests.conformance.expectations import MISSING, OneOf, Present, Says, Starts

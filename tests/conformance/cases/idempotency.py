@@ -1,4 +1,7 @@
-"""Idempotency keys, to the letter: what is replayed, what is refused, what is not remembered."""
+"""Idempotency keys, to the letter: what is replayed, what is refused, what is not remembered.
+
+Sources: Stripe's API reference on idempotent requests, its page on low-level errors, recorded response headers.
+"""
 
 from tests.conformance.calls import CancelIntent, ConfirmIntent, CreateIntent, ListCharges, ListIntents, RetrieveIntent
 from tests.conformance.expectations import MISSING, Distinct, Other, Says

@@ -1,4 +1,7 @@
-"""What a payment leaves behind: events, charges, balance transactions, the balance, and whose account it is."""
+"""What a payment leaves behind: events, charges, balance transactions, the balance, and whose account it is.
+
+Sources: the SDK's types, Stripe's page on asynchronous capture, the fixtures of its OpenAPI description.
+"""
 
 from tests.conformance.calls import (
     ListEvents,

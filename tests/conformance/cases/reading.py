@@ -1,4 +1,7 @@
-"""Reading back: expanding, lists, both cursors, pages joined by the SDK."""
+"""Reading back: expanding, lists, both cursors, pages joined by the SDK.
+
+Sources: Stripe's API reference on pagination and on expanding. Lists expect an account that nobody else uses meanwhile.
+"""
 
 from tests.conformance.calls import AutoPage, CreateIntent, ListCharges, ListIntents, RetrieveCharge, RetrieveIntent
 from tests.conformance.expectations import Distinct, Includes, Lacks, Present, Says, Starts

@@ -1,4 +1,7 @@
-"""What is refused, in which class of error, and in which words."""
+"""What is refused, in which class of error, and in which words.
+
+Sources: the SDK's types and error codes, Stripe's page on error codes, its words as other projects quote them.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""The bank asks the customer: the payment waits, and ends either way."""
+"""The bank asks the customer: the payment waits, and ends either way.
+
+Sources: Stripe's pages on testing and on 3-D Secure, and its words as other projects quote them.
+"""
 
 from tests.conformance.calls import CancelIntent, ConfirmIntent, CreateIntent, ListCharges, RetrieveIntent
 from tests.conformance.expectations import Filled, Starts

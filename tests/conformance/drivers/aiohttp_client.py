@@ -34,7 +34,7 @@ from tests.conformance.drivers.outcome import TIMEOUT_S, Outcome, Target, Versio
 class AiohttpDriver:
     """One StripeClient on an event loop of its own."""
 
-    name = "stripe-python, aiohttp"
+    name = "stripe-python/aiohttp"
 
     def __init__(self, target: Target) -> None:
         self._loop = asyncio.Runner()

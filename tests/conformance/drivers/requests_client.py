@@ -35,7 +35,7 @@ from tests.conformance.drivers.outcome import TIMEOUT_S, Outcome, Target, Versio
 class RequestsDriver:
     """One StripeClient; requests at once run in threads, as its users do it."""
 
-    name = "stripe-python, requests"
+    name = "stripe-python/requests"
 
     def __init__(self, target: Target) -> None:
         self._session = requests.Session()
