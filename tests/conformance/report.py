@@ -104,13 +104,13 @@ def _clients(report: Report) -> list[tuple[Any, ...]]:
 
 
 def _differences(results: Sequence[Result]) -> list[tuple[Any, ...]]:
-    """One row for what several clients saw alike: they may differ in ids, so `seen` is the first one's."""
-    rows: dict[tuple[str, ...], tuple[list[str], str]] = {}
+    """One row for each place; several clients differ in ids, so both values are the first client's."""
+    rows: dict[tuple[str, ...], tuple[tuple[str, str], list[str]]] = {}
     for result in results:
         for one in result.differences:
-            clients, _ = rows.setdefault((result.case, one.step, one.path, one.expected), ([], one.seen))
-            clients.append(result.client)
-    return [(*key, seen[:SEEN_MAX], ", ".join(clients)) for key, (clients, seen) in rows.items()]
+            key = (result.case, one.step, one.path)
+            rows.setdefault(key, ((one.expected, one.seen[:SEEN_MAX]), []))[1].append(result.client)
+    return [(*key, *values, ", ".join(clients)) for key, (values, clients) in rows.items()]
 
 
 def _left_out(results: Sequence[Result]) -> list[tuple[Any, ...]]:

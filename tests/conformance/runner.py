@@ -91,13 +91,13 @@ def _once(step: Do, driver: Driver, memory: dict[str, Any]) -> Answered:
     if (outcome.error is None) != (step.refused is None):
         expected = "an answer" if step.refused is None else f"a {step.refused.kind}"
         return {}, [Difference(step.name, "(all)", expected, str(_told(outcome)))]
-    this = {"request_id": outcome.request_id}
+    this = {**outcome.body, "request_id": outcome.request_id}
     known = resolve(step, memory | {"this": this})
     body = outcome.body if known.find is None else _found(outcome.body, *known.find)
     found = differences(step.name, known.expect, body) + differences(step.name, known.headers, outcome.headers)
     if known.refused is not None:
         found += differences(step.name, known.refused.expectations(), outcome.error)
-    return (body | this if isinstance(body, dict) else this), found
+    return ({**body, "request_id": outcome.request_id} if isinstance(body, dict) else {}), found
 
 
 def _found(body: Any, path: str, value: Any) -> Any:

@@ -33,9 +33,9 @@ class Refusal:
 class Do:
     """One call. `expect` reads the object, or the error's JSON when a refusal is expected.
 
-    `{this.request_id}` in an expectation is the id that the SDK shows for this very answer. `find` reduces a list to
-    its first item with that value at that path. `patient`: what is expected may take a while to appear, so the call is
-    repeated. `noted`: nobody but Stripe knows the answer; it is only written down.
+    In an expectation `{this.…}` is this very answer, and `{this.request_id}` the id that the SDK shows for it. `find`
+    reduces a list to its first item with that value at that path. `patient`: what is expected may take a while to
+    appear, so the call is repeated. `noted`: nobody but Stripe knows the answer; it is only written down.
     """
 
     name: str

@@ -11,9 +11,8 @@ FIVE = [Do(name, create()) for name in ("a", "b", "c", "d", "e")]
 
 CASES = [
     Case("what stands behind an id is shown on request", [
-        Do("paid", CreateIntent({**pay().params, "expand": ["latest_charge", "payment_method"]}), expect={
+        Do("paid", CreateIntent({**pay().params, "expand": ["latest_charge"]}), expect={
             "latest_charge.object": "charge", "latest_charge.payment_intent": "{this.id}",
-            "payment_method.object": "payment_method", "payment_method.card.last4": "4242",
         }),
         Do("read", RetrieveIntent("{paid.id}", {"expand": ["latest_charge.payment_intent"]}), expect={
             "latest_charge.id": "{paid.latest_charge.id}", "latest_charge.payment_intent.id": "{paid.id}",
@@ -22,6 +21,13 @@ CASES = [
             "payment_intent.object": "payment_intent", "payment_intent.id": "{paid.id}",
         }),
         Do("null", RetrieveIntent("{paid.id}", {"expand": ["customer"]}), expect={"customer": None}),
+    ]),
+    Case("a payment method is shown on request", [
+        Do("paid", pay()),
+        Do("read", RetrieveIntent("{paid.id}", {"expand": ["payment_method"]}), expect={
+            "payment_method.id": "{paid.payment_method}", "payment_method.object": "payment_method",
+            "payment_method.type": "card", "payment_method.card.last4": "4242",
+        }),
     ]),
     Case("a movement is shown inside its payment", [
         Do("paid", pay()),

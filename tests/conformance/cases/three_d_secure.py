@@ -4,11 +4,12 @@ Sources: Stripe's pages on testing and on 3-D Secure, and its words as other pro
 """
 
 from tests.conformance.calls import CancelIntent, ConfirmIntent, CreateIntent, ListCharges, RetrieveIntent
-from tests.conformance.expectations import Filled, Starts
+from tests.conformance.expectations import Filled, Says, Starts
 from tests.conformance.scenario import Case, Control, Do, Refusal, pay
 
 ASKS = "pm_card_authenticationRequired"
-UNABLE = "We are unable to authenticate your payment method. Please choose a different payment method and try again."
+# The API's words. "We are unable to authenticate your payment method" is what Stripe's own pages show for them.
+FAILED = "The provided PaymentMethod has failed authentication."
 
 CASES = [
     Case("3-D Secure waits for the customer", [
@@ -41,7 +42,8 @@ CASES = [
         Control("payment_intents/{asked.id}/complete_action", {"succeed": False}),
         Do("read", RetrieveIntent("{asked.id}"), expect={
             "status": "requires_payment_method", "amount_received": 0, "next_action": None, "payment_method": None,
-            "last_payment_error.code": "payment_intent_authentication_failure", "last_payment_error.message": UNABLE,
+            "last_payment_error.code": "payment_intent_authentication_failure",
+            "last_payment_error.message": Says(FAILED), "last_payment_error.type": "invalid_request_error",
         }),
         Do("paid", ConfirmIntent("{asked.id}", {"payment_method": "pm_card_visa"}), expect={"status": "succeeded"}),
     ]),
