@@ -95,7 +95,7 @@ CASES = [
         Do("owner", pay(), key="{run}", expect={"status": "succeeded"}, headers={"idempotent-replayed": MISSING}),
     ]),
     Case("a key in flight is refused with 409, and charges once", [
-        Control("latency", {"p50_ms": 1000}, only_helps=True),
+        Control("latency", {"p50_ms": 2000}, only_helps=True),
         Together("at_once", pay(), key="{run}", expect={
             "http": [200, 409], "id": Distinct(1), "kind": ["APIError"], "code": ["idempotency_key_in_use"],
             "should_retry": ["true"],
