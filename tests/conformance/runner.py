@@ -38,7 +38,14 @@ def run(case: Case, driver: Driver, target: Anyone) -> Result:
     finally:
         if any(isinstance(step, Control) for step in case.steps):
             target.calm()
-    return result
+    return result if target.is_stripe or case.sandbox_lacks is None else _lacking(result, case.sandbox_lacks)
+
+
+def _lacking(result: Result, lack: str) -> Result:
+    """What the sandbox is known not to do is left out; that it does it after all is a difference."""
+    if result.differences:
+        return Result(result.case, result.client, left_out=f"the sandbox lacks this: {lack}")
+    return Result(result.case, result.client, [Difference("(all)", "(all)", f"lacking: {lack}", "done after all")])
 
 
 def _walk(step: Step, driver: Driver, target: Anyone, memory: dict[str, Any], result: Result) -> bool:

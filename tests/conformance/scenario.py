@@ -84,10 +84,14 @@ Step = Do | Together | Control
 
 @dataclass(frozen=True)
 class Case:
-    """A promise and the steps that hold Stripe, or who claims to be Stripe, to it."""
+    """A promise and the steps that hold Stripe, or who claims to be Stripe, to it.
+
+    `sandbox_lacks` says what the sandbox does not do yet: there the case must differ, and is left out.
+    """
 
     name: str
     steps: Sequence[Step]
+    sandbox_lacks: str | None = None
 
 
 def number(reference: str) -> int:

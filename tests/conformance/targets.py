@@ -13,6 +13,7 @@ class Sandbox:
 
     name = "the sandbox"
     patience_s = 10
+    is_stripe = False
 
     def __init__(self, process: SandboxProcess) -> None:
         self._process = process
@@ -33,6 +34,7 @@ class Stripe:
 
     name = "Stripe's test mode"
     patience_s = 60
+    is_stripe = True
 
     def __init__(self, key: str) -> None:
         self.target = Target(STRIPE, key)

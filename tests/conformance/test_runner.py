@@ -141,6 +141,16 @@ def test_what_only_the_sandbox_can_do_ends_a_case_at_stripe_and_says_so() -> Non
     assert not run([Control("latency", {}, only_helps=True), Do("x", RetrieveBalance())], answered({})).left_out
 
 
+def test_what_the_sandbox_lacks_is_left_out_there_and_judged_at_stripe(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case("a case", [Do("x", RetrieveBalance(), expect={"a": 1})], sandbox_lacks="time")
+    assert runner.run(case, Canned(answered({})), STRIPE).differences
+
+    monkeypatch.setattr(Stripe, "is_stripe", False)
+    lacking = runner.run(case, Canned(answered({})), STRIPE)
+    assert (lacking.differences, lacking.left_out) == ([], "the sandbox lacks this: time")
+    assert runner.run(case, Canned(answered({"a": 1})), STRIPE).differences, "it lacks it no longer"
+
+
 def test_what_only_stripe_knows_is_written_down_and_judges_nothing() -> None:
     result = run([Do("x", RetrieveBalance(), noted=True)], refused({}))
     assert result.differences == []
