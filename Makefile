@@ -3,12 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE := tests/conformance/node
 UV := $(shell command -v uv)
 PIP := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
 
-.PHONY: help run test test-fast chaos check format demo demo-picture reset migrate lock clean
+.PHONY: help run test test-fast chaos conformance check format demo demo-picture reset migrate lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,14 +17,17 @@ help: ## Show this list
 run: $(VENV)/.runtime ## Start everything here, in the foreground, until Ctrl-C
 	@exec $(BIN)/eo up
 
-test: $(VENV)/.dev check ## Everything that must hold: the checks, then all tests
+test: $(VENV)/.dev $(VENV)/.node check ## Everything that must hold: the checks, then all tests
 	$(BIN)/pytest -n 2
 
-test-fast: $(VENV)/.dev ## The tests that need no servers of their own: under a minute
+test-fast: $(VENV)/.dev $(VENV)/.node ## The tests that need no servers of their own: under a minute
 	$(BIN)/pytest -n 2 -m "not slow"
 
 chaos: $(VENV)/.dev ## Three minutes of orders while everything dies (SEED=7 repeats a storm's weather)
 	$(BIN)/python -m tests.chaos.storm --minutes 3 $(if $(SEED),--seed $(SEED))
+
+conformance: $(VENV)/.dev $(VENV)/.node ## Hold Stripe's test mode (STRIPE_API_KEY=sk_test_…) or the sandbox to the suite, by three SDKs
+	$(BIN)/python -m tests.conformance
 
 check: $(VENV)/.dev ## Lint, format, types, who may import whom, and the migrations up, down and up
 	$(BIN)/ruff check .
@@ -53,7 +57,7 @@ lock: ## Write requirements*.txt anew from pyproject.toml (needs uv)
 	$(LOCK) --group dev -o requirements-dev.txt
 
 clean: ## Remove caches and .venv, never data
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(NODE)/node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The stamps: installed as locked. The second start finds them and does nothing.
 $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/python
@@ -67,6 +71,11 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(BIN)/python
 	@$(PIP) --require-hashes -r requirements-dev.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.runtime
+
+# The Node SDK, a client that is not ours. Where npm is absent or fails, its tests are skipped and say so.
+$(VENV)/.node: $(NODE)/package.json $(NODE)/package-lock.json $(NODE)/.npmrc | $(BIN)/python
+	@if command -v npm >/dev/null && (cd $(NODE) && npm ci --silent); then touch $@; \
+	else echo "the Node SDK is not installed: its tests will be skipped"; fi
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "effectively-once needs Python 3.11 or newer: make PYTHON=python3.11 …")'

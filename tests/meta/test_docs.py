@@ -21,7 +21,7 @@ from service.terminal import plain
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs/operations.md"
-PAGES = [README, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 ARCHITECTURE = ROOT / "docs/architecture.md"
 KNOBS = re.compile(r"(<!-- knobs:[^\n]*-->\n)(.*?)(<!-- end of knobs -->)", re.DOTALL)
 # Variables that tests and tools read, and that are no knob of a running service.

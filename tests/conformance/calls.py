@@ -1,0 +1,155 @@
+"""The calls that a case may make, with the SDK's own types for their parameters.
+
+mypy reads the cases against these types: a parameter that the pinned SDK does not have is an error there. `NODE` names
+the same call in the Node SDK; the fields, in order, are its arguments in every SDK.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from stripe.params import (
+    AccountRetrieveCurrentParams,
+    BalanceRetrieveParams,
+    BalanceTransactionListParams,
+    BalanceTransactionRetrieveParams,
+    ChargeListParams,
+    ChargeRetrieveParams,
+    EventListParams,
+    EventRetrieveParams,
+    PaymentIntentCancelParams,
+    PaymentIntentConfirmParams,
+    PaymentIntentCreateParams,
+    PaymentIntentListParams,
+    PaymentIntentRetrieveParams,
+)
+
+
+@dataclass(frozen=True)
+class CreateIntent:
+    NODE: ClassVar = "paymentIntents.create"
+    params: PaymentIntentCreateParams
+
+
+@dataclass(frozen=True)
+class RetrieveIntent:
+    NODE: ClassVar = "paymentIntents.retrieve"
+    id: str
+    params: PaymentIntentRetrieveParams = field(default_factory=PaymentIntentRetrieveParams)
+
+
+@dataclass(frozen=True)
+class ConfirmIntent:
+    NODE: ClassVar = "paymentIntents.confirm"
+    id: str
+    params: PaymentIntentConfirmParams = field(default_factory=PaymentIntentConfirmParams)
+
+
+@dataclass(frozen=True)
+class CancelIntent:
+    NODE: ClassVar = "paymentIntents.cancel"
+    id: str
+    params: PaymentIntentCancelParams = field(default_factory=PaymentIntentCancelParams)
+
+
+@dataclass(frozen=True)
+class RetrieveCharge:
+    NODE: ClassVar = "charges.retrieve"
+    id: str
+    params: ChargeRetrieveParams = field(default_factory=ChargeRetrieveParams)
+
+
+@dataclass(frozen=True)
+class RetrieveMovement:
+    NODE: ClassVar = "balanceTransactions.retrieve"
+    id: str
+    params: BalanceTransactionRetrieveParams = field(default_factory=BalanceTransactionRetrieveParams)
+
+
+@dataclass(frozen=True)
+class RetrieveEvent:
+    NODE: ClassVar = "events.retrieve"
+    id: str
+    params: EventRetrieveParams = field(default_factory=EventRetrieveParams)
+
+
+@dataclass(frozen=True)
+class RetrieveAccount:
+    NODE: ClassVar = "accounts.retrieveCurrent"
+    params: AccountRetrieveCurrentParams = field(default_factory=AccountRetrieveCurrentParams)
+
+
+@dataclass(frozen=True)
+class RetrieveBalance:
+    NODE: ClassVar = "balance.retrieve"
+    params: BalanceRetrieveParams = field(default_factory=BalanceRetrieveParams)
+
+
+@dataclass(frozen=True)
+class ListIntents:
+    NODE: ClassVar = "paymentIntents.list"
+    params: PaymentIntentListParams
+
+
+@dataclass(frozen=True)
+class ListCharges:
+    NODE: ClassVar = "charges.list"
+    params: ChargeListParams
+
+
+@dataclass(frozen=True)
+class ListMovements:
+    NODE: ClassVar = "balanceTransactions.list"
+    params: BalanceTransactionListParams
+
+
+@dataclass(frozen=True)
+class ListEvents:
+    NODE: ClassVar = "events.list"
+    params: EventListParams
+
+
+Listing = ListIntents | ListCharges | ListMovements | ListEvents
+Single = (
+    CreateIntent
+    | RetrieveIntent
+    | ConfirmIntent
+    | CancelIntent
+    | RetrieveCharge
+    | RetrieveMovement
+    | RetrieveEvent
+    | RetrieveAccount
+    | RetrieveBalance
+)
+
+
+@dataclass(frozen=True)
+class AutoPage:
+    """All pages of a list, joined by the SDK itself, up to `most` objects. The answer is `{"data": […]}`."""
+
+    listing: Listing
+    most: int = 50
+
+
+Call = Single | Listing | AutoPage
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a request carries beside its parameters. None: what the SDK does by itself."""
+
+    idempotency_key: str | None = None
+    api_key: str | None = None
+    stripe_version: str | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call as a driver makes it, all references resolved."""
+
+    call: Call
+    options: Options
+
+
+def arguments(call: Single | Listing) -> list[Any]:
+    """The call's arguments in order."""
+    return [getattr(call, argument.name) for argument in fields(call)]

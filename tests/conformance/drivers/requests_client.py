@@ -1,0 +1,107 @@
+"""stripe-python with its requests client: the synchronous API, typed."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import assert_never
+
+import requests
+import stripe
+from stripe import RequestOptions, StripeClient, StripeError, StripeObject
+
+from tests.conformance.calls import (
+    AutoPage,
+    CancelIntent,
+    ConfirmIntent,
+    CreateIntent,
+    ListCharges,
+    ListEvents,
+    Listing,
+    ListIntents,
+    ListMovements,
+    Request,
+    RetrieveAccount,
+    RetrieveBalance,
+    RetrieveCharge,
+    RetrieveEvent,
+    RetrieveIntent,
+    RetrieveMovement,
+    Single,
+)
+from tests.conformance.drivers import python
+from tests.conformance.drivers.outcome import TIMEOUT_S, Outcome, Target, Versions
+
+
+class RequestsDriver:
+    """One StripeClient; requests at once run in threads, as its users do it."""
+
+    name = "stripe-python/requests"
+
+    def __init__(self, target: Target) -> None:
+        self._session = requests.Session()
+        client = StripeClient(
+            target.key,
+            base_addresses={"api": target.address},
+            http_client=stripe.RequestsClient(TIMEOUT_S, session=self._session),
+            max_network_retries=0,
+        )
+        self._v1 = client.v1
+
+    def versions(self) -> Versions:
+        return python.versions()
+
+    def perform(self, wanted: Sequence[Request]) -> list[Outcome]:
+        if len(wanted) == 1:
+            return [self._outcome(wanted[0])]
+        with ThreadPoolExecutor(len(wanted)) as threads:
+            return list(threads.map(self._outcome, wanted))
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _outcome(self, request: Request) -> Outcome:
+        options = python.options(request.options)
+        try:
+            match request.call:
+                case AutoPage(listing, most):
+                    return python.paged(islice(self._page(listing, options).auto_paging_iter(), most))
+                case ListIntents() | ListCharges() | ListMovements() | ListEvents() as listing:
+                    return python.succeeded(self._page(listing, options))
+                case single:
+                    return python.succeeded(self._single(single, options))
+        except StripeError as error:
+            return python.failed(error)
+
+    def _page(self, call: Listing, options: RequestOptions) -> python.Page:
+        match call:
+            case ListIntents(params):
+                return self._v1.payment_intents.list(params, options)
+            case ListCharges(params):
+                return self._v1.charges.list(params, options)
+            case ListMovements(params):
+                return self._v1.balance_transactions.list(params, options)
+            case ListEvents(params):
+                return self._v1.events.list(params, options)
+        assert_never(call)
+
+    def _single(self, call: Single, options: RequestOptions) -> StripeObject:
+        match call:
+            case CreateIntent(params):
+                return self._v1.payment_intents.create(params, options)
+            case RetrieveIntent(intent, params):
+                return self._v1.payment_intents.retrieve(intent, params, options)
+            case ConfirmIntent(intent, params):
+                return self._v1.payment_intents.confirm(intent, params, options)
+            case CancelIntent(intent, params):
+                return self._v1.payment_intents.cancel(intent, params, options)
+            case RetrieveCharge(charge, params):
+                return self._v1.charges.retrieve(charge, params, options)
+            case RetrieveMovement(movement, params):
+                return self._v1.balance_transactions.retrieve(movement, params, options)
+            case RetrieveEvent(event, params):
+                return self._v1.events.retrieve(event, params, options)
+            case RetrieveAccount(params):
+                return self._v1.accounts.retrieve_current(params, options)
+            case RetrieveBalance(params):
+                return self._v1.balance.retrieve(params, options)
+        assert_never(call)
