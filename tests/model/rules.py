@@ -103,4 +103,11 @@ RULES = (
         steps=9,
         pays_again=True,
     ),
+    Rule(
+        "R33",
+        "A refusal of our request is not a refusal of the order: a 400 about the request's form fails nothing.",
+        "Every 400 is a definitive refusal.",
+        steps=4,
+        faults=1,
+    ),
 )
