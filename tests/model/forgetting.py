@@ -1,7 +1,9 @@
 """A database that forgets orders, as a model: R31 and R32, small enough that a machine can try every schedule.
 
 One key of a producer, who repeats it whenever its order is gone. A database that is restored or promoted to any older
-copy of itself, again and again, under workers who go on. A Stripe that remembers keys for a day and payments for ever.
+copy of itself under workers who go on. A Stripe that remembers keys for a day and payments for ever. Each answer is
+settled in the step that brought it, or lost: `tests/model/protocol.py` takes the two apart. A plain restart is a
+restore of the backup made just now.
 """
 
 from collections.abc import Iterator
@@ -32,7 +34,6 @@ from tests.model.lives import (
     ended,
     fades,
     older,
-    parked,
     put,
     work,
 )
@@ -51,6 +52,7 @@ RULES = (
     "R31 agreement",
     "R31 fenced",
     "R14",
+    "R25 never executed",
     "R32",
 )
 
@@ -59,8 +61,8 @@ RULES = (
 class Forgetting:
     """The protocol with all rules on, or with one off.
 
-    restores: how often the database is replaced by an older copy. pays_again: whether the producer does after a decline.
-    bodies: how many different requests the producer makes under its key.
+    restores: how often the database is replaced by an older copy. pays_again: whether the producer pays again after a
+    failure. bodies: how many different requests it makes under its key.
     """
 
     off: str | None = None
@@ -103,6 +105,8 @@ class Forgetting:
                 yield Move(name, self._written(s, s.db._replace(order=Order(number, other))))
         elif order.status == "failed" and s.db.charges[1] is None and self.pays_again:
             again = s.db._replace(order=order._replace(status="open", age=0))
+            if _never_executed(s.db.charges[0]) and self.on("R25 never executed"):
+                again = again._replace(charges=(None, None))
             yield Move(f"the producer pays order {order.number} again", self._written(s, again))
         elif order.status == "parked":
             again = s.db._replace(order=order._replace(status="open"))
@@ -122,10 +126,9 @@ class Forgetting:
         copy = ended(s.db)
         saved = tuple(w._replace(saved=w.token) for w in s.workers)
         yield Move("a backup is made", s._replace(backup=copy, workers=saved))
-        for db in (ended(Database()), s.backup):
-            if db is not None:
-                name = "the database is restored" + (" as of before the order" if db.order is None else "")
-                yield Move(name, self._restored(s, db))
+        yield Move("the database is restored as it was before all orders", self._restored(s, ended(Database())))
+        if s.backup is not None:
+            yield Move("the database is restored from the backup", self._restored(s, s.backup))
 
     def _restored(self, s: State, db: Database) -> State:
         """A restart, a restore, a promotion: the workers and the verifier of the life before go on for a while."""
@@ -181,7 +184,7 @@ class Forgetting:
             return closed(db, payment.attempt, at, succeeded=payment.succeeded), "adopted"
         taken = charge is not None and charge.payment != NEVER
         if taken or (order.other != payment.other and self.on("R31 agreement")):
-            return parked(db), f"order {order.number} is parked"
+            return self._parked(db), f"order {order.number} is parked"
         what = "settled" if order.number == payment.order else f"taken over by order {order.number}"
         return closed(db, payment.attempt, at, succeeded=payment.succeeded), what
 
@@ -270,10 +273,15 @@ class Forgetting:
         if not _holds(s, w) or s.db.order is None:
             return s
         if self.on("R32"):
-            conflict = Charge(conflict=True)
-            return s._replace(db=s.db._replace(charges=put(s.db.charges, w.attempt, conflict)))
-        charges = put(s.db.charges, w.attempt, Charge())
-        return s._replace(db=s.db._replace(charges=charges, order=s.db.order._replace(status="parked")))
+            return s._replace(db=s.db._replace(charges=put(s.db.charges, w.attempt, Charge(conflict=True))))
+        cleared = s.db._replace(charges=put(s.db.charges, w.attempt, Charge()))
+        return s._replace(db=self._parked(cleared))
+
+    def _parked(self, db: Database) -> Database:
+        """Given to a human. Nothing of this order is ever posted again, by no retry (R32)."""
+        looked_up = tuple(c if c and c.status != "open" else Charge(conflict=True) for c in db.charges)
+        charges = looked_up if self.on("R32") else db.charges
+        return db._replace(order=db.order and db.order._replace(status="parked"), charges=charges)
 
     def _look(self, s: State, i: int, w: Worker) -> Move[State]:
         """Ours by order and attempt (R19); after a conflict also by key, attempt and request (R32)."""
@@ -290,7 +298,7 @@ class Forgetting:
         if order is None or not _holds(s, w):
             return Move(f"{w} is fenced off", done, works=True)
         if w.miss == "park":
-            db = parked(s.db)
+            db = self._parked(s.db)
         elif w.miss == "never":
             db = closed(s.db, w.attempt, NEVER, succeeded=False)
         else:
@@ -343,6 +351,10 @@ def _numbers(s: State) -> set[int]:
     """The orders of which anything is left anywhere."""
     rows = {db.order.number for db in (s.db, s.backup, s.old) if db and db.order}
     return rows | {p.order for p in s.payments} | {w.order for w in s.workers if w != IDLE}
+
+
+def _never_executed(charge: Charge | None) -> bool:
+    return charge is not None and charge.payment == NEVER
 
 
 def _miss(charge: Charge) -> Miss:

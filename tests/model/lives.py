@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 # Ages count in steps longer than any lease. What matters is their order, and that a send begun within one of these
 # bounds, a lease later, is still within the next: SEND + POST and GOOD + SEND are both below FORGET.
-SEND, GOOD, CLOSES = 1, 1, 2  # last send after an open (R14) · first listing lapses after · a listing from here on closes
+SEND, GOOD, CLOSES = 1, 1, 2  # last send after an open (R14) · an early listing is good for · a later one closes
 YOUNG, POST, FORGET, MISS = 1, 2, 3, 4  # an order's key is younger (4 h) · 20 h · Stripe forgets (24 h) · 24 h 30 min
 NEVER = -1
 
@@ -151,12 +151,6 @@ def closed(db: Database, attempt: int, payment: int, *, succeeded: bool) -> Data
     if "succeeded" in ends:
         return db._replace(order=db.order._replace(status="paid"))
     return db._replace(order=db.order._replace(status="failed")) if newest.status == "declined" else db
-
-
-def parked(db: Database) -> Database:
-    """Given to a human. Nothing of this order is ever posted again, by no retry (R32)."""
-    charges = tuple(c if c and c.status != "open" else Charge(conflict=True) for c in db.charges)
-    return db._replace(order=db.order and db.order._replace(status="parked"), charges=charges)
 
 
 def ended(db: Database) -> Database:
