@@ -2,10 +2,39 @@
 
 import gc
 from array import array
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from tests.model.protocol import Model, broken_promise, is_final
-from tests.model.state import State, canonical
+S = TypeVar("S", bound=Hashable)
+
+
+class Move(NamedTuple, Generic[S]):
+    """A step: what happens, and the state after it. `works`: the system's own doing, without any fault."""
+
+    name: str
+    after: S
+    works: bool = False
+    broken: str | None = None  # a promise that this very step breaks
+
+
+class Checkable(Protocol[S]):
+    """What a model shows of itself."""
+
+    def start(self) -> S:
+        """The state in which everything begins."""
+
+    def moves(self, s: S) -> Iterator[Move[S]]:
+        """Every step that can come next."""
+
+    def canonical(self, s: S) -> S:
+        """One state for all that can only behave alike, so that fewer are visited."""
+
+    def is_final(self, s: S) -> bool:
+        """Whether all is quiet: an end that every state has a way to."""
+
+    def broken_promise(self, s: S) -> str | None:
+        """What is wrong with this state, in one sentence; None when nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +44,7 @@ class Result:
     states: int
     schedule: tuple[str, ...] = ()
     broken: str | None = None
-    stuck: State | None = None  # a state from which, without any further fault, no end is reached
+    stuck: Hashable | None = None  # a state from which, without any further fault, no end is reached
 
     @property
     def holds(self) -> bool:
@@ -24,10 +53,11 @@ class Result:
 
     def __str__(self) -> str:
         steps = [f"{n:>3}. {step}" for n, step in enumerate(self.schedule, 1)]
-        return "\n".join([*steps, f"  => {self.broken or self.stuck or 'holds'} ({self.states:,} states)"])
+        end = self.broken or ("holds" if self.holds else self.stuck)
+        return "\n".join([*steps, f"  => {end} ({self.states:,} states)"])
 
 
-def check(model: Model) -> Result:
+def check(model: Checkable[S]) -> Result:
     """Visit every reachable state once."""
     gc.disable()  # a million tuples without a circle: looking for one takes half of the time
     try:
@@ -36,22 +66,21 @@ def check(model: Model) -> Result:
         gc.enable()
 
 
-def _search(model: Model) -> Result:
-    spent = model.forgets_what_is_spent
-    start = canonical(model.start(), spent=spent)
-    number: dict[State, int] = {start: 0}
-    states: list[State] = [start]
+def _search(model: Checkable[S]) -> Result:
+    start = model.canonical(model.start())
+    number: dict[S, int] = {start: 0}
+    states: list[S] = [start]
     parents = array("i", [-1])
     works_from, works_to = array("i"), array("i")  # steps that need no fault and no outside help
     here = 0
     while here < len(states):
         for move in model.moves(states[here]):
-            after = canonical(move.after, spent=spent)
+            after = model.canonical(move.after)
             there = number.setdefault(after, len(states))
             if there == len(states):
                 states.append(after)
                 parents.append(here)
-                broken = move.broken or broken_promise(after, model)
+                broken = move.broken or model.broken_promise(after)
             else:
                 broken = move.broken
             if broken:
@@ -60,26 +89,26 @@ def _search(model: Model) -> Result:
                 works_from.append(here)
                 works_to.append(there)
         here += 1
-    return Result(len(states), stuck=_stuck(states, works_from, works_to))
+    return Result(len(states), stuck=_stuck(model, states, works_from, works_to))
 
 
-def _schedule(model: Model, states: list[State], parents: "array[int]", last: int, name: str) -> tuple[str, ...]:
+def _schedule(model: Checkable[S], states: list[S], parents: "array[int]", last: int, name: str) -> tuple[str, ...]:
     """The names of the steps to `last`, and the one after it."""
-    spent, steps = model.forgets_what_is_spent, [name]
+    steps = [name]
     while parents[last] >= 0:
         before = states[parents[last]]
-        steps.append(next(m.name for m in model.moves(before) if canonical(m.after, spent=spent) == states[last]))
+        steps.append(next(m.name for m in model.moves(before) if model.canonical(m.after) == states[last]))
         last = parents[last]
     return tuple(reversed(steps))
 
 
-def _stuck(states: list[State], works_from: "array[int]", works_to: "array[int]") -> State | None:
+def _stuck(model: Checkable[S], states: list[S], works_from: "array[int]", works_to: "array[int]") -> S | None:
     """Liveness: backwards from the ends, along the steps that need no fault."""
     before: list[list[int]] = [[] for _ in states]
     for source, target in zip(works_from, works_to, strict=True):
         before[target].append(source)
     reaches = bytearray(len(states))
-    todo = [n for n, s in enumerate(states) if is_final(s)]
+    todo = [n for n, s in enumerate(states) if model.is_final(s)]
     for n in todo:
         reaches[n] = 1
     while todo:

@@ -7,9 +7,10 @@ from pathlib import Path
 from service.charges.model import CHARGE_TRANSITIONS
 from service.orders import ORDER_TRANSITIONS
 from tests.model.checker import Result
-from tests.model.rules import RULES, Rule
+from tests.model.rules import RULES, RULES_OF_LIVES, Rule, RuleOfLives
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
+ALL_RULES: tuple[Rule | RuleOfLives, ...] = (*RULES, *RULES_OF_LIVES)
 _PART = re.compile(r"<!-- generated: (?P<name>[^>]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -23,7 +24,7 @@ def diagram(table: Mapping[str, frozenset[str]], first: str) -> str:
     return "\n".join([*lines, "```"])
 
 
-def schedule(rule: Rule, result: Result) -> str:
+def schedule(rule: Rule | RuleOfLives, result: Result) -> str:
     """A rule, what is done without it, and the shortest schedule in which that goes wrong."""
     steps = "\n".join(f"{n}. {step}" for n, step in enumerate(result.schedule, 1))
     return f"{rule.says}\nWithout it: {rule.without}\n\n{steps}\n\n**Broken: {result.broken}.**"
@@ -33,9 +34,9 @@ def parts(results: Mapping[str, Result]) -> Iterator[tuple[str, str]]:
     """Name and text of everything generated."""
     yield "orders", diagram(ORDER_TRANSITIONS, "pending")
     yield "charges", diagram(CHARGE_TRANSITIONS, "sending")
-    for rule in RULES:
-        if rule.name in results:
-            yield rule.name, schedule(rule, results[rule.name])
+    for rule in ALL_RULES:
+        if rule.part in results:
+            yield rule.part, schedule(rule, results[rule.part])
 
 
 def written(name: str, page: str) -> str | None:
@@ -51,4 +52,4 @@ def rewritten(page: str, results: Mapping[str, Result]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(rewritten(PAGE.read_text(), {rule.name: rule.check() for rule in RULES}))
+    PAGE.write_text(rewritten(PAGE.read_text(), {rule.part: rule.check() for rule in ALL_RULES}))

@@ -11,8 +11,8 @@ about a 500 (nobody who forgot the question can wait for its answer; reconciliat
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from tests.model.checker import Move
 from tests.model.state import (
     FORGET,
     IDLE,
@@ -26,6 +26,7 @@ from tests.model.state import (
     Outcome,
     State,
     Worker,
+    canonical,
     close,
     fades,
     older,
@@ -35,16 +36,7 @@ from tests.model.state import (
 )
 
 # What can be switched off. "R17 promise": as long as no send is known, a key may be as old as its promise.
-RULES = ("R9", "R12", "R13", "R14", "R16", "R17", "R17 promise", "R18", "R19", "R21", "R23", "R25")
-
-
-class Move(NamedTuple):
-    """A step: what happens, and the state after it. `works`: the system's own doing, without any fault."""
-
-    name: str
-    after: State
-    works: bool = False
-    broken: str | None = None  # a promise that this very step breaks
+RULES = ("R9", "R12", "R13", "R14", "R16", "R17", "R17 promise", "R18", "R19", "R21", "R23", "R25", "R33")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,7 @@ class Model:
         """Accepted: the order and its outbox row, in one commit."""
         return State(faults=self.faults, backup=self.restores)
 
-    def moves(self, s: State) -> Iterator[Move]:
+    def moves(self, s: State) -> Iterator[Move[State]]:
         """Every step that can come next."""
         yield from self._relay_and_broker(s)
         for i, worker in enumerate(s.workers):
@@ -95,7 +87,7 @@ class Model:
 
     # ── relay and broker ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _relay_and_broker(self, s: State) -> Iterator[Move]:
+    def _relay_and_broker(self, s: State) -> Iterator[Move[State]]:
         for a in (0, 1):
             if s.outbox[a] and s.broker[a] is None:
                 message = Message() if self.on("R9") else Message(s.charges[a])
@@ -106,7 +98,7 @@ class Model:
 
     # ── open ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _open(self, s: State, i: int) -> Iterator[Move]:
+    def _open(self, s: State, i: int) -> Iterator[Move[State]]:
         """A message is delivered; it may be delivered again."""
         for a, message in enumerate(s.broker):
             if message is None:
@@ -159,7 +151,7 @@ class Model:
 
     # ── call and classify ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def _call(self, s: State, i: int, w: Worker) -> Iterator[Move]:
+    def _call(self, s: State, i: int, w: Worker) -> Iterator[Move[State]]:
         if w.call == "look":
             yield self._look(s, i, w)
         elif w.late and self.on("R14"):
@@ -169,7 +161,7 @@ class Model:
         else:
             yield from self._send(s, i, w)
 
-    def _look(self, s: State, i: int, w: Worker) -> Move:
+    def _look(self, s: State, i: int, w: Worker) -> Move[State]:
         intent = s.stripe[w.attempt].intent
         if not self.on("R19"):  # by customer and amount alone, another order's payment looks like ours
             return _answer(s, i, w, "succeeded", "R19 finds another order's payment in Stripe's list")
@@ -179,14 +171,14 @@ class Model:
             return _answer(s, i, w, "declined", "R18 finds the decline in Stripe's list")
         return _answer(s, i, w, w.outcome, f"R18 a complete list does not show it: {w.outcome}")
 
-    def _cancel_earlier(self, s: State, i: int, w: Worker) -> Move:
+    def _cancel_earlier(self, s: State, i: int, w: Worker) -> Move[State]:
         """Attempt 2 is not sent while attempt 1's PaymentIntent can still be paid (R25)."""
         if s.stripe[0].intent == "succeeded":
             return _answer(s, i, w, "earlier", "R25 cannot cancel attempt 1 at Stripe: it has succeeded")
         canceled = s.stripe[0]._replace(intent="canceled")
         return Move(f"{w}: R25 cancels attempt 1 at Stripe", s._replace(stripe=put(s.stripe, 0, canceled)), works=True)
 
-    def _send(self, s: State, i: int, w: Worker) -> Iterator[Move]:
+    def _send(self, s: State, i: int, w: Worker) -> Iterator[Move[State]]:
         """The POST. Executing and answering is one moment at Stripe; losing the answer is another matter."""
         a, had = w.attempt, s.stripe[w.attempt]
         if had.memory == "none":
@@ -200,7 +192,9 @@ class Model:
         if s.faults:
             yield from self._odd(s._replace(faults=s.faults - 1), i, w)
 
-    def _replies(self, s: State, i: int, w: Worker, outcome: Outcome, name: str, harm: str | None) -> Iterator[Move]:
+    def _replies(
+        self, s: State, i: int, w: Worker, outcome: Outcome, name: str, harm: str | None
+    ) -> Iterator[Move[State]]:
         yield _answer(s, i, w, outcome, name)._replace(broken=harm)
         if s.faults:  # the same bytes again, the second time a look-up (R18): the model lets either happen
             for again in ("send", "look"):
@@ -209,11 +203,12 @@ class Model:
                 )
                 yield lost._replace(works=False, broken=harm)
 
-    def _odd(self, s: State, i: int, w: Worker) -> Iterator[Move]:
+    def _odd(self, s: State, i: int, w: Worker) -> Iterator[Move[State]]:
         """Answers that say nothing, or only that this request did not run."""
         unexecuted: Outcome = "cleared" if w.first or not self.on("R16") else "send"
         for name, outcome in (
             ("R16 sends: 429 or 401", unexecuted),
+            ("R33 sends: a 400 about the request's form", unexecuted if self.on("R33") else "refused"),
             ("R16 sends: 409, in use", "send" if self.on("R16") else "cleared"),
             ("R18 sends: a 500 that Stripe does not save", "look"),
             ("R18 sends: the request is lost", "send"),
@@ -225,7 +220,7 @@ class Model:
 
     # ── settle ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _settle(self, s: State, i: int, w: Worker) -> Move:
+    def _settle(self, s: State, i: int, w: Worker) -> Move[State]:
         """One transaction for charge, order, books and outbox row, guarded by the token; success needs none (R21)."""
         a, charge = w.attempt, s.charges[w.attempt]
         idle, name = work(s, i, IDLE), f"{w}: R21 settles {w.outcome}"
@@ -235,9 +230,10 @@ class Model:
             return Move(name, self._success(close(idle, 1, "canceled"), 0), works=True)
         if charge is None or charge.status != "open" or not (w.token or not self.on("R21")):
             return Move(f"{w}: R21 is fenced off", idle, works=True)
-        if w.outcome in ("declined", "never"):
+        if w.outcome in ("declined", "never", "refused"):
             failed = "failed" if s.order == "processing" else s.order
-            return Move(name, close(idle, a, "declined")._replace(order=failed), works=True)
+            harm = "an order fails by a refusal that is not its own" if w.outcome == "refused" else None
+            return Move(name, close(idle, a, "declined")._replace(order=failed), works=True, broken=harm)
         return Move(name, idle._replace(charges=put(s.charges, a, self._undecided(charge, w))), works=True)
 
     def _undecided(self, charge: Charge, w: Worker) -> Charge:
@@ -261,7 +257,7 @@ class Model:
 
     # ── everybody else ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _people(self, s: State) -> Iterator[Move]:
+    def _people(self, s: State) -> Iterator[Move[State]]:
         if s.order == "pending":
             yield Move("R12 the producer cancels", s._replace(order="canceled"))
         if s.order == "failed" and s.charges[0] and not s.charges[1] and not s.outbox[1] and self.pays_again:
@@ -276,7 +272,7 @@ class Model:
         if s.backup and s.charges[0] and not undecided:
             yield Move("a backup from before the charge is restored", restored(s))
 
-    def _stripe_decides(self, s: State) -> Iterator[Move]:
+    def _stripe_decides(self, s: State) -> Iterator[Move[State]]:
         for a in (0, 1):
             if s.stripe[a].intent == "undecided":
                 for intent in ("succeeded", "none"):
@@ -284,11 +280,12 @@ class Model:
                     name = f"Stripe decides about the 500 of attempt {a + 1}: {intent}"
                     yield Move(name, after, works=intent == "none", broken=_harm(s, a, intent, sent=False))
 
-    def _proof_from_elsewhere(self, s: State) -> Iterator[Move]:
+    def _proof_from_elsewhere(self, s: State) -> Iterator[Move[State]]:
         """A webhook at any time, reconciliation at the latest: Stripe's success, from any source (R21, R23)."""
         for a in (0, 1):
             if s.stripe[a].intent == "succeeded" and (after := self._success(s, a)) != s:
-                yield Move(f"R23 attempt {a + 1}'s success is shown by Stripe and settled", after, works=is_final(s))
+                name = f"R23 attempt {a + 1}'s success is shown by Stripe and settled"
+                yield Move(name, after, works=self.is_final(s))
 
     def _tick(self, s: State) -> State:
         """Time passes: some seven hours. Whoever has opened and not yet sent is now beyond its deadline."""
@@ -299,26 +296,26 @@ class Model:
             workers=tuple(w._replace(late=w.doing == "opened" and w.call == "send") for w in s.workers),
         )
 
+    # ── promises ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-# ── promises ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    def canonical(self, s: State) -> State:
+        """One state for all that can only behave alike."""
+        return canonical(s, spent=self.forgets_what_is_spent)
 
+    def is_final(self, s: State) -> bool:
+        """Whether the order is final and nothing of ours is under way."""
+        return s.order in ("paid", "failed", "canceled") and not any(s.outbox) and all(w == IDLE for w in s.workers)
 
-def is_final(s: State) -> bool:
-    """Whether the order is final and nothing of ours is under way."""
-    return s.order in ("paid", "failed", "canceled") and not any(s.outbox) and all(w == IDLE for w in s.workers)
-
-
-def broken_promise(s: State, model: Model) -> str | None:
-    """What is wrong with this state, in one sentence; None when nothing is."""
-    successes = [t.intent == "succeeded" for t in s.stripe]
-    if s.order == "paid" and not any(successes):
-        return "the order is paid, and nothing was charged"
-    healing = any(model._proof_from_elsewhere(s))
-    if is_final(s) and not healing:
-        booked = [c is not None and c.status in ("succeeded", "duplicate") for c in s.charges]
-        if booked != successes or (s.order == "paid") != any(successes):
-            return f"all is quiet, the order is {s.order}, and the books are not what Stripe charged"
-    return None
+    def broken_promise(self, s: State) -> str | None:
+        """What is wrong with this state, in one sentence; None when nothing is."""
+        successes = [t.intent == "succeeded" for t in s.stripe]
+        if s.order == "paid" and not any(successes):
+            return "the order is paid, and nothing was charged"
+        if self.is_final(s) and not any(self._proof_from_elsewhere(s)):
+            booked = [c is not None and c.status in ("succeeded", "duplicate") for c in s.charges]
+            if booked != successes or (s.order == "paid") != any(successes):
+                return f"all is quiet, the order is {s.order}, and the books are not what Stripe charged"
+        return None
 
 
 def _harm(s: State, a: int, result: str, *, sent: bool = True) -> str | None:
@@ -330,6 +327,6 @@ def _harm(s: State, a: int, result: str, *, sent: bool = True) -> str | None:
     return None
 
 
-def _answer(s: State, i: int, w: Worker, outcome: Outcome, name: str) -> Move:
+def _answer(s: State, i: int, w: Worker, outcome: Outcome, name: str) -> Move[State]:
     answered = Worker("answered", w.attempt, token=w.token, call=w.call, outcome=outcome)
     return Move(f"{w}: {name}", work(s, i, answered), works=True)

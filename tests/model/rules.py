@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tests.model.checker import Result, check
+from tests.model.forgetting import Forgetting
 from tests.model.protocol import Model
 
 
@@ -18,9 +19,37 @@ class Rule:
     pays_again: bool = False
     restores: bool = False
 
+    @property
+    def part(self) -> str:
+        """The part of docs/protocol.md that shows it."""
+        return self.name
+
     def check(self) -> Result:
         """Every schedule of the protocol without this rule, until the first that breaks a promise."""
         return check(Model(off=self.name, faults=self.faults, pays_again=self.pays_again, restores=self.restores))
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOfLives:
+    """A rule that the model of a forgetting database can be without."""
+
+    name: str
+    says: str
+    without: str
+    steps: int
+    restores: int = 1
+    pays_again: bool = False
+    bodies: int = 1
+
+    @property
+    def part(self) -> str:
+        """The part of docs/protocol.md that shows it."""
+        return f"forgetting, {self.name}"
+
+    def check(self) -> Result:
+        """Every schedule without this rule, until the first that breaks a promise."""
+        model = Forgetting(self.name, self.restores, workers=1, pays_again=self.pays_again, bodies=self.bodies)
+        return check(model)
 
 
 RULES = (
@@ -102,5 +131,111 @@ RULES = (
         "Attempt 2 is sent at once.",
         steps=9,
         pays_again=True,
+    ),
+    Rule(
+        "R33",
+        "A refusal of our request is not a refusal of the order: a 400 about the request's form fails nothing.",
+        "Every 400 is a definitive refusal.",
+        steps=4,
+        faults=1,
+    ),
+)
+
+RULES_OF_LIVES = (
+    RuleOfLives(
+        "R31",
+        "In a life of the database that is not verified nothing is opened.",
+        "The database goes on as if it had forgotten nothing.",
+        steps=10,
+    ),
+    RuleOfLives(
+        "R31 adoption",
+        "A payment that is unknown here is adopted: order, charge and books.",
+        "It is only reported, and the life counts as verified.",
+        steps=10,
+    ),
+    RuleOfLives(
+        "R31 by its id",
+        "A payment is known if a charge here has its Stripe id.",
+        "It is known if its order is.",
+        steps=14,
+        pays_again=True,
+    ),
+    RuleOfLives(
+        "R31 agreement",
+        "A repeat's row takes a forgotten payment over only if the requests agree; else it is parked.",
+        "The same key is enough.",
+        steps=8,
+        bodies=2,
+    ),
+    RuleOfLives(
+        "R31 second listing",
+        "A life is closed by a listing that begins when no worker of the life before can send any more.",
+        "The first listing closes it.",
+        steps=7,
+    ),
+    RuleOfLives(
+        "R31 an hour",
+        "An earlier listing is good for an hour.",
+        "It is good until another one closes the life.",
+        steps=13,
+    ),
+    RuleOfLives(
+        "R31 from its beginning",
+        "The hour counts from the moment at which the listing began.",
+        "It counts from the moment at which the listing ended, however long it took.",
+        steps=13,
+    ),
+    RuleOfLives(
+        "R31 this very life",
+        "A verification is written only in the life that its listing began in.",
+        "It is written in whatever life it finds.",
+        steps=12,
+        restores=2,
+    ),
+    RuleOfLives(
+        "R31 verified rows",
+        "The bound is the newest moment that a row of a verified life tells of.",
+        "Any row will do, that of an order accepted just now, too.",
+        steps=13,
+    ),
+    RuleOfLives(
+        "R31 frozen",
+        "The bound stays what it was at first sight until the life is closed.",
+        "Each listing goes back to the newest row.",
+        steps=15,
+    ),
+    RuleOfLives(
+        "R31 handed on",
+        "A life that ends before it is closed hands its bound on.",
+        "The next life takes its bound from the newest row.",
+        steps=15,
+        restores=2,
+    ),
+    RuleOfLives(
+        "R14",
+        "Who has opened an order sends within its send deadline, or not at all.",
+        "A worker of the life before sends whenever it wakes up.",
+        steps=8,
+    ),
+    RuleOfLives(
+        "R25 never executed",
+        "Paying again after an attempt that was never executed is the same attempt, with the same key at Stripe.",
+        "It is attempt 2, of which Stripe shows nothing to a database that has forgotten it, until it is sent.",
+        steps=19,
+        pays_again=True,
+    ),
+    RuleOfLives(
+        "R32",
+        "What has met a key conflict, or disagrees with a forgotten payment, is looked up, and never posted again.",
+        "It is parked, and `eo outbox retry` posts it.",
+        steps=15,
+        bodies=2,
+    ),
+    RuleOfLives(
+        "R31 fenced",
+        "Nothing works at the database of the life before any more.",
+        "An old primary goes on beside the promoted one.",
+        steps=9,
     ),
 )

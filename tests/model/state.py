@@ -12,7 +12,7 @@ Intent: TypeAlias = Literal["none", "succeeded", "declined", "canceled", "undeci
 Call: TypeAlias = Literal["send", "look"]
 # What an answer makes of the charge: final, sent or looked up again, or proven to have changed nothing.
 Outcome: TypeAlias = Literal[
-    "succeeded", "declined", "never", "send", "look", "saved", "cleared", "unsent", "earlier", "none"
+    "succeeded", "declined", "never", "refused", "send", "look", "saved", "cleared", "unsent", "earlier", "none"
 ]
 
 
