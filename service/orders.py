@@ -82,9 +82,10 @@ async def exists(engine: AsyncEngine, account_id: UUID, key: str) -> bool:
 
 
 async def get(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> Order:
-    """The order. Raises NotFound, also when it is another account's."""
+    """The order, also by the id it had before it was forgotten. Raises NotFound, also when it is another account's."""
+    who = {"account": account_id, "id": order_id}
     async with connect(engine) as connection:
-        row = await connection.row(_GET, {"account": account_id, "id": order_id})
+        row = await connection.row(_GET, who) or await connection.row(_GET_BY_ALIAS, who)
     if row is None:
         raise NotFound("There is no such order.")
     return _order(row)
@@ -227,6 +228,11 @@ _LOCK = Statement("SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) OR
 _EXISTS = Statement("SELECT 1 FROM orders WHERE account_id = :account AND idempotency_key = :key")
 
 _GET = Statement(f"SELECT {_COLUMNS} FROM orders WHERE account_id = :account AND id = :id")
+
+_GET_BY_ALIAS = Statement(f"""
+SELECT {_COLUMNS} FROM orders
+ WHERE account_id = :account AND id = (SELECT order_id FROM order_aliases WHERE id = :id)
+""")
 
 # What still moves by itself is pending or processing; requires_action waits for the customer.
 _SETTLED = Statement(f"""

@@ -76,7 +76,7 @@ class Order(Struct, frozen=True):
     status: str
     amount: int
     currency: str
-    payment_method: str
+    payment_method: str | None
     customer: str | None
     description: str | None
     metadata: dict[str, str]

@@ -3,8 +3,10 @@
 A rebuild could drift (a changed description, a new default of ours) and a re-send that differs is refused by Stripe.
 """
 
+from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
+
+from service.charges.marks import Marks
 
 # Pinned with the parameters: the same request under another version of Stripe's API is another request.
 STRIPE_VERSION = "2026-10-28.endive"
@@ -12,19 +14,17 @@ STRIPE_VERSION = "2026-10-28.endive"
 
 def payment_intent_request(
     *,
-    account_id: UUID,
-    order_id: UUID,
-    attempt: int,
+    marks: Marks,
     amount: int,
     currency: str,
-    payment_method: str,
+    payment_method: str | None,
     customer: str | None,
     description: str | None,
-    metadata: dict[str, str],
+    metadata: Mapping[str, str],
 ) -> dict[str, Any]:
     """Create-and-confirm parameters in sending order. On-session: a card that needs 3-D Secure answers requires_action.
 
-    The metadata is the producer's own plus the three names by which reconciliation and look-ups know the attempt.
+    The metadata is the producer's own, and the names by which the attempt is known, and an order brought back (R31).
     """
     request: dict[str, Any] = {
         "amount": amount,
@@ -37,10 +37,5 @@ def payment_intent_request(
         request["customer"] = customer
     if description is not None:
         request["description"] = description
-    request["metadata"] = {
-        **metadata,
-        "eo_account": str(account_id),
-        "eo_order": str(order_id),
-        "eo_attempt": str(attempt),
-    }
+    request["metadata"] = marks.metadata(metadata)
     return request
