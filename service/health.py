@@ -9,18 +9,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import migrate
 from service.errors import EffectivelyOnceError
+from service.recovery import is_verified
 
 _PATIENCE_S = 2.0
 
 
 async def readiness(engine: AsyncEngine, redis: Redis | None) -> tuple[int, dict[str, Any]]:
-    """HTTP status and body: 200 `ok`, 200 `degraded` without Redis (orders are accepted, charges wait), else 503."""
+    """HTTP status and body: 200 `ok`; 200 `degraded` where orders are accepted and charges wait; else 503."""
     database, broker = await asyncio.gather(_database(engine), _redis(redis))
-    reasons = [reason for reason in (database, broker) if reason]
-    checks = {"postgres": database or "ok", "redis": broker or "ok"}
+    memory = None if database else await _memory(engine)
+    reasons = [reason for reason in (database, broker, memory) if reason]
+    checks = {"postgres": database or "ok", "redis": broker or "ok", "memory": memory or "ok"}
     if database:
         return 503, {"status": "unavailable", "checks": checks, "reasons": reasons}
-    return 200, {"status": "degraded" if broker else "ok", "checks": checks, "reasons": reasons}
+    return 200, {"status": "degraded" if reasons else "ok", "checks": checks, "reasons": reasons}
 
 
 async def _database(engine: AsyncEngine) -> str | None:
@@ -32,6 +34,17 @@ async def _database(engine: AsyncEngine) -> str | None:
     except Exception as error:  # noqa: BLE001  a health check reports, whatever it meets
         return f"PostgreSQL cannot be asked ({type(error).__name__})."
     return None
+
+
+async def _memory(engine: AsyncEngine) -> str | None:
+    """Whether Stripe was asked what this database may have forgotten (R31)."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            if await is_verified(engine):
+                return None
+    except Exception as error:  # noqa: BLE001  a health check reports, whatever it meets
+        return f"PostgreSQL cannot be asked ({type(error).__name__})."
+    return "Stripe is still to be asked what this database may have forgotten: orders are accepted, charges wait."
 
 
 async def _redis(redis: Redis | None) -> str | None:

@@ -50,6 +50,12 @@ async def current(engine: AsyncEngine, settings: Settings) -> Life:
     return Life(**{**dict(row), "found": found})
 
 
+async def is_verified(engine: AsyncEngine) -> bool:
+    """Whether orders may be sent in the life this database is in."""
+    async with connect(engine) as connection:
+        return bool(await connection.rows(_IS_VERIFIED, {}))
+
+
 def margin(settings: Settings) -> timedelta:
     """How long a worker of an earlier life may still be sending: its lease, a call, and how far clocks may differ."""
     return timedelta(seconds=settings.charge_lease_s + settings.stripe_timeout_s + settings.clock_skew_max_s)
@@ -111,6 +117,8 @@ _LIFE = """
 """
 
 _CURRENT = Statement(f"SELECT {_LIFE} FROM lives WHERE identity = database_identity()")
+
+_IS_VERIFIED = Statement("SELECT FROM lives WHERE identity = database_identity() AND verified_until > now()")
 
 # The bound is what a life that was never closed hands on; else the newest moment that a verified life proves; in the
 # first life the newest charge, or the installation's birth.

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -25,9 +25,14 @@ from service.recovery.lives import Life
 from service.recovery.store import Listed, bring_back, what_is_known
 from service.settings import Settings
 from service.sql import Statement, connect
-from service.stripe_gateway import PAGE, StripeGateway
 from service.stripe_objects import Answer, IncompleteListing, Intent
 
+if TYPE_CHECKING:  # the SDK costs half a second, and an api that only shows a life's state makes no call
+    from service.stripe_gateway import StripeGateway
+
+Progress = Callable[["Findings"], None]
+_ANOTHER = "another process asks Stripe what this database may have forgotten"
+_TOGETHER = 100  # PaymentIntents that are compared by one statement
 _LOSSES = (Step.ADOPT, Step.BLOCK, Step.REPORT)
 
 
@@ -82,7 +87,7 @@ class Findings:
         }
 
 
-async def verify(engine: AsyncEngine, gateway: StripeGateway, settings: Settings) -> str | None:
+async def verify(engine: AsyncEngine, gateway: "StripeGateway", settings: Settings) -> str | None:
     """Make sure that sending is allowed in this life. None: it is; else why not yet.
 
     One process at a time lists; the others are told so and ask again.
@@ -90,31 +95,50 @@ async def verify(engine: AsyncEngine, gateway: StripeGateway, settings: Settings
     life = await lives.current(engine, settings)
     if not life.due:
         return None
-    verifier = uuid4()
-    began = await lives.take(engine, life, verifier)
-    if began is None:
-        return None if life.verified else "another process asks Stripe what this database may have forgotten"
     try:
-        findings = await _examine_as(verifier, engine, gateway, settings, life)
+        _say(life, await recover(engine, gateway, settings, life))
     except IncompleteListing as error:
-        await lives.give_up(engine, verifier)
         event("recovery.incomplete", level="error", life=life.id, reason=str(error))
         return None if life.verified else f"Stripe could not be asked what this database may have forgotten: {error}"
-    except NotTheVerifier:
-        return "another process asks Stripe what this database may have forgotten"
+    except NotTheVerifier as error:
+        return None if life.verified else str(error)
+    return None
+
+
+async def recover(
+    engine: AsyncEngine,
+    gateway: "StripeGateway",
+    settings: Settings,
+    life: Life,
+    *,
+    since: datetime | None = None,
+    progress: Progress | None = None,
+) -> Findings:
+    """List for `life`, alone, and allow sending in it. Raises IncompleteListing, NotTheVerifier."""
+    verifier = uuid4()
+
+    async def page_done(findings: Findings) -> None:
+        if await lives.take(engine, life, verifier) is None:
+            raise NotTheVerifier(_ANOTHER)
+        if progress is not None:
+            progress(findings)
+
+    began = await lives.take(engine, life, verifier)
+    if began is None:
+        raise NotTheVerifier(_ANOTHER)
+    try:
+        findings = await examine(engine, gateway, settings, life, since=since, between_pages=page_done)
     except BaseException:
         await lives.give_up(engine, verifier)
         raise
-    found = _joined(life.found, findings)
-    if not await lives.verified(engine, life, verifier, began=began, found=found):
-        return "the database has changed while Stripe was asked what it may have forgotten"
-    _say(life, findings)
-    return None
+    if not await lives.verified(engine, life, verifier, began=began, found=_joined(life.found, findings)):
+        raise NotTheVerifier("the database began another life while Stripe was asked what it may have forgotten")
+    return findings
 
 
 async def examine(
     engine: AsyncEngine,
-    gateway: StripeGateway,
+    gateway: "StripeGateway",
     settings: Settings,
     life: Life,
     *,
@@ -141,19 +165,9 @@ async def examine(
     return findings
 
 
-async def _examine_as(
-    verifier: UUID, engine: AsyncEngine, gateway: StripeGateway, settings: Settings, life: Life
-) -> Findings:
-    async def still_mine(_findings: Findings) -> None:
-        if await lives.take(engine, life, verifier) is None:
-            raise NotTheVerifier
-
-    return await examine(engine, gateway, settings, life, between_pages=still_mine)
-
-
 async def _compare(
     engine: AsyncEngine,
-    gateway: StripeGateway,
+    gateway: "StripeGateway",
     settings: Settings,
     life: Life,
     page: list[Listed],
@@ -180,7 +194,7 @@ async def _compare(
         findings.add(one, verdict)
 
 
-async def _with_key(gateway: StripeGateway, listed: Listed) -> Listed:
+async def _with_key(gateway: "StripeGateway", listed: Listed) -> Listed:
     """A PaymentIntent of before 0.2 bears no key; that of a first attempt stands verbatim in Stripe's event."""
     if listed.marks.key is not None or listed.marks.attempt != 1:
         return listed
@@ -200,7 +214,7 @@ async def _by_pages(intents: AsyncIterator[Intent]) -> AsyncIterator[list[Intent
     page: list[Intent] = []
     async for intent in intents:
         page.append(intent)
-        if len(page) == PAGE:
+        if len(page) == _TOGETHER:
             yield page
             page = []
     yield page
