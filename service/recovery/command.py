@@ -90,13 +90,16 @@ def _tell(findings: Findings) -> None:
 
 def _print(findings: Findings, *, dry_run: bool) -> None:
     verb = "would be " if dry_run else ""
-    sums = ", ".join(f"{amount} {currency}" for currency, amount in sorted(findings.sums.items()))
-    minor = f" ({sums} in minor units)" if sums else ""
-    click.echo(f"{verb}adopted   {findings.adopted}{minor}")
+    click.echo(f"{verb}adopted   {findings.adopted}{_minor_units(findings, 'adopted')}")
     click.echo(f"{verb}settled   {findings.settled}")
-    click.echo(f"reported  {len(findings.reported)}")
+    click.echo(f"reported  {len(findings.reported)}{_minor_units(findings, 'reported')}")
     for one in findings.reported:
         click.echo(_line(one))
+
+
+def _minor_units(findings: Findings, kind: str) -> str:
+    sums = ", ".join(f"{amount} {currency}" for currency, amount in sorted(findings.sums[kind].items()))
+    return f" ({sums} in minor units)" if sums else ""
 
 
 def _line(one: dict[str, Any]) -> str:

@@ -44,13 +44,14 @@ class NotTheVerifier(Exception):
 class Findings:
     """What a listing brought back.
 
-    sums: minor units by currency, of what was adopted. since, until: Stripe's moments of what was lost.
+    sums: minor units by currency, of what was adopted and of what could only be reported. since, until: Stripe's
+    moments of what was lost.
     """
 
     adopted: int = 0
     settled: int = 0
     reported: list[dict[str, Any]] = field(default_factory=list)
-    sums: Counter[str] = field(default_factory=Counter)
+    sums: dict[str, Counter[str]] = field(default_factory=lambda: {"adopted": Counter(), "reported": Counter()})
     since: datetime | None = None
     until: datetime | None = None
     listed: int = 0
@@ -62,9 +63,10 @@ class Findings:
             self.settled += 1
         if verdict.step is Step.ADOPT:
             self.adopted += 1
-            self.sums[intent.currency] += intent.amount
+            self.sums["adopted"][intent.currency] += intent.amount
         if verdict.step in (Step.BLOCK, Step.REPORT):
             about = {"payment_intent": intent.id, "order_id": str(listed.marks.order_id), "status": intent.status}
+            self.sums["reported"][intent.currency] += intent.amount
             self.reported.append({**about, "amount": intent.amount, "currency": intent.currency, "why": verdict.reason})
         if verdict.step in _LOSSES:
             self.since = min(self.since or listed.created, listed.created)
@@ -81,7 +83,7 @@ class Findings:
             "adopted": self.adopted,
             "settled": self.settled,
             "reported": self.reported,
-            "sums": dict(self.sums),
+            "sums": {kind: dict(sums) for kind, sums in self.sums.items()},
             "since": None if self.since is None else self.since.isoformat(),
             "until": None if self.until is None else self.until.isoformat(),
         }
@@ -237,7 +239,7 @@ def _joined(before: dict[str, Any] | None, findings: Findings) -> dict[str, Any]
         "adopted": before["adopted"] + now["adopted"],
         "settled": before["settled"] + now["settled"],
         "reported": before["reported"] + [one for one in now["reported"] if one["payment_intent"] not in known],
-        "sums": dict(Counter(before["sums"]) + findings.sums),
+        "sums": {kind: dict(Counter(before["sums"][kind]) + sums) for kind, sums in findings.sums.items()},
         "since": before["since"] or now["since"],
         "until": now["until"] or before["until"],
     }
@@ -246,7 +248,7 @@ def _joined(before: dict[str, Any] | None, findings: Findings) -> dict[str, Any]
 def _say(life: Life, findings: Findings) -> None:
     event("recovery.verified", life=life.id, listed=findings.listed, settled=findings.settled)
     if findings.is_loss:
-        sums = [f"{amount} {currency}" for currency, amount in sorted(findings.sums.items())]
+        sums = [f"{amount} {currency}" for currency, amount in sorted(findings.sums["adopted"].items())]
         event(
             "recovery.loss_found",
             level="error",
