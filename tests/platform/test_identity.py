@@ -173,6 +173,11 @@ def test_where_a_part_is_refused_the_rest_still_tells_lives_apart(
         sql(server, f"GRANT EXECUTE ON FUNCTION {refused} TO PUBLIC")
 
 
+def test_it_is_asked_for_once_however_many_lives_there_were(server: Postgres) -> None:
+    plan = sql(server, "SET enable_seqscan = off; EXPLAIN SELECT id FROM lives WHERE identity = database_identity()")
+    assert "Index Cond: (identity = database_identity())" in plan
+
+
 def test_what_it_costs(server: Postgres) -> None:
     async def measure() -> float:
         connection = await asyncpg.connect(server.url)
