@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,8 @@ from uuid_utils.compat import uuid7
 from service import orders
 from service.charges.marks import Marks
 from service.charges.request import payment_intent_request
+from service.fees import sweep_once
+from service.reconcile import Span, reconcile
 from service.recovery import current, verify
 from service.stripe_gateway import StripeGateway
 from service.timeline import timeline
@@ -38,6 +40,10 @@ async def shown(world: World, lost: Forgotten) -> dict[str, Any]:
 async def found(world: World) -> dict[str, Any]:
     """What the life's listings have brought back."""
     return (await current(world.engine, world.settings)).found or {}
+
+
+def days_ago(days: float) -> datetime:
+    return datetime.now(UTC) - timedelta(days=days)
 
 
 def promise_of(lost: Forgotten) -> Promise:
@@ -157,6 +163,25 @@ async def test_a_repeat_with_another_body_is_parked_and_never_sent(
     assert await world.calls_of(UUID(repeat.id)) == ["lookup"] * 2, "what the listing parked is only looked up"
     (reported,) = (await found(world))["reported"]
     assert reported["order_id"] == str(lost.marks.order_id)
+
+
+async def test_a_repeat_that_has_the_money_reconciles_also_in_a_window_that_it_is_not_part_of(
+    aging: World, a_day_passes: Passes
+) -> None:
+    world = aging
+    lost = await forgotten(world, fresh_key())
+    await lost.sent(world)
+    await a_day_passes(25)
+    await lost.repeated(world)
+    await world.work()
+    async with StripeGateway(world.settings) as gateway:
+        await sweep_once(world.engine, gateway, now=datetime.now(UTC))
+    for span in (Span(since=days_ago(3)), Span(since=days_ago(3), until=days_ago(0.5)), Span(since=days_ago(0.5))):
+        async with (
+            StripeGateway(world.settings) as gateway,
+            reconcile(world.engine, gateway, span, grace_s=0) as report,
+        ):
+            assert [d async for d in report.discrepancies()] == []
 
 
 # --- an attempt, a send or an answer that was forgotten
