@@ -54,7 +54,6 @@ async def drop_staging(driver: asyncpg.Connection) -> None:
 async def find_edges(driver: asyncpg.Connection, window: Window) -> None:
     """Fill recon_edges with the ids that must be fetched one by one."""
     await _prepare(driver, "recon_stripe")
-    await driver.execute(sql.ALIASES)
     await driver.execute(sql.EDGES, window.since, window.until)
     await _prepare(driver, "recon_edges")
 
@@ -64,7 +63,6 @@ async def compare(driver: asyncpg.Connection, window: Window, *, complete: bool)
     edges = window.since, window.until
     async with driver.transaction(isolation="repeatable_read"):
         await driver.execute(sql.UNIQUE)
-        await driver.execute(sql.ALIASES)
         await driver.execute("ANALYZE recon_stripe")
         for table, statement in _STEPS:
             await driver.execute(statement, *(edges if "$1" in statement else ()))

@@ -34,12 +34,6 @@ CREATE TEMP TABLE recon_findings (
 # A list that moves while it is paged could show an item twice, and twice would read as a duplicate charge.
 UNIQUE = "DELETE FROM recon_stripe a USING recon_stripe b WHERE a.pi = b.pi AND a.ctid < b.ctid"
 
-# A payment made for an order that was forgotten and repeated since belongs to the repeat (R31).
-ALIASES = """
-UPDATE recon_stripe s SET order_id = a.order_id
-  FROM order_aliases a WHERE a.id = s.order_id AND a.account_id = s.account_id
-"""
-
 EDGES = """
 CREATE TEMP TABLE recon_edges AS
 SELECT row_number() OVER (ORDER BY pi) AS n, pi FROM (
