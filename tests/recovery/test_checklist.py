@@ -1,8 +1,10 @@
-"""The checklist of docs/operations.md for a restored database, command by command, on one that has forgotten an order."""
+"""The checklist of docs/operations.md for a restored database, run on one that has forgotten an order."""
 
 import re
 import shlex
 from pathlib import Path
+
+import pytest
 
 from tests.charges.world import World
 from tests.recovery.forgetting import forgotten, fresh_key
@@ -18,6 +20,8 @@ def commands() -> list[list[str]]:
     return [shlex.split(line.split("  ")[0])[1:] for line in block.splitlines()]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_each_command_of_the_checklist_for_a_restore_does_what_the_page_says(world: World) -> None:
     lost = await forgotten(world, fresh_key())
     await lost.sent(world)
