@@ -51,7 +51,7 @@ async def settle(engine: AsyncEngine, settlements: Sequence[Settlement], setting
     try:
         return await repeat_on_deadlock(lambda: _settle(engine, settlements, settings))
     except (asyncpg.PostgresError, BookedDifferently, ValueError) as error:
-        if not _is_about_content(error):
+        if not is_about_content(error):
             raise
         if len(settlements) == 1:
             await _park(engine, settlements[0], error)
@@ -62,7 +62,7 @@ async def settle(engine: AsyncEngine, settlements: Sequence[Settlement], setting
     return changed
 
 
-def _is_about_content(error: Exception) -> bool:
+def is_about_content(error: Exception) -> bool:
     """Whether the same content would be refused again, as opposed to a database that is away or busy."""
     if isinstance(error, asyncpg.PostgresError):
         return (sqlstate(error) or "").startswith(_REFUSALS)

@@ -12,9 +12,9 @@ when its producer repeats the key a day later, because by then Stripe has forgot
 
 from service.recovery.lives import Life, beat, current, fork, is_verified, note_margin
 from service.recovery.store import note_alias
-from service.recovery.verification import Findings, NotTheVerifier, examine, recover, verify
+from service.recovery.verification import ANOTHER, Findings, NotTheVerifier, examine, recover, verify
 
 __all__ = [
-    "Findings", "Life", "NotTheVerifier", "beat", "current", "examine", "fork", "is_verified", "note_alias",
+    "ANOTHER", "Findings", "Life", "NotTheVerifier", "beat", "current", "examine", "fork", "is_verified", "note_alias",
     "note_margin", "recover", "verify",
 ]  # fmt: skip

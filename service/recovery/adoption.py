@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from service.charges.marks import Marks, producers_own
 from service.charges.model import FINAL
-from service.idempotency import CHARGE, fingerprint, wire_key
+from service.idempotency import CHARGE, fingerprint, is_fingerprint, is_key, wire_key
 from service.stripe_objects import Intent
 from service.wire import OrderRequest
 
@@ -78,7 +78,7 @@ _TAKEN = "its key was used for another request after this database forgot it"
 
 
 def _of_a_forgotten_order(marks: Marks) -> Verdict:
-    if marks.key is None or marks.fingerprint is None:
+    if marks.key is None or marks.fingerprint is None or not (is_key(marks.key) and is_fingerprint(marks.fingerprint)):
         return Verdict(Step.REPORT, "its order is unknown here, and so is the key it was placed with")
     return Verdict(Step.ADOPT)
 

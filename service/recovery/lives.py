@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.log import event
 from service.settings import Settings
 from service.sql import Statement, connect
 
@@ -62,8 +63,13 @@ def margin(settings: Settings) -> timedelta:
 
 
 async def note_margin(engine: AsyncEngine, settings: Settings) -> None:
-    """Remember the longest margin that any worker of this life was ever configured with."""
-    await current(engine, settings)
+    """Remember the longest margin that any worker of this life was ever configured with.
+
+    Says so where this PostgreSQL refuses a part of its identity: what only that part tells is not noticed then.
+    """
+    life = await current(engine, settings)
+    if "-" in life.identity.split("/"):
+        event("recovery.identity_incomplete", level="warning", refused="pg_control_system or pg_walfile_name")
     async with connect(engine) as connection:
         await connection.rows(_NOTE_MARGIN, {"margin": margin(settings)})
 

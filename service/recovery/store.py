@@ -4,7 +4,7 @@ An adopted charge is written as one that was sent and whose answer was lost; set
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +17,7 @@ from service.charges.lookup import KEY_CONFLICT
 from service.charges.marks import Marks, producers_own
 from service.charges.model import FINAL, OpenCharge
 from service.charges.request import STRIPE_VERSION, payment_intent_request
+from service.db import repeat_on_deadlock
 from service.orders import lock
 from service.recovery.adoption import Known, Step, Verdict, judge, key_on_the_wire, placed_at
 from service.settings import Settings
@@ -50,18 +51,32 @@ async def bring_back(
 
     Returns the verdict and, where Stripe's object can settle it, the charge to settle.
     """
+    return await repeat_on_deadlock(lambda: _bring_back(engine, listed, life, settings))
+
+
+async def _bring_back(
+    engine: AsyncEngine, listed: Listed, life: int, settings: Settings
+) -> tuple[Verdict, OpenCharge | None]:
     async with begin(engine) as tx:
-        (known,) = await _known(tx, [listed])
-        if known.order_id is not None:
-            await lock(tx, [known.order_id])
-            (known,) = await _known(tx, [listed])
+        known = await _known_and_locked(tx, listed)
         verdict = judge(listed.intent, listed.marks, known)
+        if verdict.step is Step.ADOPT and known.order_id is None and not await _insert_order(tx, listed):
+            # Its producer has repeated it this very moment.
+            known = await _known_and_locked(tx, listed)
+            verdict = judge(listed.intent, listed.marks, known)
         if verdict.step is Step.BLOCK and known.order_id is not None:
-            await _block(tx, listed, known, known.order_id, life)
+            await _block(tx, listed, known.order_id, life)
         if verdict.step not in (Step.ADOPT, Step.SETTLE):
             return verdict, None
-        order_id = known.order_id or await _insert_order(tx, listed)
-        return verdict, await _as_sent(tx, listed, known, order_id, life, settings)
+        return verdict, await _as_sent(tx, listed, known, known.order_id or listed.marks.order_id, life, settings)
+
+
+async def _known_and_locked(tx: Connection, listed: Listed) -> Known:
+    (known,) = await _known(tx, [listed])
+    if known.order_id is not None:
+        await lock(tx, [known.order_id])
+        (known,) = await _known(tx, [listed])
+    return known
 
 
 async def note_alias(engine: AsyncEngine, account_id: UUID, forgotten: UUID, order_id: UUID) -> None:
@@ -82,7 +97,8 @@ async def _known(connection: Connection, listed: Sequence[Listed]) -> list[Known
     return [Known(**{f.name: rows[one.intent.id][f.name] for f in fields(Known)}) for one in listed]
 
 
-async def _insert_order(tx: Connection, listed: Listed) -> UUID:
+async def _insert_order(tx: Connection, listed: Listed) -> bool:
+    """False: somebody else holds its key or its id."""
     intent, marks = listed.intent, listed.marks
     values = {
         "id": marks.order_id,
@@ -97,8 +113,7 @@ async def _insert_order(tx: Connection, listed: Listed) -> UUID:
         "metadata": msgspec.json.encode(producers_own(intent.metadata)).decode(),
         "created": placed_at(marks.order_id, listed.created),
     }
-    await tx.rows(_INSERT_ORDER, values)
-    return marks.order_id
+    return await tx.row(_INSERT_ORDER, values) is not None
 
 
 async def _as_sent(
@@ -185,15 +200,19 @@ async def _insert_charge(
     await tx.rows(_INSERT_CHARGE, values)
 
 
-async def _block(tx: Connection, listed: Listed, known: Known, order_id: UUID, life: int) -> None:
-    """The key is spent at Stripe: whoever holds it here now is looked up only, and parked (R32)."""
-    if known.charge_id is None:
-        await tx.rows(_TO_PROCESSING, {"id": order_id, "again": False})
-        await _insert_charge(tx, listed, order_id, life, status="unknown", call="lookup", conflict=True)
-    elif known.charge_intent is None:
-        await tx.rows(_CONFLICTS, {"id": known.charge_id})
-    else:
+async def _block(tx: Connection, listed: Listed, order_id: UUID, life: int) -> None:
+    """The key is spent at Stripe: the order that holds it here now is looked up only, in each attempt, and parked (R32).
+
+    An order that is paid already keeps what it has.
+    """
+    if await tx.row(_PAID, {"id": order_id}) is not None:
         return
+    await tx.rows(_TO_PROCESSING, {"id": order_id, "again": False})
+    await tx.rows(_CONFLICTS, {"order": order_id, "final": sorted(FINAL)})
+    missing = await tx.column(_MISSING_ATTEMPTS, {"order": order_id, "last": listed.marks.attempt})
+    for attempt in missing:
+        at = replace(listed, marks=replace(listed.marks, attempt=attempt))
+        await _insert_charge(tx, at, order_id, life, status="unknown", call="lookup", conflict=True)
     await tx.rows(_PARK, {"order": order_id, "reason": KEY_CONFLICT})
 
 
@@ -223,6 +242,7 @@ INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, 
                     description, metadata, status, created_at)
 VALUES (:id, :account, :key, :fingerprint, :amount, :currency, :method, :customer, :description,
         CAST(:metadata AS jsonb), 'processing', :created)
+ON CONFLICT DO NOTHING RETURNING id
 """)
 
 _INSERT_ALIAS = Statement("""
@@ -259,8 +279,17 @@ UPDATE charges SET payment_intent_id = coalesce(payment_intent_id, :intent), nex
  WHERE order_id = :order AND attempt = :attempt
 """)
 
+_PAID = Statement("SELECT FROM orders WHERE id = :id AND status = 'paid'")
+
+# Whoever is about to settle one of them is fenced off.
 _CONFLICTS = Statement("""
-UPDATE charges SET key_conflict = true, next_call = 'lookup', token = NULL, lease_until = NULL WHERE id = :id
+UPDATE charges SET key_conflict = true, next_call = 'lookup', token = NULL, lease_until = NULL
+ WHERE order_id = :order AND payment_intent_id IS NULL AND status <> ALL (CAST(:final AS text[]))
+""")
+
+_MISSING_ATTEMPTS = Statement("""
+SELECT n FROM generate_series(1, CAST(:last AS int)) AS n
+ WHERE NOT EXISTS (SELECT FROM charges WHERE order_id = :order AND attempt = n)
 """)
 
 _PROMISE = Statement("""

@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.answers import judge_intent
 from service.charges.listing import known_intents, prove_complete
 from service.charges.marks import read_marks
-from service.charges.settling import Settlement, settle
+from service.charges.settling import Settlement, is_about_content, settle
 from service.log import event
 from service.recovery import lives
 from service.recovery.adoption import Step, Verdict, fingerprint_of, judge
@@ -31,7 +32,8 @@ if TYPE_CHECKING:  # the SDK costs half a second, and an api that only shows a l
     from service.stripe_gateway import StripeGateway
 
 Progress = Callable[["Findings"], None]
-_ANOTHER = "another process asks Stripe what this database may have forgotten"
+ANOTHER = "another process asks Stripe what this database may have forgotten"
+_LISTED = Answer(http_status=200, note="listed")
 _TOGETHER = 100  # PaymentIntents that are compared by one statement
 _LOSSES = (Step.ADOPT, Step.BLOCK, Step.REPORT)
 
@@ -121,13 +123,13 @@ async def recover(
 
     async def page_done(findings: Findings) -> None:
         if await lives.take(engine, life, verifier) is None:
-            raise NotTheVerifier(_ANOTHER)
+            raise NotTheVerifier(ANOTHER)
         if progress is not None:
             progress(findings)
 
     began = await lives.take(engine, life, verifier)
     if began is None:
-        raise NotTheVerifier(_ANOTHER)
+        raise NotTheVerifier(ANOTHER)
     try:
         findings = await examine(engine, gateway, settings, life, since=since, between_pages=page_done)
     except BaseException:
@@ -189,11 +191,21 @@ async def _compare(
             (again,) = await what_is_known(engine, [one])
             findings.add(one, judge(one.intent, one.marks, again))
             continue
-        verdict, charge = await bring_back(engine, one, life.id, settings)
-        if charge is not None:
-            outcome = judge_intent(charge, one.intent, Answer(http_status=200, intent=one.intent))
-            await settle(engine, [Settlement(charge, outcome, Answer(http_status=200, note="listed"))], settings)
-        findings.add(one, verdict)
+        findings.add(one, await _brought_back(engine, one, life, settings))
+
+
+async def _brought_back(engine: AsyncEngine, listed: Listed, life: Life, settings: Settings) -> Verdict:
+    """What became of one PaymentIntent. One that cannot be stored is reported: Stripe's dashboard can edit any text."""
+    try:
+        verdict, charge = await bring_back(engine, listed, life.id, settings)
+    except (asyncpg.PostgresError, ValueError) as error:
+        if not is_about_content(error):
+            raise
+        return Verdict(Step.REPORT, f"it cannot be stored ({type(error).__name__})")
+    if charge is not None:
+        shown = Answer(http_status=200, intent=listed.intent)
+        await settle(engine, [Settlement(charge, judge_intent(charge, listed.intent, shown), _LISTED)], settings)
+    return verdict
 
 
 async def _with_key(gateway: "StripeGateway", listed: Listed) -> Listed:

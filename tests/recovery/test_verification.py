@@ -1,7 +1,6 @@
 """What this database forgot comes back from Stripe before anything is sent: orders, attempts, answers (R31)."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,15 +10,17 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from service import orders
-from service.charges.marks import Marks
-from service.charges.request import payment_intent_request
+from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.fees import sweep_once
 from service.reconcile import Span, reconcile
-from service.recovery import current, verify
+from service.recovery import current, store, verify
+from service.sql import Connection
 from service.stripe_gateway import StripeGateway
+from service.stripe_objects import Intent
 from service.timeline import timeline
 from tests.charges.world import Promise, World
 from tests.ledger.test_fees import Always
+from tests.model.tiny_stripe import replace_intent
 from tests.recovery.forgetting import Forgotten, begin_another_life, charges_of, forgotten, fresh_key
 
 Passes = Callable[[float], Awaitable[None]]
@@ -112,12 +113,13 @@ async def test_what_waits_for_its_customer_comes_back_and_is_followed_to_its_end
     await world.assert_charged_once(promise_of(lost))
 
 
-async def test_a_hundred_and_fifty_orders_come_back_over_two_pages(world: World) -> None:
-    lost = [await forgotten(world, fresh_key()) for _ in range(150)]
-    await asyncio.gather(*(one.sent(world) for one in lost))
+async def test_more_orders_than_fit_on_a_page_come_back(world: World) -> None:
+    lost = [await forgotten(world, fresh_key()) for _ in range(105)]
+    for one in lost:
+        await one.sent(world)
     assert await asked(world) is None
-    assert (await found(world))["adopted"] == 150
-    assert (await world.one("SELECT count(*) AS n FROM orders WHERE status = 'paid'"))["n"] == 150
+    assert (await found(world))["adopted"] == 105
+    assert (await world.one("SELECT count(*) AS n FROM orders WHERE status = 'paid'"))["n"] == 105
     await world.balanced()
 
 
@@ -288,14 +290,24 @@ async def test_a_second_payment_of_one_attempt_is_reported(remembering: World) -
     assert "another PaymentIntent" in reported["why"]
 
 
-@pytest.mark.parametrize(
-    "damage", [{"eo_attempt": "0"}, {"eo_attempt": "x"}, {"eo_account": "x"}, {"eo_order": ""}, {"eo_fingerprint": "?"}]
-)
-async def test_damaged_marks_stop_nothing(world: World, damage: dict[str, str]) -> None:
-    lost = await forgotten(world, fresh_key())
-    metadata = {**lost.marks.metadata({}), **damage}
+DAMAGE: dict[str, dict[str, str]] = {
+    "attempt 0": {"eo_attempt": "0"},
+    "no attempt": {"eo_attempt": "x"},
+    "no account": {"eo_account": "x"},
+    "no order": {"eo_order": ""},
+    "a fingerprint of no version": {"eo_fingerprint": "_w=="},
+    "half a fingerprint": {"eo_fingerprint": "AQI="},
+    "a fingerprint that is none": {"eo_fingerprint": "?"},
+    "a key too long": {"eo_key": "k" * 201},
+    "a key of ours": {"eo_key": "eo1:AAAA"},
+    "a key that is none": {"eo_key": "two words"},
+}
+
+
+async def sent_with(world: World, lost: Forgotten, metadata: dict[str, str]) -> None:
+    """As somebody left it who edited the metadata in Stripe's dashboard."""
     request = payment_intent_request(
-        marks=Marks(account_id=UUID(int=0), order_id=UUID(int=0), attempt=1),
+        marks=lost.marks,
         amount=1999,
         currency="usd",
         payment_method="pm_card_visa",
@@ -304,10 +316,60 @@ async def test_damaged_marks_stop_nothing(world: World, damage: dict[str, str]) 
         metadata={},
     )
     async with StripeGateway(world.settings) as gateway:
-        await gateway.create_payment_intent(
-            {**request, "metadata": metadata}, key=fresh_key(), version="2026-10-28.endive"
-        )
+        edited = request | {"metadata": {**request["metadata"], **metadata}}
+        answer = await gateway.create_payment_intent(edited, key=fresh_key(), version=STRIPE_VERSION)
+    assert answer.http_status == 200, answer
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+async def test_edited_marks_bring_nothing_back_and_stop_nothing(world: World, damage: str) -> None:
+    whole = await forgotten(world, fresh_key())
+    await sent_with(world, await forgotten(world, fresh_key()), DAMAGE[damage])
+    await whole.sent(world)
     assert await asked(world) is None
+    assert (await found(world))["adopted"] == 1
+    assert (await lost_orders(world)) == [whole.key]
+
+
+async def lost_orders(world: World) -> list[str]:
+    return [row["idempotency_key"] for row in await world.all("SELECT idempotency_key FROM orders")]
+
+
+async def test_what_no_table_can_hold_is_reported_and_its_neighbours_come_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd, whole = await forgotten(world, fresh_key()), await forgotten(world, fresh_key())
+    await sent_with(world, odd, {"note": "to be spoiled"})
+    await whole.sent(world)
+    listing = StripeGateway.list_payment_intents
+
+    async def spoiled(self: StripeGateway, *window: Any) -> AsyncIterator[Intent]:
+        async for intent in listing(self, *window):
+            yield replace_intent(intent, description="a\x00b") if "note" in intent.metadata else intent
+
+    monkeypatch.setattr(StripeGateway, "list_payment_intents", spoiled)
+    assert await asked(world) is None
+    assert await lost_orders(world) == [whole.key]
+    (reported,) = (await found(world))["reported"]
+    assert "cannot be stored" in reported["why"]
+
+
+async def test_a_repeat_that_comes_in_the_very_moment_of_adoption_has_the_money(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = await forgotten(world, fresh_key())
+    await lost.sent(world)
+    insert = store._insert_order
+
+    async def too_late(tx: Connection, listed: store.Listed) -> bool:
+        await lost.repeated(world)
+        return await insert(tx, listed)
+
+    monkeypatch.setattr(store, "_insert_order", too_late)
+    assert await asked(world) is None
+    (order,) = await world.all("SELECT id, status FROM orders")
+    assert (order["status"], order["id"] == lost.marks.order_id) == ("paid", False)
+    assert charges_of(world, lost.marks.order_id, order["id"]) == 1
 
 
 # --- payments of the version before bear no key
