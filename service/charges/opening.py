@@ -144,9 +144,9 @@ def _new_charge(row: Any, settings: Settings) -> OpenCharge:
 def _first_sent(row: Any, known: datetime | None, settings: Settings) -> datetime | None:
     """From when on this key may be at Stripe. None: from the send that is about to be made.
 
-    With no send on record there may still have been one, in a life that this database forgot (a restored backup). While
-    the order is young, whatever was forgotten is remembered at Stripe until our own age rule, and the last lease, end the
-    posting; beyond that the key is taken to be as old as the order, until a clean look-up has shown that it is not (R17).
+    With no send on record there may still have been one, in a life that this database forgot (a restored backup).
+    While the order is young, Stripe remembers whatever was forgotten until our own age rule, and the last lease, end
+    the posting. Beyond that the key is taken to be as old as the order, until a clean look-up has shown otherwise (R17).
     """
     margin_s = min(settings.key_age_max_s, STRIPE_FORGETS_S - settings.key_age_max_s - settings.charge_lease_s)
     old = (row["now"] - row["created_at"]).total_seconds() >= margin_s

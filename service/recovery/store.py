@@ -201,7 +201,7 @@ async def _insert_charge(
 
 
 async def _block(tx: Connection, listed: Listed, order_id: UUID, life: int) -> None:
-    """The key is spent at Stripe: the order that holds it here now is looked up only, in each attempt, and parked (R32).
+    """The key is spent at Stripe: the order that holds it here is looked up only, in each attempt, and parked (R32).
 
     An order that is paid already keeps what it has.
     """
