@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.load import BODY, key
 from service import ledger, orders, wire
+from service.charges.marks import Marks
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.db import BY_KEY, create_engine
 from service.settings import Settings
@@ -83,8 +84,9 @@ async def _order(engine: AsyncEngine, gateway: StripeGateway, account_id: UUID, 
 
 
 def _request(account_id: UUID, order: wire.Order) -> Mapping[str, Any]:
+    marks = Marks(account_id=account_id, order_id=UUID(order.id), attempt=1)
     return payment_intent_request(
-        account_id=account_id, order_id=UUID(order.id), attempt=1, amount=order.amount, currency=order.currency,
+        marks=marks, amount=order.amount, currency=order.currency,
         payment_method=order.payment_method, customer=None, description=None, metadata=order.metadata,
     )  # fmt: skip
 

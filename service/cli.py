@@ -221,6 +221,50 @@ def outbox_park(row_id: Any, reason: str) -> None:
     click.echo(f"eo: {row_id} is parked.", err=True)
 
 
+# --- orders and this installation at Stripe
+
+
+@cli.group()
+def orders() -> None:
+    """Orders, where a human must decide."""
+
+
+@orders.command("fail")
+@click.argument("order_id", type=click.UUID)
+@click.option("--reason", required=True, help="Shown to the producer.")
+def orders_fail(order_id: Any, reason: str) -> None:
+    """End a parked order as failed. Nothing of it is sent any more."""
+    from service.charges.ending import fail_by_hand  # noqa: PLC0415
+
+    ask(lambda engine: fail_by_hand(engine, order_id, reason))
+    click.echo(f"eo: order {order_id} is failed.", err=True)
+
+
+@cli.command(context_settings=_PASS_ON, add_help_option=False)
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def recover(args: tuple[str, ...]) -> None:
+    """Ask Stripe what this database may have forgotten (`eo recover --help`)."""
+    from service.recovery.command import command  # noqa: PLC0415
+
+    raise SystemExit(command.main(list(args), prog_name="eo recover", standalone_mode=False) or 0)
+
+
+@cli.group()
+def instance() -> None:
+    """This installation, as Stripe's metadata names it."""
+
+
+@instance.command("fork")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def instance_fork(*, yes: bool) -> None:
+    """Make a copied database an installation of its own, before it is used with the same Stripe account."""
+    from service.recovery import fork  # noqa: PLC0415
+
+    if not yes:
+        click.confirm("Only in a copy: Stripe's payments so far stay with the original. Go on?", abort=True, err=True)
+    click.echo(f"eo: this installation is {ask(fork)} from now on.", err=True)
+
+
 # --- ledger and reconciliation
 
 

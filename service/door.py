@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service import log
 from service.crash import CrashPoint, reach
 from service.db import LOCK_TIMEOUT, create_engine, is_unreachable, repeat_on_deadlock, sqlstate
-from service.errors import NotConfirmed, UnprocessableKey
+from service.errors import BadRequest, NotConfirmed, UnprocessableKey
 from service.orders import Candidate, Placed, place
 from service.settings import Settings
 from service.wakeup import Waker
@@ -128,7 +128,9 @@ class Door:
                 _reject(batch, _not_confirmed("The service is stopping; the order is not confirmed."))
                 raise
 
-    async def _place(self, engine: AsyncEngine, batch: Sequence[_Waiting]) -> list[Placed | UnprocessableKey]:
+    async def _place(
+        self, engine: AsyncEngine, batch: Sequence[_Waiting]
+    ) -> list[Placed | UnprocessableKey | BadRequest]:
         candidates = [candidate for candidate, _ in batch]
         return await repeat_on_deadlock(lambda: place(engine, candidates))
 
@@ -153,7 +155,7 @@ def _engine(settings: Settings, connections: int, lock_timeout_ms: int) -> Async
     return create_engine(settings, name="door", pool=connections, session=session)
 
 
-def _answer(batch: Sequence[_Waiting], results: Sequence[Placed | UnprocessableKey]) -> None:
+def _answer(batch: Sequence[_Waiting], results: Sequence[Placed | UnprocessableKey | BadRequest]) -> None:
     for (_, future), result in zip(batch, results, strict=True):
         if future.done():  # its client went away
             continue

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import migrate, standstill
 from service.errors import EffectivelyOnceError
+from service.recovery import is_verified
 
 _PATIENCE_S = 2.0
 _WAIT = "orders are accepted, charges wait."
@@ -17,8 +18,10 @@ _WAIT = "orders are accepted, charges wait."
 async def readiness(engine: AsyncEngine, redis: Redis | None) -> tuple[int, dict[str, Any]]:
     """HTTP status and body: 200 `ok`; 200 `degraded` where orders are accepted and charges wait; else 503."""
     database, (broker, stripe) = await asyncio.gather(_database(engine), _redis(redis))
-    reasons = [reason for reason in (database, broker, stripe) if reason]
-    checks = {"postgres": database or "ok", "redis": broker or "ok", "stripe": stripe or "ok"}
+    memory = None if database else await _memory(engine)
+    reasons = [reason for reason in (database, broker, stripe, memory) if reason]
+    named = {"postgres": database, "redis": broker, "stripe": stripe, "memory": memory}
+    checks = {name: reason or "ok" for name, reason in named.items()}
     if database:
         return 503, {"status": "unavailable", "checks": checks, "reasons": reasons}
     return 200, {"status": "degraded" if reasons else "ok", "checks": checks, "reasons": reasons}
@@ -33,6 +36,17 @@ async def _database(engine: AsyncEngine) -> str | None:
     except Exception as error:  # noqa: BLE001  a health check reports, whatever it meets
         return f"PostgreSQL cannot be asked ({type(error).__name__})."
     return None
+
+
+async def _memory(engine: AsyncEngine) -> str | None:
+    """Whether Stripe was asked what this database may have forgotten (R31)."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            if await is_verified(engine):
+                return None
+    except Exception as error:  # noqa: BLE001  a health check reports, whatever it meets
+        return f"PostgreSQL cannot be asked ({type(error).__name__})."
+    return f"Stripe is still to be asked what this database may have forgotten: {_WAIT}"
 
 
 async def _redis(redis: Redis | None) -> tuple[str | None, str | None]:

@@ -59,6 +59,11 @@ def parse_key(spelling: str) -> str:
     return key
 
 
+def is_key(text: str) -> bool:
+    """Whether `text` is a key that a producer can have given."""
+    return bool(_KEY.fullmatch(text)) and not text.startswith(RESERVED_PREFIX)
+
+
 def fingerprint(request: msgspec.Struct) -> bytes:
     """One version byte and the SHA-256 of a validated request: what a repeat must agree with.
 
@@ -71,6 +76,11 @@ def fingerprint(request: msgspec.Struct) -> bytes:
 def same_request(stored: bytes, request: msgspec.Struct) -> bool:
     """Whether `request` is the one that `stored` was made of, judged by the stored version's own rule (R4)."""
     return _FINGERPRINTS[stored[0]](request) == stored
+
+
+def is_fingerprint(stored: bytes) -> bool:
+    """Whether `stored` is a fingerprint that this version can compare a request with."""
+    return len(stored) == 1 + sha256().digest_size and stored[0] in _FINGERPRINTS
 
 
 _FINGERPRINTS = {1: fingerprint}

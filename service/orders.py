@@ -14,10 +14,10 @@ import uuid_utils
 from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.errors import NotConfirmed, NotFound, UnprocessableKey
+from service.errors import BadRequest, NotConfirmed, NotFound, UnprocessableKey
 from service.idempotency import fingerprint, same_request
 from service.sql import Connection, Row, Statement, connect
-from service.wire import Failure, Order, OrderRequest
+from service.wire import METADATA_MAX, Failure, Order, OrderRequest
 
 # Stripe's success outranks every state (PROTOCOL R23): hence failed -> paid and canceled -> paid.
 ORDER_TRANSITIONS: Mapping[str, frozenset[str]] = {
@@ -59,14 +59,16 @@ class Placed:
     replayed: bool
 
 
-async def place(engine: AsyncEngine, candidates: Sequence[Candidate]) -> list[Placed | UnprocessableKey]:
+async def place(engine: AsyncEngine, candidates: Sequence[Candidate]) -> list[Placed | UnprocessableKey | BadRequest]:
     """Store what is new, find what is not: one result per candidate, in their order. Durable when it returns.
 
     Two requests with one key and two bodies may meet in here: one is created, the other is UnprocessableKey.
+    More metadata than a new order may have is BadRequest, unless the key is known: then it is a repeat (R31).
     Errors of the database pass through; then nothing, or everything, may have been stored.
     """
     async with connect(engine) as connection:
-        created = await _insert(connection, candidates)
+        allowed = [c for c in candidates if len(c.request.metadata) <= METADATA_MAX]
+        created = await _insert(connection, allowed) if allowed else {}
         others = [c for c in candidates if c.id not in created]
         stored = await _stored(connection, others) if others else {}
     return [
@@ -82,9 +84,10 @@ async def exists(engine: AsyncEngine, account_id: UUID, key: str) -> bool:
 
 
 async def get(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> Order:
-    """The order. Raises NotFound, also when it is another account's."""
+    """The order, also by the id it had before it was forgotten. Raises NotFound, also when it is another account's."""
+    who = {"account": account_id, "id": order_id}
     async with connect(engine) as connection:
-        row = await connection.row(_GET, {"account": account_id, "id": order_id})
+        row = await connection.row(_GET, who) or await connection.row(_GET_BY_ALIAS, who)
     if row is None:
         raise NotFound("There is no such order.")
     return _order(row)
@@ -148,7 +151,9 @@ async def _stored(connection: Connection, candidates: Sequence[Candidate]) -> di
     return {(row.account_id, row.idempotency_key): row for row in rows}
 
 
-def _compare(candidate: Candidate, row: Row | None) -> Placed | UnprocessableKey:
+def _compare(candidate: Candidate, row: Row | None) -> Placed | UnprocessableKey | BadRequest:
+    if row is None and len(candidate.request.metadata) > METADATA_MAX:
+        return BadRequest(f"metadata may have at most {METADATA_MAX} names.", code="body-invalid")
     if row is None:
         raise NotConfirmed("The order is not confirmed. Repeat the request with the same key.", retry_after_s=1)
     if not same_request(row.fingerprint, candidate.request):
@@ -227,6 +232,11 @@ _LOCK = Statement("SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) OR
 _EXISTS = Statement("SELECT 1 FROM orders WHERE account_id = :account AND idempotency_key = :key")
 
 _GET = Statement(f"SELECT {_COLUMNS} FROM orders WHERE account_id = :account AND id = :id")
+
+_GET_BY_ALIAS = Statement(f"""
+SELECT {_COLUMNS} FROM orders
+ WHERE account_id = :account AND id = (SELECT order_id FROM order_aliases WHERE id = :id)
+""")
 
 # What still moves by itself is pending or processing; requires_action waits for the customer.
 _SETTLED = Statement(f"""

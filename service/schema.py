@@ -93,8 +93,39 @@ instance = Table(
     Column("stripe_account_id", sa.Text),
     Column("stripe_livemode", sa.Boolean),
     _time("created_at"),
+    Column(
+        "uuid", pg.UUID(as_uuid=True), nullable=False, server_default=func.gen_random_uuid(),
+        comment="eo_instance in the metadata of what this installation makes at Stripe",
+    ),
     CheckConstraint("id = 1", name="one_row"),
     comment="One row: what this installation is bound to.",
+)  # fmt: skip
+
+lives = Table(
+    "lives", metadata,
+    Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    Column("identity", sa.Text, nullable=False, unique=True, comment="database_identity() in that life"),
+    _time("seen_at"),
+    Column(
+        "bound", sa.DateTime(timezone=True), nullable=False,
+        comment="what Stripe did before is known here; frozen when the life is first seen",
+    ),
+    Column(
+        "margin", pg.INTERVAL, nullable=False,
+        comment="longest lease ever + call timeout + clock skew: how long a worker of an earlier life may still send",
+    ),
+    Column(
+        "verified_until", sa.DateTime(timezone=True), nullable=False, server_default=text("'-infinity'"),
+        comment="sending is allowed until then; infinity: closed by a second listing",
+    ),
+    Column(
+        "heartbeat_at", sa.DateTime(timezone=True),
+        comment="a moment up to which this verified life surely remembers",
+    ),
+    Column("verifier", pg.UUID(as_uuid=True), comment="who lists now"),
+    _time("verifier_until", default=False, nullable=True),
+    Column("found", pg.JSONB, comment="what the listings brought back"),
+    comment="One row per life of this database: from a start, promotion or restore of it to the next.",
 )  # fmt: skip
 
 orders = Table(
@@ -105,7 +136,7 @@ orders = Table(
     Column("fingerprint", sa.LargeBinary, nullable=False, comment="version byte + SHA-256 of the validated request"),
     Column("amount_minor", sa.BigInteger, nullable=False),
     Column("currency", sa.Text, nullable=False),
-    Column("payment_method", sa.Text, nullable=False),
+    Column("payment_method", sa.Text),  # null: brought back from Stripe, which did not say
     Column("customer", sa.Text),
     Column("description", sa.Text),
     Column("metadata", pg.JSONB, nullable=False, server_default=text("'{}'")),
@@ -127,6 +158,15 @@ orders = Table(
     # Room in the page, so that the two status updates of an order need no new index entries (HOT).
     postgresql_with={"fillfactor": "80"},
     comment="What a producer asked for, once per (account, idempotency key).",
+)  # fmt: skip
+
+order_aliases = Table(
+    "order_aliases", metadata,
+    _uuid("id", primary_key=True),
+    _uuid("account_id"),
+    Column("order_id", pg.UUID(as_uuid=True), ForeignKey("orders.id"), nullable=False),
+    _time("created_at"),
+    comment="Ids under which forgotten orders were known before their producer repeated them under the same key.",
 )  # fmt: skip
 
 outbox = Table(
@@ -189,7 +229,19 @@ charges = Table(
     Column("maybe_executed", sa.Boolean, nullable=False),
     _time("first_sent_at", default=False, nullable=True),
     _time("last_sent_at", default=False, nullable=True),
-    Column("unclear", sa.SmallInteger, nullable=False, server_default="0", comment="unclear answers in a row (R18)"),
+    Column(
+        "unclear_answers", sa.SmallInteger, nullable=False, server_default="0",
+        comment="unclear answers in a row (R18)",
+    ),
+    # No default: an open that does not know its life (a worker of an older version) must fail (R31).
+    Column(
+        "life", sa.Integer, nullable=False,
+        comment="the verified life of the database under which it was last opened",
+    ),
+    Column(
+        "key_conflict", sa.Boolean, nullable=False, server_default=sa.false(),
+        comment="Stripe has this key for another request: never posted again (R32)",
+    ),
     Column("payment_intent_id", sa.Text),
     Column("stripe_charge_id", sa.Text),
     _time("stripe_created", default=False, nullable=True),
@@ -206,6 +258,8 @@ charges = Table(
     Index("charges_one_success", "account_id", "order_id", unique=True, postgresql_where=text("status = 'succeeded'")),
     # A reconciliation's window, as for orders: next to no cost per insert, and none per update.
     Index("charges_by_time", "created_at", postgresql_using="brin"),
+    # What this database knows of a listing's window: laid down by time, so a tiny index does (R35).
+    Index("charges_by_stripe_time", "stripe_created", postgresql_using="brin"),
     # Fees that are still to come, oldest first; empty when all are booked.
     Index(
         "charges_fee_due", "stripe_created",

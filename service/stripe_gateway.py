@@ -20,7 +20,7 @@ import stripe
 from service.crash import CrashPoint, armed, reach
 from service.errors import Unavailable
 from service.settings import STRIPE_API, Settings
-from service.stripe_objects import Answer, BalanceTransaction, ErrorBody, IncompleteListing, Intent
+from service.stripe_objects import Answer, BalanceTransaction, ErrorBody, Event, IncompleteListing, Intent
 
 if TYPE_CHECKING:
     from stripe.params import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 PAGE = 100  # Stripe's maximum per list call
 _RETRY_AFTER_MAX_S = 3_600.0  # a header must not be able to put an order off for years
+_EVENT_MAY_BE_OFF_S = 60  # between an object's moment and its event's
 _DIGITS = re.compile(r"[0-9]{1,18}")
 # The connection could not be made, so no byte of the request left. Everything else may have been executed.
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -115,6 +116,18 @@ class StripeGateway:
         if customer:
             params["customer"] = customer
         return self._pages("/v1/payment_intents", params, Intent)
+
+    async def key_of(self, intent: Intent) -> str | None:
+        """The idempotency key that `intent` was created under, as Stripe's event tells it; None where it tells none.
+
+        Raises IncompleteListing.
+        """
+        window = {"gte": intent.created - _EVENT_MAY_BE_OFF_S, "lt": intent.created + _EVENT_MAY_BE_OFF_S}
+        params = {"type": "payment_intent.created", "created": window}
+        async for event in self._pages("/v1/events", params, Event):
+            if event.data.object.id == intent.id:
+                return event.request.idempotency_key if event.request else None
+        return None
 
     def list_balance_transactions(
         self, created_gte: int, created_lt: int | None = None, source: str | None = None, kind: str = "charge"

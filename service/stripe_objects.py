@@ -62,7 +62,9 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str]
     amount_received: int = 0
     customer: str | None = None
+    description: str | None = None
     livemode: bool = False
+    payment_method: str | None = None
     latest_charge: Charge | ObjectId | None = None
     last_payment_error: LastPaymentError | None = None
 
@@ -70,6 +72,32 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     def charge_id(self) -> str | None:
         """`ch_…` of the latest charge, expanded or not."""
         return self.latest_charge.id if isinstance(self.latest_charge, Charge) else self.latest_charge
+
+
+class EventRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The request that made an event happen."""
+
+    idempotency_key: str | None = None
+
+
+class EventObject(msgspec.Struct, frozen=True, kw_only=True):
+    """The object an event is about, by its id."""
+
+    id: ObjectId
+
+
+class EventData(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event carries."""
+
+    object: EventObject
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened at Stripe, with the request that made it happen. Kept for 30 days."""
+
+    id: ObjectId
+    data: EventData
+    request: EventRequest | None = None
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from service.orders import get
 async def timeline(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> list[dict[str, Any]]:
     """Events `{"at", "event", …}`, oldest first. Raises NotFound."""
     order = await get(engine, account_id, order_id)
-    who = {"account": account_id, "order": order_id}
+    who = {"account": account_id, "order": UUID(order.id)}
     async with autocommit(engine).connect() as connection:
         charges = (await connection.execute(_CHARGES, who)).all()
         promises = (await connection.execute(_OUTBOX, who)).all()
@@ -47,9 +47,13 @@ def _of_charge(charge: Row[Any]) -> list[dict[str, Any]]:
     events = [{"at": charge.created_at, "event": "charge.opened", **about}]
     for entry in msgspec.json.decode(charge.history_text):
         at = datetime.fromisoformat(entry.pop("at"))
-        event = "charge.answered" if "answer" in entry else "charge.called" if "call" in entry else "charge.noted"
-        events.append({"at": at, "event": event, **about, **entry})
+        events.append({"at": at, "event": _event_of(entry), **about, **entry})
     return events
+
+
+def _event_of(entry: dict[str, Any]) -> str:
+    kinds = {"answer": "charge.answered", "call": "charge.called", "adopted": "order.adopted"}
+    return next((event for name, event in kinds.items() if name in entry), "charge.noted")
 
 
 def _of_promise(promise: Row[Any]) -> list[dict[str, Any]]:

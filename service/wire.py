@@ -24,7 +24,9 @@ S = TypeVar("S", bound=Struct)
 BODY_MAX = 64 * 1024
 BATCH_BODY_MAX = 2 * 1024 * 1024
 BATCH_MAX = 1000
-METADATA_MAX = 47  # Stripe takes 50; three are ours: eo_account, eo_order, eo_attempt
+METADATA_MAX = 44  # Stripe takes 50; six are ours
+# An order of before 0.2, when three were ours, may be repeated; under a new key this many are refused.
+METADATA_REPEATED_MAX = 47
 
 # `$` alone also matches before a final newline.
 _END = r"$(?!\n)"
@@ -40,7 +42,10 @@ class OrderRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     payment_method: Annotated[str, Meta(max_length=255, pattern=r"^pm_[A-Za-z0-9_]+" + _END)]
     customer: Annotated[str, Meta(max_length=255, pattern=r"^cus_[A-Za-z0-9_]+" + _END)] | UnsetType = UNSET
     description: Annotated[str, Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
-    metadata: Annotated[dict[_MetadataName, _MetadataValue], Meta(max_length=METADATA_MAX)] = {}
+    metadata: Annotated[
+        dict[_MetadataName, _MetadataValue],
+        Meta(max_length=METADATA_REPEATED_MAX, extra_json_schema={"maxProperties": METADATA_MAX}),
+    ] = {}
 
 
 class BatchItem(OrderRequest, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -76,7 +81,7 @@ class Order(Struct, frozen=True):
     status: str
     amount: int
     currency: str
-    payment_method: str
+    payment_method: str | None
     customer: str | None
     description: str | None
     metadata: dict[str, str]

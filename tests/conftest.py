@@ -32,6 +32,12 @@ MEMORY_NEEDED = 2 << 30
 NOBODY = "http://127.0.0.1:9"  # the discard port: a test that forgets its sandbox is refused at once
 SHARED = {"shared_buffers": "64MB", "max_wal_size": "256MB"}
 
+# The present life, closed: what a second listing leaves behind.
+VERIFIED = """
+INSERT INTO lives (identity, bound, margin, verified_until, heartbeat_at)
+VALUES (database_identity(), now(), '6 minutes', 'infinity', now())
+"""
+
 _numbers = count(1)
 
 
@@ -100,8 +106,19 @@ def database(postgres: Postgres, admin: Callable[[str], object]) -> Iterator[str
     """URL of a database of this test alone."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     admin(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
+    asyncio.run(_as_if_just_made(postgres.database_url(name)))
     yield postgres.database_url(name)
     admin(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _as_if_just_made(url: str) -> None:
+    """A clone is an installation of its own, born now, whose first life Stripe was already asked about."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("UPDATE instance SET uuid = gen_random_uuid(), created_at = now()")
+        await connection.execute(VERIFIED)
+    finally:
+        await connection.close()
 
 
 @pytest.fixture

@@ -16,20 +16,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
 from service.charges.answers import give_up_alone, judge_retrieve, judge_send
-from service.charges.leasing import renew
-from service.charges.lookup import Window, judge_lookup, windows
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.opening import open_charges
 from service.charges.settling import Settlement, settle
 from service.crash import CrashPoint, reach
-from service.log import event, of_error
+from service.log import event
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
-from service.stripe_objects import Answer, IncompleteListing, Intent
+from service.stripe_objects import Answer
+from workers.lookups import LookUps
 from workers.throttle import Breaker, Bucket
+from workers.verifying import Verification
 
-# Listed PaymentIntents are looked through, not kept; beyond this a look-up is called incomplete and tried again.
-_LOOKUP_MAX = 200_000
+_VERIFICATION_AGAIN_S = 1.0
 _ABANDONED = "abandoned before the call: the lease was too short for it"
 
 
@@ -45,6 +44,8 @@ class ChargeWorker:
         self._bucket = bucket
         self._settings = settings
         self._rules = Rules.of(settings)
+        self._lookups = LookUps(engine, gateway, settings)
+        self._verification = Verification(engine, gateway, settings)
 
     async def charge(self, outbox_ids: Sequence[UUID]) -> None:
         """Work through the events of one message. Raises only what the outbox will bring back by itself."""
@@ -52,17 +53,22 @@ class ChargeWorker:
         while remaining:
             async with self._breaker.admission(len(remaining)) as admitted:
                 if not admitted.rows:
-                    reason = f"breaker open: {self._breaker.reason}"
-                    await outbox.put_back(self._engine, remaining, after_s=admitted.wait_s, reason=reason)
+                    shut = f"breaker open: {self._breaker.reason}"
+                    await outbox.put_back(self._engine, remaining, after_s=admitted.wait_s, reason=shut)
                     return
                 if admitted.trial:
                     shuffle(remaining)  # an order that is refused alone must not be the one tried each time
                 # First the rate token, then the lease, then the call (R13): a lease must not run out in a queue.
                 granted = await self._bucket.take(admitted.rows)
-                batch, remaining = remaining[:granted], remaining[granted:]
-                await self._charge_batch(batch)
+                if await self._charge_batch(remaining[:granted]):
+                    remaining = remaining[granted:]
+                    continue
+            if reason := await self._verification.why_not_yet():
+                await outbox.put_back(self._engine, remaining, after_s=_VERIFICATION_AGAIN_S, reason=reason)
+                return
 
-    async def _charge_batch(self, outbox_ids: Sequence[UUID]) -> None:
+    async def _charge_batch(self, outbox_ids: Sequence[UUID]) -> bool:
+        """False: nothing was opened, because Stripe was not yet asked what this database may have forgotten (R31)."""
         began = _boottime()
         reach(CrashPoint.WORKER_BEFORE_OPEN)
         opened = await open_charges(self._engine, outbox_ids, self._settings)
@@ -71,6 +77,7 @@ class ChargeWorker:
         deadline = began + self._settings.charge_lease_s - self._settings.stripe_timeout_s
         if opened.charges:
             await self._call_and_settle(opened.charges, deadline)
+        return opened.is_verified
 
     async def _call_and_settle(self, charges: Sequence[OpenCharge], deadline: float) -> None:
         """Start every call at once; settle whatever has arrived, again and again, until all have."""
@@ -130,59 +137,8 @@ class ChargeWorker:
         return replace(outcome, retry_s=outcome.retry_s or 0.0) if outcome.refusal else outcome
 
     async def _look_up(self, charges: Sequence[OpenCharge], arrived: "asyncio.Queue[Settlement]") -> None:
-        """One scan serves all charges of a window (R18)."""
-        found: dict[UUID, list[Intent]] = {c.id: [] for c in charges}
-        by_order = {(str(c.order_id), str(c.attempt)): c for c in charges}
-        odd: set[UUID] = set()
-        complete = True
-        renewing = asyncio.create_task(self._keep_leases(charges))
-        try:
-            for window in windows(charges, self._rules):
-                complete = await self._scan(window, by_order, found, odd) and complete
-        finally:
-            renewing.cancel()
-        for charge in charges:
-            # A payment of this attempt over another sum is no proof of ours, and no proof that nothing was executed.
-            conclusive = complete and charge.id not in odd
-            outcome = judge_lookup(charge, found[charge.id], complete=conclusive, rules=self._rules)
-            note = f"{len(found[charge.id])} found, {'complete' if conclusive else 'inconclusive'} listing"
-            await arrived.put(Settlement(charge, outcome, Answer(http_status=None, note=note)))
-
-    async def _keep_leases(self, charges: Sequence[OpenCharge]) -> None:
-        """Until cancelled. Where it fails the leases run out, and another looks up: slower, and no less safe (R21)."""
-        while True:
-            await asyncio.sleep(self._settings.charge_lease_s / 3)
-            try:
-                await renew(self._engine, charges, self._settings)
-            except Exception as error:  # noqa: BLE001  a lease only saves calls
-                event("charge.lease_not_renewed", level="warning", **of_error(error))
-
-    async def _scan(
-        self,
-        window: Window,
-        by_order: dict[tuple[str, str], OpenCharge],
-        found: dict[UUID, list[Intent]],
-        odd: set[UUID],
-    ) -> bool:
-        """Read one window to its end, keeping what is ours, and which attempts are named by something that is not.
-
-        False: not every page could be read.
-        """
-        seen = 0
-        try:
-            async for intent in self._gateway.list_payment_intents(window.gte, window.lt, window.customer):
-                seen += 1
-                charge = by_order.get((intent.metadata.get("eo_order", ""), intent.metadata.get("eo_attempt", "")))
-                if charge is not None and charge.is_mine(intent):
-                    found[charge.id].append(intent)
-                elif charge is not None and intent.metadata.get("eo_account") == str(charge.account_id):
-                    odd.add(charge.id)
-                if seen >= _LOOKUP_MAX:
-                    return False
-        except IncompleteListing as error:
-            event("charge.lookup_incomplete", level="warning", reason=str(error))
-            return False
-        return True
+        for settlement in await self._lookups.look_up(charges):
+            await arrived.put(settlement)
 
 
 def _abandoned(charge: OpenCharge) -> Outcome:

@@ -20,6 +20,7 @@ from service.db import BY_KEY, check_durable, create_engine
 from service.errors import Misconfigured
 from service.garbage import collect_rarely
 from service.log import configure, event
+from service.recovery import note_margin
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
 from workers.broker import CHARGE_ACTOR, CHARGE_QUEUE, make_broker
@@ -79,11 +80,14 @@ def set_up(settings: Settings) -> dramatiq.Broker:
 
 
 async def check_database(settings: Settings) -> None:
-    """Refuse to start on a database that is not durable or not at this code's schema (R30)."""
+    """Refuse to start on a database that is not durable or not at this code's schema (R30); note how long this worker
+    may go on sending after its database was exchanged (R31).
+    """
     engine = create_engine(settings, name="worker", pool=1)
     try:
         await check_durable(engine)
         await migrate.check(engine)
+        await note_margin(engine, settings)
     finally:
         await engine.dispose()
 

@@ -1,6 +1,7 @@
 """The relay: claims due outbox rows and publishes them, at least once. Any number of relays may run.
 
-Beside it, on a clock: late fees are fetched and booked, balances rolled up. Both are harmless to run twice.
+Beside it, on a clock: late fees are fetched and booked, balances rolled up, and Stripe is asked what a database that
+began a new life has forgotten (R31). All are harmless to run twice.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from dramatiq import Broker
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import fees, ledger, migrate, outbox
+from service import fees, ledger, migrate, outbox, recovery
 from service.crash import CrashPoint, reach
 from service.db import BY_KEY, autocommit, check_durable, create_engine, is_unreachable
 from service.log import configure, event, of_error
@@ -27,6 +28,7 @@ from workers.broker import charge_message, make_broker
 from workers.identity import identify_stripe
 
 _BROKER_AWAY = (BrokerConnectionError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
+_REMEMBER_S = 5.0  # between looks at which life the database is in; a worker that meets a new one looks at once
 _PAUSE_MAX_S = 2.0  # between attempts while PostgreSQL or the broker is away
 
 
@@ -156,33 +158,48 @@ async def serve(settings: Settings) -> None:
         await check_durable(engine)
         await migrate.check(engine)
         gateway = await stack.enter_async_context(StripeGateway(settings))
+        stripe = BoundStripe(engine, gateway, settings)
         relay = Relay(engine, make_broker(settings), settings)
         event("ready")
         await asyncio.gather(
             relay.run(stop, woken),
             _repeat("wake-up", lambda: _listen(engine, stop, woken), _PAUSE_MAX_S, stop),
-            _repeat("fees", Sweep(engine, gateway, settings).run_once, settings.fee_sweep_s, stop),
+            _repeat("fees", lambda: _sweep(engine, gateway, stripe), settings.fee_sweep_s, stop),
+            _repeat("recovery", lambda: _remember(engine, gateway, stripe, settings), _REMEMBER_S, stop),
             _repeat("rollup", lambda: _rollup(engine), settings.rollup_s, stop),
         )
 
 
-class Sweep:
-    """Late fees, fetched only from the Stripe that this database belongs to (R27)."""
+class BoundStripe:
+    """Whether the configured Stripe is the one that this database belongs to (R27); asked until it once was."""
 
     def __init__(self, engine: AsyncEngine, gateway: StripeGateway, settings: Settings) -> None:
         self._engine = engine
         self._gateway = gateway
         self._settings = settings
-        self._identified = False
+        self._is_ours = False
 
-    async def run_once(self) -> int:
-        """One sweep. Always answers 0: the next one is due by the clock, not at once."""
-        if not self._identified:
-            refusal = await identify_stripe(self._engine, self._gateway, self._settings)
-            self._identified = refusal is None
-        if self._identified:
-            await fees.sweep_once(self._engine, self._gateway, now=datetime.now(UTC))
-        return 0
+    async def is_ours(self) -> bool:
+        """Answers from memory once it was found to be."""
+        if not self._is_ours:
+            self._is_ours = await identify_stripe(self._engine, self._gateway, self._settings) is None
+        return self._is_ours
+
+
+# These answer 0: the next round is due by the clock, not at once.
+
+
+async def _sweep(engine: AsyncEngine, gateway: StripeGateway, stripe: BoundStripe) -> int:
+    if await stripe.is_ours():
+        await fees.sweep_once(engine, gateway, now=datetime.now(UTC))
+    return 0
+
+
+async def _remember(engine: AsyncEngine, gateway: StripeGateway, stripe: BoundStripe, settings: Settings) -> int:
+    if await stripe.is_ours():
+        await recovery.verify(engine, gateway, settings)
+        await recovery.beat(engine)
+    return 0
 
 
 async def _rollup(engine: AsyncEngine) -> int:

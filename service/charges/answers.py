@@ -53,7 +53,7 @@ def judge_retrieve(charge: OpenCharge, answer: Answer) -> Outcome:
 
 def judge_intent(charge: OpenCharge, intent: Intent, answer: Answer) -> Outcome:
     """A PaymentIntent that Stripe showed us. Untrusted until it is ours in every respect we know (R15, R19)."""
-    if not charge.is_mine(intent):
+    if not charge.matches(intent):
         return _mismatch(charge)
     if intent.status == "succeeded":
         if intent.charge_id is None or intent.amount_received not in (charge.amount, 0):
@@ -105,13 +105,9 @@ def _refused(charge: OpenCharge, answer: Answer) -> Outcome:
     """
     error = answer.error
     if error is not None and error.type == "idempotency_error":
-        # Somebody used this key at Stripe for another request: an earlier life of this database, or another system.
-        return Outcome(
-            status="unknown",
-            next_call="lookup",
-            unclear=charge.unclear + 1,
-            parked="key_conflict: the key was used at Stripe for another request",
-        )
+        # Stripe has this key for another request: of a life that this database forgot, or of another system. It is
+        # looked up, and never posted again (R32).
+        return Outcome(status="unknown", next_call="lookup", unclear=charge.unclear + 1, key_conflict=True, retry_s=0.0)
     if not charge.first_send:
         return _unclear(charge, answer, look_up=True)
     fault = fault_of(error)

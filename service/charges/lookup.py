@@ -12,6 +12,9 @@ from service.charges.answers import judge_intent
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.stripe_objects import Answer, Intent
 
+STRIPE_FORGETS_S = 86_400.0  # a key this old is a new one to Stripe
+_CONFLICT_REACH_S = 2 * STRIPE_FORGETS_S  # Stripe promises to keep a key for a day, and may keep it longer
+KEY_CONFLICT = "key_conflict: Stripe has the key for another request"
 # How long after a look-up would have counted one may still be impossible, before a human is asked.
 HOPELESS_AFTER_S = 3_600
 
@@ -45,6 +48,11 @@ def _sends(charge: OpenCharge, rules: Rules) -> Iterable[tuple[int, int]]:
     """Around each moment a request of this charge may have reached Stripe, a send's lease long."""
     # How far Stripe's clock may be off before sending stops (R28): a call's own length may hide as much again.
     off = int(rules.clock_skew_max_s + rules.lease_s) + 1
+    if charge.key_conflict and charge.first_sent_at is not None:
+        # What has the key was made before this charge was refused for it.
+        return [
+            (int(charge.first_sent_at.timestamp() - _CONFLICT_REACH_S), int(charge.opened_at.timestamp()) + off + 1)
+        ]
     moments = [datetime.fromisoformat(h["at"]).timestamp() for h in charge.history if h.get("call") == "send"]
     if moments:
         reach = int(rules.lease_s) + off + 1
@@ -76,6 +84,8 @@ def _strongest(found: Sequence[Intent]) -> Intent:
 
 def _missed(charge: OpenCharge, rules: Rules) -> Outcome:
     """Every page was read and the charge is on none of them."""
+    if charge.key_conflict:
+        return Outcome(status="unknown", next_call="lookup", unclear=charge.unclear, parked=KEY_CONFLICT)
     since = charge.since_last_send_s
     if since is None:
         # An old order met for the first time: nothing of it is at Stripe, so it may be sent like a new one (R17).

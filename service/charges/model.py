@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from service.charges.marks import Marks, read_marks
 from service.settings import Settings
 from service.stripe_objects import Intent
 
@@ -35,6 +36,7 @@ class OpenCharge:
 
     `first_send` is R16's: no request of this charge can have been executed before the one about to be made.
     All times are the database's; `opened_at` is its clock at the open. `history` has an entry per call and per answer.
+    `marks` is what the metadata of this attempt's PaymentIntent must say; `life` the verified one it was opened under.
     """
 
     id: UUID
@@ -52,6 +54,8 @@ class OpenCharge:
     call: NextCall
     first_send: bool
     token: UUID
+    marks: Marks
+    life: int
     order_created_at: datetime
     opened_at: datetime
     first_sent_at: datetime | None = None
@@ -59,6 +63,7 @@ class OpenCharge:
     deliveries: int = 0
     unclear: int = 0
     payment_intent_id: str | None = None
+    key_conflict: bool = False
     history: tuple[dict[str, Any], ...] = ()
 
     @property
@@ -71,17 +76,14 @@ class OpenCharge:
         """Seconds since the last send; None when this database knows of none."""
         return None if self.last_sent_at is None else (self.opened_at - self.last_sent_at).total_seconds()
 
-    @property
-    def ours(self) -> dict[str, str]:
-        """The metadata by which a PaymentIntent is recognised as this very attempt (R19)."""
-        return {"eo_account": str(self.account_id), "eo_order": str(self.order_id), "eo_attempt": str(self.attempt)}
-
-    def is_mine(self, intent: Intent) -> bool:
-        """Whether `intent` is this attempt: our metadata and amount and currency (R15, R19)."""
+    def matches(self, intent: Intent) -> bool:
+        """Whether `intent` is this attempt: our metadata and amount and currency (R15, R19, R32)."""
+        found = read_marks(intent.metadata)
         return (
             intent.amount == self.amount
             and intent.currency == self.currency
-            and all(intent.metadata.get(name) == value for name, value in self.ours.items())
+            and found is not None
+            and self.marks.match(found)
             and (self.payment_intent_id is None or self.payment_intent_id == intent.id)
         )
 
@@ -106,6 +108,7 @@ class Outcome:
     next_call: what the next delivery asks. cleared: it is proven that nothing ran (R16).
     retry_s: at least so long until then; None lets the backoff decide. parked: needs a human, with this reason.
     refusal: the answer speaks of us, not of this charge (R20, R33).
+    key_conflict: Stripe has the key for another request, so nobody may post it again (R32).
     """
 
     status: str
@@ -118,6 +121,7 @@ class Outcome:
     retry_s: float | None = None
     parked: str | None = None
     refusal: Refusal | None = None
+    key_conflict: bool = False
     entry: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -14,6 +14,8 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
+from service.charges.lookup import STRIPE_FORGETS_S
+from service.charges.marks import Marks
 from service.charges.model import FINAL, NextCall, OpenCharge
 from service.charges.request import STRIPE_VERSION, Request, payment_intent_request, request_to_send
 from service.db import repeat_on_deadlock
@@ -23,7 +25,6 @@ from service.sql import Connection, Statement, begin
 
 # Orders that still want their money; to any other a charge may at most be found, never sent.
 _WANTED = frozenset({"pending", "processing", "requires_action"})
-STRIPE_FORGETS_S = 86_400.0  # a key this old is a new one to Stripe
 POISON = "poison: opened again and again without ever settling"
 _AFTER_LEASE = timedelta(seconds=1)  # a row whose charge is leased comes back just after the lease
 KEY_CONFLICT = "key_conflict: this key already charges something else"
@@ -34,11 +35,13 @@ class Opened:
     """What became of the outbox rows of a message.
 
     charges: to be called now. absorbed: duplicates and rows whose work is done; nothing is left to do for them.
+    is_verified: False where nothing was touched, because Stripe was not yet asked what this database forgot (R31).
     """
 
     charges: list[OpenCharge] = field(default_factory=list)
     absorbed: int = 0
     parked: int = 0
+    is_verified: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ async def open_charges(engine: AsyncEngine, outbox_ids: Sequence[UUID], settings
 
 async def _open(tx: Connection, outbox_ids: list[UUID], settings: Settings) -> Opened:
     rows = await tx.rows(_LOCK_ORDERS, {"ids": outbox_ids})
+    if any(r["life"] is None for r in rows):
+        return Opened(is_verified=False)
     known = await _charges_of(tx, [r["order_id"] for r in rows if r["status"] != "pending"])
     decisions = {r["outbox_id"]: _decide(r, known.get((r["order_id"], r["attempt"])), settings) for r in rows}
     opened = Opened(absorbed=len(outbox_ids) - len(rows))
@@ -131,9 +136,7 @@ def _new_charge(row: Any, settings: Settings) -> OpenCharge:
 def _build(row: Any) -> Request:
     """The request of an order and attempt, as this version of ours makes it."""
     params = payment_intent_request(
-        account_id=row["account_id"],
-        order_id=row["order_id"],
-        attempt=row["attempt"],
+        marks=_marks(row),
         amount=row["amount_minor"],
         currency=row["currency"],
         payment_method=row["payment_method"],
@@ -147,11 +150,11 @@ def _build(row: Any) -> Request:
 def _first_sent(row: Any, known: datetime | None, settings: Settings) -> datetime | None:
     """From when on this key may be at Stripe. None: from the send that is about to be made.
 
-    With no send on record there may still have been one, in a life that this database forgot (a restored backup). While
-    the order is young, whatever was forgotten is remembered at Stripe until our own age rule ends the posting; beyond
-    that the key is taken to be as old as the order, until a clean look-up has shown that it is not (R17).
+    With no send on record there may still have been one, in a life that this database forgot (a restored backup).
+    While the order is young, Stripe remembers whatever was forgotten until our own age rule, and the last lease, end
+    the posting. Beyond that the key is taken to be as old as the order, until a clean look-up shows otherwise (R17).
     """
-    margin_s = min(settings.key_age_max_s, STRIPE_FORGETS_S - settings.key_age_max_s)
+    margin_s = min(settings.key_age_max_s, STRIPE_FORGETS_S - settings.key_age_max_s - settings.charge_lease_s)
     old = (row["now"] - row["created_at"]).total_seconds() >= margin_s
     return row["created_at"] if known is None and old else known
 
@@ -171,20 +174,35 @@ def _known_charge(row: Any, known: Any, settings: Settings) -> OpenCharge:
         first_send=not known["maybe_executed"],
         first_sent_at=_first_sent(row, known["first_sent_at"], settings),
         last_sent_at=known["last_sent_at"],
-        unclear=known["unclear"],
+        unclear=known["unclear_answers"],
         payment_intent_id=known["payment_intent_id"],
+        key_conflict=known["key_conflict"],
         history=tuple(msgspec.json.decode(known["history"])),
     )
     return _with_call(charge, known["next_call"], settings, wanted=row["status"] in _WANTED)
 
 
 def _with_call(charge: OpenCharge, call: NextCall, settings: Settings, *, wanted: bool) -> OpenCharge:
-    """The stored call, unless it is forbidden: from 20 h on a key is never posted again (R17), nor for a paid order."""
+    """The stored call, unless it is forbidden: a key is never posted again from 20 h on (R17), once Stripe has it for
+    another request (R32), nor for a paid order.
+    """
     if charge.payment_intent_id is not None:
         return replace(charge, call="retrieve")
-    if not wanted or (charge.age_s is not None and charge.age_s >= settings.key_age_max_s):
+    is_old = charge.age_s is not None and charge.age_s >= settings.key_age_max_s
+    if not wanted or is_old or charge.key_conflict:
         return replace(charge, call="lookup")
     return replace(charge, call=call)
+
+
+def _marks(row: Any) -> Marks:
+    return Marks(
+        account_id=row["account_id"],
+        order_id=row["order_id"],
+        attempt=row["attempt"],
+        key=row["idempotency_key"],
+        fingerprint=row["fingerprint"],
+        instance=row["instance"],
+    )
 
 
 def _open_charge(row: Any, **of_charge: Any) -> OpenCharge:
@@ -197,6 +215,8 @@ def _open_charge(row: Any, **of_charge: Any) -> OpenCharge:
         currency=row["currency"],
         customer=row["customer"],
         token=uuid4(),
+        marks=_marks(row),
+        life=row["life"],
         order_created_at=row["created_at"],
         opened_at=row["now"],
         deliveries=row["deliveries"] + 1,
@@ -257,18 +277,27 @@ def _columns(charges: list[OpenCharge], settings: Settings) -> dict[str, Any]:
         "calls": [c.call for c in charges],
         "tokens": [c.token for c in charges],
         "first_sent": [c.first_sent_at for c in charges],
+        "lives": [c.life for c in charges],
         "lease": timedelta(seconds=settings.charge_lease_s),
         "hidden": timedelta(seconds=settings.outbox_lease_s),
     }
 
 
+# `here` has no life where Stripe was not asked since this one began (R31).
 _LOCK_ORDERS = Statement("""
+WITH here AS MATERIALIZED (
+  SELECT i.uuid AS instance,
+         (SELECT l.id FROM lives l WHERE l.identity = database_identity() AND l.verified_until > now()) AS life
+    FROM instance i
+)
 SELECT x.id AS outbox_id, coalesce((x.payload ->> 'attempt')::smallint, 1) AS attempt, x.deliveries, x.opens_unsettled,
        o.id AS order_id, o.account_id, a.is_default, o.idempotency_key, o.amount_minor, o.currency, o.payment_method,
-       o.customer, o.description, o.metadata::text AS metadata, o.status, o.created_at, now() AS now
+       o.customer, o.description, o.metadata::text AS metadata, o.fingerprint, o.status, o.created_at, now() AS now,
+       here.life, here.instance
   FROM outbox x
   JOIN orders o ON o.id = x.order_id
   JOIN accounts a ON a.id = o.account_id
+ CROSS JOIN here
  WHERE x.id = ANY(CAST(:ids AS uuid[])) AND x.kind = 'charge' AND x.parked_at IS NULL
  ORDER BY o.id
    FOR NO KEY UPDATE OF o
@@ -276,7 +305,8 @@ SELECT x.id AS outbox_id, coalesce((x.payload ->> 'attempt')::smallint, 1) AS at
 
 _READ_CHARGES = Statement("""
 SELECT id, order_id, attempt, idempotency_key, request::text AS request, stripe_version, status, next_call, lease_until,
-       maybe_executed, first_sent_at, last_sent_at, unclear, payment_intent_id, history::text AS history
+       maybe_executed, first_sent_at, last_sent_at, unclear_answers, payment_intent_id, key_conflict,
+       history::text AS history
   FROM charges WHERE order_id = ANY(CAST(:order_ids AS uuid[]))
 """)
 
@@ -306,17 +336,18 @@ WITH incoming AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:account_ids AS uuid[]),
     CAST(:order_ids AS uuid[]), CAST(:attempts AS smallint[]), CAST(:keys AS text[]), CAST(:amounts AS bigint[]),
     CAST(:currencies AS text[]), CAST(:requests AS text[]), CAST(:versions AS text[]), CAST(:calls AS text[]),
-    CAST(:tokens AS uuid[]), CAST(:first_sent AS timestamptz[]))
-    AS i(id, account_id, order_id, attempt, key, amount, currency, request, version, call, token, first_sent)
+    CAST(:tokens AS uuid[]), CAST(:first_sent AS timestamptz[]), CAST(:lives AS int[]))
+    AS i(id, account_id, order_id, attempt, key, amount, currency, request, version, call, token, first_sent, life)
 ), moved AS (
   UPDATE orders o SET status = 'processing', updated_at = now()
     FROM incoming i WHERE o.id = i.order_id AND o.status IN ('pending', 'processing') RETURNING i.*
 ), opened AS (
   INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, request,
-      stripe_version, status, next_call, token, lease_until, maybe_executed, first_sent_at, last_sent_at, history)
+      stripe_version, status, next_call, token, lease_until, maybe_executed, first_sent_at, last_sent_at, life,
+      history)
   SELECT i.id, i.account_id, i.order_id, i.attempt, i.key, i.amount, i.currency, i.request::json,
       i.version, 'sending', i.call, i.token, now() + CAST(:lease AS interval), true,
-      coalesce(i.first_sent, now()), CASE WHEN i.call = 'send' THEN now() END,
+      coalesce(i.first_sent, now()), CASE WHEN i.call = 'send' THEN now() END, i.life,
       jsonb_build_array(jsonb_build_object('at', now(), 'call', i.call))
     FROM moved i
    ORDER BY i.account_id, i.key COLLATE "C"
@@ -334,8 +365,9 @@ SELECT id FROM opened
 _TAKE_OVER = Statement("""
 WITH incoming AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:outbox_ids AS uuid[]), CAST(:calls AS text[]),
-    CAST(:tokens AS uuid[]), CAST(:first_sent AS timestamptz[]), CAST(:requests AS text[]), CAST(:versions AS text[]))
-    AS i(id, outbox_id, call, token, first_sent, request, version)
+    CAST(:tokens AS uuid[]), CAST(:first_sent AS timestamptz[]), CAST(:lives AS int[]), CAST(:requests AS text[]),
+    CAST(:versions AS text[]))
+    AS i(id, outbox_id, call, token, first_sent, life, request, version)
 ), counted AS (
   UPDATE outbox x SET deliveries = x.deliveries + 1, opens_unsettled = x.opens_unsettled + 1,
       deliver_after = greatest(x.deliver_after, now() + CAST(:hidden AS interval))
@@ -344,6 +376,7 @@ WITH incoming AS (
 UPDATE charges c SET request = CASE WHEN c.maybe_executed THEN c.request ELSE i.request::json END,
     stripe_version = CASE WHEN c.maybe_executed THEN c.stripe_version ELSE i.version END,
     token = i.token, lease_until = now() + CAST(:lease AS interval), next_call = i.call,
+    life = i.life,
     maybe_executed = c.maybe_executed OR i.call = 'send',
     first_sent_at = CASE WHEN i.call = 'send' THEN coalesce(i.first_sent, now()) ELSE c.first_sent_at END,
     last_sent_at = CASE WHEN i.call = 'send' THEN now() ELSE c.last_sent_at END,

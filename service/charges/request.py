@@ -6,7 +6,8 @@ Only what is proven not to have run is built anew, so that newer code can mend w
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
+
+from service.charges.marks import Marks
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams
@@ -29,37 +30,27 @@ def request_to_send(stored: Request, build: Callable[[], Request], *, maybe_exec
 
 def payment_intent_request(
     *,
-    account_id: UUID,
-    order_id: UUID,
-    attempt: int,
+    marks: Marks,
     amount: int,
     currency: str,
-    payment_method: str,
+    payment_method: str | None,
     customer: str | None,
     description: str | None,
-    metadata: dict[str, str],
+    metadata: Mapping[str, str],
 ) -> "PaymentIntentCreateParams":
     """Create-and-confirm parameters in sending order. On-session: a card that needs 3-D Secure answers requires_action.
 
     Nobody is there to be redirected when the server confirms: Stripe filters out the methods that need it.
-
-    The metadata is the producer's own plus the three names by which reconciliation and look-ups know the attempt.
+    The metadata is the producer's own, and the names by which the attempt is known, and an order brought back (R31).
     """
-    request: PaymentIntentCreateParams = {
-        "amount": amount,
-        "currency": currency,
-        "payment_method": payment_method,
-        "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
-        "confirm": True,
-    }
+    request: PaymentIntentCreateParams = {"amount": amount, "currency": currency}
+    if payment_method is not None:
+        request["payment_method"] = payment_method
+    request["automatic_payment_methods"] = {"enabled": True, "allow_redirects": "never"}
+    request["confirm"] = True
     if customer is not None:
         request["customer"] = customer
     if description is not None:
         request["description"] = description
-    request["metadata"] = {
-        **metadata,
-        "eo_account": str(account_id),
-        "eo_order": str(order_id),
-        "eo_attempt": str(attempt),
-    }
+    request["metadata"] = marks.metadata(metadata)
     return request

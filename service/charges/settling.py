@@ -51,7 +51,7 @@ async def settle(engine: AsyncEngine, settlements: Sequence[Settlement], setting
     try:
         return await repeat_on_deadlock(lambda: _settle(engine, settlements, settings))
     except (asyncpg.PostgresError, BookedDifferently, ValueError) as error:
-        if not _is_about_content(error):
+        if not is_about_content(error):
             raise
         if len(settlements) == 1:
             await _park(engine, settlements[0], error)
@@ -62,7 +62,7 @@ async def settle(engine: AsyncEngine, settlements: Sequence[Settlement], setting
     return changed
 
 
-def _is_about_content(error: Exception) -> bool:
+def is_about_content(error: Exception) -> bool:
     """Whether the same content would be refused again, as opposed to a database that is away or busy."""
     if isinstance(error, asyncpg.PostgresError):
         return (sqlstate(error) or "").startswith(_REFUSALS)
@@ -135,6 +135,7 @@ def _columns(settlements: Sequence[Settlement], settings: Settings) -> dict[str,
         "next_calls": [o.next_call for o in outcomes],
         "cleared": [o.cleared for o in outcomes],
         "unclear": [o.unclear for o in outcomes],
+        "conflicts": [o.key_conflict for o in outcomes],
         "intents": [i.id if i else None for i in intents],
         "stripe_charges": [i.charge_id if i else None for i in intents],
         "created": [datetime.fromtimestamp(i.created, UTC) if i else None for i in intents],
@@ -175,18 +176,19 @@ _SETTLE = Statement("""
 WITH incoming AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[]),
     CAST(:statuses AS text[]), CAST(:order_statuses AS text[]), CAST(:next_calls AS text[]),
-    CAST(:cleared AS boolean[]), CAST(:unclear AS smallint[]), CAST(:intents AS text[]),
+    CAST(:cleared AS boolean[]), CAST(:unclear AS smallint[]), CAST(:conflicts AS boolean[]), CAST(:intents AS text[]),
     CAST(:stripe_charges AS text[]), CAST(:created AS timestamptz[]), CAST(:failures AS text[]),
     CAST(:entries AS text[]), CAST(:final AS boolean[]), CAST(:delays AS interval[]), CAST(:errors AS text[]),
     CAST(:parked AS boolean[]))
-    AS i(id, token, outbox_id, status, order_status, next_call, cleared, unclear, intent, stripe_charge, created,
-         failure, entry, final, delay, error, parked)
+    AS i(id, token, outbox_id, status, order_status, next_call, cleared, unclear, conflict, intent, stripe_charge,
+         created, failure, entry, final, delay, error, parked)
 ), settled AS (
   UPDATE charges c SET
       status = CASE WHEN i.status = 'succeeded' AND EXISTS (
           SELECT FROM charges other WHERE other.account_id = c.account_id AND other.order_id = c.order_id
              AND other.status = 'succeeded' AND other.id <> c.id) THEN 'duplicate' ELSE i.status END,
-      next_call = i.next_call, token = NULL, lease_until = NULL, unclear = i.unclear,
+      next_call = i.next_call, token = NULL, lease_until = NULL, unclear_answers = i.unclear,
+      key_conflict = c.key_conflict OR i.conflict,
       maybe_executed = c.maybe_executed AND NOT i.cleared,
       first_sent_at = CASE WHEN NOT i.cleared THEN c.first_sent_at
                            WHEN c.next_call = 'lookup' THEN now() END,  -- a clean look-up tells the key's age (R17)

@@ -8,7 +8,7 @@ SOURCE_INCOMPLETE = "source_incomplete"
 NEXT_STEP: dict[str, str] = {
     SOURCE_INCOMPLETE: "run again: what Stripe did not show is neither clean nor a discrepancy",
     "missing_locally": (
-        "look {pi} up at Stripe: bring its order back with `eo outbox retry`, or refund it if no order is behind it"
+        "look {pi} up at Stripe: `eo recover --since` a moment before it brings back what is ours; refund what is not"
     ),
     "missing_at_stripe": (
         "check which account STRIPE_API_KEY is of, then reverse the booking by hand: Stripe has no {pi}"

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 import click
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.db import create_engine, is_unreachable
+from service.binding import check_binding
+from service.db import create_engine
 from service.errors import EffectivelyOnceError, Misconfigured, Unavailable
 from service.reconcile.report import FORMATS
 from service.reconcile.run import CutShort, Report, reconcile
@@ -95,7 +95,7 @@ async def _reconcile(settings: Settings, span: Span, form: str) -> int:
     try:
         async with StripeGateway(settings) as gateway:
             account_id, _ = await gateway.account_id()
-            await _check_database(engine, account_id)
+            await check_binding(engine, account_id)
             return await _report(engine, gateway, span, settings.reconcile_grace_s, form)
     finally:
         await engine.dispose()
@@ -117,22 +117,3 @@ async def _print(report: Report, form: str) -> None:
 
 def _progress(words: str) -> None:
     click.echo(f"eo reconcile: {words}", err=True)
-
-
-async def _check_database(engine: AsyncEngine, account_id: str) -> None:
-    """The schema is this code's, and the database belongs to this Stripe (R27). Raises Misconfigured, Unavailable."""
-    from service.migrate import check  # noqa: PLC0415  Alembic, only for this
-
-    try:
-        await check(engine)
-        async with engine.connect() as connection:
-            bound = (await connection.execute(text("SELECT stripe_account_id FROM instance"))).scalar()
-    except Exception as error:
-        if not is_unreachable(error):
-            raise
-        raise Unavailable(f"PostgreSQL cannot be reached ({error}). Is `eo up` running? `eo status` tells.") from error
-    if bound not in (None, account_id):
-        raise Misconfigured(
-            f"this database belongs to Stripe account {bound}, STRIPE_API_KEY to {account_id}: nothing would match. "
-            "Set the other key, or the other DATABASE_URL."
-        )

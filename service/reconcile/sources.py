@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
+from service.charges.marks import read_marks
 from service.reconcile.pages import pages
 from service.stripe_objects import BalanceTransaction, Charge, Intent
 
@@ -108,13 +109,8 @@ def row(intent: Intent) -> tuple[Any, ...]:
 
 
 def _ours(metadata: dict[str, str]) -> tuple[UUID, UUID, int] | tuple[None, None, None]:
-    try:
-        attempt = int(metadata["eo_attempt"])
-        account_id, order_id = UUID(metadata["eo_account"]), UUID(metadata["eo_order"])
-    except (KeyError, ValueError):
-        return None, None, None
-    # Beyond the column's range it is nobody's attempt.
-    return (account_id, order_id, attempt) if 0 < attempt < 1 << 15 else (None, None, None)
+    marks = read_marks(metadata)
+    return (None, None, None) if marks is None else (marks.account_id, marks.order_id, marks.attempt)
 
 
 def _time(unix_s: int) -> datetime:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from service.charges.marks import Marks
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.settings import Settings
 from service.stripe_objects import Answer, ErrorBody, Intent, LastPaymentError
@@ -11,7 +12,11 @@ from service.stripe_objects import Answer, ErrorBody, Intent, LastPaymentError
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 ACCOUNT = UUID("0192e4a0-0000-7000-8000-00000000000a")
 ORDER = UUID("0192e4a0-0000-7000-8000-000000000001")
-OURS = {"eo_account": str(ACCOUNT), "eo_order": str(ORDER), "eo_attempt": "1"}
+INSTANCE = UUID("0192e4a0-0000-7000-8000-0000000000e0")
+MARKS = Marks(
+    account_id=ACCOUNT, order_id=ORDER, attempt=1, key="cart:17", fingerprint=b"\x01" + bytes(32), instance=INSTANCE
+)
+OURS = MARKS.metadata({})
 RULES = Rules.of(Settings())
 HOUR = timedelta(hours=1)
 
@@ -34,6 +39,8 @@ def charge(**changes: Any) -> OpenCharge:
         "call": "send",
         "first_send": True,
         "token": UUID("0192e4a0-0000-7000-8000-0000000000a1"),
+        "marks": MARKS,
+        "life": 1,
         "order_created_at": NOW - HOUR,
         "opened_at": NOW,
     }
@@ -87,7 +94,7 @@ def nothing(note: str = "TimeoutError", *, sent: bool = True) -> Answer:
 
 def proof_of(charge: OpenCharge, **changes: Any) -> Intent:
     """The PaymentIntent of a success, with ids of this charge's own."""
-    own = {"id": f"pi_{charge.id.hex}", "latest_charge": f"ch_{charge.id.hex}", "metadata": charge.ours}
+    own = {"id": f"pi_{charge.id.hex}", "latest_charge": f"ch_{charge.id.hex}", "metadata": charge.marks.metadata({})}
     return intent(**own | changes)
 
 

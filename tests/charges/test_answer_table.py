@@ -103,12 +103,11 @@ def test_the_first_lost_reply_is_sent_again_the_second_looked_up() -> None:
     assert (second.next_call, second.unclear) == ("lookup", 2)
 
 
-def test_a_key_used_for_another_request_is_an_alarm_and_not_a_failed_order() -> None:
+def test_a_key_used_for_another_request_is_looked_up_and_the_order_not_failed() -> None:
     for state in (charge(), resent()):
         outcome = judge_send(state, error(400, "idempotency_error"))
-        assert outcome.parked is not None
-        assert outcome.parked.startswith("key_conflict")
-        assert outcome.order_status is None
+        assert (outcome.next_call, outcome.key_conflict) == ("lookup", True)
+        assert (outcome.status, outcome.order_status, outcome.parked) == ("unknown", None, None)
 
 
 def test_retry_after_reaches_the_outcome() -> None:
@@ -343,13 +342,13 @@ def keeps_the_promises(state: OpenCharge, answer: Answer | None, outcome: Outcom
     assert (outcome.status == "succeeded") == (outcome.order_status == "paid")
     if outcome.order_status == "paid":
         assert outcome.intent is not None
-        assert state.is_mine(outcome.intent)
+        assert state.matches(outcome.intent)
         assert outcome.intent.status == "succeeded"
         assert outcome.intent.charge_id
     if outcome.cleared:
         assert state.first_send, "nobody can prove that an earlier send did not run"
     if outcome.order_status == "failed" and answer is not None:
-        told_so = answer.http_status == 402 or (answer.intent is not None and state.is_mine(answer.intent))
+        told_so = answer.http_status == 402 or (answer.intent is not None and state.matches(answer.intent))
         assert told_so or (state.first_send and answer.http_status in (400, 404)), "an unknown outcome became a failure"
     if outcome.final:
         assert outcome.parked is None
@@ -373,7 +372,7 @@ def test_whatever_a_look_up_finds_the_outcome_can_be_settled(
 ) -> None:
     at = NOW - timedelta(seconds=sent)
     asked = replace(state, call="lookup", first_send=False, first_sent_at=at, last_sent_at=at)
-    outcome = judge_lookup(asked, [i for i in listed if asked.is_mine(i)], complete=complete, rules=RULES)
+    outcome = judge_lookup(asked, [i for i in listed if asked.matches(i)], complete=complete, rules=RULES)
     keeps_the_promises(asked, None, outcome)
 
 

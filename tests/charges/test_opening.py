@@ -28,7 +28,7 @@ FAILED = Outcome(status="declined", order_status="failed", failure={"code": "car
 async def pays(books: Books, promise: Promise) -> None:
     """The order's first attempt, opened and settled with success."""
     opened = await books.open_one(promise)
-    paid = intent(id=f"pi_{opened.id.hex}", latest_charge=f"ch_{opened.id.hex}", metadata=opened.ours)
+    paid = intent(id=f"pi_{opened.id.hex}", latest_charge=f"ch_{opened.id.hex}", metadata=opened.marks.metadata({}))
     assert await books.settle(opened, Outcome(status="succeeded", order_status="paid", intent=paid))
 
 
@@ -247,7 +247,7 @@ async def test_a_key_as_old_as_20_hours_is_never_posted_again(books: Books, hour
 async def test_a_known_payment_intent_is_asked_for_and_never_posted_again(books: Books) -> None:
     promise = await books.order()
     opened = await books.open_one(promise)
-    waiting = intent("requires_action", metadata=opened.ours)
+    waiting = intent("requires_action", metadata=opened.marks.metadata({}))
     assert await books.settle(opened, Outcome(status="requires_action", order_status="requires_action", intent=waiting))
     again = await books.open_one(promise)
     assert (again.call, again.payment_intent_id) == ("retrieve", "pi_1")
@@ -284,7 +284,7 @@ async def test_a_charge_proven_unsent_is_dropped_once_its_order_is_paid(books: B
     assert await books.settle(first, FAILED)
     second = await books.attempt(promise, 2)
     assert await books.settle(await books.open_one(second), NOT_RUN)
-    proof = Outcome(status="succeeded", order_status="paid", intent=intent(metadata=first.ours))
+    proof = Outcome(status="succeeded", order_status="paid", intent=intent(metadata=first.marks.metadata({})))
     assert await books.settle(first, proof)
     assert await books.open(second) == []
     assert await books.row(second) is None
@@ -297,6 +297,6 @@ async def test_a_charge_that_may_have_run_is_looked_up_and_not_sent_again_once_i
     assert await books.settle(first, FAILED)
     second = await books.attempt(promise, 2)
     assert await books.settle(await books.open_one(second), UNDECIDED)
-    proof = Outcome(status="succeeded", order_status="paid", intent=intent(metadata=first.ours))
+    proof = Outcome(status="succeeded", order_status="paid", intent=intent(metadata=first.marks.metadata({})))
     assert await books.settle(first, proof)
     assert (await books.open_one(second)).call == "lookup"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from service.charges.marks import Marks
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.embedded import Valkey, free_port
 from service.reconcile import Span, reconcile
@@ -350,9 +351,7 @@ async def test_an_order_from_a_restored_backup_that_was_paid_in_the_life_before_
 ) -> None:
     world, promise = own_world, await own_world.order()
     request = payment_intent_request(
-        account_id=promise.account_id,
-        order_id=promise.order_id,
-        attempt=1,
+        marks=Marks(account_id=promise.account_id, order_id=promise.order_id, attempt=1),
         amount=1999,
         currency="usd",
         payment_method="pm_card_visa",

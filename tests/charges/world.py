@@ -135,6 +135,11 @@ class Books:
         found = await self.all("SELECT * FROM outbox WHERE id = :id", id=promise.outbox_id)
         return found[0] if found else None
 
+    async def row_of(self, order_id: UUID) -> dict[str, Any] | None:
+        """Some outbox row of the order, or None where it has none."""
+        found = await self.all("SELECT * FROM outbox WHERE order_id = :id", id=order_id)
+        return found[0] if found else None
+
     async def open_row(self, promise: Promise) -> dict[str, Any]:
         """The outbox row, which must be there."""
         row = await self.row(promise)
@@ -244,7 +249,12 @@ class World(Books):
 
     async def calls(self, promise: Promise) -> list[str]:
         """What was asked of Stripe for the order's first attempt, in sequence."""
-        return [h["call"] for h in (await self.charge(promise))["history"] if "call" in h]
+        return await self.calls_of(promise.order_id)
+
+    async def calls_of(self, order_id: UUID) -> list[str]:
+        """The same, where only the order's id is known."""
+        charge = await self.one("SELECT history FROM charges WHERE order_id = :id AND attempt = 1", id=order_id)
+        return [h["call"] for h in charge["history"] if "call" in h]
 
     async def answers(self, promise: Promise) -> list[str]:
         """What came back, in sequence."""
@@ -256,6 +266,8 @@ _TIMES: dict[str, Sequence[str]] = {
     "orders": ("created_at", "updated_at"),
     "outbox": ("created_at", "deliver_after", "parked_at"),
     "charges": ("created_at", "updated_at", "lease_until", "first_sent_at", "last_sent_at", "stripe_created"),
+    # 'infinity' stays what it is.
+    "lives": ("seen_at", "bound", "verified_until", "heartbeat_at", "verifier_until"),
 }
 _OLDER_HISTORY = """
 UPDATE charges SET history = (
@@ -271,7 +283,7 @@ async def time_passes(database_url: str, stripe: SandboxProcess, hours: float) -
     engine = create_async_engine(async_url(database_url))
     try:
         async with engine.begin() as connection:
-            await connection.execute(text("LOCK TABLE orders, outbox, charges"))
+            await connection.execute(text("LOCK TABLE orders, outbox, charges, lives"))
             for table, columns in _TIMES.items():
                 older = ", ".join(f"{c} = {c} - make_interval(secs => :by)" for c in columns)
                 await connection.execute(text(f"UPDATE {table} SET {older}"), {"by": seconds})

@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.idempotency import fingerprint
+from service.wire import OrderRequest
 from tests.door.conftest import ORDER, Api, assert_problem, count
 
 CARD = "4242 4242 4242 4242"
@@ -52,6 +55,7 @@ REFUSED = {
     "metadata nested": _json(metadata={"a": {"b": "c"}}),
     "metadata number": _json(metadata={"a": 1}),
     "48 metadata names": _json(metadata={f"k{i}": "v" for i in range(48)}),
+    "45 metadata names under a new key": _json(metadata={f"k{i}": "v" for i in range(45)}),
     "metadata name too long": _json(metadata={"x" * 41: "v"}),
     "metadata name empty": _json(metadata={"": "v"}),
     "metadata name with brackets": _json(metadata={"a[b]": "v"}),
@@ -153,10 +157,24 @@ async def test_a_batch_body_over_2_mib_is_413(api: Api) -> None:
 
 
 async def test_what_is_just_within_the_limits_is_accepted(api: Api) -> None:
-    metadata = {f"{i:02}" + "x" * 38: "v" * 500 for i in range(47)}
+    metadata = {f"{i:02}" + "x" * 38: "v" * 500 for i in range(44)}
     answer = await api.order("x" * 200, description="d" * 1000, metadata=metadata, customer="cus_1")
     assert answer.status_code == 201, answer.text
     assert answer.json()["metadata"] == metadata
+
+
+async def test_an_order_of_before_with_47_metadata_names_is_still_repeated(api: Api, engine: AsyncEngine) -> None:
+    metadata = {f"k{i}": "v" for i in range(47)}
+    before = OrderRequest(amount=1999, currency="usd", payment_method="pm_card_visa", metadata=metadata)
+    placed = await api.order("of-before")
+    async with engine.begin() as connection:
+        change = text("UPDATE orders SET metadata = CAST(:metadata AS jsonb), fingerprint = :fingerprint")
+        await connection.execute(change, {"metadata": json.dumps(metadata), "fingerprint": fingerprint(before)})
+    again = await api.order("of-before", metadata=metadata)
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (201, "true")
+    assert again.json()["id"] == placed.json()["id"]
+    other = await api.order("of-before", metadata=dict(list(metadata.items())[:46]))
+    assert other.status_code == 422
 
 
 async def test_nothing_sent_is_ever_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:

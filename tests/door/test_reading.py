@@ -67,9 +67,9 @@ async def test_the_timeline_tells_the_order_s_story_in_order(api: Api, engine: A
         await connection.execute(
             text(
                 "INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency,"
-                " status, request, stripe_version, maybe_executed, history) SELECT :id, account_id,"
+                " status, request, stripe_version, maybe_executed, life, history) SELECT :id, account_id,"
                 " id, 1, 'k1', 1999, 'usd',"
-                " 'succeeded', '{}', 'x', true, jsonb_build_array("
+                " 'succeeded', '{}', 'x', true, 1, jsonb_build_array("
                 " jsonb_build_object('at', clock_timestamp(), 'call', 'send'),"
                 " jsonb_build_object('at', clock_timestamp(), 'answer', 'succeeded', 'request_id', 'req_1'))"
                 " FROM orders"

@@ -183,7 +183,7 @@ class OrderMachine(RuleBasedStateMachine):
     def look_up(self, charge: OpenCharge, rules: Rules, *, complete: bool) -> Outcome:
         wanted = windows([charge], rules)
         intents = [p.seen() for p in self.stripe.payments if any(w.gte <= p.created < w.lt for w in wanted)]
-        return judge_lookup(charge, [i for i in intents if charge.is_mine(i)], complete=complete, rules=rules)
+        return judge_lookup(charge, [i for i in intents if charge.matches(i)], complete=complete, rules=rules)
 
     def record(self, held: Held) -> None:
         assert held.settlement is not None

@@ -1,0 +1,26 @@
+"""Which Stripe account this database belongs to (R27), for the commands that read both."""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.db import is_unreachable
+from service.errors import Misconfigured, Unavailable
+
+
+async def check_binding(engine: AsyncEngine, stripe_account_id: str) -> None:
+    """The schema is this code's, and the database belongs to this Stripe. Raises Misconfigured, Unavailable."""
+    from service.migrate import check  # noqa: PLC0415  Alembic, only for this
+
+    try:
+        await check(engine)
+        async with engine.connect() as connection:
+            bound = (await connection.execute(text("SELECT stripe_account_id FROM instance"))).scalar()
+    except Exception as error:
+        if not is_unreachable(error):
+            raise
+        raise Unavailable(f"PostgreSQL cannot be reached ({error}). Is `eo up` running? `eo status` tells.") from error
+    if bound not in (None, stripe_account_id):
+        raise Misconfigured(
+            f"this database belongs to Stripe account {bound}, STRIPE_API_KEY to {stripe_account_id}: nothing would "
+            "match. Set the other key, or the other DATABASE_URL."
+        )

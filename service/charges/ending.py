@@ -1,0 +1,57 @@
+"""Ending an order by hand: for the rows that only a human can decide about (R32)."""
+
+import json
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.errors import Misconfigured
+from service.log import event
+from service.orders import lock
+from service.sql import Statement, begin
+
+FAILED_BY_HAND = "failed_by_operator"
+
+
+async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None:
+    """Make a parked order `failed`; nothing of it is sent any more. `reason` is shown to its producer.
+
+    Stripe's proof of success would still make it `paid` (R23). Raises Misconfigured where no row of it is parked, or
+    where its PaymentIntent is known and may still take the money.
+    """
+    failure = {"code": FAILED_BY_HAND, "decline_code": None, "message": reason}
+    values = {"id": order_id, "failure": json.dumps(failure), "reason": reason}
+    async with begin(engine) as tx:
+        await lock(tx, [order_id])
+        if await tx.row(_PARKED, values) is None:
+            raise Misconfigured("There is no parked row of this order. `eo outbox list --parked` shows what there is.")
+        if await tx.row(_AT_STRIPE, values) is not None:
+            raise Misconfigured(
+                "Its PaymentIntent is known and may still take the money: `eo outbox retry` asks Stripe."
+            )
+        for statement in (_END_CHARGE, _TO_PROCESSING, _TO_FAILED, _KEEP_NO_PROMISE):
+            await tx.rows(statement, values)
+    event("order.failed_by_operator", level="warning", order_id=str(order_id))
+
+
+_PARKED = Statement("SELECT FROM outbox WHERE order_id = :id AND kind = 'charge' AND parked_at IS NOT NULL")
+
+_AT_STRIPE = Statement("""
+SELECT FROM charges
+ WHERE order_id = :id AND payment_intent_id IS NOT NULL AND status NOT IN ('declined', 'canceled')
+""")
+
+_END_CHARGE = Statement("""
+UPDATE charges SET status = 'declined', token = NULL, lease_until = NULL, failure = CAST(:failure AS jsonb),
+    history = history || jsonb_build_object('at', now(), 'answer', 'ended by hand'), updated_at = now()
+ WHERE order_id = :id AND status IN ('sending', 'unknown')
+""")
+
+_TO_PROCESSING = Statement("UPDATE orders SET status = 'processing' WHERE id = :id AND status = 'pending'")
+
+_TO_FAILED = Statement("""
+UPDATE orders SET status = 'failed', failure = CAST(:failure AS jsonb), updated_at = now()
+ WHERE id = :id AND status = 'processing'
+""")
+
+_KEEP_NO_PROMISE = Statement("DELETE FROM outbox WHERE order_id = :id AND kind = 'charge'")

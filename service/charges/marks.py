@@ -1,0 +1,68 @@
+"""Our names at Stripe: the metadata by which a PaymentIntent is known as one attempt of one order (R19, R31). Pure.
+
+`eo_account`, `eo_order`, `eo_attempt` tell which attempt it is. `eo_key` and `eo_fingerprint` can bring back an order
+that the database forgot, and `eo_instance` tells the installations at one Stripe account apart.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+STRIPE_NAMES_MAX = 50  # metadata names Stripe allows on one object
+_ATTEMPT_MAX = 32_767
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """What the metadata of a PaymentIntent says. The last three are None on what versions before 0.2 have made."""
+
+    account_id: UUID
+    order_id: UUID
+    attempt: int
+    key: str | None = None
+    fingerprint: bytes | None = None
+    instance: UUID | None = None
+
+    def metadata(self, producers: Mapping[str, str]) -> dict[str, str]:
+        """`producers`' own names and ours; only the first three of ours where Stripe has no room for all."""
+        attempt = {"eo_account": str(self.account_id), "eo_order": str(self.order_id), "eo_attempt": str(self.attempt)}
+        if self.key is None or self.fingerprint is None or self.instance is None:
+            return {**producers, **attempt}
+        all_six = {
+            **attempt,
+            "eo_key": self.key,
+            "eo_fingerprint": urlsafe_b64encode(self.fingerprint).decode(),
+            "eo_instance": str(self.instance),
+        }
+        return {**producers, **(all_six if len(producers) + len(all_six) <= STRIPE_NAMES_MAX else attempt)}
+
+    def match(self, other: "Marks") -> bool:
+        """Whether both speak of one attempt: of the same order, or of its repeat under the same key (R19, R32)."""
+        same_order = self.order_id == other.order_id
+        same_request = self.key is not None and (self.key, self.fingerprint) == (other.key, other.fingerprint)
+        same_attempt = (self.account_id, self.attempt) == (other.account_id, other.attempt)
+        return same_attempt and (same_order or same_request)
+
+
+def read_marks(metadata: Mapping[str, str]) -> Marks | None:
+    """The marks in a PaymentIntent's metadata; None where it bears none of ours, or damaged ones."""
+    try:
+        attempt = int(metadata["eo_attempt"])
+        fingerprint, instance = metadata.get("eo_fingerprint"), metadata.get("eo_instance")
+        marks = Marks(
+            account_id=UUID(metadata["eo_account"]),
+            order_id=UUID(metadata["eo_order"]),
+            attempt=attempt,
+            key=metadata.get("eo_key"),
+            fingerprint=urlsafe_b64decode(fingerprint) if fingerprint else None,
+            instance=UUID(instance) if instance else None,
+        )
+    except (KeyError, ValueError):
+        return None
+    return marks if 1 <= attempt <= _ATTEMPT_MAX else None
+
+
+def producers_own(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The names that the producer gave: no producer may use ours."""
+    return {name: value for name, value in metadata.items() if not name.startswith("eo_")}

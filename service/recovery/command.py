@@ -1,0 +1,116 @@
+"""`eo recover`: ask Stripe what this database may have forgotten, and bring it back."""
+
+import asyncio
+import json
+import sys
+from datetime import datetime
+from typing import Any
+
+import click
+
+from service.binding import check_binding
+from service.db import create_engine
+from service.errors import Misconfigured, Unavailable
+from service.recovery.lives import current
+from service.recovery.verification import Findings, NotTheVerifier, examine, recover
+from service.settings import Settings
+from service.stripe_objects import IncompleteListing
+
+EXIT_DONE, EXIT_REPORTED, EXIT_USAGE, EXIT_NOT_BEGUN, EXIT_INCOMPLETE = range(5)
+_INSTANTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+
+
+@click.command("recover", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--dry-run", is_flag=True, help="Only tell what would be brought back.")
+@click.option("--since", type=click.DateTime(_INSTANTS), help="List from there, if it lies before the life's bound.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(*, dry_run: bool, since: datetime | None, as_json: bool) -> None:
+    """Compare Stripe's payments of this installation with this database, and bring back what it has forgotten.
+
+    Relays and workers do this by themselves before they send anything after a restart, restore or failover.
+
+    Exit: 0 all is known here now · 1 something can only be reported · 2 usage · 3 could not begin · 4 Stripe's list
+    could not be read to its end.
+    """
+    sys.exit(asyncio.run(_run(since, dry_run=dry_run, as_json=as_json)))
+
+
+async def _run(since: datetime | None, *, dry_run: bool, as_json: bool) -> int:
+    try:
+        findings = await _recover(Settings.from_env(), since, dry_run=dry_run)
+    except IncompleteListing as error:
+        return _refuse(f"{error}. What was found is kept; run it again.", EXIT_INCOMPLETE)
+    except (Unavailable, NotTheVerifier) as error:
+        return _refuse(f"{error}. Run it again in a minute." if isinstance(error, NotTheVerifier) else str(error), 3)
+    except Misconfigured as error:
+        return _refuse(str(error), EXIT_USAGE)
+    if as_json:
+        click.echo(json.dumps(findings.as_dict()))
+    else:
+        _print(findings, dry_run=dry_run)
+    return EXIT_REPORTED if findings.reported else EXIT_DONE
+
+
+async def _recover(settings: Settings, since: datetime | None, *, dry_run: bool) -> Findings:
+    from service.stripe_gateway import StripeGateway  # noqa: PLC0415  the SDK costs half a second, `--help` needs none
+
+    engine = create_engine(settings, name="recover", pool=2)
+    try:
+        async with StripeGateway(settings) as gateway:
+            account_id, _ = await gateway.account_id()
+            await check_binding(engine, account_id)
+            life = await current(engine, settings)
+            begin = (
+                life.bound
+                if since is None
+                else min(life.bound, since.replace(tzinfo=since.tzinfo or life.bound.tzinfo))
+            )
+            _say(f"Stripe's payments since {begin.isoformat(timespec='seconds')} are compared.")
+            if dry_run:
+                return await examine(
+                    engine, gateway, settings, life, since=begin, dry_run=True, between_pages=_progress
+                )
+            return await recover(engine, gateway, settings, life, since=begin, progress=_tell)
+    finally:
+        await engine.dispose()
+
+
+def _begin(bound: datetime, since: datetime | None) -> datetime:
+    """Never later than the bound: a listing that begins there would prove nothing."""
+    return bound if since is None else min(bound, since.replace(tzinfo=since.tzinfo or bound.tzinfo))
+
+
+async def _progress(findings: Findings) -> None:
+    _tell(findings)
+
+
+def _tell(findings: Findings) -> None:
+    _say(f"{findings.listed} read, {findings.adopted} adopted, {findings.settled} settled")
+
+
+def _print(findings: Findings, *, dry_run: bool) -> None:
+    verb = "would be " if dry_run else ""
+    click.echo(f"{verb}adopted   {findings.adopted}{_minor_units(findings, 'adopted')}")
+    click.echo(f"{verb}settled   {findings.settled}")
+    click.echo(f"reported  {len(findings.reported)}{_minor_units(findings, 'reported')}")
+    for one in findings.reported:
+        click.echo(_line(one))
+
+
+def _minor_units(findings: Findings, kind: str) -> str:
+    sums = ", ".join(f"{amount} {currency}" for currency, amount in sorted(findings.sums[kind].items()))
+    return f" ({sums} in minor units)" if sums else ""
+
+
+def _line(one: dict[str, Any]) -> str:
+    about = f"  {one['payment_intent']}  {one['amount']} {one['currency']}  {one['status']}  order {one['order_id']}"
+    return f"{about}\n    {one['why']}"
+
+
+def _refuse(words: str, code: int) -> int:
+    _say(words)
+    return code
+
+
+def _say(words: str) -> None:
+    click.echo(f"eo recover: {words}", err=True)

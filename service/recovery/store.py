@@ -1,0 +1,317 @@
+"""What this database knows of listed PaymentIntents, and the rows that bring back what it forgot (R31).
+
+An adopted charge is written as one that was sent and whose answer was lost; settling it is then the ordinary way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
+from uuid_utils.compat import uuid7
+
+from service.charges.lookup import KEY_CONFLICT
+from service.charges.marks import Marks, producers_own
+from service.charges.model import FINAL, OpenCharge
+from service.charges.request import STRIPE_VERSION, payment_intent_request
+from service.db import repeat_on_deadlock
+from service.orders import lock
+from service.recovery.adoption import Known, Step, Verdict, judge, key_on_the_wire, placed_at
+from service.settings import Settings
+from service.sql import Connection, Row, Statement, begin, connect
+from service.stripe_objects import Intent
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A PaymentIntent of this installation, with what its metadata says."""
+
+    intent: Intent
+    marks: Marks
+
+    @property
+    def created(self) -> datetime:
+        """Stripe's moment."""
+        return datetime.fromtimestamp(self.intent.created, UTC)
+
+
+async def what_is_known(engine: AsyncEngine, listed: Sequence[Listed]) -> list[Known]:
+    """What is known of each, without any lock: good enough to pass over what needs nothing."""
+    async with connect(engine) as connection:
+        return await _known(connection, listed)
+
+
+async def bring_back(
+    engine: AsyncEngine, listed: Listed, life: int, settings: Settings
+) -> tuple[Verdict, OpenCharge | None]:
+    """Judge one PaymentIntent under its order's lock, and write what it takes.
+
+    Returns the verdict and, where Stripe's object can settle it, the charge to settle.
+    """
+    return await repeat_on_deadlock(lambda: _bring_back(engine, listed, life, settings))
+
+
+async def _bring_back(
+    engine: AsyncEngine, listed: Listed, life: int, settings: Settings
+) -> tuple[Verdict, OpenCharge | None]:
+    async with begin(engine) as tx:
+        known = await _known_and_locked(tx, listed)
+        verdict = judge(listed.intent, listed.marks, known)
+        if verdict.step is Step.ADOPT and known.order_id is None and not await _insert_order(tx, listed):
+            # Its producer has repeated it this very moment.
+            known = await _known_and_locked(tx, listed)
+            verdict = judge(listed.intent, listed.marks, known)
+        if verdict.step is Step.BLOCK and known.order_id is not None:
+            await _block(tx, listed, known.order_id, life)
+        if verdict.step not in (Step.ADOPT, Step.SETTLE):
+            return verdict, None
+        return verdict, await _as_sent(tx, listed, known, known.order_id or listed.marks.order_id, life, settings)
+
+
+async def _known_and_locked(tx: Connection, listed: Listed) -> Known:
+    (known,) = await _known(tx, [listed])
+    if known.order_id is not None:
+        await lock(tx, [known.order_id])
+        (known,) = await _known(tx, [listed])
+    return known
+
+
+async def note_alias(engine: AsyncEngine, account_id: UUID, forgotten: UUID, order_id: UUID) -> None:
+    """From now on the order is also found by the id it had before it was forgotten and repeated."""
+    async with begin(engine) as tx:
+        await tx.rows(_INSERT_ALIAS, {"id": forgotten, "account": account_id, "order": order_id})
+
+
+async def _known(connection: Connection, listed: Sequence[Listed]) -> list[Known]:
+    values = {
+        "intents": [one.intent.id for one in listed],
+        "accounts": [one.marks.account_id for one in listed],
+        "orders": [one.marks.order_id for one in listed],
+        "attempts": [one.marks.attempt for one in listed],
+        "keys": [one.marks.key for one in listed],
+    }
+    rows = {row["intent"]: row for row in await connection.rows(_KNOWN, values)}
+    return [Known(**{f.name: rows[one.intent.id][f.name] for f in fields(Known)}) for one in listed]
+
+
+async def _insert_order(tx: Connection, listed: Listed) -> bool:
+    """False: somebody else holds its key or its id."""
+    intent, marks = listed.intent, listed.marks
+    values = {
+        "id": marks.order_id,
+        "account": marks.account_id,
+        "key": marks.key,
+        "fingerprint": marks.fingerprint,
+        "amount": intent.amount,
+        "currency": intent.currency,
+        "method": intent.payment_method,
+        "customer": intent.customer,
+        "description": intent.description,
+        "metadata": msgspec.json.encode(producers_own(intent.metadata)).decode(),
+        "created": placed_at(marks.order_id, listed.created),
+    }
+    return await tx.row(_INSERT_ORDER, values) is not None
+
+
+async def _as_sent(
+    tx: Connection, listed: Listed, known: Known, order_id: UUID, life: int, settings: Settings
+) -> OpenCharge:
+    """The charge as if this database had sent it and never heard: with its PaymentIntent, a token, and a promise."""
+    if known.order_id is not None and not known.by_id and known.holder_status is None:
+        alias = {"id": listed.marks.order_id, "account": listed.marks.account_id, "order": order_id}
+        await tx.rows(_INSERT_ALIAS, alias)
+    await tx.rows(_TO_PROCESSING, {"id": order_id, "again": listed.marks.attempt > 1 and known.charge_id is None})
+    token = uuid4()
+    values = {
+        "order": order_id,
+        "attempt": listed.marks.attempt,
+        "intent": listed.intent.id,
+        "created": listed.created,
+        "token": token,
+        "lease": timedelta(seconds=settings.charge_lease_s),
+        "final": sorted(FINAL),
+    }
+    if known.charge_id is None and known.holder_status is None:
+        await _insert_charge(tx, listed, order_id, life, status="unknown", call="retrieve")
+    await tx.rows(_ATTACH, values)
+    promise = {"id": uuid7(), "order": order_id, "attempt": listed.marks.attempt}
+    await tx.rows(_PROMISE, {**promise, "hidden": timedelta(seconds=settings.outbox_lease_s)})
+    row = await tx.row(_READ, {"order": order_id, "attempt": listed.marks.attempt})
+    if row is None:
+        raise RuntimeError("an adopted charge cannot be read back")
+    return _open_charge(row, token, order_id, listed)
+
+
+def _open_charge(row: Row, token: UUID, order_id: UUID, listed: Listed) -> OpenCharge:
+    return OpenCharge(
+        **{name: row[name] for name in _OF_CHARGE},
+        order_id=order_id,
+        request={},
+        call="retrieve",
+        first_send=False,
+        token=token,
+        marks=listed.marks,
+    )
+
+
+async def _insert_charge(
+    tx: Connection, listed: Listed, order_id: UUID, life: int, *, status: str, call: str, conflict: bool = False
+) -> None:
+    intent, marks = listed.intent, listed.marks
+    order = await tx.row(_ORDER, {"id": order_id})
+    if order is None:
+        raise RuntimeError("the order of an adopted charge is gone")
+    own = Marks(
+        account_id=marks.account_id,
+        order_id=order_id,
+        attempt=marks.attempt,
+        key=order["idempotency_key"],
+        fingerprint=order["fingerprint"],
+        instance=marks.instance,
+    )
+    request = payment_intent_request(
+        marks=own,
+        amount=order["amount_minor"],
+        currency=order["currency"],
+        payment_method=order["payment_method"],
+        customer=order["customer"],
+        description=order["description"],
+        metadata=producers_own(intent.metadata),
+    )
+    values: dict[str, Any] = {
+        "id": uuid7(),
+        "account": marks.account_id,
+        "order": order_id,
+        "attempt": marks.attempt,
+        "key": key_on_the_wire(marks, is_default=order["is_default"], order_key=order["idempotency_key"]),
+        "amount": order["amount_minor"],
+        "currency": order["currency"],
+        "request": msgspec.json.encode(request).decode(),
+        "version": STRIPE_VERSION,
+        "status": status,
+        "call": call,
+        "created": listed.created,
+        "life": life,
+        "conflict": conflict,
+    }
+    await tx.rows(_INSERT_CHARGE, values)
+
+
+async def _block(tx: Connection, listed: Listed, order_id: UUID, life: int) -> None:
+    """The key is spent at Stripe: the order that holds it here is looked up only, in each attempt, and parked (R32).
+
+    An order that is paid already keeps what it has.
+    """
+    if await tx.row(_PAID, {"id": order_id}) is not None:
+        return
+    await tx.rows(_TO_PROCESSING, {"id": order_id, "again": False})
+    await tx.rows(_CONFLICTS, {"order": order_id, "final": sorted(FINAL)})
+    missing = await tx.column(_MISSING_ATTEMPTS, {"order": order_id, "last": listed.marks.attempt})
+    for attempt in missing:
+        at = replace(listed, marks=replace(listed.marks, attempt=attempt))
+        await _insert_charge(tx, at, order_id, life, status="unknown", call="lookup", conflict=True)
+    await tx.rows(_PARK, {"order": order_id, "reason": KEY_CONFLICT})
+
+
+_OF_CHARGE = (
+    "id", "outbox_id", "account_id", "attempt", "idempotency_key", "amount", "currency", "customer", "stripe_version",
+    "status", "life", "order_created_at", "opened_at", "first_sent_at", "last_sent_at", "deliveries", "unclear",
+    "payment_intent_id", "key_conflict",
+)  # fmt: skip
+
+_KNOWN = Statement("""
+SELECT i.intent, a.id AS account_id, a.is_default, o.id AS order_id, named.id IS NOT NULL AS by_id,
+       o.amount_minor AS amount, o.currency, o.fingerprint, c.id AS charge_id, c.status AS charge_status,
+       c.payment_intent_id AS charge_intent, coalesce(c.lease_until > now(), false) AS leased, h.status AS holder_status
+  FROM unnest(CAST(:intents AS text[]), CAST(:accounts AS uuid[]), CAST(:orders AS uuid[]),
+              CAST(:attempts AS smallint[]), CAST(:keys AS text[])) AS i(intent, account_id, order_id, attempt, key)
+  LEFT JOIN accounts a ON a.id = i.account_id
+  LEFT JOIN order_aliases l ON l.id = i.order_id AND l.account_id = i.account_id
+  LEFT JOIN orders named ON named.id = coalesce(l.order_id, i.order_id) AND named.account_id = i.account_id
+  LEFT JOIN orders held ON held.account_id = i.account_id AND held.idempotency_key = i.key
+  LEFT JOIN orders o ON o.id = coalesce(named.id, held.id)
+  LEFT JOIN charges c ON c.order_id = o.id AND c.attempt = i.attempt
+  LEFT JOIN charges h ON h.account_id = i.account_id AND h.payment_intent_id = i.intent
+""")
+
+_INSERT_ORDER = Statement("""
+INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
+                    description, metadata, status, created_at)
+VALUES (:id, :account, :key, :fingerprint, :amount, :currency, :method, :customer, :description,
+        CAST(:metadata AS jsonb), 'processing', :created)
+ON CONFLICT DO NOTHING RETURNING id
+""")
+
+_INSERT_ALIAS = Statement("""
+INSERT INTO order_aliases (id, account_id, order_id) VALUES (:id, :account, :order) ON CONFLICT DO NOTHING
+""")
+
+# `again`: an attempt after a decline, forgotten together with the call that asked for it.
+_TO_PROCESSING = Statement("""
+UPDATE orders SET status = 'processing', updated_at = now()
+ WHERE id = :id AND (status = 'pending' OR (status = 'failed' AND CAST(:again AS boolean)))
+""")
+
+_ORDER = Statement("""
+SELECT o.idempotency_key, o.fingerprint, o.amount_minor, o.currency, o.payment_method, o.customer, o.description,
+       a.is_default
+  FROM orders o JOIN accounts a ON a.id = o.account_id WHERE o.id = :id
+""")
+
+_INSERT_CHARGE = Statement("""
+INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, request,
+    stripe_version, status, next_call, maybe_executed, first_sent_at, last_sent_at, life, key_conflict, history)
+VALUES (:id, :account, :order, :attempt, :key, :amount, :currency, CAST(CAST(:request AS text) AS json), :version,
+    :status, :call, true, :created, :created, :life, :conflict,
+    jsonb_build_array(jsonb_build_object('at', now(), 'adopted', true)))
+""")
+
+# A charge that has ended keeps no token; only Stripe's success can still move it (R23).
+_ATTACH = Statement("""
+UPDATE charges SET payment_intent_id = coalesce(payment_intent_id, :intent), next_call = 'retrieve',
+    maybe_executed = true, first_sent_at = coalesce(first_sent_at, :created),
+    last_sent_at = greatest(last_sent_at, :created),
+    token = CASE WHEN status = ANY(CAST(:final AS text[])) THEN NULL ELSE CAST(:token AS uuid) END,
+    lease_until = CASE WHEN status = ANY(CAST(:final AS text[])) THEN NULL ELSE now() + CAST(:lease AS interval) END
+ WHERE order_id = :order AND attempt = :attempt
+""")
+
+_PAID = Statement("SELECT FROM orders WHERE id = :id AND status = 'paid'")
+
+# Whoever is about to settle one of them is fenced off.
+_CONFLICTS = Statement("""
+UPDATE charges SET key_conflict = true, next_call = 'lookup', token = NULL, lease_until = NULL
+ WHERE order_id = :order AND payment_intent_id IS NULL AND status <> ALL (CAST(:final AS text[]))
+""")
+
+_MISSING_ATTEMPTS = Statement("""
+SELECT n FROM generate_series(1, CAST(:last AS int)) AS n
+ WHERE NOT EXISTS (SELECT FROM charges WHERE order_id = :order AND attempt = n)
+""")
+
+_PROMISE = Statement("""
+INSERT INTO outbox (id, account_id, order_id, kind, payload, deliver_after)
+SELECT :id, o.account_id, o.id, 'charge', jsonb_build_object('attempt', CAST(:attempt AS smallint)),
+       now() + CAST(:hidden AS interval)
+  FROM orders o
+ WHERE o.id = :order AND NOT EXISTS (
+   SELECT FROM outbox x WHERE x.order_id = o.id AND x.kind = 'charge'
+      AND coalesce((x.payload ->> 'attempt')::smallint, 1) = :attempt)
+""")
+
+_READ = Statement("""
+SELECT c.id, x.id AS outbox_id, c.account_id, c.attempt, c.idempotency_key, c.amount_minor AS amount, c.currency,
+       o.customer, c.stripe_version, c.status, c.life, o.created_at AS order_created_at, now() AS opened_at,
+       c.first_sent_at, c.last_sent_at, x.deliveries, c.unclear_answers AS unclear, c.payment_intent_id, c.key_conflict
+  FROM charges c
+  JOIN orders o ON o.id = c.order_id
+  JOIN outbox x ON x.order_id = c.order_id AND coalesce((x.payload ->> 'attempt')::smallint, 1) = c.attempt
+ WHERE c.order_id = :order AND c.attempt = :attempt
+""")
+
+_PARK = Statement("""
+UPDATE outbox SET parked_at = now(), published = 0, last_error = :reason WHERE order_id = :order AND parked_at IS NULL
+""")

@@ -1,0 +1,275 @@
+"""Asking Stripe what this database may have forgotten, before anything is sent under a new life of it (R31).
+
+Every PaymentIntent of this installation, from now back to the life's bound, must be known here by its Stripe id under
+its order and attempt. What is not is settled or adopted; what cannot be is reported, loudly, and stops nothing.
+A listing of which a page is missing verifies nothing.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.charges.answers import judge_intent
+from service.charges.listing import known_intents, prove_complete
+from service.charges.marks import read_marks
+from service.charges.settling import Settlement, is_about_content, settle
+from service.log import event
+from service.recovery import lives
+from service.recovery.adoption import Step, Verdict, fingerprint_of, judge
+from service.recovery.lives import Life
+from service.recovery.store import Listed, bring_back, what_is_known
+from service.settings import Settings
+from service.sql import Statement, connect
+from service.stripe_objects import Answer, IncompleteListing, Intent
+
+if TYPE_CHECKING:  # the SDK costs half a second, and an api that only shows a life's state makes no call
+    from service.stripe_gateway import StripeGateway
+
+Progress = Callable[["Findings"], None]
+ANOTHER = "another process asks Stripe what this database may have forgotten"
+_LISTED = Answer(http_status=200, note="listed")
+_TOGETHER = 100  # PaymentIntents that are compared by one statement
+_LOSSES = (Step.ADOPT, Step.BLOCK, Step.REPORT)
+
+
+class NotTheVerifier(Exception):
+    """Another process lists for this life, or the database's life is another by now."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a listing brought back.
+
+    sums: minor units by currency, of what was adopted and of what could only be reported. since, until: Stripe's
+    moments of what was lost.
+    """
+
+    adopted: int = 0
+    settled: int = 0
+    reported: list[dict[str, Any]] = field(default_factory=list)
+    sums: dict[str, Counter[str]] = field(default_factory=lambda: {"adopted": Counter(), "reported": Counter()})
+    since: datetime | None = None
+    until: datetime | None = None
+    listed: int = 0
+
+    def add(self, listed: Listed, verdict: Verdict) -> None:
+        """Count one PaymentIntent."""
+        intent = listed.intent
+        if verdict.step is Step.SETTLE:
+            self.settled += 1
+        if verdict.step is Step.ADOPT:
+            self.adopted += 1
+            self.sums["adopted"][intent.currency] += intent.amount
+        if verdict.step in (Step.BLOCK, Step.REPORT):
+            about = {"payment_intent": intent.id, "order_id": str(listed.marks.order_id), "status": intent.status}
+            self.sums["reported"][intent.currency] += intent.amount
+            self.reported.append({**about, "amount": intent.amount, "currency": intent.currency, "why": verdict.reason})
+        if verdict.step in _LOSSES:
+            self.since = min(self.since or listed.created, listed.created)
+            self.until = max(self.until or listed.created, listed.created)
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether this database had forgotten something."""
+        return bool(self.adopted or self.reported)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `eo recover --json` and for the life's row."""
+        return {
+            "adopted": self.adopted,
+            "settled": self.settled,
+            "reported": self.reported,
+            "sums": {kind: dict(sums) for kind, sums in self.sums.items()},
+            "since": None if self.since is None else self.since.isoformat(),
+            "until": None if self.until is None else self.until.isoformat(),
+        }
+
+
+async def verify(engine: AsyncEngine, gateway: "StripeGateway", settings: Settings) -> str | None:
+    """Make sure that sending is allowed in this life. None: it is; else why not yet.
+
+    One process at a time lists; the others are told so and ask again.
+    """
+    life = await lives.current(engine, settings)
+    if not life.due:
+        return None
+    try:
+        _say(life, await recover(engine, gateway, settings, life))
+    except IncompleteListing as error:
+        event("recovery.incomplete", level="error", life=life.id, reason=str(error))
+        return None if life.verified else f"Stripe could not be asked what this database may have forgotten: {error}"
+    except NotTheVerifier as error:
+        return None if life.verified else str(error)
+    return None
+
+
+async def recover(
+    engine: AsyncEngine,
+    gateway: "StripeGateway",
+    settings: Settings,
+    life: Life,
+    *,
+    since: datetime | None = None,
+    progress: Progress | None = None,
+) -> Findings:
+    """List for `life`, alone, and allow sending in it. Raises IncompleteListing, NotTheVerifier."""
+    verifier = uuid4()
+
+    async def page_done(findings: Findings) -> None:
+        if await lives.take(engine, life, verifier) is None:
+            raise NotTheVerifier(ANOTHER)
+        if progress is not None:
+            progress(findings)
+
+    began = await lives.take(engine, life, verifier)
+    if began is None:
+        raise NotTheVerifier(ANOTHER)
+    try:
+        findings = await examine(engine, gateway, settings, life, since=since, between_pages=page_done)
+    except BaseException:
+        await lives.give_up(engine, verifier)
+        raise
+    if not await lives.verified(engine, life, verifier, began=began, found=_joined(life.found, findings)):
+        raise NotTheVerifier("the database began another life while Stripe was asked what it may have forgotten")
+    return findings
+
+
+async def examine(
+    engine: AsyncEngine,
+    gateway: "StripeGateway",
+    settings: Settings,
+    life: Life,
+    *,
+    since: datetime | None = None,
+    dry_run: bool = False,
+    between_pages: Callable[[Findings], Awaitable[None]] | None = None,
+) -> Findings:
+    """Compare Stripe's list from now back to `since` (the life's bound) with this database, and bring back what is not
+    here; a dry run only tells. Raises IncompleteListing.
+    """
+    findings = Findings()
+    gte = int((since or life.bound).timestamp())
+    lt = int(datetime.now(UTC).timestamp() + settings.clock_skew_max_s) + 1
+    instance = await _instance(engine)
+    missing = await known_intents(engine, gte, lt)
+    async for page in _by_pages(gateway.list_payment_intents(gte, lt)):
+        findings.listed += len(page)
+        missing.difference_update(intent.id for intent in page)
+        ours = _of_this_installation(page, instance)
+        await _compare(engine, gateway, settings, life, ours, findings, dry_run=dry_run)
+        if between_pages is not None:
+            await between_pages(findings)
+    await prove_complete(missing, gateway.retrieve_payment_intent)
+    return findings
+
+
+async def _compare(
+    engine: AsyncEngine,
+    gateway: "StripeGateway",
+    settings: Settings,
+    life: Life,
+    page: list[Listed],
+    findings: Findings,
+    *,
+    dry_run: bool,
+) -> None:
+    """One page: what needs nothing is passed over by one statement, the rest is taken one by one."""
+    if not page:
+        return
+    known = await what_is_known(engine, page)
+    for listed, knows in zip(page, known, strict=True):
+        if judge(listed.intent, listed.marks, knows).step is Step.NOTHING:
+            continue
+        one = await _with_key(gateway, listed) if knows.order_id is None and knows.is_default else listed
+        if dry_run:
+            (again,) = await what_is_known(engine, [one])
+            findings.add(one, judge(one.intent, one.marks, again))
+            continue
+        findings.add(one, await _brought_back(engine, one, life, settings))
+
+
+async def _brought_back(engine: AsyncEngine, listed: Listed, life: Life, settings: Settings) -> Verdict:
+    """What became of one PaymentIntent. One that cannot be stored is reported: Stripe's dashboard can edit any text."""
+    try:
+        verdict, charge = await bring_back(engine, listed, life.id, settings)
+    except (asyncpg.PostgresError, ValueError) as error:
+        if not is_about_content(error):
+            raise
+        return Verdict(Step.REPORT, f"it cannot be stored ({type(error).__name__})")
+    if charge is not None:
+        shown = Answer(http_status=200, intent=listed.intent)
+        await settle(engine, [Settlement(charge, judge_intent(charge, listed.intent, shown), _LISTED)], settings)
+    return verdict
+
+
+async def _with_key(gateway: "StripeGateway", listed: Listed) -> Listed:
+    """A PaymentIntent of before 0.2 bears no key; that of a first attempt stands verbatim in Stripe's event."""
+    if listed.marks.key is not None or listed.marks.attempt != 1:
+        return listed
+    key = await gateway.key_of(listed.intent)
+    if key is None:
+        return listed
+    return replace(listed, marks=replace(listed.marks, key=key, fingerprint=fingerprint_of(listed.intent)))
+
+
+def _of_this_installation(page: list[Intent], instance: UUID) -> list[Listed]:
+    """Those that bear our marks, and no other installation's."""
+    marked = ((intent, read_marks(intent.metadata)) for intent in page)
+    return [Listed(intent, marks) for intent, marks in marked if marks and marks.instance in (None, instance)]
+
+
+async def _by_pages(intents: AsyncIterator[Intent]) -> AsyncIterator[list[Intent]]:
+    page: list[Intent] = []
+    async for intent in intents:
+        page.append(intent)
+        if len(page) == _TOGETHER:
+            yield page
+            page = []
+    yield page
+
+
+async def _instance(engine: AsyncEngine) -> UUID:
+    async with connect(engine) as connection:
+        (instance,) = await connection.column(_INSTANCE, {})
+    found: UUID = instance
+    return found
+
+
+def _joined(before: dict[str, Any] | None, findings: Findings) -> dict[str, Any]:
+    """What both listings of a life have brought back."""
+    now = findings.as_dict()
+    if before is None:
+        return now
+    known = {one["payment_intent"] for one in before["reported"]}
+    return {
+        "adopted": before["adopted"] + now["adopted"],
+        "settled": before["settled"] + now["settled"],
+        "reported": before["reported"] + [one for one in now["reported"] if one["payment_intent"] not in known],
+        "sums": {kind: dict(Counter(before["sums"][kind]) + sums) for kind, sums in findings.sums.items()},
+        "since": before["since"] or now["since"],
+        "until": now["until"] or before["until"],
+    }
+
+
+def _say(life: Life, findings: Findings) -> None:
+    event("recovery.verified", life=life.id, listed=findings.listed, settled=findings.settled)
+    if findings.is_loss:
+        sums = [f"{amount} {currency}" for currency, amount in sorted(findings.sums["adopted"].items())]
+        event(
+            "recovery.loss_found",
+            level="error",
+            adopted=findings.adopted,
+            reported=len(findings.reported),
+            minor_units=sums,
+            since=findings.as_dict()["since"],
+            until=findings.as_dict()["until"],
+        )
+
+
+_INSTANCE = Statement("SELECT uuid FROM instance WHERE id = 1")

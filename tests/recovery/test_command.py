@@ -1,0 +1,105 @@
+"""`eo recover`: what was forgotten, in numbers, and an exit code that can be trusted."""
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+import pytest
+
+from service.settings import Settings
+from tests.charges.world import World
+from tests.recovery.forgetting import forgotten, fresh_key
+
+
+async def eo(settings: Settings, *words: str, **changes: str) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr of an `eo` command."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": settings.database_url,
+        "STRIPE_API_KEY": settings.stripe_api_key,
+        "STRIPE_API_BASE": settings.stripe_api_base,
+        **changes,
+    }
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "service", *words, env=environ, stdout=pipe, stderr=pipe
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+async def world(world: World) -> World:
+    """An order that only Stripe remembers."""
+    await (await forgotten(world, fresh_key())).sent(world)
+    return world
+
+
+async def orders_of(world: World) -> list[dict[str, Any]]:
+    return await world.all("SELECT status FROM orders")
+
+
+async def test_a_dry_run_tells_and_changes_nothing(world: World) -> None:
+    code, out, err = await eo(world.settings, "recover", "--dry-run")
+    assert code == 0
+    assert "would be adopted   1 (1999 usd in minor units)" in out
+    assert "eo recover:" in err
+    assert await orders_of(world) == []
+    assert not (
+        await world.one("SELECT bool_or(verified_until > now()) AS yes FROM lives WHERE identity = database_identity()")
+    )["yes"]
+
+
+async def test_it_brings_back_and_says_so_for_programs(world: World) -> None:
+    code, out, _ = await eo(world.settings, "recover", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found.keys() == {"adopted", "settled", "reported", "sums", "since", "until"}
+    assert (found["adopted"], found["settled"], found["reported"]) == (1, 0, [])
+    assert found["sums"]["adopted"] == {"usd": 1999}
+    assert await orders_of(world) == [{"status": "paid"}]
+    code, out, _ = await eo(world.settings, "recover", "--json")
+    assert (code, json.loads(out)["adopted"]) == (0, 0)
+
+
+async def test_what_can_only_be_reported_makes_it_exit_1(world: World) -> None:
+    stranger = await forgotten(world, fresh_key(), account_id=(await world.one("SELECT gen_random_uuid() AS id"))["id"])
+    intent = await stranger.sent(world)
+    code, out, _ = await eo(world.settings, "recover")
+    assert code == 1
+    assert f"{intent}  1999 usd" in out
+    assert "unknown here" in out
+
+
+async def test_a_list_that_cannot_be_read_makes_it_exit_4_and_no_stripe_3(world: World) -> None:
+    world.stripe.faults({"fault": "html_502", "method": "GET", "path": "^/v1/payment_intents$"})
+    code, out, err = await eo(world.settings, "recover")
+    assert (code, out) == (4, "")
+    assert "run it again" in err
+    code, out, err = await eo(world.settings, "recover", STRIPE_API_BASE="http://127.0.0.1:9")
+    assert (code, out) == (3, "")
+    assert "Stripe did not answer" in err
+
+
+async def test_an_earlier_begin_may_be_named_and_a_later_one_changes_nothing(aging: World) -> None:
+    world = aging
+    await (await forgotten(world, fresh_key())).sent(world)
+    world.stripe.control("POST", "age", {"seconds": 2 * 3600})
+    code, out, _ = await eo(world.settings, "recover", "--dry-run", "--json", "--since", "2100-01-01")
+    assert (code, json.loads(out)["adopted"]) == (0, 0)
+    code, out, _ = await eo(world.settings, "recover", "--json", "--since", "2020-01-01")
+    assert (code, json.loads(out)["adopted"]) == (0, 1)
+
+
+async def test_a_fork_is_another_installation_at_stripe(world: World) -> None:
+    before = (await world.one("SELECT uuid FROM instance"))["uuid"]
+    code, _, err = await eo(world.settings, "instance", "fork", "--yes")
+    now = (await world.one("SELECT uuid FROM instance"))["uuid"]
+    assert code == 0
+    assert str(now) in err
+    assert now != before
+    code, out, _ = await eo(world.settings, "recover", "--json")
+    assert (code, json.loads(out)["adopted"]) == (0, 0)

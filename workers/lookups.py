@@ -1,0 +1,117 @@
+"""Looking up what became of charges whose answers were lost or refused: one scan serves all of a window (R18, R32)."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.charges.leasing import renew
+from service.charges.listing import known_intents, prove_complete
+from service.charges.lookup import Window, judge_lookup, windows
+from service.charges.marks import read_marks
+from service.charges.model import OpenCharge, Rules
+from service.charges.settling import Settlement
+from service.log import event, of_error
+from service.recovery import note_alias
+from service.settings import Settings
+from service.stripe_gateway import StripeGateway
+from service.stripe_objects import Answer, IncompleteListing, Intent
+
+# Listed PaymentIntents are looked through, not kept; beyond this a look-up is called incomplete and tried again.
+_LOOKUP_MAX = 200_000
+
+
+class LookUps:
+    """The look-ups of one worker process."""
+
+    def __init__(self, engine: AsyncEngine, gateway: StripeGateway, settings: Settings) -> None:
+        self._engine = engine
+        self._gateway = gateway
+        self._settings = settings
+        self._rules = Rules.of(settings)
+
+    async def look_up(self, charges: Sequence[OpenCharge]) -> list[Settlement]:
+        """What Stripe's lists say of each. Leases are kept meanwhile."""
+        search = _Search(charges)
+        complete = True
+        renewing = asyncio.create_task(self._keep_leases(charges))
+        try:
+            for window in windows(charges, self._rules):
+                complete = await self._scan(window, search) and complete
+        finally:
+            renewing.cancel()
+        await self._note_aliases(search)
+        return [self._settlement(charge, search, complete=complete) for charge in charges]
+
+    def _settlement(self, charge: OpenCharge, search: "_Search", *, complete: bool) -> Settlement:
+        found = search.found[charge.id]
+        # A payment of this attempt over another sum is no proof of ours, and no proof that nothing was executed.
+        conclusive = complete and charge.id not in search.odd
+        outcome = judge_lookup(charge, found, complete=conclusive, rules=self._rules)
+        note = f"{len(found)} found, {'complete' if conclusive else 'inconclusive'} listing"
+        return Settlement(charge, outcome, Answer(http_status=None, note=note))
+
+    async def _scan(self, window: Window, search: "_Search") -> bool:
+        """Read one window to its end. False: not every page could be read, or one did not show what it must (R35)."""
+        try:
+            missing = await known_intents(self._engine, window.gte, window.lt, window.customer)
+            async for intent in self._gateway.list_payment_intents(window.gte, window.lt, window.customer):
+                missing.discard(intent.id)
+                search.consider(intent)
+                if search.seen >= _LOOKUP_MAX:
+                    return False
+            await prove_complete(missing, self._gateway.retrieve_payment_intent)
+        except IncompleteListing as error:
+            event("charge.lookup_incomplete", level="warning", reason=str(error))
+            return False
+        return True
+
+    async def _note_aliases(self, search: "_Search") -> None:
+        """A payment made for an order that was forgotten and repeated since: both ids mean the repeat (R32)."""
+        for charge, forgotten in search.forgotten_orders():
+            await note_alias(self._engine, charge.account_id, forgotten, charge.order_id)
+
+    async def _keep_leases(self, charges: Sequence[OpenCharge]) -> None:
+        """Until cancelled. Where it fails the leases run out, and another looks up: slower, and no less safe (R21)."""
+        while True:
+            await asyncio.sleep(self._settings.charge_lease_s / 3)
+            try:
+                await renew(self._engine, charges, self._settings)
+            except Exception as error:  # noqa: BLE001  a lease only saves calls
+                event("charge.lease_not_renewed", level="warning", **of_error(error))
+
+
+class _Search:
+    """What is looked for, and what was found.
+
+    found: PaymentIntents per charge that are its own. odd: charges that are named by a PaymentIntent over another sum.
+    """
+
+    def __init__(self, charges: Sequence[OpenCharge]) -> None:
+        self._by_order = {(str(c.order_id), str(c.attempt)): c for c in charges}
+        self._by_key = {(str(c.account_id), c.marks.key, str(c.attempt)): c for c in charges}
+        self.found: dict[UUID, list[Intent]] = {c.id: [] for c in charges}
+        self.odd: set[UUID] = set()
+        self.seen = 0
+
+    def consider(self, intent: Intent) -> None:
+        """Keep what belongs to one of the charges."""
+        self.seen += 1
+        says = intent.metadata.get
+        account, attempt = says("eo_account", ""), says("eo_attempt", "")
+        named = self._by_order.get((says("eo_order", ""), attempt))
+        charge = named or self._by_key.get((account, says("eo_key"), attempt))
+        if charge is not None and charge.matches(intent):
+            self.found[charge.id].append(intent)
+        elif named is not None and account == str(named.account_id):
+            self.odd.add(named.id)
+
+    def forgotten_orders(self) -> Iterator[tuple[OpenCharge, UUID]]:
+        """Charges whose payment bears another order's id, with that id."""
+        charges = {c.id: c for c in self._by_order.values()}
+        for charge_id, intents in self.found.items():
+            for intent in intents:
+                marks = read_marks(intent.metadata)
+                if marks is not None and marks.order_id != charges[charge_id].order_id:
+                    yield charges[charge_id], marks.order_id
