@@ -123,12 +123,12 @@ async def recover(
     verifier = uuid4()
 
     async def page_done(findings: Findings) -> None:
-        if await lives.take(engine, life, verifier) is None:
+        if await lives.take(engine, settings, life, verifier) is None:
             raise NotTheVerifier(ANOTHER)
         if progress is not None:
             progress(findings)
 
-    began = await lives.take(engine, life, verifier)
+    began = await lives.take(engine, settings, life, verifier)
     if began is None:
         raise NotTheVerifier(ANOTHER)
     try:

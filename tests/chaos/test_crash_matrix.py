@@ -83,6 +83,10 @@ def test_a_death_at(point: CrashPoint, fleet: Fleet, producers: list[Producer]) 
     conclude(fleet, producers)
 
 
+def adopted(fleet: Fleet) -> int:
+    return int(fleet.rows("SELECT count(*) FROM charges WHERE history::text LIKE '%adopted%'")[0][0])
+
+
 @pytest.mark.parametrize("point", ADOPTING)
 @pytest.mark.parametrize("name", ["relay-1", "worker-1"])
 def test_a_death_in_the_middle_of_adoption(
@@ -97,6 +101,7 @@ def test_a_death_in_the_middle_of_adoption(
     fleet.kill("relay-1", "worker-1")
     memory.put_in_force()
     memory.discard()
+    before = adopted(fleet)
     lost = producer.forgotten(since, time.monotonic())
     assert len(lost) == ORDERS
     rearm(fleet, name, f"{point}:{nth}")
@@ -105,7 +110,7 @@ def test_a_death_in_the_middle_of_adoption(
         producer.repeat(lost[:1])
     fleet.until(lambda: not fleet.part(name).is_running, within_s=DIES_WITHIN_S, what=f"{name} dies at {point}")
     assert fleet.part(name).exit_status == -signal.SIGKILL
-    assert 0 < fleet.rows("SELECT count(*) FROM charges WHERE history::text LIKE '%adopted%'")[0][0] < ORDERS
+    assert nth - 1 <= adopted(fleet) - before <= nth, "it died in the middle"
     rearm(fleet, "relay-1", "")
     rearm(fleet, "worker-1", "")
     again = producer.repeat(lost)
