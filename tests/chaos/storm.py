@@ -189,11 +189,11 @@ class Storm:
     def _clear_up(self, monkey: Monkey) -> None:
         """Until nothing is on its way: by itself, then a day later, then with what a poison's guard had parked."""
         with suppress(AssertionError):
-            monkey.until(self._is_quiet, within_s=QUIET_BY_ITSELF_S, what="quiet")
-        if not self._is_quiet():
+            monkey.until(lambda: is_quiet(self._fleet), within_s=QUIET_BY_ITSELF_S, what="quiet")
+        if not is_quiet(self._fleet):
             self._note("some wait for Stripe's memory to end")
             self._pass_a_day(monkey)
-            self._until_quiet(monkey)
+        self._until_quiet(monkey)
         self._note("quiet")
         self.report.happened["parked, brought back"] = self._parked()
         assert self._fleet.eo("outbox", "retry", "--all").returncode == 0
@@ -216,6 +216,7 @@ class Storm:
         return "nobody knows how many"
 
     def _is_quiet(self) -> bool:
+        """Also for the zombies of an earlier life: what they may have sent is looked for by its second listing."""
         return is_quiet(self._fleet) and is_closed(self._fleet)
 
     def _parked(self) -> int:
