@@ -151,7 +151,13 @@ MUTATIONS = (
         "adoption: what is unknown is passed over", _ADOPTION,
         'and so is the key it was placed with")\n    return Verdict(Step.ADOPT)',
         'and so is the key it was placed with")\n    return Verdict(Step.NOTHING)',
-        (_RECOVERY + "test_verification.py::test_a_paid_order", _FORGOT + "test_nobody_asked"),
+        (_RECOVERY + "test_verification.py::test_a_paid_order", _FORGOT + "test_what_was_forgotten"),
+    ),
+    Mutation(
+        "adoption: a repeat that came first is sent", _ADOPTION,
+        "    if known.charge_id is None:\n        return Verdict(Step.ADOPT)",
+        "    if known.charge_id is None:\n        return Verdict(Step.NOTHING)",
+        (_RECOVERY + "test_verification.py::test_a_repeat_a_day_later", _FORGOT + "test_nobody_asked"),
     ),
     Mutation(
         "conflict: not remembered", "service/charges/answers.py", "key_conflict=True,", "key_conflict=False,",
