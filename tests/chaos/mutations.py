@@ -165,7 +165,7 @@ MUTATIONS = (
     ),
     Mutation(
         "conflict: remembered and posted all the same", _OPENING, " or charge.key_conflict:", ":",
-        (_RECOVERY + "test_a_key_conflict.py::test_a_key_used",),
+        ("tests/charges/test_opening.py::test_a_key_that_stripe",),
     ),
     Mutation(
         "identity: without the timeline", _FORTH, "timeline := left(pg_walfile_name(pg_current_wal_lsn()), 8);",
