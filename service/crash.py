@@ -21,6 +21,8 @@ class CrashPoint(StrEnum):
     WORKER_REPLY_UNREAD = "worker.reply_unread"  # Stripe has executed, the worker does not know
     WORKER_AFTER_REPLY = "worker.after_reply"  # the worker knows, the books do not
     WORKER_AFTER_SETTLE = "worker.after_settle"  # on the books, and the message comes again
+    RECOVERY_BEFORE_ADOPT = "recovery.before_adopt"  # in a relay or a worker: some orders are back, others are not
+    RECOVERY_AFTER_ADOPT = "recovery.after_adopt"  # the order is back, and what became of its charge is not
 
 
 _ARMED, _, _NTH = os.environ.get("EO_CRASH_AT", "").partition(":")

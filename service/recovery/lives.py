@@ -19,8 +19,6 @@ from service.sql import Statement, connect
 
 HEARTBEAT = timedelta(minutes=1)
 FIRST_LISTING_GOOD_FOR = timedelta(hours=1)
-# The verifier says between pages that it is still there.
-VERIFIER_LEASE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +72,12 @@ async def note_margin(engine: AsyncEngine, settings: Settings) -> None:
         await connection.rows(_NOTE_MARGIN, {"margin": margin(settings)})
 
 
-async def take(engine: AsyncEngine, life: Life, verifier: UUID) -> datetime | None:
-    """Become, or stay, the one who lists for `life`; the database's time, or None where another does or it is over."""
-    values = {"id": life.id, "verifier": verifier, "lease": VERIFIER_LEASE}
+async def take(engine: AsyncEngine, settings: Settings, life: Life, verifier: UUID) -> datetime | None:
+    """Become, or stay, the one who lists for `life`; the database's time, or None where another does or it is over.
+
+    Where it dies, another may list once a charge's lease is over: until then nothing is sent.
+    """
+    values = {"id": life.id, "verifier": verifier, "lease": timedelta(seconds=settings.charge_lease_s)}
     async with connect(engine) as connection:
         row = await connection.row(_TAKE, values)
     return None if row is None else row["now"]

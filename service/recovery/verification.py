@@ -19,6 +19,7 @@ from service.charges.answers import judge_intent
 from service.charges.listing import known_intents, prove_complete
 from service.charges.marks import read_marks
 from service.charges.settling import Settlement, is_about_content, settle
+from service.crash import CrashPoint, reach
 from service.log import event
 from service.recovery import lives
 from service.recovery.adoption import Step, Verdict, fingerprint_of, judge
@@ -122,12 +123,12 @@ async def recover(
     verifier = uuid4()
 
     async def page_done(findings: Findings) -> None:
-        if await lives.take(engine, life, verifier) is None:
+        if await lives.take(engine, settings, life, verifier) is None:
             raise NotTheVerifier(ANOTHER)
         if progress is not None:
             progress(findings)
 
-    began = await lives.take(engine, life, verifier)
+    began = await lives.take(engine, settings, life, verifier)
     if began is None:
         raise NotTheVerifier(ANOTHER)
     try:
@@ -196,12 +197,14 @@ async def _compare(
 
 async def _brought_back(engine: AsyncEngine, listed: Listed, life: Life, settings: Settings) -> Verdict:
     """What became of one PaymentIntent. One that cannot be stored is reported: Stripe's dashboard can edit any text."""
+    reach(CrashPoint.RECOVERY_BEFORE_ADOPT)
     try:
         verdict, charge = await bring_back(engine, listed, life.id, settings)
     except (asyncpg.PostgresError, ValueError) as error:
         if not is_about_content(error):
             raise
         return Verdict(Step.REPORT, f"it cannot be stored ({type(error).__name__})")
+    reach(CrashPoint.RECOVERY_AFTER_ADOPT)
     if charge is not None:
         shown = Answer(http_status=200, intent=listed.intent)
         await settle(engine, [Settlement(charge, judge_intent(charge, listed.intent, shown), _LISTED)], settings)

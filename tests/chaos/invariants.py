@@ -19,12 +19,14 @@ from service.reconcile import Span, reconcile
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
 from tests.acceptance.fleet import Fleet
-from tests.chaos.producer import CARD, Producer, wanted
+from tests.chaos.producer import CARD, Producer, Told, wanted
 
 FINAL = ("paid", "failed", "canceled")
 SHOWN = 5  # of each kind of violation
 LIFE_DAYS = 30  # more than any test lets pass
 
+_ALIASES = "SELECT id::text, order_id::text FROM order_aliases"
+_CLOSED = "SELECT count(*) FROM lives WHERE identity = database_identity() AND verified_until = 'infinity'"
 _OPEN = "SELECT count(*) FROM outbox WHERE parked_at IS NULL"
 _NO_FEE_YET = """
 SELECT count(*) FROM charges WHERE status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL"""
@@ -61,6 +63,14 @@ def is_quiet(fleet: Fleet) -> bool:
         return False
 
 
+def is_closed(fleet: Fleet) -> bool:
+    """Stripe was asked what this life may have forgotten, a second time too. False while PostgreSQL is away."""
+    try:
+        return bool(fleet.rows(_CLOSED)[0][0])
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+
+
 def what_is_left(fleet: Fleet) -> str:
     """For whoever wonders why it does not get quiet."""
     no_fee = fleet.rows(_NO_FEE_YET)[0][0]
@@ -74,7 +84,7 @@ def what_is_left(fleet: Fleet) -> str:
 
 def judge(fleet: Fleet, producers: Iterable[Producer]) -> Verdict:
     """Hold everything against everything. The fleet must be quiet."""
-    told: dict[str, tuple[int, str]] = {}
+    told: dict[str, Told] = {}
     found: list[str] = []
     for producer in producers:
         told |= producer.accepted
@@ -82,7 +92,7 @@ def judge(fleet: Fleet, producers: Iterable[Producer]) -> Verdict:
     rows = fleet.rows(_ORDERS)
     charged = {entry["order"]: entry for entry in fleet.truth(per_order=True)["orders"]}
     found += _few(_promises(told, rows))
-    found += _few(_charges(rows, charged))
+    found += _few(_charges(rows, _former_ids(fleet), charged))
     found += _few(_outcomes(rows))
     found += asyncio.run(_books(fleet))
     states = Counter(row["status"] for row in rows)
@@ -96,21 +106,34 @@ def assert_hold(fleet: Fleet, producers: Iterable[Producer]) -> Verdict:
     return verdict
 
 
-def _promises(told: Mapping[str, tuple[int, str]], rows: Iterable[Any]) -> Iterable[str]:
-    """Every 201 is an order, final or parked; every order was asked for; one key is one order."""
+def _promises(told: Mapping[str, Told], rows: Iterable[Any]) -> Iterable[str]:
+    """Every key's last 201 is an order, final or parked; every order was asked for; one key is one order."""
     stored = {row["key"]: row for row in rows}
-    for key, (_, order_id) in told.items():
-        if key not in stored or stored[key]["id"] != order_id:
-            yield f"lost: {key} was accepted as {order_id} and is not there"
+    for key, last in told.items():
+        if key not in stored or stored[key]["id"] != last.ids[-1]:
+            there = stored[key]["id"] if key in stored else "not there"
+            yield f"lost: {key} was accepted as {', '.join(last.ids)} and is {there}"
         elif stored[key]["status"] not in FINAL and not stored[key]["parked"]:
             yield f"left: {key} is {stored[key]['status']} and nothing will come of it"
     yield from (f"unasked: {key} is stored and nobody was told" for key in stored.keys() - told.keys())
 
 
-def _charges(rows: Iterable[Any], charged: dict[str, Any]) -> Iterable[str]:
-    """Charged at Stripe = paid = booked, order by order, once, to the cent."""
+def _former_ids(fleet: Fleet) -> dict[str, list[str]]:
+    """Per order the ids that it had before it was forgotten and repeated."""
+    found: dict[str, list[str]] = {}
+    for former, order_id in fleet.rows(_ALIASES):
+        found.setdefault(order_id, []).append(former)
+    return found
+
+
+def _charges(rows: Iterable[Any], former: Mapping[str, list[str]], charged: dict[str, Any]) -> Iterable[str]:
+    """Charged at Stripe = paid = booked, key by key, once, to the cent, under whatever id the order had then."""
     for row in rows:
-        truth = charged.pop(row["id"], {"charges": 0, "amounts": {}})
+        truth: dict[str, Any] = {"charges": 0, "amounts": Counter()}
+        for order_id in (row["id"], *former.get(row["id"], ())):
+            entry = charged.pop(order_id, {"charges": 0, "amounts": {}})
+            truth["charges"] += entry["charges"]
+            truth["amounts"].update(entry["amounts"])
         due = 1 if row["status"] == "paid" else 0
         if row["parked"] and not due and truth["charges"] == 1:
             due = 1  # parked with its money taken: a human has it on the desk
@@ -120,7 +143,7 @@ def _charges(rows: Iterable[Any], charged: dict[str, Any]) -> Iterable[str]:
             yield f"charged {truth['amounts']}: {row['key']} is about {row['amount']} {row['currency']}"
         if row["entries"] != (row["status"] == "paid"):
             yield f"booked {row['entries']} times: {row['key']}, which is {row['status']}"
-    yield from (f"charged without an order: {order}" for order in charged)
+    yield from (f"charged without an order: {order}" for order, entry in charged.items() if entry["charges"])
 
 
 def _outcomes(rows: Iterable[Any]) -> Iterable[str]:

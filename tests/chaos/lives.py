@@ -72,7 +72,7 @@ class Dump:
 
     def put_in_force(self, *, age: str = "") -> None:
         """Load it over what is there."""
-        script = self.script() + age
+        script = f"{self.script()} SET search_path = public; {age}"
         for left in reversed(range(REPEATS)):
             try:
                 sql(self._postgres, script)

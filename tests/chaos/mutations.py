@@ -25,6 +25,11 @@ _OPENING, _SETTLING = "service/charges/opening.py", "service/charges/settling.py
 _MATRIX = "tests/chaos/test_crash_matrix.py::"
 _REFUSED = "tests/charges/test_refused_requests.py::"
 _ZOMBIE = "tests/chaos/test_zombie.py::"
+_LIVES, _ADOPTION = "service/recovery/lives.py", "service/recovery/adoption.py"
+_FORTH = "migrations/versions/2026_11_27_0004_a_database_that_forgot.py"
+_RECOVERY = "tests/recovery/"
+_FORGOT = "tests/acceptance/test_a_database_that_forgot.py::"
+_IDENTITY = "tests/platform/test_identity.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ MUTATIONS = (
         ("tests/charges/test_answer_table.py::test_an_incomplete", "tests/charges/test_worker.py::test_an_incomplete"),
     ),
     Mutation(
-        "lookup: it does not keep its lease", "workers/charge.py",
+        "lookup: it does not keep its lease", "workers/lookups.py",
         "renewing = asyncio.create_task(self._keep_leases(charges))",
         "renewing = asyncio.create_task(asyncio.sleep(0))",
         ("tests/charges/test_worker.py::test_a_look_up_that_outlasts",),
@@ -150,6 +155,60 @@ MUTATIONS = (
         "poison: never parked", _OPENING,
         'if row["opens_unsettled"] >= settings.poison_opens:', "if False:",
         ("tests/charges/test_opening.py::test_a_poison",),
+    ),
+    Mutation(
+        "life: sending under one that Stripe was not asked about", _OPENING,
+        "(SELECT l.id FROM lives l WHERE l.identity = database_identity() AND l.verified_until > now()) AS life",
+        "0 AS life", (_RECOVERY + "test_lives.py::test_nothing_is_opened", _FORGOT + "test_nobody_asked"),
+    ),
+    Mutation(
+        "life: one listing closes it", _LIVES,
+        "CASE WHEN CAST(:began AS timestamptz) >= seen_at + margin THEN", "CASE WHEN true THEN",
+        (_RECOVERY + "test_lives.py::test_a_first_listing", _RECOVERY + "test_verification.py::test_what_a_zombie"),
+    ),
+    Mutation(
+        "life: a first listing is good for ever", _LIVES,
+        "FIRST_LISTING_GOOD_FOR = timedelta(hours=1)", "FIRST_LISTING_GOOD_FOR = timedelta(days=365)",
+        (_RECOVERY + "test_lives.py::test_a_first_listing",),
+    ),
+    Mutation(
+        "life: one that was never closed hands nothing on", _LIVES,
+        "coalesce(b.handed_on, p.at - b.margin)", "p.at - b.margin",
+        (_RECOVERY + "test_lives.py::test_a_life_that_ends",),
+    ),
+    Mutation(
+        "adoption: what is unknown is passed over", _ADOPTION,
+        'and so is the key it was placed with")\n    return Verdict(Step.ADOPT)',
+        'and so is the key it was placed with")\n    return Verdict(Step.NOTHING)',
+        (_RECOVERY + "test_verification.py::test_a_paid_order", _FORGOT + "test_what_was_forgotten"),
+    ),
+    Mutation(
+        "adoption: a repeat that came first is sent", _ADOPTION,
+        "    if known.charge_id is None:\n        return Verdict(Step.ADOPT)",
+        "    if known.charge_id is None:\n        return Verdict(Step.NOTHING)",
+        (_RECOVERY + "test_verification.py::test_a_repeat_a_day_later", _FORGOT + "test_nobody_asked"),
+    ),
+    Mutation(
+        "conflict: not remembered", "service/charges/answers.py", "key_conflict=True,", "key_conflict=False,",
+        (_RECOVERY + "test_a_key_conflict.py::test_a_key_used",),
+    ),
+    Mutation(
+        "conflict: remembered and posted all the same", _OPENING, " or charge.key_conflict:", ":",
+        ("tests/charges/test_opening.py::test_a_key_that_stripe",),
+    ),
+    Mutation(
+        "identity: without the timeline", _FORTH, "timeline := left(pg_walfile_name(pg_current_wal_lsn()), 8);",
+        "timeline := '-';", (_IDENTITY + "test_it_is_another_under_a_promoted",),
+    ),
+    Mutation(
+        "identity: without the start", _FORTH, "extract(epoch FROM pg_postmaster_start_time())", "'-'",
+        (_IDENTITY + "test_it_is_another_after",),
+    ),
+    Mutation(
+        "identity: without the storage of the tables", _FORTH,
+        "    pg_relation_filenode(to_regclass('public.orders')), pg_relation_filenode(to_regclass('public.charges'))",
+        "    '-'",
+        (_IDENTITY + "test_it_is_another_when",),
     ),
 )  # fmt: skip
 

@@ -4,14 +4,18 @@ again, and everything that was accepted is on the books, once.
 
 import random
 import signal
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from service.crash import CrashPoint
 from tests.acceptance.fleet import Fleet
 from tests.chaos.invariants import assert_hold, is_quiet
+from tests.chaos.lives import Folder
 from tests.chaos.producer import Producer
+from tests.conftest import NOBODY
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +24,7 @@ SEED = 20_261_124
 DIES_WITHIN_S = 20.0
 QUIET_WITHIN_S = 30.0
 NTH_MAX = 3  # the point is passed unharmed at most twice
+ADOPTING = [point for point in CrashPoint if point.startswith("recovery.")]
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +48,11 @@ def produce(fleet: Fleet, producers: list[Producer]) -> Producer:
     return producer.start()
 
 
-def rearm(fleet: Fleet, name: str, crash_at: str) -> None:
+def rearm(fleet: Fleet, name: str, crash_at: str, **environ: str) -> None:
     """Start the process `name` anew, told (or, with an empty text, no longer told) where to die."""
     if fleet.part(name).is_running:
         fleet.kill(name)
-    fleet.part(name).environ = {**fleet.environ, **own_port(fleet, name), "EO_CRASH_AT": crash_at}
+    fleet.part(name).environ = {**fleet.environ, **own_port(fleet, name), "EO_CRASH_AT": crash_at, **environ}
     fleet.restart(name)
 
 
@@ -64,7 +69,7 @@ def conclude(fleet: Fleet, producers: list[Producer]) -> None:
     assert verdict.parked == 0
 
 
-@pytest.mark.parametrize("point", list(CrashPoint))
+@pytest.mark.parametrize("point", [point for point in CrashPoint if point not in ADOPTING])
 def test_a_death_at(point: CrashPoint, fleet: Fleet, producers: list[Producer]) -> None:
     nth = random.Random(f"{SEED}:{point}").randint(1, NTH_MAX)
     print(f"seed {SEED}: {point} at the {nth}. time")
@@ -75,6 +80,41 @@ def test_a_death_at(point: CrashPoint, fleet: Fleet, producers: list[Producer]) 
     assert fleet.part(name).exit_status == -signal.SIGKILL
     assert fleet.dead() == [name]
     rearm(fleet, name, "")
+    conclude(fleet, producers)
+
+
+def adopted(fleet: Fleet) -> int:
+    return int(fleet.rows("SELECT count(*) FROM charges WHERE history::text LIKE '%adopted%'")[0][0])
+
+
+@pytest.mark.parametrize("point", ADOPTING)
+@pytest.mark.parametrize("name", ["relay-1", "worker-1"])
+def test_a_death_in_the_middle_of_adoption(
+    name: str, point: CrashPoint, fleet: Fleet, producers: list[Producer], servers_folder: Path
+) -> None:
+    nth = random.Random(f"{SEED}:{point}:{name}").randint(2, ORDERS // 2)
+    print(f"seed {SEED}: {point} at the {nth}. time, in {name}")
+    since = time.monotonic()
+    memory = Folder(fleet.postgres, servers_folder / f"before-{point}-{name}")
+    producer = produce(fleet, producers)
+    conclude(fleet, producers)
+    fleet.kill("relay-1", "worker-1")
+    memory.put_in_force()
+    memory.discard()
+    before = adopted(fleet)
+    lost = producer.forgotten(since, time.monotonic())
+    assert len(lost) == ORDERS
+    rearm(fleet, name, f"{point}:{nth}")
+    if name == "worker-1":  # it lists when it is to send something: its relay hands that out, and can ask nobody itself
+        rearm(fleet, "relay-1", "", STRIPE_API_BASE=NOBODY)
+        producer.repeat(lost[:1])
+    fleet.until(lambda: not fleet.part(name).is_running, within_s=DIES_WITHIN_S, what=f"{name} dies at {point}")
+    assert fleet.part(name).exit_status == -signal.SIGKILL
+    assert nth - 1 <= adopted(fleet) - before <= nth, "it died in the middle"
+    rearm(fleet, "relay-1", "")
+    rearm(fleet, "worker-1", "")
+    again = producer.repeat(lost)
+    fleet.until(lambda: again.is_done, within_s=QUIET_WITHIN_S, what="every lost key is accepted")
     conclude(fleet, producers)
 
 

@@ -38,17 +38,21 @@ _MORE: list[dict[str, Any]] = [
 ]
 
 DAY_S = 25 * 3600  # more than a look-up needs to count
-_OLDER = (
-    "UPDATE orders SET created_at = created_at - $1::interval, updated_at = updated_at - $1::interval",
-    """UPDATE outbox SET created_at = created_at - $1::interval, deliver_after = deliver_after - $1::interval,
-         parked_at = parked_at - $1::interval""",
-    """UPDATE charges SET created_at = created_at - $1::interval, updated_at = updated_at - $1::interval,
-         first_sent_at = first_sent_at - $1::interval, last_sent_at = last_sent_at - $1::interval,
-         lease_until = lease_until - $1::interval, stripe_created = stripe_created - $1::interval,
-         history = (SELECT coalesce(jsonb_agg(
-             h.entry || jsonb_build_object('at', (h.entry ->> 'at')::timestamptz - $1::interval) ORDER BY h.n), '[]')
-           FROM jsonb_array_elements(history) WITH ORDINALITY AS h(entry, n))""",
-)
+_OLDER = """
+LOCK TABLE orders, outbox, charges, lives, order_aliases, instance;
+UPDATE orders SET created_at = created_at - $1, updated_at = updated_at - $1;
+UPDATE outbox SET created_at = created_at - $1, deliver_after = deliver_after - $1, parked_at = parked_at - $1;
+UPDATE charges SET created_at = created_at - $1, updated_at = updated_at - $1,
+    first_sent_at = first_sent_at - $1, last_sent_at = last_sent_at - $1,
+    lease_until = lease_until - $1, stripe_created = stripe_created - $1,
+    history = (SELECT coalesce(jsonb_agg(
+        h.entry || jsonb_build_object('at', (h.entry ->> 'at')::timestamptz - $1) ORDER BY h.n), '[]')
+      FROM jsonb_array_elements(history) WITH ORDINALITY AS h(entry, n));
+UPDATE lives SET seen_at = seen_at - $1, bound = bound - $1, verified_until = verified_until - $1,
+    heartbeat_at = heartbeat_at - $1, verifier_until = verifier_until - $1;
+UPDATE order_aliases SET created_at = created_at - $1;
+UPDATE instance SET created_at = created_at - $1;
+"""
 
 
 def fault_plan(seed: int) -> dict[str, Any]:
@@ -57,10 +61,16 @@ def fault_plan(seed: int) -> dict[str, Any]:
     return {"seed": seed, "rules": [{"path": "payment_intents|balance", **rule} for rule in rules]}
 
 
+def older(days: int) -> str:
+    """The statements that make everything stored here so many days older."""
+    return _OLDER.replace("$1", f"interval '{days * DAY_S} s'") if days else ""
+
+
 def a_day_passes(fleet: Fleet) -> None:
     """Everything stored, here and at Stripe, becomes a day older in one step; both clocks stay (R28).
 
-    No worker may be running: one that has just looked at its clock would send what is a day old.
+    No worker may be running: one that has just looked at its clock would send what is a day old. Nor may a relay, which
+    asks for lists: what lay within its window would lie before it.
     """
     asyncio.run(_age(fleet))
 
@@ -69,9 +79,7 @@ async def _age(fleet: Fleet) -> None:
     connection = await asyncpg.connect(fleet.postgres.url, timeout=10)
     try:
         async with connection.transaction():
-            await connection.execute("LOCK TABLE orders, outbox, charges")
-            for statement in _OLDER:
-                await connection.execute(statement.replace("$1::interval", f"interval '{DAY_S} s'"))
+            await connection.execute(older(1))
             fleet.control("POST", "age", {"seconds": DAY_S})
     finally:
         await connection.close(timeout=10)

@@ -244,6 +244,13 @@ async def test_a_key_as_old_as_20_hours_is_never_posted_again(books: Books, hour
     assert (await books.charge(promise))["last_sent_at"] < opened.opened_at, "a look-up is not a send"
 
 
+async def test_a_key_that_stripe_has_for_another_request_is_never_posted_again(books: Books) -> None:
+    promise = await books.order()
+    assert await books.settle(await books.open_one(promise), UNDECIDED)
+    await books.run("UPDATE charges SET key_conflict = true, next_call = 'send'")
+    assert (await books.open_one(promise)).call == "lookup"
+
+
 async def test_a_known_payment_intent_is_asked_for_and_never_posted_again(books: Books) -> None:
     promise = await books.order()
     opened = await books.open_one(promise)

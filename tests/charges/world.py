@@ -268,6 +268,8 @@ _TIMES: dict[str, Sequence[str]] = {
     "charges": ("created_at", "updated_at", "lease_until", "first_sent_at", "last_sent_at", "stripe_created"),
     # 'infinity' stays what it is.
     "lives": ("seen_at", "bound", "verified_until", "heartbeat_at", "verifier_until"),
+    "order_aliases": ("created_at",),
+    "instance": ("created_at",),
 }
 _OLDER_HISTORY = """
 UPDATE charges SET history = (
@@ -283,7 +285,7 @@ async def time_passes(database_url: str, stripe: SandboxProcess, hours: float) -
     engine = create_async_engine(async_url(database_url))
     try:
         async with engine.begin() as connection:
-            await connection.execute(text("LOCK TABLE orders, outbox, charges, lives"))
+            await connection.execute(text(f"LOCK TABLE {', '.join(_TIMES)}"))
             for table, columns in _TIMES.items():
                 older = ", ".join(f"{c} = {c} - make_interval(secs => :by)" for c in columns)
                 await connection.execute(text(f"UPDATE {table} SET {older}"), {"by": seconds})

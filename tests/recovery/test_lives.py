@@ -20,7 +20,7 @@ async def here(books: Books) -> Life:
 async def listed(books: Books, life: Life) -> Life:
     """A complete listing for `life`, begun now."""
     verifier = uuid4()
-    began = await lives.take(books.engine, life, verifier)
+    began = await lives.take(books.engine, books.settings, life, verifier)
     assert began is not None
     assert await lives.verified(books.engine, life, verifier, began=began, found=FOUND)
     return await here(books)
@@ -131,11 +131,11 @@ async def test_the_heart_beats_once_a_minute_and_only_in_a_verified_life(books: 
 async def test_one_lists_at_a_time_and_one_that_fell_silent_is_followed_by_another(books: Books) -> None:
     await begin_another_life(books)
     life, first, second = await here(books), uuid4(), uuid4()
-    assert await lives.take(books.engine, life, first)
-    assert await lives.take(books.engine, life, first), "it says between pages that it is still there"
-    assert await lives.take(books.engine, life, second) is None
+    assert await lives.take(books.engine, books.settings, life, first)
+    assert await lives.take(books.engine, books.settings, life, first), "it says between pages that it is still there"
+    assert await lives.take(books.engine, books.settings, life, second) is None
     await books.run("UPDATE lives SET verifier_until = now() - interval '1 second' WHERE verifier IS NOT NULL")
-    began = await lives.take(books.engine, life, second)
+    began = await lives.take(books.engine, books.settings, life, second)
     assert began is not None
     assert not await lives.verified(books.engine, life, first, began=began, found=FOUND)
     assert await lives.verified(books.engine, life, second, began=began, found=FOUND)
@@ -144,9 +144,9 @@ async def test_one_lists_at_a_time_and_one_that_fell_silent_is_followed_by_anoth
 async def test_a_listing_for_a_life_that_is_over_verifies_nothing(books: Books) -> None:
     await begin_another_life(books)
     life, verifier = await here(books), uuid4()
-    began = await lives.take(books.engine, life, verifier)
+    began = await lives.take(books.engine, books.settings, life, verifier)
     assert began is not None
     await begin_another_life(books)
     assert not await lives.verified(books.engine, life, verifier, began=began, found=FOUND)
-    assert await lives.take(books.engine, life, verifier) is None
+    assert await lives.take(books.engine, books.settings, life, verifier) is None
     assert not (await here(books)).verified
