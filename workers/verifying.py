@@ -4,6 +4,7 @@ import asyncio
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.db import is_unreachable
 from service.log import event, of_error
 from service.recovery import ANOTHER, verify
 from service.settings import Settings
@@ -43,5 +44,5 @@ def _result(listing: "asyncio.Task[str | None]") -> str | None:
     error = listing.exception()
     if error is None:
         return listing.result()
-    event("recovery.failed", level="error", **of_error(error))
+    event("recovery.failed", level="warning" if is_unreachable(error) else "error", **of_error(error))
     return f"it could not be found out what this database may have forgotten ({type(error).__name__})"

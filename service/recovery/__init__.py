@@ -2,17 +2,20 @@
 
 lives         which life this database is in, and whether Stripe was asked since it began
 adoption      one PaymentIntent of ours against what is known: nothing, settle, adopt, block, report      [pure]
+knowing       a listed PaymentIntent, and what is known of it
 store         the rows that bring an order and its charge back
 verification  the listing, from now back to the life's bound
+findings      what it brought back, in numbers
 command       `eo recover`
 
 An order placed and charged in the minutes that a failover or a restored backup lost would otherwise be charged again
 when its producer repeats the key a day later, because by then Stripe has forgotten the key, too.
 """
 
+from service.recovery.findings import Findings
 from service.recovery.lives import Life, beat, current, fork, is_verified, note_margin
 from service.recovery.store import note_alias
-from service.recovery.verification import ANOTHER, Findings, NotTheVerifier, examine, recover, verify
+from service.recovery.verification import ANOTHER, NotTheVerifier, examine, recover, verify
 
 __all__ = [
     "ANOTHER", "Findings", "Life", "NotTheVerifier", "beat", "current", "examine", "fork", "is_verified", "note_alias",

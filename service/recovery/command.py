@@ -11,8 +11,9 @@ import click
 from service.binding import check_binding
 from service.db import create_engine
 from service.errors import Misconfigured, Unavailable
+from service.recovery.findings import Findings
 from service.recovery.lives import current
-from service.recovery.verification import Findings, NotTheVerifier, examine, recover
+from service.recovery.verification import NotTheVerifier, examine, recover
 from service.settings import Settings
 from service.stripe_objects import IncompleteListing
 

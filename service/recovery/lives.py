@@ -72,12 +72,20 @@ async def note_margin(engine: AsyncEngine, settings: Settings) -> None:
         await connection.rows(_NOTE_MARGIN, {"margin": margin(settings)})
 
 
-async def take(engine: AsyncEngine, settings: Settings, life: Life, verifier: UUID) -> datetime | None:
+async def take(
+    engine: AsyncEngine, settings: Settings, life: Life, verifier: UUID, found: dict[str, Any] | None = None
+) -> datetime | None:
     """Become, or stay, the one who lists for `life`; the database's time, or None where another does or it is over.
 
-    Where it dies, another may list once a charge's lease is over: until then nothing is sent.
+    Where it dies, another may list once a charge's lease is over: until then nothing is sent. `found` is what it has
+    brought back so far, so that its successor counts it, too.
     """
-    values = {"id": life.id, "verifier": verifier, "lease": timedelta(seconds=settings.charge_lease_s)}
+    values = {
+        "id": life.id,
+        "verifier": verifier,
+        "lease": timedelta(seconds=settings.charge_lease_s),
+        "found": None if found is None else msgspec.json.encode(found).decode(),
+    }
     async with connect(engine) as connection:
         row = await connection.row(_TAKE, values)
     return None if row is None else row["now"]
@@ -150,7 +158,8 @@ UPDATE lives SET margin = CAST(:margin AS interval)
 """)
 
 _TAKE = Statement("""
-UPDATE lives SET verifier = :verifier, verifier_until = now() + CAST(:lease AS interval)
+UPDATE lives SET verifier = :verifier, verifier_until = now() + CAST(:lease AS interval),
+    found = coalesce(CAST(CAST(:found AS text) AS jsonb), found)
  WHERE id = :id AND identity = database_identity()
    AND (verifier_until IS NULL OR verifier_until < now() OR verifier = :verifier)
 RETURNING now() AS now

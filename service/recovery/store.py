@@ -1,11 +1,10 @@
-"""What this database knows of listed PaymentIntents, and the rows that bring back what it forgot (R31).
+"""The rows that bring back what this database forgot (R31).
 
 An adopted charge is written as one that was sent and whose answer was lost; settling it is then the ordinary way.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,28 +19,9 @@ from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.db import repeat_on_deadlock
 from service.orders import lock
 from service.recovery.adoption import Known, Step, Verdict, judge, key_on_the_wire, placed_at
+from service.recovery.knowing import Listed, known_of
 from service.settings import Settings
-from service.sql import Connection, Row, Statement, begin, connect
-from service.stripe_objects import Intent
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A PaymentIntent of this installation, with what its metadata says."""
-
-    intent: Intent
-    marks: Marks
-
-    @property
-    def created(self) -> datetime:
-        """Stripe's moment."""
-        return datetime.fromtimestamp(self.intent.created, UTC)
-
-
-async def what_is_known(engine: AsyncEngine, listed: Sequence[Listed]) -> list[Known]:
-    """What is known of each, without any lock: good enough to pass over what needs nothing."""
-    async with connect(engine) as connection:
-        return await _known(connection, listed)
+from service.sql import Connection, Row, Statement, begin
 
 
 async def bring_back(
@@ -72,10 +52,10 @@ async def _bring_back(
 
 
 async def _known_and_locked(tx: Connection, listed: Listed) -> Known:
-    (known,) = await _known(tx, [listed])
+    (known,) = await known_of(tx, [listed])
     if known.order_id is not None:
         await lock(tx, [known.order_id])
-        (known,) = await _known(tx, [listed])
+        (known,) = await known_of(tx, [listed])
     return known
 
 
@@ -83,18 +63,6 @@ async def note_alias(engine: AsyncEngine, account_id: UUID, forgotten: UUID, ord
     """From now on the order is also found by the id it had before it was forgotten and repeated."""
     async with begin(engine) as tx:
         await tx.rows(_INSERT_ALIAS, {"id": forgotten, "account": account_id, "order": order_id})
-
-
-async def _known(connection: Connection, listed: Sequence[Listed]) -> list[Known]:
-    values = {
-        "intents": [one.intent.id for one in listed],
-        "accounts": [one.marks.account_id for one in listed],
-        "orders": [one.marks.order_id for one in listed],
-        "attempts": [one.marks.attempt for one in listed],
-        "keys": [one.marks.key for one in listed],
-    }
-    rows = {row["intent"]: row for row in await connection.rows(_KNOWN, values)}
-    return [Known(**{f.name: rows[one.intent.id][f.name] for f in fields(Known)}) for one in listed]
 
 
 async def _insert_order(tx: Connection, listed: Listed) -> bool:
@@ -221,21 +189,6 @@ _OF_CHARGE = (
     "status", "life", "order_created_at", "opened_at", "first_sent_at", "last_sent_at", "deliveries", "unclear",
     "payment_intent_id", "key_conflict",
 )  # fmt: skip
-
-_KNOWN = Statement("""
-SELECT i.intent, a.id AS account_id, a.is_default, o.id AS order_id, named.id IS NOT NULL AS by_id,
-       o.amount_minor AS amount, o.currency, o.fingerprint, c.id AS charge_id, c.status AS charge_status,
-       c.payment_intent_id AS charge_intent, coalesce(c.lease_until > now(), false) AS leased, h.status AS holder_status
-  FROM unnest(CAST(:intents AS text[]), CAST(:accounts AS uuid[]), CAST(:orders AS uuid[]),
-              CAST(:attempts AS smallint[]), CAST(:keys AS text[])) AS i(intent, account_id, order_id, attempt, key)
-  LEFT JOIN accounts a ON a.id = i.account_id
-  LEFT JOIN order_aliases l ON l.id = i.order_id AND l.account_id = i.account_id
-  LEFT JOIN orders named ON named.id = coalesce(l.order_id, i.order_id) AND named.account_id = i.account_id
-  LEFT JOIN orders held ON held.account_id = i.account_id AND held.idempotency_key = i.key
-  LEFT JOIN orders o ON o.id = coalesce(named.id, held.id)
-  LEFT JOIN charges c ON c.order_id = o.id AND c.attempt = i.attempt
-  LEFT JOIN charges h ON h.account_id = i.account_id AND h.payment_intent_id = i.intent
-""")
 
 _INSERT_ORDER = Statement("""
 INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,

@@ -5,11 +5,10 @@ its order and attempt. What is not is settled or adopted; what cannot be is repo
 A listing of which a page is missing verifies nothing.
 """
 
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -23,8 +22,10 @@ from service.crash import CrashPoint, reach
 from service.log import event
 from service.recovery import lives
 from service.recovery.adoption import Step, Verdict, fingerprint_of, judge
+from service.recovery.findings import Findings, joined, said
+from service.recovery.knowing import Listed, what_is_known
 from service.recovery.lives import Life
-from service.recovery.store import Listed, bring_back, what_is_known
+from service.recovery.store import bring_back
 from service.settings import Settings
 from service.sql import Statement, connect
 from service.stripe_objects import Answer, IncompleteListing, Intent
@@ -32,64 +33,14 @@ from service.stripe_objects import Answer, IncompleteListing, Intent
 if TYPE_CHECKING:  # the SDK costs half a second, and an api that only shows a life's state makes no call
     from service.stripe_gateway import StripeGateway
 
-Progress = Callable[["Findings"], None]
+Progress = Callable[[Findings], None]
 ANOTHER = "another process asks Stripe what this database may have forgotten"
 _LISTED = Answer(http_status=200, note="listed")
 _TOGETHER = 100  # PaymentIntents that are compared by one statement
-_LOSSES = (Step.ADOPT, Step.BLOCK, Step.REPORT)
 
 
 class NotTheVerifier(Exception):
     """Another process lists for this life, or the database's life is another by now."""
-
-
-@dataclass(slots=True)
-class Findings:
-    """What a listing brought back.
-
-    sums: minor units by currency, of what was adopted and of what could only be reported. since, until: Stripe's
-    moments of what was lost.
-    """
-
-    adopted: int = 0
-    settled: int = 0
-    reported: list[dict[str, Any]] = field(default_factory=list)
-    sums: dict[str, Counter[str]] = field(default_factory=lambda: {"adopted": Counter(), "reported": Counter()})
-    since: datetime | None = None
-    until: datetime | None = None
-    listed: int = 0
-
-    def add(self, listed: Listed, verdict: Verdict) -> None:
-        """Count one PaymentIntent."""
-        intent = listed.intent
-        if verdict.step is Step.SETTLE:
-            self.settled += 1
-        if verdict.step is Step.ADOPT:
-            self.adopted += 1
-            self.sums["adopted"][intent.currency] += intent.amount
-        if verdict.step in (Step.BLOCK, Step.REPORT):
-            about = {"payment_intent": intent.id, "order_id": str(listed.marks.order_id), "status": intent.status}
-            self.sums["reported"][intent.currency] += intent.amount
-            self.reported.append({**about, "amount": intent.amount, "currency": intent.currency, "why": verdict.reason})
-        if verdict.step in _LOSSES:
-            self.since = min(self.since or listed.created, listed.created)
-            self.until = max(self.until or listed.created, listed.created)
-
-    @property
-    def is_loss(self) -> bool:
-        """Whether this database had forgotten something."""
-        return bool(self.adopted or self.reported)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `eo recover --json` and for the life's row."""
-        return {
-            "adopted": self.adopted,
-            "settled": self.settled,
-            "reported": self.reported,
-            "sums": {kind: dict(sums) for kind, sums in self.sums.items()},
-            "since": None if self.since is None else self.since.isoformat(),
-            "until": None if self.until is None else self.until.isoformat(),
-        }
 
 
 async def verify(engine: AsyncEngine, gateway: "StripeGateway", settings: Settings) -> str | None:
@@ -101,7 +52,7 @@ async def verify(engine: AsyncEngine, gateway: "StripeGateway", settings: Settin
     if not life.due:
         return None
     try:
-        _say(life, await recover(engine, gateway, settings, life))
+        await recover(engine, gateway, settings, life)
     except IncompleteListing as error:
         event("recovery.incomplete", level="error", life=life.id, reason=str(error))
         return None if life.verified else f"Stripe could not be asked what this database may have forgotten: {error}"
@@ -123,7 +74,7 @@ async def recover(
     verifier = uuid4()
 
     async def page_done(findings: Findings) -> None:
-        if await lives.take(engine, settings, life, verifier) is None:
+        if await lives.take(engine, settings, life, verifier, joined(life.found, findings)) is None:
             raise NotTheVerifier(ANOTHER)
         if progress is not None:
             progress(findings)
@@ -136,7 +87,8 @@ async def recover(
     except BaseException:
         await lives.give_up(engine, verifier)
         raise
-    if not await lives.verified(engine, life, verifier, began=began, found=_joined(life.found, findings)):
+    found = said(life, findings)
+    if not await lives.verified(engine, life, verifier, began=began, found=found):
         raise NotTheVerifier("the database began another life while Stripe was asked what it may have forgotten")
     return findings
 
@@ -242,37 +194,6 @@ async def _instance(engine: AsyncEngine) -> UUID:
         (instance,) = await connection.column(_INSTANCE, {})
     found: UUID = instance
     return found
-
-
-def _joined(before: dict[str, Any] | None, findings: Findings) -> dict[str, Any]:
-    """What both listings of a life have brought back."""
-    now = findings.as_dict()
-    if before is None:
-        return now
-    known = {one["payment_intent"] for one in before["reported"]}
-    return {
-        "adopted": before["adopted"] + now["adopted"],
-        "settled": before["settled"] + now["settled"],
-        "reported": before["reported"] + [one for one in now["reported"] if one["payment_intent"] not in known],
-        "sums": {kind: dict(Counter(before["sums"][kind]) + sums) for kind, sums in findings.sums.items()},
-        "since": before["since"] or now["since"],
-        "until": now["until"] or before["until"],
-    }
-
-
-def _say(life: Life, findings: Findings) -> None:
-    event("recovery.verified", life=life.id, listed=findings.listed, settled=findings.settled)
-    if findings.is_loss:
-        sums = [f"{amount} {currency}" for currency, amount in sorted(findings.sums["adopted"].items())]
-        event(
-            "recovery.loss_found",
-            level="error",
-            adopted=findings.adopted,
-            reported=len(findings.reported),
-            minor_units=sums,
-            since=findings.as_dict()["since"],
-            until=findings.as_dict()["until"],
-        )
 
 
 _INSTANCE = Statement("SELECT uuid FROM instance WHERE id = 1")

@@ -14,6 +14,7 @@ from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.fees import sweep_once
 from service.reconcile import Span, reconcile
 from service.recovery import current, store, verify
+from service.recovery.knowing import Listed
 from service.sql import Connection
 from service.stripe_gateway import StripeGateway
 from service.stripe_objects import Intent
@@ -361,7 +362,7 @@ async def test_a_repeat_that_comes_in_the_very_moment_of_adoption_has_the_money(
     await lost.sent(world)
     insert = store._insert_order
 
-    async def too_late(tx: Connection, listed: store.Listed) -> bool:
+    async def too_late(tx: Connection, listed: Listed) -> bool:
         await lost.repeated(world)
         return await insert(tx, listed)
 
@@ -434,6 +435,21 @@ async def test_a_payment_made_after_the_bound_minus_its_margin_is_on_the_listing
     assert (await found(world))["adopted"] == 1
     bound = (await current(world.engine, world.settings)).bound
     assert (await shown(world, lost))["created_at"] - bound > timedelta(0)
+
+
+async def test_what_a_listing_that_broke_off_has_brought_back_is_counted_and_told_by_the_next(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = [await forgotten(world, fresh_key()) for _ in range(101)]
+    for one in lost:
+        await one.sent(world)
+    world.stripe.faults({"fault": "incomplete_list", **LIST, "times": 1})
+    assert "could not be asked" in str(await asked(world))
+    assert await asked(world) is None
+    assert (await found(world))["adopted"] == 101
+    (told,) = [record for record in caplog.records if record.message == "recovery.loss_found"]
+    assert told.__dict__["fields"]["adopted"] == 101
+    assert told.__dict__["fields"]["minor_units"] == [f"{101 * 1999} usd"]
 
 
 # --- once more is the same
