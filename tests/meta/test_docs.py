@@ -15,6 +15,7 @@ import pytest
 
 from service.cli import cli
 from service.reconcile import command as reconcile
+from service.recovery.command import command as recover
 from service.settings import Settings
 from service.terminal import plain
 
@@ -94,6 +95,9 @@ def test_every_command_is_documented(name: str) -> None:
     assert any(name in page.read_text() for page in PAGES), name
 
 
+_WITH_OPTIONS_OF_THEIR_OWN: dict[str, click.Command] = {"eo reconcile": reconcile, "eo recover": recover}
+
+
 def test_every_command_that_is_named_exists() -> None:
     """Also the options: a page that says `--parked` means an option there is."""
     for page in PAGES:
@@ -103,7 +107,7 @@ def test_every_command_that_is_named_exists() -> None:
             while isinstance(command, click.Group) and words and words[0] in command.commands:
                 command = command.commands[words.pop(0)]
             assert not isinstance(command, click.Group), f"{page.name}: {line}"
-            command = reconcile if line.startswith("eo reconcile") else command
+            command = _WITH_OPTIONS_OF_THEIR_OWN.get(" ".join(line.split()[:2]), command)
             known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
             used = {word.rstrip(".,;:)") for word in words if word.startswith("--")}
             assert line.startswith("eo sandbox") or used <= known, f"{page.name}: {line}: {used - known}"
