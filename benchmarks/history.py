@@ -6,6 +6,7 @@ meanwhile. When it is done, everything is as the migrations made it.
 
 import asyncio
 import itertools
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ _LOAD_S = 3_600.0
 _START_MS = 1_735_689_600_000  # 2025-01-01: ids and times of a year ago
 _SCRAMBLE, _MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 _TABLES = ("orders", "charges", "journal_entries", "postings")
+_STRIPPED = (*_TABLES, "order_aliases")  # which refers to orders
 
 # COPY's text form; every second charge has its fee booked, which makes three postings an order.
 _ORDER = (
@@ -29,19 +31,21 @@ _CHARGE = (
     "{charge}\t{account}\t{id}\t1\t{key}\t1999\tusd\tsucceeded\tsend\t{request}\t2026-10-28.endive\tt\t{at}\t{at}\t"
     "pi_3{mixed}\tch_3{mixed}\t{at}\ttxn_3{mixed}\t"
     '[{{"at": "{at}", "call": "send"}}, {{"at": "{at}", "answer": "200 succeeded", "request_id": "req_{digest:.14}"}}]'
-    "\t{at}\t{at}\n"
+    "\t{at}\t{at}\t0\n"
 )
 _REQUEST = (
     '{{"amount":1999,"currency":"usd","payment_method":"pm_card_visa",'
     '"automatic_payment_methods":{{"enabled":true,"allow_redirects":"never"}},"confirm":true,'
-    '"metadata":{{"cart":"17","eo_account":"{account}","eo_order":"{id}","eo_attempt":"1"}}}}'
+    '"metadata":{{"cart":"17","eo_account":"{account}","eo_order":"{id}","eo_attempt":"1","eo_key":"{key}",'
+    '"eo_fingerprint":"{fingerprint}","eo_instance":"{instance}"}}}}'
 )
+_INSTANCE = "0192e4a0-0000-4000-8000-000000000001"  # nobody reads it
 _COLUMNS = {
     "orders": "id account_id idempotency_key fingerprint amount_minor currency payment_method metadata status "
     "payment_intent_id created_at updated_at",
     "charges": "id account_id order_id attempt idempotency_key amount_minor currency status next_call request "
     "stripe_version maybe_executed first_sent_at last_sent_at payment_intent_id stripe_charge_id stripe_created "
-    "balance_transaction_id history created_at updated_at",
+    "balance_transaction_id history created_at updated_at life",
     "journal_entries": "id account_id reference kind digest order_id payment_intent_id occurred_at created_at",
     "postings": "entry_id line ledger_account_id currency amount_minor occurred_at",
 }
@@ -67,6 +71,7 @@ async def _store(database: str, orders: int) -> None:
         await connection.execute("SET maintenance_work_mem = '1GB'; SET max_parallel_maintenance_workers = 2")
         for statement in rebuild:
             await connection.execute(statement, timeout=_LOAD_S)
+        await connection.execute(_REMEMBERED)
         await connection.execute("VACUUM (ANALYZE)", timeout=_LOAD_S)
         await connection.execute("CHECKPOINT", timeout=_LOAD_S)
     finally:
@@ -85,20 +90,25 @@ async def _open_accounts(connection: Any, account: UUID) -> Book:
 async def _strip(connection: Any) -> list[str]:
     """Drop constraints and indexes, silence the triggers; returns the statements that bring them back."""
     rebuild: list[str] = []
-    constraints = await connection.fetch(_CONSTRAINTS, list(_TABLES))
+    constraints = await connection.fetch(_CONSTRAINTS, list(_STRIPPED))
     for row in reversed(constraints):  # foreign keys first
         await connection.execute(f"ALTER TABLE {row['tab']} DROP CONSTRAINT {row['name']}")
-    indexes = await connection.fetch(_INDEXES, list(_TABLES))
+    indexes = await connection.fetch(_INDEXES, list(_STRIPPED))
     for row in indexes:
         await connection.execute(f"DROP INDEX {row['name']}")
     rebuild += [row["definition"] for row in indexes]
     rebuild += [f"ALTER TABLE {r['tab']} ADD CONSTRAINT {r['name']} {r['definition']}" for r in constraints]
-    for row in await connection.fetch(_TRIGGERS, list(_TABLES)):
+    for row in await connection.fetch(_TRIGGERS, list(_STRIPPED)):
         await connection.execute(f"ALTER TABLE {row['tab']} DISABLE TRIGGER {row['name']}")
         rebuild.append(f"ALTER TABLE {row['tab']} ENABLE ALWAYS TRIGGER {row['name']}")
     return rebuild
 
 
+# Whoever starts on these orders need not ask the stand-in for payments that it never saw.
+_REMEMBERED = """
+INSERT INTO lives (identity, bound, margin, verified_until, heartbeat_at)
+VALUES ('loaded', now(), '0', 'infinity', now())
+"""
 _CONSTRAINTS = """
 SELECT conrelid::regclass::text AS tab, quote_ident(conname) AS name, pg_get_constraintdef(oid) AS definition
   FROM pg_constraint WHERE conrelid = ANY($1::text[]::regclass[]) AND contype IN ('p', 'u', 'f')
@@ -140,8 +150,13 @@ def _names(n: int) -> dict[str, str]:
 
 
 def _charge(account: UUID, n: int) -> str:
+    return _CHARGE.format(account=account, request=_request(account, n), **_names(n))
+
+
+def _request(account: UUID, n: int) -> str:
     names = _names(n)
-    return _CHARGE.format(account=account, request=_REQUEST.format(account=account, **names), **names)
+    fingerprint = urlsafe_b64encode(b"\x01" + bytes.fromhex(names["digest"])).decode()
+    return _REQUEST.format(account=account, instance=_INSTANCE, fingerprint=fingerprint, **names)
 
 
 def _entries(account: UUID, n: int) -> Iterator[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         AccountRetrieveCurrentParams,
         BalanceTransactionListParams,
         BalanceTransactionListParamsCreated,
+        EventListParams,
         PaymentIntentListParams,
         PaymentIntentRetrieveParams,
     )
@@ -122,8 +123,11 @@ class StripeGateway:
 
         Raises IncompleteListing.
         """
-        window = {"gte": intent.created - _EVENT_MAY_BE_OFF_S, "lt": intent.created + _EVENT_MAY_BE_OFF_S}
-        params = {"type": "payment_intent.created", "created": window}
+        params: EventListParams = {
+            "type": "payment_intent.created",
+            "created": {"gte": intent.created - _EVENT_MAY_BE_OFF_S, "lt": intent.created + _EVENT_MAY_BE_OFF_S},
+            "limit": PAGE,
+        }
         async for event in self._pages("/v1/events", params, Event):
             if event.data.object.id == intent.id:
                 return event.request.idempotency_key if event.request else None

@@ -219,7 +219,8 @@ VALUES (:order_id, :account_id, :key, '', 1999, 'usd', 'pm_card_visa', 'paid')
 
 _CHARGE = text("""
 INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, status, request,
-                     stripe_version, maybe_executed, payment_intent_id, stripe_charge_id, stripe_created)
+                     stripe_version, maybe_executed, payment_intent_id, stripe_charge_id, stripe_created,
+                     life)
 VALUES (:id, :account_id, :order_id, 1, :key, 1999, 'usd', :status, '{}', '', true,
-        'pi_' || CAST(:name AS text), 'ch_' || CAST(:name AS text), :at)
+        'pi_' || CAST(:name AS text), 'ch_' || CAST(:name AS text), :at, 1)
 """)

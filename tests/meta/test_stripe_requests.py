@@ -22,14 +22,17 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import aiohttp
+import msgspec
 import pytest
 import stripe
 
 from benchmarks import history, sdk
 from demo.naive import Consumer
+from service.charges.marks import Marks
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
+from service.stripe_objects import Intent
 from tests.meta.stripe_names import decode, problems
 
 ROOT = Path(__file__).parents[2]
@@ -71,9 +74,8 @@ class Witness:
 
     def answer(self, sent: Sent) -> dict[str, Any]:
         """A list has a second page, so that the cursor is sent, too."""
-        is_list = sent.method == "GET" and sent.path in (CREATE, "/v1/balance_transactions")
-        item = MOVEMENT if sent.path == "/v1/balance_transactions" else INTENT
-        return {"data": [item], "has_more": "starting_after" not in sent.form} if is_list else item
+        item = LISTED.get(sent.path) if sent.method == "GET" else None
+        return {"data": [item], "has_more": "starting_after" not in sent.form} if item else INTENT
 
 
 @pytest.fixture
@@ -113,8 +115,9 @@ async def _all(items: AsyncIterator[Any]) -> None:
 
 def request_with_everything(**changes: Any) -> dict[str, Any]:
     """What the service builds of an order that has every optional field."""
+    marks = Marks(account_id=ID, order_id=ID, attempt=2, key="k", fingerprint=b"\x01" + bytes(32), instance=ID)
     order: dict[str, Any] = {
-        "account_id": ID, "order_id": ID, "attempt": 2, "amount": 1999, "currency": "usd",
+        "marks": marks, "amount": 1999, "currency": "usd",
         "payment_method": "pm_card_visa", "customer": "cus_1", "description": "a mug", "metadata": {"cart": "17"},
     }  # fmt: skip
     return {**payment_intent_request(**order), **changes}
@@ -129,15 +132,18 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "retrieve_payment_intent": lambda g: g.retrieve_payment_intent("pi_1"),
     "list_payment_intents": lambda g: _all(g.list_payment_intents(1, 2, "cus_1")),
     "list_balance_transactions": lambda g: _all(g.list_balance_transactions(1, 2, "ch_1", "charge")),
+    "key_of": lambda g: g.key_of(msgspec.convert(INTENT | {"id": "pi_other"}, Intent)),
     "account_id": lambda g: g.account_id(),
 }
+EVENT = {"id": "evt_1", "data": {"object": {"id": "pi_1"}}, "request": {"idempotency_key": "k"}}
+LISTED = {CREATE: INTENT, "/v1/balance_transactions": MOVEMENT, "/v1/events": EVENT}
 
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_every_call_of_the_gateway_sends_names_that_stripe_knows(witness: Witness, name: str) -> None:
     async with StripeGateway(witness.settings()) as gateway:
         await CALLS[name](gateway)
-    assert len(witness.sent) == (2 if name.startswith("list_") else 1)
+    assert len(witness.sent) == (2 if name.startswith("list_") or name == "key_of" else 1)
     assert [sent.problems() for sent in witness.sent] == [[]] * len(witness.sent)
     assert {sent.version for sent in witness.sent} == {stripe.api_version}
 
@@ -208,7 +214,7 @@ def test_the_naive_benchmark_sends_names_that_stripe_knows(witness: Witness) -> 
 
 
 async def test_what_the_growth_benchmark_stores_is_what_the_service_would_send() -> None:
-    stored = json.loads(history._REQUEST.format(account=ID, id=ID))
+    stored = json.loads(history._request(ID, 1))
     built: dict[str, Any] = {**request_with_everything()}
     del built["customer"], built["description"]
     assert stored.keys() == built.keys()

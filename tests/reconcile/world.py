@@ -259,9 +259,9 @@ VALUES (:id, :account_id, :key, ''::bytea, :amount, :currency, 'pm_card_visa', :
 _CHARGE = text("""
 INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, status, request,
                      stripe_version, maybe_executed, payment_intent_id, stripe_charge_id, stripe_created,
-                     balance_transaction_id, created_at, updated_at)
+                     balance_transaction_id, created_at, updated_at, life)
 VALUES (:id, :account_id, :order_id, :attempt, :key, :amount, :currency, :status, CAST(:request AS json), 'v', true,
-        :pi, :charge, :created, :txn, :at, :updated_at)
+        :pi, :charge, :created, :txn, :at, :updated_at, 1)
 """)
 _OUTBOX = text("""
 INSERT INTO outbox (id, account_id, order_id, kind, created_at, deliver_after, last_error, parked_at)

@@ -1,13 +1,25 @@
 """A database that forgot, and a Stripe that did not: one for all, or one of the test's own that may grow older."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from tests.charges.conftest import a_day_passes, books, own_stripe, own_world, shared_stripe, stripe
+from tests.charges.conftest import a_day_passes, books, own_stripe, own_world, stripe
 from tests.charges.conftest import world as remembering
 from tests.charges.world import World
 from tests.recovery.forgetting import forgets_an_hour
+from tests.sandbox.process import SandboxProcess
 
-__all__ = ["a_day_passes", "books", "own_stripe", "own_world", "remembering", "shared_stripe", "stripe"]
+__all__ = ["a_day_passes", "books", "own_stripe", "own_world", "remembering", "stripe"]
+
+
+@pytest.fixture(scope="session")
+def shared_stripe(servers_folder: Path) -> Iterator[SandboxProcess]:
+    """One Stripe for all tests of this folder that can share it."""
+    process = SandboxProcess(servers_folder / "stripe-of-recovery.sqlite3")
+    yield process.start()
+    process.kill()
 
 
 @pytest.fixture
