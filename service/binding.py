@@ -1,4 +1,4 @@
-"""Which Stripe account this database belongs to (R27), for the commands that read both."""
+"""Which Stripe account and mode this database belongs to (R27), for the commands that read both."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -7,20 +7,31 @@ from service.db import is_unreachable
 from service.errors import Misconfigured, Unavailable
 
 
-async def check_binding(engine: AsyncEngine, stripe_account_id: str) -> None:
+async def check_binding(engine: AsyncEngine, stripe_account_id: str, *, is_live: bool) -> None:
     """The schema is this code's, and the database belongs to this Stripe. Raises Misconfigured, Unavailable."""
     from service.migrate import check  # noqa: PLC0415  Alembic, only for this
 
     try:
         await check(engine)
         async with engine.connect() as connection:
-            bound = (await connection.execute(text("SELECT stripe_account_id FROM instance"))).scalar()
+            bound = (await connection.execute(_BOUND)).one()
     except Exception as error:
         if not is_unreachable(error):
             raise
         raise Unavailable(f"PostgreSQL cannot be reached ({error}). Is `eo up` running? `eo status` tells.") from error
-    if bound not in (None, stripe_account_id):
+    if bound.stripe_account_id is None:
+        return
+    if bound.stripe_account_id != stripe_account_id:
         raise Misconfigured(
-            f"this database belongs to Stripe account {bound}, STRIPE_API_KEY to {stripe_account_id}: nothing would "
-            "match. Set the other key, or the other DATABASE_URL."
+            f"this database belongs to Stripe account {bound.stripe_account_id}, STRIPE_API_KEY to "
+            f"{stripe_account_id}: nothing would match. Set the other key, or the other DATABASE_URL."
         )
+    if bound.stripe_livemode not in (None, is_live):
+        raise Misconfigured(
+            f"this database belongs to Stripe's {_MODES[bound.stripe_livemode]}, STRIPE_API_KEY to its "
+            f"{_MODES[is_live]}: nothing would match. Set the other key, or the other DATABASE_URL."
+        )
+
+
+_MODES = {True: "live mode", False: "test mode"}
+_BOUND = text("SELECT stripe_account_id, stripe_livemode FROM instance")

@@ -99,6 +99,11 @@ class Settings:
     reconcile_grace_s: int = _knob("EO_RECONCILE_GRACE_S", 600, "younger differences are in flight, not discrepancies")
 
     @property
+    def stripe_is_live(self) -> bool:
+        """Whether the key takes real money. Stripe's account id does not tell: it is the same in test mode."""
+        return self.stripe_api_key.startswith(("sk_live_", "rk_live_"))
+
+    @property
     def stripe_is_sandbox(self) -> bool:
         """Whether charges go to a stand-in: any address that is not Stripe's own (which an empty one means)."""
         return self.stripe_api_base not in ("", STRIPE_API)
@@ -131,7 +136,7 @@ class Settings:
         return settings
 
     def _check(self) -> None:
-        if self.stripe_api_key.startswith(("sk_live_", "rk_live_")) and not self.live:
+        if self.stripe_is_live and not self.live:
             raise Misconfigured("STRIPE_API_KEY is a live key and charges real cards. Set EO_LIVE=1 if that is meant.")
         if not self.stripe_timeout_s < self.charge_lease_s < self.outbox_lease_s:
             raise Misconfigured(

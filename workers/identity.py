@@ -24,7 +24,7 @@ async def identify_stripe(engine: AsyncEngine, gateway: StripeGateway, settings:
         account, date = await gateway.account_id()
     except Unavailable as error:
         return str(error)
-    livemode = settings.stripe_api_key.startswith(("sk_live_", "rk_live_"))
+    livemode = settings.stripe_is_live
     async with autocommit(engine).connect() as connection:
         await connection.execute(_BIND, {"account": account, "livemode": livemode})
         row = (await connection.execute(_READ)).one()  # by a second statement, which sees whoever was first

@@ -95,7 +95,7 @@ async def _reconcile(settings: Settings, span: Span, form: str) -> int:
     try:
         async with StripeGateway(settings) as gateway:
             account_id, _ = await gateway.account_id()
-            await check_binding(engine, account_id)
+            await check_binding(engine, account_id, is_live=settings.stripe_is_live)
             return await _report(engine, gateway, span, settings.reconcile_grace_s, form)
     finally:
         await engine.dispose()

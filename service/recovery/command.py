@@ -59,7 +59,7 @@ async def _recover(settings: Settings, since: datetime | None, *, dry_run: bool)
     try:
         async with StripeGateway(settings) as gateway:
             account_id, _ = await gateway.account_id()
-            await check_binding(engine, account_id)
+            await check_binding(engine, account_id, is_live=settings.stripe_is_live)
             life = await current(engine, settings)
             begin = (
                 life.bound

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from service.recovery import current
 from service.settings import Settings
+from service.stripe_gateway import StripeGateway
 from tests.charges.world import World
 from tests.recovery.forgetting import forgotten, fresh_key
 
@@ -82,6 +84,16 @@ async def test_a_list_that_cannot_be_read_makes_it_exit_4_and_no_stripe_3(world:
     code, out, err = await eo(world.settings, "recover", STRIPE_API_BASE="http://127.0.0.1:9")
     assert (code, out) == (3, "")
     assert "Stripe did not answer" in err
+
+
+async def test_a_key_of_the_other_mode_of_the_same_account_verifies_nothing(world: World) -> None:
+    async with StripeGateway(world.settings) as gateway:
+        account, _ = await gateway.account_id()
+    await world.run("UPDATE instance SET stripe_account_id = :account, stripe_livemode = true", account=account)
+    code, out, err = await eo(world.settings, "recover")
+    assert (code, out) == (2, "")
+    assert "live mode" in err
+    assert not (await current(world.engine, world.settings)).verified
 
 
 async def test_an_earlier_begin_may_be_named_and_a_later_one_changes_nothing(aging: World) -> None:
