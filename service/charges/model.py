@@ -77,15 +77,17 @@ class OpenCharge:
         return None if self.last_sent_at is None else (self.opened_at - self.last_sent_at).total_seconds()
 
     def matches(self, intent: Intent) -> bool:
-        """Whether `intent` is this attempt: our metadata and amount and currency (R15, R19, R32)."""
+        """Whether `intent` is this attempt: our metadata and amount and currency (R15, R19, R32).
+
+        What was adopted without a key may name the order that was forgotten: then its known id speaks for it (R31).
+        """
         found = read_marks(intent.metadata)
-        return (
-            intent.amount == self.amount
-            and intent.currency == self.currency
-            and found is not None
-            and self.marks.match(found)
-            and (self.payment_intent_id is None or self.payment_intent_id == intent.id)
-        )
+        if found is None or (intent.amount, intent.currency) != (self.amount, self.currency):
+            return False
+        if self.payment_intent_id is None:
+            return self.marks.match(found)
+        same_attempt = (found.account_id, found.attempt) == (self.account_id, self.attempt)
+        return self.payment_intent_id == intent.id and (self.marks.match(found) or (same_attempt and found.key is None))
 
 
 @dataclass(frozen=True, slots=True)
