@@ -31,8 +31,8 @@ class Known:
     """What this database knows about one listed PaymentIntent. None: it knows no such row.
 
     The order is the one that the metadata names (`by_id`, also by an alias), or the one that holds its key.
-    The charge is the order's attempt; `leased` while a worker acts on it. `holder_status`: of the charge, whosever,
-    that bears this PaymentIntent's id.
+    The charge is the order's attempt; `leased` while a worker acts on it. `holder_…`: of the charge, whosever, that
+    bears this PaymentIntent's id.
     """
 
     account_id: UUID | None
@@ -46,6 +46,7 @@ class Known:
     charge_status: str | None
     charge_intent: str | None
     leased: bool
+    holder_id: UUID | None
     holder_status: str | None
 
 
@@ -60,8 +61,11 @@ class Verdict:
 def judge(intent: Intent, marks: Marks, known: Known) -> Verdict:
     """What to do about `intent`, given what is known of it. Knowing its order is not enough: its id must be known."""
     if known.holder_status is not None:
-        is_booked = known.holder_status in ("succeeded", "duplicate")
-        return Verdict(Step.SETTLE if intent.status == "succeeded" and not is_booked else Step.NOTHING)
+        if intent.status != "succeeded" or known.holder_status in ("succeeded", "duplicate"):
+            return Verdict(Step.NOTHING)
+        if known.holder_id != known.charge_id:
+            return Verdict(Step.REPORT, "its metadata was changed: it names another attempt than the one that has it")
+        return Verdict(Step.SETTLE)
     if known.account_id is None:
         return Verdict(Step.REPORT, "its account is unknown here")
     if known.order_id is None:

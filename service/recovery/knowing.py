@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.marks import Marks
+from service.idempotency import is_key
 from service.recovery.adoption import Known
 from service.sql import Connection, Statement, connect
 from service.stripe_objects import Intent
@@ -38,7 +39,7 @@ async def known_of(connection: Connection, listed: Sequence[Listed]) -> list[Kno
         "accounts": [one.marks.account_id for one in listed],
         "orders": [one.marks.order_id for one in listed],
         "attempts": [one.marks.attempt for one in listed],
-        "keys": [one.marks.key for one in listed],
+        "keys": [one.marks.key if one.marks.key and is_key(one.marks.key) else None for one in listed],
     }
     rows = {row["intent"]: row for row in await connection.rows(_KNOWN, values)}
     return [Known(**{f.name: rows[one.intent.id][f.name] for f in fields(Known)}) for one in listed]
@@ -47,7 +48,8 @@ async def known_of(connection: Connection, listed: Sequence[Listed]) -> list[Kno
 _KNOWN = Statement("""
 SELECT i.intent, a.id AS account_id, a.is_default, o.id AS order_id, named.id IS NOT NULL AS by_id,
        o.amount_minor AS amount, o.currency, o.fingerprint, c.id AS charge_id, c.status AS charge_status,
-       c.payment_intent_id AS charge_intent, coalesce(c.lease_until > now(), false) AS leased, h.status AS holder_status
+       c.payment_intent_id AS charge_intent, coalesce(c.lease_until > now(), false) AS leased,
+       h.id AS holder_id, h.status AS holder_status
   FROM unnest(CAST(:intents AS text[]), CAST(:accounts AS uuid[]), CAST(:orders AS uuid[]),
               CAST(:attempts AS smallint[]), CAST(:keys AS text[])) AS i(intent, account_id, order_id, attempt, key)
   LEFT JOIN accounts a ON a.id = i.account_id

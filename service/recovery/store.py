@@ -44,6 +44,8 @@ async def _bring_back(
             # Its producer has repeated it this very moment.
             known = await _known_and_locked(tx, listed)
             verdict = judge(listed.intent, listed.marks, known)
+            if known.order_id is None:
+                return Verdict(Step.REPORT, "its order is another account's here"), None
         if verdict.step is Step.BLOCK and known.order_id is not None:
             await _block(tx, listed, known.order_id, life)
         if verdict.step not in (Step.ADOPT, Step.SETTLE):
@@ -265,6 +267,10 @@ SELECT c.id, x.id AS outbox_id, c.account_id, c.attempt, c.idempotency_key, c.am
  WHERE c.order_id = :order AND c.attempt = :attempt
 """)
 
+# An attempt that has a payment of its own is followed to its end.
 _PARK = Statement("""
-UPDATE outbox SET parked_at = now(), published = 0, last_error = :reason WHERE order_id = :order AND parked_at IS NULL
+UPDATE outbox x SET parked_at = now(), published = 0, last_error = :reason
+ WHERE x.order_id = :order AND x.parked_at IS NULL AND NOT EXISTS (
+   SELECT FROM charges c WHERE c.order_id = x.order_id AND c.payment_intent_id IS NOT NULL
+      AND c.attempt = coalesce((x.payload ->> 'attempt')::smallint, 1))
 """)
