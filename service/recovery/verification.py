@@ -7,7 +7,7 @@ A listing of which a page is missing verifies nothing.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the SDK costs half a second, and an api that only shows a l
 Progress = Callable[[Findings], None]
 ANOTHER = "another process asks Stripe what this database may have forgotten"
 _LISTED = Answer(http_status=200, note="listed")
+_NO_END = 4_102_444_800  # Unix seconds, the year 2100: a listing that ended now would trust this host's clock
 _TOGETHER = 100  # PaymentIntents that are compared by one statement
 
 
@@ -108,10 +109,9 @@ async def examine(
     """
     findings = Findings()
     gte = int((since or life.bound).timestamp())
-    lt = int(datetime.now(UTC).timestamp() + settings.clock_skew_max_s) + 1
     instance = await _instance(engine)
-    missing = await known_intents(engine, gte, lt)
-    async for page in _by_pages(gateway.list_payment_intents(gte, lt)):
+    missing = await known_intents(engine, gte, _NO_END)
+    async for page in _by_pages(_to_the_end(gateway, gte)):
         findings.listed += len(page)
         missing.difference_update(intent.id for intent in page)
         ours = _of_this_installation(page, instance)
@@ -177,6 +177,29 @@ def _of_this_installation(page: list[Intent], instance: UUID) -> list[Listed]:
     """Those that bear our marks, and no other installation's."""
     marked = ((intent, read_marks(intent.metadata)) for intent in page)
     return [Listed(intent, marks) for intent, marks in marked if marks and marks.instance in (None, instance)]
+
+
+async def _to_the_end(gateway: "StripeGateway", gte: int) -> AsyncIterator[Intent]:
+    """From now back to `gte`. Where a page cannot be read it is asked again from the oldest second that was shown, so
+    that a listing of thousands of pages needs each of them once; no progress means IncompleteListing.
+    """
+    lt, oldest = _NO_END, set[str]()
+    while True:
+        shown = lt
+        try:
+            async for intent in gateway.list_payment_intents(gte, lt):
+                if intent.id in oldest:
+                    continue
+                if intent.created + 1 < shown:
+                    shown, oldest = intent.created + 1, set()
+                oldest.add(intent.id)
+                yield intent
+        except IncompleteListing:
+            if shown == lt:
+                raise
+            lt = shown
+        else:
+            return
 
 
 async def _by_pages(intents: AsyncIterator[Intent]) -> AsyncIterator[list[Intent]]:

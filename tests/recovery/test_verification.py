@@ -1,9 +1,10 @@
 """What this database forgot comes back from Stripe before anything is sent: orders, attempts, answers (R31)."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import count
+from typing import Any, Self
 from uuid import UUID
 
 import pytest
@@ -13,11 +14,12 @@ from service import orders
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.fees import sweep_once
 from service.reconcile import Span, reconcile
-from service.recovery import current, store, verify
+from service.recovery import current, store, verification, verify
+from service.recovery.adoption import fingerprint_of
 from service.recovery.knowing import Listed
 from service.sql import Connection
 from service.stripe_gateway import StripeGateway
-from service.stripe_objects import Intent
+from service.stripe_objects import IncompleteListing, Intent
 from service.timeline import timeline
 from tests.charges.world import Promise, World
 from tests.ledger.test_fees import Always
@@ -43,6 +45,26 @@ async def shown(world: World, lost: Forgotten) -> dict[str, Any]:
 async def found(world: World) -> dict[str, Any]:
     """What the life's listings have brought back."""
     return (await current(world.engine, world.settings)).found or {}
+
+
+def unreadable(*calls: int) -> Callable[..., Awaitable[Any]]:
+    """A gateway's way to read a page, which fails at these calls of it."""
+    page, numbers = StripeGateway._page, count(1)
+
+    async def sometimes(gateway: StripeGateway, path: str, params: Mapping[str, object]) -> Any:
+        if next(numbers) in calls:
+            raise IncompleteListing("a page could not be read")
+        return await page(gateway, path, params)
+
+    return sometimes
+
+
+class SlowClock(datetime):
+    """A host's clock that is half an hour behind the database's and Stripe's."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) - timedelta(minutes=30)
 
 
 def days_ago(days: float) -> datetime:
@@ -259,6 +281,39 @@ async def test_what_a_worker_is_about_to_settle_is_left_to_it(remembering: World
     await world.assert_charged_once(promise)
 
 
+async def test_an_order_that_waits_for_its_customer_is_not_parked_by_another_payment(remembering: World) -> None:
+    world, key = remembering, fresh_key()
+    promise = await world.order(key, payment_method=ASKS)
+    await world.deliver(promise)
+    await sent_with(world, await forgotten(world, key), {}, amount=777)
+    await begin_another_life(world)
+    assert await asked(world) is None
+    assert (await world.open_row(promise))["parked_at"] is None
+    assert len((await found(world))["reported"]) == 1
+
+
+async def test_an_adopted_payment_without_a_key_is_followed_to_its_end(aging: World) -> None:
+    world = aging  # whose Stripe no other test shares: nothing in such payments tells installations apart
+    lost = await forgotten(world, fresh_key(), payment_method=ASKS)
+    intent = await lost.sent(world, by_version_before=True)
+    repeat = UUID((await lost.repeated(world)).order.id)
+    async with StripeGateway(world.settings) as gateway:
+        now = await gateway.retrieve_payment_intent(str(intent))
+    assert now is not None
+    await world.run("UPDATE orders SET fingerprint = :as_shown", as_shown=fingerprint_of(now))
+    assert await asked(world) is None
+    assert (await orders.get(world.engine, lost.marks.account_id, repeat)).status == "requires_action"
+    world.stripe.control("POST", f"payment_intents/{intent}/complete_action", {"succeed": True})
+    await world.all_due()
+    await world.deliver(*[Promise(repeat, row["id"], lost.marks.account_id, lost.key) for row in await due(world)])
+    assert (await orders.get(world.engine, lost.marks.account_id, repeat)).status == "paid"
+    await world.balanced()
+
+
+async def due(world: World) -> list[dict[str, Any]]:
+    return await world.all("SELECT id FROM outbox")
+
+
 # --- what cannot be brought back is told, and stops nothing
 
 
@@ -305,11 +360,11 @@ DAMAGE: dict[str, dict[str, str]] = {
 }
 
 
-async def sent_with(world: World, lost: Forgotten, metadata: dict[str, str]) -> None:
+async def sent_with(world: World, lost: Forgotten, metadata: dict[str, str], *, amount: int = 1999) -> None:
     """As somebody left it who edited the metadata in Stripe's dashboard."""
     request = payment_intent_request(
         marks=lost.marks,
-        amount=1999,
+        amount=amount,
         currency="usd",
         payment_method="pm_card_visa",
         customer=None,
@@ -330,6 +385,49 @@ async def test_edited_marks_bring_nothing_back_and_stop_nothing(world: World, da
     assert await asked(world) is None
     assert (await found(world))["adopted"] == 1
     assert (await lost_orders(world)) == [whole.key]
+
+
+EDITED_LATER: dict[str, dict[str, str]] = {
+    "another order": {"eo_order": str(UUID(int=1)), "eo_key": "nobodys"},
+    "another attempt": {"eo_attempt": "2"},
+    "a zero byte": {"eo_key": "a\x00b"},
+}
+
+
+@pytest.mark.parametrize("edit", EDITED_LATER)
+async def test_marks_that_were_edited_on_a_known_payment_stop_nothing(
+    remembering: World, monkeypatch: pytest.MonkeyPatch, edit: str
+) -> None:
+    world, promise = remembering, await remembering.order(fresh_key(), payment_method=ASKS)
+    await world.deliver(promise)
+    known = (await world.charge(promise))["payment_intent_id"]
+    world.stripe.control("POST", f"payment_intents/{known}/complete_action", {"succeed": True})
+    whole = await forgotten(world, fresh_key())
+    await whole.sent(world)
+    listing = StripeGateway.list_payment_intents
+
+    async def edited(self: StripeGateway, *window: Any) -> AsyncIterator[Intent]:
+        async for intent in listing(self, *window):
+            changed = {**intent.metadata, **EDITED_LATER[edit]} if intent.id == known else intent.metadata
+            yield replace_intent(intent, metadata=changed)
+
+    monkeypatch.setattr(StripeGateway, "list_payment_intents", edited)
+    await begin_another_life(world)
+    assert await asked(world) is None
+    assert (await shown(world, whole))["status"] == "paid"
+    assert await world.all("SELECT FROM charges WHERE order_id = :id AND attempt = 2", id=promise.order_id) == []
+
+
+async def test_the_order_of_another_account_gets_no_money_of_ours(remembering: World) -> None:
+    world = remembering
+    theirs = await world.order(fresh_key(), account_id=await world.other_account())
+    await (await forgotten(world, fresh_key(), order_id=theirs.order_id)).sent(world)
+    await begin_another_life(world)
+    assert await asked(world) is None
+    assert await world.status(theirs) == "pending"
+    assert await world.all("SELECT FROM charges") == []
+    (reported,) = (await found(world))["reported"]
+    assert "another account" in reported["why"]
 
 
 async def lost_orders(world: World) -> list[str]:
@@ -438,18 +536,36 @@ async def test_a_payment_made_after_the_bound_minus_its_margin_is_on_the_listing
 
 
 async def test_what_a_listing_that_broke_off_has_brought_back_is_counted_and_told_by_the_next(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = [await forgotten(world, fresh_key()) for _ in range(101)]
     for one in lost:
         await one.sent(world)
-    world.stripe.faults({"fault": "incomplete_list", **LIST, "times": 1})
-    assert "could not be asked" in str(await asked(world))
+    with monkeypatch.context() as broken:
+        broken.setattr(StripeGateway, "_page", unreadable(2, 3))
+        assert "could not be asked" in str(await asked(world))
     assert await asked(world) is None
     assert (await found(world))["adopted"] == 101
     (told,) = [record for record in caplog.records if record.message == "recovery.loss_found"]
     assert told.__dict__["fields"]["adopted"] == 101
     assert told.__dict__["fields"]["minor_units"] == [f"{101 * 1999} usd"]
+
+
+async def test_a_listing_goes_on_where_a_page_could_not_be_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = [await forgotten(world, fresh_key()) for _ in range(101)]
+    for one in lost:
+        await one.sent(world)
+    monkeypatch.setattr(StripeGateway, "_page", unreadable(2))
+    assert await asked(world) is None
+    assert (await found(world))["adopted"] == 101
+
+
+async def test_a_host_whose_clock_is_behind_hides_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = await forgotten(world, fresh_key())
+    await lost.sent(world)
+    monkeypatch.setattr(verification, "datetime", SlowClock, raising=False)
+    assert await asked(world) is None
+    await world.assert_charged_once(promise_of(lost))
 
 
 # --- once more is the same
