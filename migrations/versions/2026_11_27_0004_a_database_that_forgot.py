@@ -96,6 +96,9 @@ def upgrade() -> None:
             comment="eo_instance in the metadata of what this installation makes at Stripe",
         ),
     )
+    # A backup from before this revision that is restored and migrated again must have the same name at Stripe as what
+    # was lost: so it is made of what the backup has, and no two installations share.
+    op.execute("UPDATE instance SET uuid = a.id FROM accounts a WHERE a.is_default")
     op.alter_column("orders", "payment_method", nullable=True)
     op.alter_column("charges", "unclear", new_column_name="unclear_answers")
     # 0: opened before lives were counted. No default afterwards, so that no open can leave it out.

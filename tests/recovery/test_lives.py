@@ -1,10 +1,12 @@
 """Which life the database is in, from when on it may have forgotten, and when sending is allowed (R31)."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from service.charges.opening import open_charges
+from service.migrate import downgrade, upgrade
 from service.recovery import lives
 from service.recovery.lives import Life, margin
 from tests.charges.world import Books
@@ -75,6 +77,18 @@ async def test_the_first_life_after_an_upgrade_is_bound_by_the_newest_charge(boo
     await books.open_one(promise)
     await no_lives_yet(books)
     assert (await here(books)).bound == (await books.charge(promise))["created_at"] - margin(books.settings)
+
+
+async def test_a_backup_of_the_version_before_has_the_same_name_at_stripe_as_what_was_lost(books: Books) -> None:
+    async def migrated_again() -> UUID:
+        await books.engine.dispose()
+        await asyncio.to_thread(downgrade, books.settings.database_url, "0003")
+        await asyncio.to_thread(upgrade, books.settings.database_url)
+        name: UUID = (await books.one("SELECT uuid FROM instance"))["uuid"]
+        return name
+
+    await books.run("UPDATE orders SET payment_method = NULL WHERE id = :id", id=(await books.order()).order_id)
+    assert await migrated_again() == await migrated_again()
 
 
 async def test_a_later_life_is_bound_by_the_last_heartbeat(books: Books) -> None:
