@@ -61,11 +61,7 @@ async def _recover(settings: Settings, since: datetime | None, *, dry_run: bool)
             account_id, _ = await gateway.account_id()
             await check_binding(engine, account_id, is_live=settings.stripe_is_live)
             life = await current(engine, settings)
-            begin = (
-                life.bound
-                if since is None
-                else min(life.bound, since.replace(tzinfo=since.tzinfo or life.bound.tzinfo))
-            )
+            begin = _begin(life.bound, since)
             _say(f"Stripe's payments since {begin.isoformat(timespec='seconds')} are compared.")
             if dry_run:
                 return await examine(

@@ -173,13 +173,13 @@ async def _insert_charge(
 async def _block(tx: Connection, listed: Listed, order_id: UUID, life: int) -> None:
     """The key is spent at Stripe: the order that holds it here is looked up only, in each attempt, and parked (R32).
 
-    An order that is paid already keeps what it has.
+    An order that has come further keeps what it has.
     """
-    if await tx.row(_PAID, {"id": order_id}) is not None:
+    if await tx.row(_IS_YOUNG, {"id": order_id}) is None:
         return
     await tx.rows(_TO_PROCESSING, {"id": order_id, "again": False})
     await tx.rows(_CONFLICTS, {"order": order_id, "final": sorted(FINAL)})
-    missing = await tx.column(_MISSING_ATTEMPTS, {"order": order_id, "last": listed.marks.attempt})
+    missing = await tx.column(_MISSING_ATTEMPTS, {"order": order_id, "listed": listed.marks.attempt})
     for attempt in missing:
         at = replace(listed, marks=replace(listed.marks, attempt=attempt))
         await _insert_charge(tx, at, order_id, life, status="unknown", call="lookup", conflict=True)
@@ -201,7 +201,9 @@ ON CONFLICT DO NOTHING RETURNING id
 """)
 
 _INSERT_ALIAS = Statement("""
-INSERT INTO order_aliases (id, account_id, order_id) VALUES (:id, :account, :order) ON CONFLICT DO NOTHING
+INSERT INTO order_aliases (id, account_id, order_id)
+SELECT :id, :account, :order WHERE NOT EXISTS (SELECT FROM orders WHERE id = :id)
+ON CONFLICT DO NOTHING
 """)
 
 # `again`: an attempt after a decline, forgotten together with the call that asked for it.
@@ -234,7 +236,7 @@ UPDATE charges SET payment_intent_id = coalesce(payment_intent_id, :intent), nex
  WHERE order_id = :order AND attempt = :attempt
 """)
 
-_PAID = Statement("SELECT FROM orders WHERE id = :id AND status = 'paid'")
+_IS_YOUNG = Statement("SELECT FROM orders WHERE id = :id AND status IN ('pending', 'processing')")
 
 # Whoever is about to settle one of them is fenced off.
 _CONFLICTS = Statement("""
@@ -242,8 +244,12 @@ UPDATE charges SET key_conflict = true, next_call = 'lookup', token = NULL, leas
  WHERE order_id = :order AND payment_intent_id IS NULL AND status <> ALL (CAST(:final AS text[]))
 """)
 
+# Those that could be opened, and the one that has the payment.
 _MISSING_ATTEMPTS = Statement("""
-SELECT n FROM generate_series(1, CAST(:last AS int)) AS n
+SELECT n FROM (
+  SELECT 1 AS n UNION SELECT CAST(:listed AS int) UNION
+  SELECT (payload ->> 'attempt')::int FROM outbox WHERE order_id = :order AND payload ? 'attempt'
+) AS wanted
  WHERE NOT EXISTS (SELECT FROM charges WHERE order_id = :order AND attempt = n)
 """)
 

@@ -37,7 +37,7 @@ Progress = Callable[[Findings], None]
 ANOTHER = "another process asks Stripe what this database may have forgotten"
 _LISTED = Answer(http_status=200, note="listed")
 _NO_END = 4_102_444_800  # Unix seconds, the year 2100: a listing that ended now would trust this host's clock
-_TOGETHER = 100  # PaymentIntents that are compared by one statement
+_TOGETHER = 25  # PaymentIntents between two signs of life: each may cost a call and a transaction
 
 
 class NotTheVerifier(Exception):
@@ -118,7 +118,13 @@ async def examine(
         await _compare(engine, gateway, settings, life, ours, findings, dry_run=dry_run)
         if between_pages is not None:
             await between_pages(findings)
-    await prove_complete(missing, gateway.retrieve_payment_intent)
+
+    async def retrieve(intent_id: str) -> Intent | None:
+        if between_pages is not None:
+            await between_pages(findings)
+        return await gateway.retrieve_payment_intent(intent_id)
+
+    await prove_complete(missing, retrieve)
     return findings
 
 

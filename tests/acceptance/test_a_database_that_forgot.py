@@ -259,7 +259,8 @@ def charged_by_the_version_before(fleet: Fleet, account: str, order_id: str, key
     Returns the payment method that Stripe shows.
     """
     form = (
-        f"amount={order(key)['amount']}&currency=usd&payment_method=pm_card_visa&confirm=true&payment_method_types[]=card"
+        f"amount={order(key)['amount']}&currency=usd&payment_method=pm_card_visa&confirm=true"
+        "&automatic_payment_methods[enabled]=true&automatic_payment_methods[allow_redirects]=never"
         f"&metadata[eo_account]={account}&metadata[eo_order]={order_id}&metadata[eo_attempt]=1"
     )
     headers = {
