@@ -164,7 +164,7 @@ MUTATIONS = (
     Mutation(
         "life: one listing closes it", _LIVES,
         "CASE WHEN CAST(:began AS timestamptz) >= seen_at + margin THEN", "CASE WHEN true THEN",
-        (_RECOVERY + "test_lives.py::test_a_first_listing", _RECOVERY + "test_verification.py::test_what_a_zombie"),
+        (_RECOVERY + "test_lives.py::test_a_first_listing", _RECOVERY + "test_listings.py::test_what_a_zombie"),
     ),
     Mutation(
         "life: a first listing is good for ever", _LIVES,
@@ -180,13 +180,13 @@ MUTATIONS = (
         "adoption: what is unknown is passed over", _ADOPTION,
         'and so is the key it was placed with")\n    return Verdict(Step.ADOPT)',
         'and so is the key it was placed with")\n    return Verdict(Step.NOTHING)',
-        (_RECOVERY + "test_verification.py::test_a_paid_order", _FORGOT + "test_what_was_forgotten"),
+        (_RECOVERY + "test_orders_come_back.py::test_a_paid_order", _FORGOT + "test_what_was_forgotten"),
     ),
     Mutation(
         "adoption: a repeat that came first is sent", _ADOPTION,
         "    if known.charge_id is None:\n        return Verdict(Step.ADOPT)",
         "    if known.charge_id is None:\n        return Verdict(Step.NOTHING)",
-        (_RECOVERY + "test_verification.py::test_a_repeat_a_day_later", _FORGOT + "test_nobody_asked"),
+        (_RECOVERY + "test_repeats_that_came_first.py::test_a_repeat_a_day_later", _FORGOT + "test_nobody_asked"),
     ),
     Mutation(
         "conflict: not remembered", "service/charges/answers.py", "key_conflict=True,", "key_conflict=False,",

@@ -1,5 +1,6 @@
 """What tests of a forgetting database share: another life, and payments that only Stripe remembers."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,10 +13,14 @@ from service.charges.marks import Marks
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.idempotency import fingerprint, wire_key
 from service.orders import Candidate, Placed, place
+from service.recovery import current, verify
 from service.stripe_gateway import StripeGateway
 from service.wire import OrderRequest
-from tests.charges.world import Books, World
+from tests.charges.world import Books, Promise, World
 
+Passes = Callable[[float], Awaitable[None]]
+LIST = {"method": "GET", "path": "^/v1/payment_intents$"}
+DECLINES, ASKS = "pm_card_chargeDeclined", "pm_card_threeDSecureRequired"
 ORDER: dict[str, Any] = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}
 
 
@@ -110,3 +115,27 @@ async def forgotten(
 def charges_of(world: World, *orders: UUID) -> int:
     """How often these orders were really charged, says the witness."""
     return sum(int(world.stripe.truth(str(order))["charges"]) for order in orders)
+
+
+async def asked(world: World) -> str | None:
+    """Stripe is asked; why sending must wait, or None."""
+    async with StripeGateway(world.settings) as gateway:
+        return await verify(world.engine, gateway, world.settings)
+
+
+async def shown(world: World, lost: Forgotten) -> dict[str, Any]:
+    """The order as the database has it, by the id it was accepted under."""
+    return await world.one("SELECT * FROM orders WHERE id = :id", id=lost.marks.order_id)
+
+
+async def found(world: World) -> dict[str, Any]:
+    """What the life's listings have brought back."""
+    return (await current(world.engine, world.settings)).found or {}
+
+
+def promise_of(lost: Forgotten) -> Promise:
+    return Promise(lost.marks.order_id, UUID(int=0), lost.marks.account_id, lost.key)
+
+
+async def lost_orders(world: World) -> list[str]:
+    return [row["idempotency_key"] for row in await world.all("SELECT idempotency_key FROM orders")]
