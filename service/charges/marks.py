@@ -37,6 +37,14 @@ class Marks:
         }
         return {**producers, **(all_six if len(producers) + len(all_six) <= STRIPE_NAMES_MAX else attempt)}
 
+    def are_named_by(self, metadata: Mapping[str, str]) -> bool:
+        """Whether `metadata` names this very attempt: nearly always so, and four times cheaper than reading all."""
+        return (
+            metadata.get("eo_order") == str(self.order_id)
+            and metadata.get("eo_account") == str(self.account_id)
+            and metadata.get("eo_attempt") == str(self.attempt)
+        )
+
     def match(self, other: "Marks") -> bool:
         """Whether both speak of one attempt: of the same order, or of its repeat under the same key (R19, R32)."""
         same_order = self.order_id == other.order_id

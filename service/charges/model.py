@@ -81,13 +81,17 @@ class OpenCharge:
 
         What was adopted without a key may name the order that was forgotten: then its known id speaks for it (R31).
         """
-        found = read_marks(intent.metadata)
-        if found is None or (intent.amount, intent.currency) != (self.amount, self.currency):
+        if (intent.amount, intent.currency) != (self.amount, self.currency):
             return False
-        if self.payment_intent_id is None:
-            return self.marks.match(found)
+        if self.payment_intent_id not in (None, intent.id):
+            return False
+        if self.marks.are_named_by(intent.metadata):
+            return True
+        found = read_marks(intent.metadata)
+        if found is None or self.payment_intent_id is None:
+            return found is not None and self.marks.match(found)
         same_attempt = (found.account_id, found.attempt) == (self.account_id, self.attempt)
-        return self.payment_intent_id == intent.id and (self.marks.match(found) or (same_attempt and found.key is None))
+        return self.marks.match(found) or (same_attempt and found.key is None)
 
 
 @dataclass(frozen=True, slots=True)
