@@ -21,7 +21,7 @@ from service.orders import lock
 from service.recovery.adoption import Known, Step, Verdict, judge, key_on_the_wire, placed_at
 from service.recovery.knowing import Listed, known_of
 from service.settings import Settings
-from service.sql import Connection, Row, Statement, begin
+from service.sql import Connection, Row, Statement, begin, connect
 
 
 async def bring_back(
@@ -63,8 +63,8 @@ async def _known_and_locked(tx: Connection, listed: Listed) -> Known:
 
 async def note_alias(engine: AsyncEngine, account_id: UUID, forgotten: UUID, order_id: UUID) -> None:
     """From now on the order is also found by the id it had before it was forgotten and repeated."""
-    async with begin(engine) as tx:
-        await tx.rows(_INSERT_ALIAS, {"id": forgotten, "account": account_id, "order": order_id})
+    async with connect(engine) as connection:
+        await connection.rows(_INSERT_ALIAS, {"id": forgotten, "account": account_id, "order": order_id})
 
 
 async def _insert_order(tx: Connection, listed: Listed) -> bool:
