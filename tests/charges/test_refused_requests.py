@@ -18,6 +18,8 @@ from tests.charges.refusing import RefusingStripe, everything, sends
 from tests.charges.world import Promise, World
 from tests.sandbox.process import SandboxProcess
 
+pytestmark = pytest.mark.slow
+
 ORDERS = 12
 OLD_VERSION = "2026-08-26.dahlia"
 

@@ -14,6 +14,8 @@ from tests.conformance.scenario import Case
 from tests.conformance.targets import Sandbox
 from tests.sandbox.process import SandboxProcess
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:

@@ -8,6 +8,8 @@ from tests.model.forgetting import RULES as CAN_BE_OFF
 from tests.model.forgetting import Forgetting
 from tests.model.rules import RULES_OF_LIVES, RuleOfLives
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(300)
 @pytest.mark.slow

@@ -14,6 +14,8 @@ from service.stripe_gateway import StripeGateway
 from tests.charges.world import World
 from tests.recovery.forgetting import forgotten, fresh_key
 
+pytestmark = pytest.mark.slow
+
 
 async def eo(settings: Settings, *words: str, **changes: str) -> tuple[int, str, str]:
     """Exit code, stdout, stderr of an `eo` command."""

@@ -21,6 +21,8 @@ from service.child import wait_until
 from service.embedded import free_port
 from tests.acceptance.test_readme import as_pattern
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/sandbox.md"
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```\n(?:```\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
