@@ -5,17 +5,26 @@ VENV := .venv
 BIN := $(VENV)/bin
 NODE := tests/conformance/node
 UV := $(shell command -v uv)
-PIP := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate \
+# A uv of this machine, else the locked one that `$(BIN)/python` fetched, else pip.
+INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python,$(if $(wildcard $(BIN)/uv),$(BIN)/uv pip install \
+	--python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check))
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
+RIGHT_PYTHON := $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "effectively-once needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+# What a library asks for and no process of ours imports: it makes up examples for API documents.
+UNUSED := polyfactory; python_version < '3'
 
-.PHONY: help run test test-fast chaos conformance check format demo demo-picture reset migrate lock clean
+.PHONY: help run free-port test test-fast chaos conformance check format demo demo-picture reset migrate lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/.runtime ## Start everything here, in the foreground, until Ctrl-C
+run: free-port $(VENV)/.runtime ## Start everything here, in the foreground, until Ctrl-C
 	@exec $(BIN)/eo up
+
+free-port: # before a download, so it needs nothing but Python
+	@$(RIGHT_PYTHON)
+	@$(PYTHON) -m service.port
 
 test: $(VENV)/.dev $(VENV)/.node check ## Everything that must hold: the checks, then all tests
 	$(BIN)/pytest -n 2
@@ -53,23 +62,26 @@ reset: $(VENV)/.runtime ## Delete the embedded data (asks first)
 	@$(BIN)/eo reset
 
 lock: ## Write requirements*.txt anew from pyproject.toml (needs uv)
-	$(LOCK) --group build -o requirements.txt
-	$(LOCK) --group dev -o requirements-dev.txt
+	$(LOCK) pyproject.toml --extra embedded --group build -o requirements.txt
+	$(LOCK) pyproject.toml --extra embedded --group dev -o requirements-dev.txt
+	@echo "$(UNUSED)" > $(VENV)/.unused
+	$(LOCK) pyproject.toml --group build --override $(VENV)/.unused --constraint requirements.txt -o requirements-image.txt
+	$(LOCK) --group installer -o requirements-installer.txt
 
 clean: ## Remove caches and .venv, never data
 	rm -rf $(VENV) $(NODE)/node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The stamps: installed as locked. The second start finds them and does nothing.
 $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/python
-	@echo "installing into $(VENV) …"
-	@$(PIP) --require-hashes -r requirements.txt
-	@$(PIP) --no-deps --no-build-isolation -e .
+	@echo "installing 60 packages, 90 MB, into $(VENV) …"
+	@$(INSTALL) --require-hashes -r requirements.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(BIN)/python
-	@echo "installing into $(VENV) …"
-	@$(PIP) --require-hashes -r requirements-dev.txt
-	@$(PIP) --no-deps --no-build-isolation -e .
+	@echo "installing what runs and what tests it, 140 MB, into $(VENV) …"
+	@$(INSTALL) --require-hashes -r requirements-dev.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.runtime
 
 # The Node SDK, a client that is not ours. Where npm is absent or fails, its tests are skipped and say so.
@@ -78,8 +90,11 @@ $(VENV)/.node: $(NODE)/package.json $(NODE)/package-lock.json $(NODE)/.npmrc | $
 	else echo "the Node SDK is not installed: its tests will be skipped"; fi
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "effectively-once needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	@$(RIGHT_PYTHON)
+	@echo "making $(VENV) …"
 	@$(if $(UV),$(UV) venv --quiet --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV))
+	@$(if $(UV),,$@ -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-installer.txt \
+		|| echo "no uv for this machine: pip installs, in some minutes")
 
 # Each figure is a ratio within one run, so that it means the same on another machine.
 bench: $(VENV)/.runtime ## Measure everything against its targets: under 10 minutes, on real disks

@@ -14,7 +14,6 @@ import fcntl
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ import service
 from service.child import Child, HttpPart, LoopPart, OneShot, unprivileged_user
 from service.embedded import Postgres, Valkey, free_port, let_through, postgres_programs, valkey_program, write_private
 from service.errors import Misconfigured
+from service.port import refuse_busy_port
 from service.settings import RUN_FILE, STRIPE_API, Settings
 from service.supervisor import StopRequested, Supervisor
 from service.terminal import without_password
@@ -188,20 +188,6 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def refuse_busy_port(host: str, port: int) -> None:
-    """Raises Misconfigured where somebody listens there already, or nobody can."""
-    try:
-        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        with socket.socket(address[0]) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address[4])
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise Misconfigured(
-            f"The API cannot listen on {host} port {port}: {reason}. Free it, or set EO_PORT."
-        ) from error
 
 
 def show(stack: Stack, *, took_s: float, as_json: bool) -> None:
