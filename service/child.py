@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit
 
 from service.errors import Misconfigured, Unavailable
+from service.part_log import PartLog
 
 Pause = Callable[[float], object]
 
@@ -52,10 +52,10 @@ class Child:
         self.name = name
         self.argv = list(argv)
         self.log = log
+        self.written = PartLog(log)
         self.environ = environ
         self.user: User | None = None
         self.process: subprocess.Popen[bytes] | None = None
-        self._log_start = 0
 
     def prepare(self) -> None:
         """Before each start: files, and what a killed predecessor left."""
@@ -87,9 +87,7 @@ class Child:
     def spawn(self) -> None:
         """Start the process and return at once. Its output is appended to `log`."""
         self.prepare()
-        with self.log.open("ab") as log:
-            self._log_start = log.tell()
-            self.process = self._popen(log)
+        self.process = self._popen(self.written.open())
 
     def start(self, *, within_s: float = 30.0, pause: Pause = time.sleep) -> None:
         """Start it and wait until it is ready. Raises Unavailable with its last words."""
@@ -115,15 +113,9 @@ class Child:
             self.process.kill()
             self.process.wait()
 
-    def output(self) -> str:
-        """What it wrote since its last start."""
-        with self.log.open("rb") as log:
-            log.seek(self._log_start)
-            return log.read().decode(errors="replace")
-
     def last_words(self) -> str:
         """Its last line of output, or its exit status where it said nothing."""
-        lines = [line for line in self.output().splitlines() if line.strip()]
+        lines = [line for line in self.written.since_start().splitlines() if line.strip()]
         return lines[-1].strip() if lines else self.exit_reason()
 
     def exit_reason(self) -> str:
@@ -133,7 +125,7 @@ class Child:
             return "no output"
         return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
-    def _popen(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _popen(self, log: int) -> subprocess.Popen[bytes]:
         parent = os.getpid()
         return subprocess.Popen(
             self.argv,
@@ -164,7 +156,7 @@ class LoopPart(Child):
 
     def is_ready(self) -> bool:
         """Whether it said so since its last start."""
-        return re.search(r"\bready\b", self.output()) is not None
+        return re.search(r"\bready\b", self.written.since_start()) is not None
 
 
 class OneShot(Child):

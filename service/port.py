@@ -27,7 +27,7 @@ def refuse_busy_port(host: str, port: int) -> None:
 
 
 def _main() -> int:
-    """Exit status 2 and one line where `eo up` could not listen; what else is wrong with the variables it says itself."""
+    """Exit status 2 and one line where `eo up` could not listen. What else is wrong is said by `eo up`."""
     host, port = os.environ.get("EO_HOST") or HOST, os.environ.get("EO_PORT") or str(PORT)
     try:
         if port.isascii() and port.isdigit():

@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -43,7 +43,6 @@ class _Watch:
     deaths: int = 0
     due_at: float | None = None
     returning: bool = False
-    log_read: int = 0
 
 
 @dataclass
@@ -72,7 +71,7 @@ class Supervisor:
                 self._spawn(self._watched[part.name])
             for part in stage:
                 self._await_ready(part)
-                self._watched[part.name].log_read = part.log.stat().st_size
+                part.written.skip()
 
     def watch(self) -> None:
         """Bring back what dies, show warnings, until StopRequested."""
@@ -114,8 +113,9 @@ class Supervisor:
 
     def _look_after(self, watch: _Watch) -> None:
         part, now = watch.part, time.monotonic()
-        for line in warnings_since(watch):
+        for line in filter(is_warning, part.written.new_lines()):
             say(part.name, line)
+        part.written.rotate()
         if part.is_done:
             return
         if watch.due_at is not None:
@@ -152,17 +152,6 @@ def say(name: str, message: str) -> None:
     """A line on stderr, with the part it is about."""
     with contextlib.suppress(OSError):  # whoever read stderr may be gone; that ends nothing
         print(f"{name}: {message}", file=sys.stderr, flush=True)
-
-
-def warnings_since(watch: _Watch) -> Iterator[str]:
-    """Whole new lines of a part's log that are worth a look."""
-    with watch.part.log.open("rb") as log:
-        log.seek(watch.log_read)
-        new, newline, _unfinished = log.read(1 << 20).rpartition(b"\n")
-    watch.log_read += len(new) + len(newline)
-    for line in new.decode(errors="replace").splitlines():
-        if is_warning(line):
-            yield line
 
 
 def is_warning(line: str) -> bool:

@@ -172,6 +172,17 @@ def test_warnings_are_shown_with_the_name_of_the_part_and_other_lines_are_not(
     assert supervised.stderr_until("disk is filling") == "first: WARNING: disk is filling\n"
 
 
+def test_a_log_that_is_moved_away_ends_nothing(tmp_path: Path, started: list[Supervised]) -> None:
+    supervised = run(tmp_path, started)
+    moved = (tmp_path / "first.log").rename(tmp_path / "first.log.1")
+    with moved.open("a") as log:
+        log.write("WARNING: still heard\n")
+    assert supervised.stderr_until("still heard") == "first: WARNING: still heard\n"
+    os.kill(supervised.pids[0], signal.SIGKILL)
+    supervised.stderr_until("is back")
+    assert (tmp_path / "first.log").read_text() == "ready\n"
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
