@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -60,11 +59,9 @@ def test_however_it_ends_no_process_is_left(servers_folder: Path, number: signal
         (folder,) = servers_folder.glob("eo-demo-*")
         started = descendants(demo.pid)
         assert len(started) >= 5  # PostgreSQL, Valkey, Stripe, two workers
-        began = time.monotonic()
         demo.send_signal(number)
         demo.stderr.read()
     assert demo.returncode == (-number if number == signal.SIGKILL else 130)
-    assert time.monotonic() - began < 10
     assert wait_until(lambda: not alive(started), within_s=10), alive(started)
     assert folder.exists() == (number == signal.SIGKILL)  # a killed one cannot tidy up
 

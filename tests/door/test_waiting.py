@@ -36,13 +36,13 @@ async def settle(engine: AsyncEngine, status: str) -> None:
 @pytest.mark.parametrize("status", ["paid", "failed", "canceled", "requires_action"])
 async def test_the_answer_comes_when_nothing_more_happens_by_itself(api: Api, engine: AsyncEngine, status: str) -> None:
     start = monotonic()
-    held = asyncio.create_task(api.http.post("/v1/orders", json=ORDER, headers=prefer("k1", 10)))
+    held = asyncio.create_task(api.http.post("/v1/orders", json=ORDER, headers=prefer("k1", 30)))
     await stored(engine, 1)
     assert not held.done()
     await settle(engine, status)
     answer = await held
     assert (answer.status_code, answer.json()["status"]) == (201, status)
-    assert monotonic() - start < 9  # before the wished 10 s were over
+    assert monotonic() - start < 29  # before the wished 30 s were over
 
 
 async def test_the_answer_comes_when_the_time_is_over(api: Api) -> None:
@@ -66,8 +66,8 @@ async def test_an_order_that_is_settled_is_answered_at_once(api: Api, engine: As
     await api.order("k1")
     await settle(engine, "paid")
     start = monotonic()
-    await api.http.post("/v1/orders", json=ORDER, headers=prefer("k1", 10))
-    assert monotonic() - start < 9  # nobody waited for the wished 10 s
+    await api.http.post("/v1/orders", json=ORDER, headers=prefer("k1", 30))
+    assert monotonic() - start < 29  # nobody waited for the wished 30 s
 
 
 async def test_a_hundred_waiters_hold_no_connection(settings: Settings, engine: AsyncEngine) -> None:
@@ -98,12 +98,12 @@ async def test_one_waiter_too_many_is_answered_at_once(
 async def test_stopping_answers_those_who_wait_at_once(settings: Settings, engine: AsyncEngine) -> None:
     start = monotonic()
     async with serve(settings) as api:
-        held = asyncio.create_task(api.http.post("/v1/orders", json=ORDER, headers=prefer("k1", 20)))
+        held = asyncio.create_task(api.http.post("/v1/orders", json=ORDER, headers=prefer("k1", 30)))
         await stored(engine, 1)
         api.server.should_exit = True
         answer = await held
     assert (answer.status_code, answer.json()["status"]) == (201, "pending")
-    assert monotonic() - start < 19  # before the wished 20 s were over
+    assert monotonic() - start < 29  # before the wished 30 s were over
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import fields
 from pathlib import Path
 
@@ -28,12 +27,9 @@ def empty(tmp_path: Path) -> dict[str, str]:
 
 
 def test_help_answers_at_once_because_nothing_heavy_is_imported() -> None:
-    began = time.perf_counter()
-    done = eo("--help")
-    took_s = time.perf_counter() - began
-    assert "reconcile" in done.stdout
-    assert took_s < 1.0  # about 0.1 s on an idle machine
-    program = "import sys, service.cli; print([m for m in ('sqlalchemy', 'litestar', 'stripe') if m in sys.modules])"
+    assert "reconcile" in eo("--help").stdout
+    heavy = "sqlalchemy litestar stripe asyncpg alembic redis aiohttp uvicorn dramatiq rich"
+    program = f"import sys, service.cli; print([m for m in {heavy!r}.split() if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"[]\n"
 
 
