@@ -14,8 +14,6 @@ import click
 import pytest
 
 from service.cli import cli
-from service.reconcile import command as reconcile
-from service.recovery.command import command as recover
 from service.settings import Settings
 from service.terminal import plain
 
@@ -48,12 +46,19 @@ def _cell(text: str) -> str:
 def commands() -> list[str]:
     """Every `eo` command by its full name, groups left out."""
     found = []
-    for name, command in cli.commands.items():
-        if isinstance(command, click.Group):
-            found += [f"eo {name} {inner}" for inner in command.commands]
-        else:
-            found.append(f"eo {name}")
+    for name, command in inner(cli).items():
+        below = inner(command)
+        found += [f"eo {name} {word}" for word in below] if below else [f"eo {name}"]
     return found
+
+
+def inner(command: click.Command) -> dict[str, click.Command]:
+    """The commands of a group, also those that are imported when they are called."""
+    if not isinstance(command, click.Group):
+        return {}
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: below for name, below in found.items() if below is not None}
 
 
 def tracked() -> list[Path]:
@@ -95,19 +100,15 @@ def test_every_command_is_documented(name: str) -> None:
     assert any(name in page.read_text() for page in PAGES), name
 
 
-_WITH_OPTIONS_OF_THEIR_OWN: dict[str, click.Command] = {"eo reconcile": reconcile, "eo recover": recover}
-
-
 def test_every_command_that_is_named_exists() -> None:
     """Also the options: a page that says `--parked` means an option there is."""
     for page in PAGES:
         for line in re.findall(r"(?:^|`|bin/)(eo [a-z][^`\n]*)", page.read_text(), re.MULTILINE):
             words = line.split()[1:]
             command: click.Command = cli
-            while isinstance(command, click.Group) and words and words[0] in command.commands:
-                command = command.commands[words.pop(0)]
+            while words and words[0] in (below := inner(command)):
+                command = below[words.pop(0)]
             assert not isinstance(command, click.Group), f"{page.name}: {line}"
-            command = _WITH_OPTIONS_OF_THEIR_OWN.get(" ".join(line.split()[:2]), command)
             known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
             used = {word.rstrip(".,;:)") for word in words if word.startswith("--")}
             assert line.startswith("eo sandbox") or used <= known, f"{page.name}: {line}: {used - known}"

@@ -1,0 +1,99 @@
+"""This installation: its schema, settings, parts and data."""
+
+import os
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from service.exit_codes import AWAY
+from service.settings import Settings
+from service.terminal import ask, json_option, masked, plain, print_json, print_rows
+
+
+@click.command()
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 2 where it is not this code's.")
+def migrate(*, only_check: bool) -> None:
+    """Bring the database's schema to this code's. Two at once are safe."""
+    from service.migrate import check, current, has_app_role, head, upgrade  # noqa: PLC0415
+
+    settings = Settings.from_env()
+    if only_check:
+        ask(check, checked=False)
+        click.echo(f"The schema is at {head()}.")
+        return
+    before = ask(current, checked=False)
+    upgrade(settings.database_url)
+    click.echo(
+        f"The schema is at {head()}." if before == head() else f"Migrated from {before or 'nothing'} to {head()}."
+    )
+    if not ask(has_app_role):
+        click.echo(
+            "eo: this user may not create the role eo_app, so the ledger is protected by its triggers alone.", err=True
+        )
+
+
+@click.group()
+def instance() -> None:
+    """This installation, as Stripe's metadata names it."""
+
+
+@instance.command("fork")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def instance_fork(*, yes: bool) -> None:
+    """Make a copied database an installation of its own, before it is used with the same Stripe account."""
+    from service.recovery import fork  # noqa: PLC0415
+
+    if not yes:
+        click.confirm("Only in a copy: Stripe's payments so far stay with the original. Go on?", abort=True, err=True)
+    click.echo(f"eo: this installation is {ask(fork)} from now on.", err=True)
+
+
+@click.command()
+@json_option
+def settings(*, as_json: bool) -> None:
+    """Show every knob: its value here, its default, and why."""
+    now = Settings.from_env()
+    print_rows([_knob(knob, getattr(now, knob.name)) for knob in fields(Settings)], as_json=as_json)
+
+
+def _knob(knob: Any, value: Any) -> dict[str, Any]:
+    variable, why = knob.metadata["variable"], knob.metadata["why"]
+    return {"variable": variable, "value": masked(variable, value), "default": plain(knob.default), "why": why}
+
+
+@click.command()
+@json_option
+def status(*, as_json: bool) -> None:
+    """Show what of `eo up` runs and whether orders can be paid; exit 3 where nothing runs."""
+    from service.status import status as read_status  # noqa: PLC0415
+
+    found = read_status(Path(os.environ.get("EO_DATA_DIR") or ".eo"))
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        print_rows([{"part": name, "pid": pid or "-"} for name, pid in found.parts.items()], as_json=False)
+        if found.running:
+            click.echo("\n".join([f"ready: {found.ready or 'the API does not answer'}", *found.reasons]))
+    if not found.running:
+        click.echo("eo: no `eo up` runs here.", err=True)
+        raise SystemExit(AWAY)
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(*, yes: bool) -> None:
+    """Delete the embedded data: orders, books, keys, everything."""
+    from service.status import refuse_reset  # noqa: PLC0415
+
+    data_dir = Path(os.environ.get("EO_DATA_DIR") or ".eo")
+    if not data_dir.exists():
+        click.echo(f"eo: there is no {data_dir}.", err=True)
+        return
+    refuse_reset(data_dir)
+    if not yes:
+        click.confirm(f"Delete all data in {data_dir.absolute()}?", abort=True, err=True)
+    shutil.rmtree(data_dir)
+    click.echo(f"eo: {data_dir} is deleted.", err=True)

@@ -1,0 +1,38 @@
+"""`eo ledger`: the books."""
+
+from datetime import UTC, datetime
+
+import click
+
+from service.exit_codes import FOUND
+from service.terminal import INSTANTS, ask, json_option, print_rows
+
+
+@click.group()
+def ledger() -> None:
+    """The books."""
+
+
+@ledger.command("balances")
+@click.option("--as-of", type=click.DateTime(INSTANTS), help="What occurred before that instant (UTC).")
+@json_option
+def ledger_balances(*, as_of: datetime | None, as_json: bool) -> None:
+    """Show every account's balance, now or at an instant."""
+    from service.ledger import balances  # noqa: PLC0415
+
+    moment = as_of.replace(tzinfo=as_of.tzinfo or UTC) if as_of else None
+    print_rows(ask(lambda engine: balances(engine, as_of=moment)), as_json=as_json)
+
+
+@ledger.command("verify")
+@json_option
+def ledger_verify(*, as_json: bool) -> None:
+    """Recompute the books from their postings; exit 1 where something does not hold."""
+    from service.ledger import verify  # noqa: PLC0415
+
+    findings = list(ask(verify))
+    if findings or as_json:
+        print_rows(findings, as_json=as_json)
+    click.echo(f"eo: {len(findings)} findings." if findings else "eo: the books hold.", err=True)
+    if findings:
+        raise SystemExit(FOUND)

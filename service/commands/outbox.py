@@ -1,0 +1,47 @@
+"""`eo outbox`: promises that are not on the books yet."""
+
+from typing import Any
+
+import click
+
+from service.terminal import ask, json_option, print_rows
+
+
+@click.group()
+def outbox() -> None:
+    """Promises that are not on the books yet."""
+
+
+@outbox.command("list")
+@click.option("--parked/--due", "parked", default=None, help="Only those a human must look at, or only the others.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
+@json_option
+def outbox_list(*, parked: bool | None, limit: int, as_json: bool) -> None:
+    """Show rows, oldest first."""
+    from service.outbox import list_rows  # noqa: PLC0415
+
+    print_rows(ask(lambda engine: list_rows(engine, parked, limit)), as_json=as_json)
+
+
+@outbox.command("retry")
+@click.argument("ids", nargs=-1, type=click.UUID)
+@click.option("--all", "everything", is_flag=True, help="All parked rows.")
+def outbox_retry(ids: tuple[Any, ...], *, everything: bool) -> None:
+    """Bring parked rows back, under all the same guards."""
+    from service.outbox import retry  # noqa: PLC0415
+
+    if bool(ids) == everything:
+        raise click.UsageError("Name rows by id, or say --all.")
+    back = ask(lambda engine: retry(engine, list(ids) or None))
+    click.echo(f"eo: {len(back)} of {len(ids) or len(back)} brought back.", err=True)
+
+
+@outbox.command("park")
+@click.argument("row_id", type=click.UUID)
+@click.option("--reason", required=True)
+def outbox_park(row_id: Any, reason: str) -> None:
+    """Take a row out of delivery until `eo outbox retry`."""
+    from service.outbox import park  # noqa: PLC0415
+
+    ask(lambda engine: park(engine, row_id, reason))
+    click.echo(f"eo: {row_id} is parked.", err=True)
