@@ -19,7 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp, Receive, Scope, Send
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import docs, log, migrate, orders, problems, waiting, wire
@@ -33,12 +33,12 @@ from service.idempotency import key_of_headers
 from service.ledger import balances, entries
 from service.limits import RateLimit
 from service.query import Query
+from service.redis_clients import async_client
 from service.settings import Settings
 from service.timeline import timeline
 from service.waiting import Waiting
 
 SHUTDOWN_S = 5  # a stopping process answers what it has begun, and no longer
-_REDIS_TIMEOUT_S = 1.0
 _REDIS_CONNECTIONS = 8
 
 AnyRequest = Request[Any, Any, Any]
@@ -134,16 +134,8 @@ def _parts(settings: Settings) -> Parts:
 
 
 def _redis(url: str) -> Redis | None:
-    """A client, or None where the broker is another one. Few connections: a limiter's burst waits for one of them."""
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        return None
-    waits = {
-        "timeout": _REDIS_TIMEOUT_S,
-        "socket_timeout": _REDIS_TIMEOUT_S,
-        "socket_connect_timeout": _REDIS_TIMEOUT_S,
-    }
-    pool = BlockingConnectionPool.from_url(url, max_connections=_REDIS_CONNECTIONS, **waits)
-    return Redis.from_pool(pool)
+    """A client, or None where no broker is named. Few connections: a limiter's burst waits for one of them."""
+    return async_client(url, connections=_REDIS_CONNECTIONS) if url else None
 
 
 class Authentication(ASGIMiddleware):

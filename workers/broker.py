@@ -12,9 +12,8 @@ import redis
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import AsyncIO, Middleware, Retries, ShutdownNotifications, TimeLimit
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
 
+from service import redis_clients
 from service.settings import Settings
 
 CHARGE_QUEUE = "charge"
@@ -67,7 +66,7 @@ class _PromptBroker(RedisBroker):
 def make_broker(settings: Settings, *extra: Middleware) -> RedisBroker:
     """A broker with an explicit list of middleware. Does not connect: Redis may be away when a process starts."""
     broker = _PromptBroker(  # type: ignore[no-untyped-call]
-        client=redis_client(settings.redis_url),
+        client=redis_clients.client(settings.redis_url),
         namespace=NAMESPACE,
         heartbeat_timeout=_HEARTBEAT_TIMEOUT_MS,
         maintenance_chance=_MAINTENANCE_CHANCE,
@@ -83,13 +82,6 @@ def make_broker(settings: Settings, *extra: Middleware) -> RedisBroker:
     )
     broker.declare_queue(CHARGE_QUEUE)
     return broker
-
-
-def redis_client(url: str) -> redis.Redis:
-    """A client that repeats a command once: a URL alone would silently mean no repeat at all."""
-    return redis.Redis.from_url(
-        url, retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 1), socket_timeout=2, socket_connect_timeout=2
-    )
 
 
 def charge_message(outbox_ids: list[str]) -> "dramatiq.Message[None]":

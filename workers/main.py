@@ -13,7 +13,6 @@ from uuid import UUID
 import dramatiq
 import uvloop
 from dramatiq.middleware import Middleware
-from redis.asyncio import Redis
 
 from service import migrate
 from service.db import BY_KEY, check_durable, create_engine
@@ -21,6 +20,7 @@ from service.errors import Misconfigured
 from service.garbage import collect_rarely
 from service.log import configure, event
 from service.recovery import note_margin
+from service.redis_clients import async_client
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
 from workers.broker import CHARGE_ACTOR, CHARGE_QUEUE, make_broker
@@ -54,7 +54,7 @@ class Runtime(Middleware):
         engine = create_engine(settings, name="worker", session=BY_KEY)
         stack.push_async_callback(engine.dispose)
         gateway = await stack.enter_async_context(StripeGateway(settings))
-        redis = Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2)
+        redis = async_client(settings.redis_url)
         stack.push_async_callback(redis.aclose)
 
         async def probe() -> str | None:
