@@ -18,6 +18,10 @@ class IncompleteListing(Exception):
     """A page of a listing could not be read. What was read is true; what was not read is unknown (R18, R29)."""
 
 
+class ContradictoryListing(IncompleteListing):
+    """Pages that cannot all be of one list: something was left out, nobody knows where (R35)."""
+
+
 class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
     """A movement of Stripe's balance. Amounts in minor units of the settlement currency; `created` in Unix seconds."""
 

@@ -1,13 +1,13 @@
 """Looking up what became of charges whose answers were lost or refused: one scan serves all of a window (R18, R32)."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.leasing import renew
-from service.charges.listing import known_intents, prove_complete
+from service.charges.listing import in_order, known_intents, prove_complete
 from service.charges.lookup import Window, judge_lookup, windows
 from service.charges.marks import read_marks
 from service.charges.model import OpenCharge, Rules
@@ -56,7 +56,11 @@ class LookUps:
         """Read one window to its end. False: not every page could be read, or one did not show what it must (R35)."""
         try:
             missing = await known_intents(self._engine, window.gte, window.lt, window.customer)
-            async for intent in self._gateway.list_payment_intents(window.gte, window.lt, window.customer):
+
+            def ask(gte: int, lt: int) -> AsyncIterator[Intent]:
+                return self._gateway.list_payment_intents(gte, lt, window.customer)
+
+            async for intent in in_order(ask, window.gte, window.lt):
                 missing.discard(intent.id)
                 search.consider(intent)
                 if search.seen >= _LOOKUP_MAX:

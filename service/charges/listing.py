@@ -1,12 +1,53 @@
-"""A listing proves itself: what this database knew of the window must have been on a page (R35)."""
+"""A listing proves itself (R35): Stripe's `has_more: false` is not believed alone.
 
-from collections.abc import Awaitable, Callable, Collection
+Pages must agree with each other, the rest of the window is asked for once more, and what this database knew of the
+window must have been shown. A listing that fails one of these is incomplete: what it showed is true, no more.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.log import event
 from service.sql import Statement, begin
-from service.stripe_objects import IncompleteListing, Intent
+from service.stripe_objects import ContradictoryListing, IncompleteListing, Intent
+
+List = Callable[[int, int], AsyncIterator[Intent]]  # PaymentIntents created in [gte, lt) Unix seconds, newest first
+
+
+async def in_order(ask: List, gte: int, lt: int) -> AsyncIterator[Intent]:
+    """All that `ask` lists of [gte, lt), each once. Raises IncompleteListing, also after the last one was yielded."""
+    seen = _Seen(gte, lt)
+    async for intent in ask(gte, lt):
+        seen.add(intent)
+        yield intent
+    # Two asks: a page that ends early would end within a busy second, and an answer that is always empty shows nothing.
+    async for intent in ask(gte, seen.oldest):
+        raise ContradictoryListing(f"the listing ended, and asked for what is older it shows {intent.id}")
+    if seen.ids:
+        again = {intent.id async for intent in ask(seen.oldest, seen.oldest + 1)}
+        if seen.ids != again:
+            raise ContradictoryListing(f"of its oldest second the listing does not always show {min(seen.ids ^ again)}")
+
+
+class _Seen:
+    """What a listing has shown: it goes back in time, so only the ids of its oldest second need to be kept."""
+
+    def __init__(self, gte: int, lt: int) -> None:
+        self._gte = gte
+        self.oldest = lt
+        self.ids: set[str] = set()
+
+    def add(self, intent: Intent) -> None:
+        """Raises ContradictoryListing where `intent` cannot follow what was shown before it."""
+        if not self._gte <= intent.created <= self.oldest:
+            raise ContradictoryListing(f"the listing shows {intent.id} out of its order")
+        if intent.id in self.ids:
+            raise ContradictoryListing(f"the listing shows {intent.id} twice")
+        if intent.created < self.oldest:
+            self.oldest = intent.created
+            self.ids.clear()
+        self.ids.add(intent.id)
 
 
 async def known_intents(engine: AsyncEngine, gte: int, lt: int, customer: str | None = None) -> set[str]:

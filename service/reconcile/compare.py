@@ -51,11 +51,23 @@ async def drop_staging(driver: asyncpg.Connection) -> None:
     await driver.execute(f"DROP TABLE IF EXISTS {', '.join(f'pg_temp.{table}' for table in sql.TABLES)}")
 
 
+async def note_known(driver: asyncpg.Connection, window: Window) -> None:
+    """Fill recon_known, before Stripe is asked."""
+    await driver.execute(sql.KNOWN, window.since, window.until)
+
+
 async def find_edges(driver: asyncpg.Connection, window: Window) -> None:
     """Fill recon_edges with the ids that must be fetched one by one."""
     await _prepare(driver, "recon_stripe")
+    await driver.execute(sql.UNSHOWN)
     await driver.execute(sql.EDGES, window.since, window.until)
     await _prepare(driver, "recon_edges")
+
+
+async def hidden(driver: asyncpg.Connection, window: Window) -> str | None:
+    """A PaymentIntent that the window's listing did not show although it had to; None where there is none (R35)."""
+    found: str | None = await driver.fetchval(sql.HIDDEN, window.since, window.until)
+    return found
 
 
 async def compare(driver: asyncpg.Connection, window: Window, *, complete: bool) -> Comparison:

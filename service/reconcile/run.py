@@ -20,7 +20,15 @@ from service.db import is_unreachable
 from service.errors import EffectivelyOnceError, Unavailable
 from service.reconcile import store
 from service.reconcile.classes import IN_FLIGHT, NOT_KEPT, SOURCE_INCOMPLETE, next_step
-from service.reconcile.compare import Comparison, close_staging, compare, find_edges, open_staging
+from service.reconcile.compare import (
+    Comparison,
+    close_staging,
+    compare,
+    find_edges,
+    hidden,
+    note_known,
+    open_staging,
+)
 from service.reconcile.pages import pages
 from service.reconcile.sources import Gateway, Progress, stage_edges, stage_listing
 from service.reconcile.window import Span, Window, fix
@@ -159,13 +167,15 @@ _INCOMPLETE = "INSERT INTO recon_findings (class, at, stripe) VALUES ($1, $2, CA
 
 async def _read_stripe(driver: asyncpg.Connection, gateway: Gateway, window: Window, progress: Progress) -> str | None:
     """Stage Stripe's side; returns what could not be read, None where all was. What was read stays, and is true."""
+    await note_known(driver, window)
     try:
         await stage_listing(driver, gateway, window.created_gte, window.created_lt, progress)
         await find_edges(driver, window)
         await stage_edges(driver, gateway, progress)
     except IncompleteListing as error:
         return str(error)
-    return None
+    unseen = await hidden(driver, window)
+    return None if unseen is None else f"the listing did not show {unseen}, which exists"
 
 
 def _verdict(classes: tuple[ClassSum, ...]) -> str:

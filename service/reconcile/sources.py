@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
+from service.charges.listing import in_order
 from service.charges.marks import read_marks
 from service.reconcile.pages import pages
 from service.stripe_objects import BalanceTransaction, Charge, Intent
@@ -44,7 +45,7 @@ async def stage_listing(
     """Stage what Stripe lists for the window; returns how many. IncompleteListing comes after staging what was read."""
     staged, chunk = 0, list[tuple[Any, ...]]()
     try:
-        async for intent in gateway.list_payment_intents(created_gte, created_lt):
+        async for intent in in_order(gateway.list_payment_intents, created_gte, created_lt):
             chunk.append(row(intent))
             if len(chunk) == CHUNK:
                 staged += await _copy(driver, "recon_stripe", COLUMNS, chunk)

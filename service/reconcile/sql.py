@@ -1,5 +1,6 @@
 """The comparison, as statements on temporary tables. One story, top to bottom; compare.py runs it.
 
+recon_known     what the window's listing must show, noted before it begins
 recon_stripe    Stripe's side, staged: the window's listing, and what was fetched by id
 recon_absent    ids that Stripe says it does not have
 recon_edges     what must still be fetched by id
@@ -15,8 +16,8 @@ Parameters, wherever they occur: $1 since, $2 until (both timestamptz).
 """
 
 TABLES = (
-    "recon_stripe", "recon_absent", "recon_edges", "recon_orders", "recon_charges", "recon_claims", "recon_pairs",
-    "recon_entries", "recon_findings", "recon_report",
+    "recon_known", "recon_stripe", "recon_absent", "recon_edges", "recon_orders", "recon_charges", "recon_claims",
+    "recon_pairs", "recon_entries", "recon_findings", "recon_report",
 )  # fmt: skip
 
 STAGING = """
@@ -31,7 +32,22 @@ CREATE TEMP TABLE recon_findings (
   amount bigint, currency text, at timestamptz NOT NULL, ours jsonb, stripe jsonb)
 """
 
-# A list that moves while it is paged could show an item twice, and twice would read as a duplicate charge.
+# What this database knows of the window before Stripe is asked for it (R35).
+KNOWN = """
+CREATE TEMP TABLE recon_known AS
+SELECT payment_intent_id AS pi FROM charges
+ WHERE stripe_created >= $1 AND stripe_created < $2 AND payment_intent_id IS NOT NULL
+"""
+
+# Left in recon_known: what no page of the listing has shown.
+UNSHOWN = "DELETE FROM recon_known k USING recon_stripe s WHERE s.pi = k.pi"
+
+# One that Stripe has all the same, inside the window: then the listing was not complete.
+HIDDEN = """
+SELECT s.pi FROM recon_known k JOIN recon_stripe s ON s.pi = k.pi WHERE s.created >= $1 AND s.created < $2 LIMIT 1
+"""
+
+# A PaymentIntent of two lists is one, or it would read as a duplicate charge.
 UNIQUE = "DELETE FROM recon_stripe a USING recon_stripe b WHERE a.pi = b.pi AND a.ctid < b.ctid"
 
 EDGES = """
@@ -40,6 +56,8 @@ SELECT row_number() OVER (ORDER BY pi) AS n, pi FROM (
   SELECT DISTINCT c.payment_intent_id AS pi FROM charges c
    WHERE c.created_at >= $1 AND c.created_at < $2 AND c.payment_intent_id IS NOT NULL
      AND NOT EXISTS (SELECT FROM recon_stripe s WHERE s.pi = c.payment_intent_id)
+  UNION
+  SELECT pi FROM recon_known
   UNION
   -- An order with a success elsewhere: whether that one exists decides between a duplicate and a missing booking.
   SELECT c.payment_intent_id FROM recon_stripe s

@@ -15,7 +15,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.answers import judge_intent
-from service.charges.listing import known_intents, prove_complete
+from service.charges.listing import in_order, known_intents, prove_complete
 from service.charges.marks import read_marks
 from service.charges.settling import Settlement, is_about_content, settle
 from service.crash import CrashPoint, reach
@@ -28,7 +28,7 @@ from service.recovery.lives import Life
 from service.recovery.store import bring_back
 from service.settings import Settings
 from service.sql import Statement, connect
-from service.stripe_objects import Answer, IncompleteListing, Intent
+from service.stripe_objects import Answer, ContradictoryListing, IncompleteListing, Intent
 
 if TYPE_CHECKING:  # the SDK costs half a second, and an api that only shows a life's state makes no call
     from service.stripe_gateway import StripeGateway
@@ -193,13 +193,15 @@ async def _to_the_end(gateway: "StripeGateway", gte: int) -> AsyncIterator[Inten
     while True:
         shown = lt
         try:
-            async for intent in gateway.list_payment_intents(gte, lt):
+            async for intent in in_order(gateway.list_payment_intents, gte, lt):
                 if intent.id in oldest:
                     continue
                 if intent.created + 1 < shown:
                     shown, oldest = intent.created + 1, set()
                 oldest.add(intent.id)
                 yield intent
+        except ContradictoryListing:
+            raise  # nobody knows from where on it would have to be asked again
         except IncompleteListing:
             if shown == lt:
                 raise

@@ -167,7 +167,7 @@ async def test_an_edge_that_cannot_be_read_is_incomplete_not_missing(
     assert (outcome.verdict, outcome.names) == ("incomplete", ["source_incomplete"])
 
 
-async def test_a_listing_that_shows_an_item_twice_makes_no_duplicate(
+async def test_a_listing_that_shows_an_item_twice_is_not_believed_and_makes_no_duplicate(
     ask: Ask, engine: AsyncEngine, account: UUID
 ) -> None:
     class Twice(FakeStripe):
@@ -177,7 +177,46 @@ async def test_a_listing_that_shows_an_item_twice_makes_no_duplicate(
                     yield found
 
     stripe = await write(engine, [paid(account, OLD)])
-    assert (await ask(Twice(list(stripe.intents.values())))).verdict == "clean"
+    assert (await ask(Twice(list(stripe.intents.values())))).names == ["source_incomplete"]
+
+
+async def test_a_listing_that_ends_early_is_never_clean(ask: Ask) -> None:
+    class OnePage(FakeStripe):
+        async def list_payment_intents(self, created_gte: int, created_lt: int) -> AsyncIterator[Intent]:
+            shown = 0
+            async for found in super().list_payment_intents(created_gte, created_lt):
+                yield found
+                shown += 1
+                if shown == 2:
+                    return
+
+    planted = [replace(intent(OLD - n * HOUR / 60), status="canceled") for n in range(9)]
+    assert (await ask(OnePage(planted))).names == ["source_incomplete"]
+
+
+async def test_a_listing_without_a_payment_that_we_know_is_never_clean(
+    ask: Ask, engine: AsyncEngine, account: UUID
+) -> None:
+    class Hides(FakeStripe):
+        async def list_payment_intents(self, created_gte: int, created_lt: int) -> AsyncIterator[Intent]:
+            async for found in super().list_payment_intents(created_gte, created_lt):
+                if found.id != known.intent.id:
+                    yield found
+
+    known, other = paid(account, OLD), paid(account, OLD - HOUR)
+    stripe = await write(engine, [known, other])
+    outcome = await ask(Hides(list(stripe.intents.values())))
+    assert (outcome.verdict, outcome.names) == ("incomplete", ["source_incomplete"])
+    assert known.intent.id in str(outcome.found[0].stripe)
+
+
+async def test_a_payment_that_stripe_has_deleted_is_a_discrepancy_and_stops_nothing(
+    ask: Ask, engine: AsyncEngine, account: UUID
+) -> None:
+    gone, other = paid(account, OLD), paid(account, OLD - HOUR)
+    stripe = await write(engine, [gone, other])
+    del stripe.intents[gone.intent.id]
+    assert (await ask(stripe)).names == ["missing_at_stripe"]
 
 
 async def test_a_charge_made_while_stripe_is_read_is_no_discrepancy(
