@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -34,13 +35,16 @@ class Installation:
         self.port = free_port()
         self.process: subprocess.Popen[str] | None = None
         self.started: list[subprocess.Popen[str]] = []
+        self.stderr: int | IO[str] = subprocess.PIPE
+        self.said = folder / "stderr"
+        self.shown = ""
 
     def up(self, *words: str, **environ: str) -> subprocess.Popen[str]:
-        """Start `eo up`; stdout and stderr are pipes."""
+        """Start `eo up`; stdout is a pipe."""
         clean = {"PATH": os.environ["PATH"], "EO_DATA_DIR": str(self.data_dir), "EO_PORT": str(self.port), **environ}
         command = [sys.executable, "-m", "service", "up", *words]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean, cwd="/"
+            command, stdout=subprocess.PIPE, stderr=self.stderr, text=True, env=clean, cwd="/"
         )
         self.started.append(self.process)
         return self.process
@@ -116,6 +120,20 @@ def children(parent: int) -> list[int]:
 @pytest.fixture
 def installation() -> Iterator[Installation]:
     """Where a user might be: below a folder that only its owner may enter."""
+    with installed() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Installation]:
+    """One that runs for all tests that leave it as they found it; `said` is what it wrote to stderr."""
+    with installed() as one, one.said.open("w") as one.stderr:
+        one.shown = one.up_and_ready("--json")
+        yield one
+
+
+@contextmanager
+def installed() -> Iterator[Installation]:
     with tempfile.TemporaryDirectory(prefix="eo-up-") as folder:
         one = Installation(Path(folder))
         yield one
@@ -141,9 +159,9 @@ def test_one_command_and_an_order_can_be_paid_and_the_second_start_finds_it(inst
     assert installation.end(signal.SIGTERM) == 0
 
 
-def test_everything_is_seen_by_name_and_secrets_are_private(installation: Installation) -> None:
-    shown = json.loads(installation.up_and_ready("--json"))
-    assert shown["ready"] is True
+def test_everything_is_seen_by_name_and_secrets_are_private(running: Installation) -> None:
+    installation = running
+    assert json.loads(running.shown)["ready"] is True
     found = status(installation.data_dir)
     assert all(found.parts.values()), found
     for part in ("api", "relay", "worker", "sandbox"):
@@ -156,22 +174,19 @@ def test_everything_is_seen_by_name_and_secrets_are_private(installation: Instal
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_killed_part_comes_back_and_orders_are_paid_again(installation: Installation, part: str) -> None:
-    installation.up_and_ready()
-    victim = status(installation.data_dir).parts[part]
+def test_a_killed_part_comes_back_and_orders_are_paid_again(running: Installation, part: str) -> None:
+    victim = status(running.data_dir).parts[part]
     assert victim
     os.kill(victim, signal.SIGKILL)
 
     def is_back() -> bool:
-        return status(installation.data_dir).parts[part] not in (None, victim)
+        return status(running.data_dir).parts[part] not in (None, victim)
 
-    assert wait_until(is_back, within_s=15)
-    ready = f"http://127.0.0.1:{installation.port}/health/ready"
-    assert wait_until(lambda: (http_get(ready) or (0, b""))[0] == 200, within_s=15)
-    assert installation.pays_an_order("after the kill".replace(" ", "-"))
-    assert installation.process
-    installation.end(signal.SIGINT)
-    assert f"{part}: died (killed by SIGKILL)" in installation.process.communicate()[1]
+    assert wait_until(is_back, within_s=30)
+    ready = f"http://127.0.0.1:{running.port}/health/ready"
+    assert wait_until(lambda: (http_get(ready) or (0, b""))[0] == 200, within_s=30)
+    assert running.pays_an_order(f"after-the-kill-of-{part}")
+    assert f"{part}: died (killed by SIGKILL)" in running.said.read_text()
 
 
 def test_kill_9_leaves_no_process_and_the_next_start_works(installation: Installation) -> None:
@@ -192,13 +207,12 @@ def test_a_busy_port_is_said_by_name_before_anything_starts(installation: Instal
     assert not (installation.data_dir / "postgres").exists()
 
 
-def test_a_second_one_on_the_same_data_is_refused_with_the_pid_of_the_first(installation: Installation) -> None:
-    installation.up_and_ready()
-    first = installation.process
+def test_a_second_one_on_the_same_data_is_refused_with_the_pid_of_the_first(running: Installation) -> None:
+    first = running.process
     assert first
-    second = installation.up(EO_PORT=str(free_port()))
+    second = running.up(EO_PORT=str(free_port()))
     _, said = second.communicate(timeout=10)
-    installation.process = first
+    running.process = first
     assert second.returncode == 2
     assert f"pid {first.pid}" in said
 
