@@ -8,7 +8,6 @@ import os
 import runpy
 import shutil
 import sys
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ import click
 
 from service import __version__
 from service.errors import EffectivelyOnceError, Unavailable
-from service.settings import Settings
+from service.knobs import Knob, unknown
+from service.settings import KNOBS, RULES, Settings
 from service.terminal import ask, masked, plain, print_json, print_rows
 
 EXIT_FOUND, EXIT_CONFIG, EXIT_UNAVAILABLE = 1, 2, 3
@@ -41,8 +41,10 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="eo")
-def cli(*, debug: bool) -> None:  # read by _Group from the context
+def cli(*, debug: bool) -> None:  # noqa: ARG001  read by _Group from the context
     """Orders that are charged once, on a network that only promises at-least-once."""
+    for line in unknown(os.environ, KNOBS):
+        click.echo(f"eo: {line}", err=True)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -316,12 +318,23 @@ def reconcile(args: tuple[str, ...]) -> None:
 def settings(*, as_json: bool) -> None:
     """Show every knob: its value here, its default, and why."""
     now = Settings.from_env()
-    print_rows([_knob(knob, getattr(now, knob.name)) for knob in fields(Settings)], as_json=as_json)
+    rows = [_knob(one, getattr(now, one.name)) for one in KNOBS]
+    if as_json:
+        about = ([rule.says for rule in RULES if one.variable in rule.variables] for one in KNOBS)
+        print_json([row | {"rules": rules} for row, rules in zip(rows, about, strict=True)])
+    else:
+        print_rows(rows, as_json=False)
+        click.echo("\n".join(["", *(f"{rule.says}: {rule.why}" for rule in RULES)]))
 
 
-def _knob(knob: Any, value: Any) -> dict[str, Any]:
-    variable, why = knob.metadata["variable"], knob.metadata["why"]
-    return {"variable": variable, "value": masked(variable, value), "default": plain(knob.default), "why": why}
+def _knob(one: Knob, value: Any) -> dict[str, Any]:
+    return {
+        "variable": one.variable,
+        "value": masked(one.variable, value),
+        "default": plain(one.default),
+        "bounds": one.bounds,
+        "why": one.why,
+    }
 
 
 @cli.command()
