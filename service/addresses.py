@@ -2,6 +2,7 @@
 
     postgres_dsns(url)      one URL per host, each for `asyncpg.connect(dsn=…)`, in the order in which to try them
     postgres_address(url)   the same, with what the driver takes outside its URL
+    shown(url)              the URL as it may be printed
     masked(text)            the text without the passwords in its URLs
 
 What libpq understands and our driver or our promises do not is refused by name, in one line; nothing is ignored.
@@ -10,12 +11,10 @@ What libpq understands and our driver or our promises do not is refused by name,
 import os
 import pwd
 import re
-import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from service import libpq
 from service.errors import Misconfigured
@@ -92,7 +91,8 @@ def postgres_address(url: str, environ: Mapping[str, str] = os.environ) -> Postg
     hosts = _hosts(options)
     if len(hosts) > 1:  # of several, one may be a standby: never stay with a server that takes no writes
         options.setdefault("target_session_attrs", "read-write")
-    _tls(options, environ)
+    if not all(host.startswith("/") for host, _ in hosts):  # libpq speaks no TLS on a socket
+        _tls(options, environ)
     return PostgresAddress(
         dsns=tuple(_dsn(options, host, port, environ) for host, port in hosts),
         application_name=options.get("application_name") or options.get("fallback_application_name"),
@@ -100,17 +100,39 @@ def postgres_address(url: str, environ: Mapping[str, str] = os.environ) -> Postg
     )
 
 
+def shown(url: str) -> str:
+    """A URL that may be printed: no password in it, wherever it stands."""
+    head, separator, rest = url.partition("://")
+    if not separator:
+        return masked(url)
+    place, question, query = rest.partition("?")
+    authority, slash, path = place.partition("/")
+    login, at, hosts = authority.rpartition("@")
+    if "@" in path:  # a password with a slash in it, which no parser takes
+        return f"{head}://***"
+    user, colon, _ = login.partition(":")
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    said = "&".join(
+        f"{name}={'***' if _is_secret(name) else value}" if equals else name for name, equals, value in pairs
+    )
+    return f"{head}://{user}{colon and ':***'}{at}{hosts}{slash}{path}{question}{said}"
+
+
 def masked(text: str) -> str:
     """`text` with *** for every password in it that stands in a URL or behind the name of one."""
-    for pattern, shown in _SECRETS:
-        text = pattern.sub(shown, text)
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
     return text
+
+
+def _is_secret(name: str) -> bool:
+    return re.search(r"pass(?!file)|secret|token", unquote(name), re.IGNORECASE) is not None
 
 
 # Greedy to the last @ before a space or a quote: a password may hold : / and @ itself.
 _SECRETS = (
     (re.compile(r"([a-z][a-z0-9+.-]*://[^\s:@/?#]*):[^\s\"'<>]*@", re.IGNORECASE), r"\1:***@"),
-    (re.compile(r"\b((?:ssl|sentinel_)?password|passwd|pwd)=[^\s&\"'<>]+", re.IGNORECASE), r"\1=***"),
+    (re.compile(r"\b((?:[a-z]+_?)?passw(?:or)?d|pwd)=[^\s&\"'<>]+", re.IGNORECASE), r"\1=***"),
     (re.compile(r"\b((?:sk|rk)_(?:test|live)|sk_org|whsec)_[A-Za-z0-9_]+"), r"\1_***"),
 )
 
@@ -187,62 +209,31 @@ def _tls(options: dict[str, str], environ: Mapping[str, str]) -> None:
     if options.get("sslrootcert") == "system":
         if options.setdefault("sslmode", "verify-full") != "verify-full":
             raise Misconfigured("DATABASE_URL: sslrootcert=system demands sslmode=verify-full, as in libpq.")
-        options["sslrootcert"] = _system_roots()
+        from service.tls_files import system_roots  # noqa: PLC0415  TLS, only where it is asked for
+
+        options["sslrootcert"] = system_roots()
     mode = options.setdefault("sslmode", "prefer")
-    for name in ("ssl_min_protocol_version", "ssl_max_protocol_version"):
-        if name in options:
-            options[name] = _tls_version(name, options[name])
+    least, most = (_tls_version(options, f"ssl_{end}_protocol_version") for end in ("min", "max"))
+    if least and most and least > most:
+        raise Misconfigured("DATABASE_URL: ssl_min_protocol_version is above ssl_max_protocol_version.")
     if options.get("sslnegotiation") == "direct" and mode in ("disable", "allow", "prefer"):
         raise Misconfigured("DATABASE_URL: sslnegotiation=direct demands sslmode=require or stricter, as in libpq.")
-    if mode != "disable":
-        _load(options, environ)
+    if mode.startswith("verify-") or (mode != "disable" and any(name in options for name in _TLS_FILES)):
+        from service.tls_files import load  # noqa: PLC0415
+
+        load(options, environ.get("HOME", "/"))
 
 
-def _system_roots() -> str:
-    paths = ssl.get_default_verify_paths()
-    for file in (paths.cafile, paths.openssl_cafile, "/etc/ssl/certs/ca-certificates.crt"):
-        if file and Path(file).is_file():
-            return file
-    raise Misconfigured("DATABASE_URL: sslrootcert=system, but this system has no file of root certificates. Name one.")
-
-
-def _tls_version(name: str, value: str) -> str:
+def _tls_version(options: dict[str, str], name: str) -> str | None:
+    """One of the versions, as the driver spells it."""
+    value = options.get(name)
+    if value is None:
+        return None
     for version in _TLS_VERSIONS:
         if value.lower() == version.lower():
+            options[name] = version
             return version
     raise _unsupported(f"this {name}", f"known are {', '.join(_TLS_VERSIONS)}")
-
-
-def _load(options: Mapping[str, str], environ: Mapping[str, str]) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    for name in ("sslrootcert", "sslcrl"):
-        if file := options.get(name):
-            _loading(name, file, partial(context.load_verify_locations, file))
-    home = environ.get("HOME")
-    if options["sslmode"].startswith("verify-") and "sslrootcert" not in options:
-        usual = Path(home or "/", ".postgresql", "root.crt")
-        if not usual.is_file():
-            raise Misconfigured(
-                f"DATABASE_URL: sslmode={options['sslmode']} needs the server's root certificate: "
-                f"name it as sslrootcert=FILE (or system), or put it at {usual}."
-            )
-    if certificate := options.get("sslcert"):
-        password = options.get("sslpassword", "")
-        load = partial(context.load_cert_chain, certificate, options.get("sslkey"), lambda: password)
-        _loading("sslcert and sslkey", certificate, load)
-
-
-def _loading(name: str, file: str, load: Callable[[], None]) -> None:
-    try:
-        load()
-    except ssl.SSLError as error:
-        raise _unusable(name, file, "it does not hold what it should, or its password is wrong") from error
-    except (OSError, ValueError) as error:
-        raise _unusable(name, file, getattr(error, "strerror", None) or "no file can have this name") from error
-
-
-def _unusable(name: str, file: str, why: str) -> Misconfigured:
-    return Misconfigured(f"DATABASE_URL: the file of {name}, {file}, cannot be used: {why}.")
 
 
 def _dsn(options: Mapping[str, str], host: str, port: str, environ: Mapping[str, str]) -> str:
@@ -258,7 +249,7 @@ def _dsn(options: Mapping[str, str], host: str, port: str, environ: Mapping[str,
     }
     for name in ("ssl_min_protocol_version", "ssl_max_protocol_version"):
         named[name] = options.get(name)
-    if host.startswith("/"):  # libpq speaks no TLS on a socket
+    if host.startswith("/"):
         named = {name: value for name, value in named.items() if not name.startswith("ssl")}
         named |= {"sslmode": "disable", "sslnegotiation": "postgres"}
     return "postgresql://?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in named.items() if value)

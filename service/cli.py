@@ -15,6 +15,8 @@ from click.shell_completion import shell_complete
 from service import __version__, guard
 from service.commands import installation, keys, ledger, orders, outbox, processes
 from service.exit_codes import OK, USAGE
+from service.knobs import unknown
+from service.settings import KNOBS
 
 _COMPLETE = "_EO_COMPLETE"  # set by the shell that wants a word completed
 
@@ -59,6 +61,8 @@ class _Root(click.Group):
 def cli(*, debug: bool) -> None:
     """Orders that are charged once, on a network that only promises at-least-once."""
     guard.show_tracebacks(on=debug)
+    for line in unknown(os.environ, KNOBS):
+        click.echo(f"eo: {line}", err=True)
 
 
 for _command in (

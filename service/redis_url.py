@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from service.errors import Misconfigured
 
@@ -67,7 +67,7 @@ def parse(url: str) -> RedisAddress:
         said = (
             f"{scheme.lower()}:// is not supported by effectively-once"
             if _is_scheme(scheme, separator)
-            else "is no URL"
+            else "this is no URL"
         )
         raise Misconfigured(f"REDIS_URL: {said}. Expected: {_EXPECTED}.")
     kind, has_tls = _SCHEMES[scheme.lower()]
@@ -91,6 +91,13 @@ def parse(url: str) -> RedisAddress:
         sentinel_login=_sentinel_login(kind, options),
         tls=_tls(options, has_tls=has_tls),
     )
+
+
+def with_password(url: str, password: str) -> str:
+    """The URL, which must be one, with a password where it names none. Raises Misconfigured."""
+    if "password" in parse(url).login or not password:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}password={quote(password, safe='')}"
 
 
 def _is_scheme(text: str, separator: str) -> bool:

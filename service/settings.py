@@ -1,4 +1,4 @@
-"""Every knob, with its unit, its default and the reason for it. A value, read once, passed on.
+"""Every knob, with its unit, its default, its bounds and the reason for it. A value, read once, passed on.
 
 Sources, first wins: the process environment; `<EO_DATA_DIR>/run.json`, which `eo up` writes with the addresses of
 what it embeds, so that every other `eo` command finds the running parts.
@@ -7,20 +7,17 @@ what it embeds, so that every other `eo` command finds the running parts.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from service import addresses, redis_url, stripe_address
 from service.errors import Misconfigured
+from service.knobs import Knob, Rule, knob, secret
 
 RUN_FILE = "run.json"
-STRIPE_API = "https://api.stripe.com"
 _WINDOW_S = 10
-
-
-def _knob(variable: str, default: Any, why: str) -> Any:
-    """A field read from `variable`; `why` is shown by `eo settings` and belongs beside the default."""
-    return field(default=default, metadata={"variable": variable, "why": why})
+_DAY_S = 86_400  # Stripe forgets a key after 24 hours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,85 +25,118 @@ class Settings:
     """What a process needs to know. Secrets are kept out of `repr`."""
 
     # where the parts are
-    database_url: str = field(
-        default="", repr=False, metadata={"variable": "DATABASE_URL", "why": "PostgreSQL >= 15; unset: embedded"}
-    )
-    redis_url: str = field(default="", repr=False, metadata={"variable": "REDIS_URL", "why": "broker; unset: embedded"})
-    stripe_api_key: str = field(
-        default="", repr=False, metadata={"variable": "STRIPE_API_KEY", "why": "sk_test_…; unset: the sandbox's"}
-    )
-    stripe_api_base: str = _knob("STRIPE_API_BASE", "", "address of Stripe's API; unset: Stripe, or the sandbox")
-    api_key: str = field(
-        default="", repr=False, metadata={"variable": "EO_API_KEY", "why": "key to install for the default account"}
-    )
-    live: bool = _knob("EO_LIVE", False, "must be 1 before a live Stripe key is accepted")
-    host: str = _knob("EO_HOST", "127.0.0.1", "where the API listens; loopback unless said otherwise")
-    port: int = _knob("EO_PORT", 8000, "where the API listens")
+    database_url: str = secret("DATABASE_URL", "PostgreSQL >= 15; unset: embedded")
+    redis_url: str = secret("REDIS_URL", "broker; unset: embedded")
+    redis_password: str = secret("REDIS_PASSWORD", "for a REDIS_URL without one: written as it is, nothing encoded")
+    stripe_api_key: str = secret("STRIPE_API_KEY", "sk_test_…; unset: the sandbox's")
+    stripe_api_base: str = knob("STRIPE_API_BASE", "", "address of Stripe's API; unset: Stripe, or the sandbox")
+    api_key: str = secret("EO_API_KEY", "key to install for the default account")
+    live: bool = knob("EO_LIVE", False, "must be 1 before a live Stripe key is accepted")
+    host: str = knob("EO_HOST", "127.0.0.1", "where the API listens; loopback unless said otherwise")
+    port: int = knob("EO_PORT", 8000, "where the API listens", least=1, most=65_535)
     data_dir: Path = field(
         default=Path(".eo"), metadata={"variable": "EO_DATA_DIR", "why": "embedded data, logs, run.json; mode 0700"}
     )
 
     # the door
-    rate_limit_rps: int = _knob("EO_RATE_LIMIT_RPS", 0, "requests per second per API key; 0: no limit")
-    door_lock_timeout_ms: int = _knob("EO_DOOR_LOCK_TIMEOUT_MS", 2_000, "one stuck key must not hold a batch (R5)")
-    door_batch_max: int = _knob("EO_DOOR_BATCH_MAX", 256, "orders one statement may carry; bounds its parse time")
-    door_writers: int = _knob("EO_DOOR_WRITERS", 2, "statements in flight: one commits while the next fills")
-    db_pool: int = _knob("EO_DB_POOL", 8, "connections per process; a transaction takes about 2 ms")
+    rate_limit_rps: int = knob(
+        "EO_RATE_LIMIT_RPS", 0, "requests per second per API key; 0: no limit", least=0, most=1_000_000
+    )
+    door_lock_timeout_ms: int = knob(
+        "EO_DOOR_LOCK_TIMEOUT_MS", 2_000, "one stuck key must not hold a batch (R5)", least=1, most=20_000
+    )
+    door_batch_max: int = knob(
+        "EO_DOOR_BATCH_MAX", 256, "orders one statement may carry; bounds its parse time", least=1, most=10_000
+    )
+    door_writers: int = knob(
+        "EO_DOOR_WRITERS", 2, "statements in flight: one commits while the next fills", least=1, most=64
+    )
+    db_pool: int = knob("EO_DB_POOL", 8, "connections per process; a transaction takes about 2 ms", least=1, most=500)
 
     # outbox and relay
-    outbox_lease_s: float = _knob(
-        "EO_OUTBOX_LEASE_S", 60.0, "a published row is invisible so long: above the charge lease"
+    outbox_lease_s: float = knob(
+        "EO_OUTBOX_LEASE_S", 60.0, "a published row is invisible so long: above the charge lease", least=1, most=3_600
     )
-    relay_poll_ms: int = _knob("EO_RELAY_POLL_MS", 25, "idle poll: 40 a second cost 3 % of a core")
-    relay_message_events: int = _knob(
-        "EO_RELAY_MESSAGE_EVENTS", 64, "events per message: what one worker calls at once"
+    relay_poll_ms: int = knob("EO_RELAY_POLL_MS", 25, "idle poll: 40 a second cost 3 % of a core", least=1, most=10_000)
+    relay_message_events: int = knob(
+        "EO_RELAY_MESSAGE_EVENTS", 64, "events per message: what one worker calls at once", least=1, most=1_000
     )
-    relay_window: int = _knob("EO_RELAY_WINDOW", 4_000, "events out at once, 5-10 s of what workers drain (R11)")
-    relay_republish_rps: int = _knob(
-        "EO_RELAY_REPUBLISH_RPS", 500, "re-published rows per second after a lost broker (R11)"
+    relay_window: int = knob(
+        "EO_RELAY_WINDOW", 4_000, "events out at once, 5-10 s of what workers drain (R11)", least=1, most=1_000_000
     )
-    retry_base_s: float = _knob("EO_RETRY_BASE_S", 1.0, "first backoff; doubles with jitter")
-    retry_max_s: float = _knob("EO_RETRY_MAX_S", 900.0, "longest backoff: 15 minutes")
+    relay_republish_rps: int = knob(
+        "EO_RELAY_REPUBLISH_RPS", 500, "re-published rows per second after a lost broker (R11)", least=1, most=100_000
+    )
+    retry_base_s: float = knob("EO_RETRY_BASE_S", 1.0, "first backoff; doubles with jitter", least=0.01, most=3_600)
+    retry_max_s: float = knob("EO_RETRY_MAX_S", 900.0, "longest backoff: 15 minutes", least=0.1, most=21_600)
 
     # the charge protocol
-    charge_lease_s: float = _knob("EO_CHARGE_LEASE_S", 45.0, "above the longest call, below the outbox lease")
-    stripe_connect_timeout_s: float = _knob(
-        "EO_STRIPE_CONNECT_TIMEOUT_S", 2.0, "below the total, or it looks like a lost reply"
+    charge_lease_s: float = knob(
+        "EO_CHARGE_LEASE_S", 45.0, "above the longest call, below the outbox lease", least=0.5, most=1_800
     )
-    stripe_timeout_s: float = _knob("EO_STRIPE_TIMEOUT_S", 20.0, "one call, whole; well below the charge lease")
-    stripe_max_rps: int = _knob(
-        "EO_STRIPE_MAX_RPS", -1, "fleet-wide calls/s per endpoint; -1: 20 at Stripe, none at the sandbox"
+    stripe_connect_timeout_s: float = knob(
+        "EO_STRIPE_CONNECT_TIMEOUT_S", 2.0, "below the total, or it looks like a lost reply", least=0.05, most=60
     )
-    key_age_max_s: float = _knob("EO_KEY_AGE_MAX_S", 72_000.0, "20 h: Stripe forgets a key after 24 h (R17)")
-    miss_counts_after_s: float = _knob(
-        "EO_MISS_COUNTS_AFTER_S", 88_200.0, "24 h 30 min: then a clean miss is an answer (R18)"
+    stripe_timeout_s: float = knob(
+        "EO_STRIPE_TIMEOUT_S", 20.0, "one call, whole; well below the charge lease", least=0.1, most=600
     )
-    poison_opens: int = _knob("EO_POISON_OPENS", 5, "opened so often without ever settling: parked (R10)")
-    breaker_after: int = _knob(
-        "EO_BREAKER_AFTER", 5, "refusals in a row that open the breaker: of our key (R20), or of distinct orders (R33)"
+    stripe_max_rps: int = knob(
+        "EO_STRIPE_MAX_RPS",
+        -1,
+        "fleet-wide calls/s per endpoint; -1: 20 at Stripe, none at the sandbox; 0: no limit",
+        least=-1,
+        most=10_000,
     )
-    breaker_s: float = _knob(
-        "EO_BREAKER_S", 10.0, "an open breaker is probed so often; where a send was refused, one send is then tried"
+    key_age_max_s: float = knob(
+        "EO_KEY_AGE_MAX_S", 72_000.0, "20 h: Stripe forgets a key after 24 h (R17)", least=3_600, most=82_800
     )
-    clock_skew_max_s: float = _knob(
-        "EO_CLOCK_SKEW_MAX_S", 300.0, "database against Stripe's Date; beyond, sending stops (R28)"
+    miss_counts_after_s: float = knob(
+        "EO_MISS_COUNTS_AFTER_S",
+        88_200.0,
+        "24 h 30 min: then a clean miss is an answer (R18)",
+        least=88_200,
+        most=604_800,
     )
-    worker_messages: int = _knob("EO_WORKER_MESSAGES", 8, "messages one worker process handles at once")
+    poison_opens: int = knob(
+        "EO_POISON_OPENS", 5, "opened so often without ever settling: parked (R10)", least=2, most=1_000
+    )
+    breaker_after: int = knob(
+        "EO_BREAKER_AFTER",
+        5,
+        "refusals in a row that open the breaker: of our key (R20), or of distinct orders (R33)",
+        least=1,
+        most=1_000,
+    )
+    breaker_s: float = knob(
+        "EO_BREAKER_S",
+        10.0,
+        "an open breaker is probed so often; where a send was refused, one send is then tried",
+        least=0.1,
+        most=3_600,
+    )
+    clock_skew_max_s: float = knob(
+        "EO_CLOCK_SKEW_MAX_S", 300.0, "database against Stripe's Date; beyond, sending stops (R28)", least=1, most=1_800
+    )
+    worker_messages: int = knob(
+        "EO_WORKER_MESSAGES", 8, "messages one worker process handles at once", least=1, most=256
+    )
 
     # after the charge
-    fee_sweep_s: float = _knob("EO_FEE_SWEEP_S", 1.0, "how often late fees are fetched (R24)")
-    rollup_s: float = _knob("EO_ROLLUP_S", 5.0, "how often balances are rolled up")
-    reconcile_grace_s: int = _knob("EO_RECONCILE_GRACE_S", 600, "younger differences are in flight, not discrepancies")
+    fee_sweep_s: float = knob("EO_FEE_SWEEP_S", 1.0, "how often late fees are fetched (R24)", least=0.05, most=3_600)
+    rollup_s: float = knob("EO_ROLLUP_S", 5.0, "how often balances are rolled up", least=0.05, most=3_600)
+    reconcile_grace_s: int = knob(
+        "EO_RECONCILE_GRACE_S", 600, "younger differences are in flight, not discrepancies", least=0, most=604_800
+    )
 
     @property
     def stripe_is_live(self) -> bool:
-        """Whether the key takes real money. Stripe's account id does not tell: it is the same in test mode."""
-        return self.stripe_api_key.startswith(("sk_live_", "rk_live_"))
+        """Whether the key takes real money."""
+        return stripe_address.is_live(self.stripe_api_key)
 
     @property
     def stripe_is_sandbox(self) -> bool:
         """Whether charges go to a stand-in: any address that is not Stripe's own (which an empty one means)."""
-        return self.stripe_api_base not in ("", STRIPE_API)
+        return not stripe_address.is_stripe(self.stripe_api_base)
 
     @property
     def stripe_rps(self) -> int:
@@ -127,46 +157,90 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Settings from the environment, completed by what `eo up` wrote. Raises Misconfigured."""
         environ = os.environ if environ is None else environ
-        data_dir = Path(environ.get("EO_DATA_DIR") or ".eo")
-        merged = {**_running_parts(data_dir), **{k: v for k, v in environ.items() if v != ""}}
-        named = {f.metadata["variable"]: f for f in fields(cls)}
-        values = {f.name: _read(f.type, variable, merged) for variable, f in named.items() if variable in merged}
-        settings = cls(**values)
-        settings._check()
+        named = {name: value for name, value in environ.items() if value != ""}
+        running = _running_parts(Path(named.get("EO_DATA_DIR", ".eo")))
+        merged = {**running, **named}
+        values = {one.name: one.read(merged[one.variable]) for one in KNOBS if one.variable in merged}
+        settings = _with_addresses(cls(**values), environ)
+        check(settings)
+        _refuse_live_and_embedded(settings, named, running)
         return settings
 
-    def _check(self) -> None:
-        if self.stripe_is_live and not self.live:
-            raise Misconfigured("STRIPE_API_KEY is a live key and charges real cards. Set EO_LIVE=1 if that is meant.")
-        if not self.stripe_timeout_s < self.charge_lease_s < self.outbox_lease_s:
-            raise Misconfigured(
-                "EO_STRIPE_TIMEOUT_S < EO_CHARGE_LEASE_S < EO_OUTBOX_LEASE_S must hold: a call ends before its lease, "
-                "and a lease before its row is published again. Change one of the three."
-            )
+
+KNOBS = tuple(Knob.of(one) for one in fields(Settings))
+RULES = (
+    Rule(
+        "EO_STRIPE_CONNECT_TIMEOUT_S < EO_STRIPE_TIMEOUT_S",
+        lambda s: s.stripe_connect_timeout_s < s.stripe_timeout_s,
+        "a connection that fails must be known from a lost reply",
+    ),
+    Rule(
+        "EO_STRIPE_TIMEOUT_S < EO_CHARGE_LEASE_S < EO_OUTBOX_LEASE_S",
+        lambda s: s.stripe_timeout_s < s.charge_lease_s < s.outbox_lease_s,
+        "a call ends before its lease, and a lease before its row is published again",
+    ),
+    Rule(
+        "EO_RETRY_BASE_S <= EO_RETRY_MAX_S",
+        lambda s: s.retry_base_s <= s.retry_max_s,
+        "the backoff grows from one to the other",
+    ),
+    Rule(
+        "EO_KEY_AGE_MAX_S + EO_CHARGE_LEASE_S + EO_CLOCK_SKEW_MAX_S < 86400",
+        lambda s: s.key_age_max_s + s.charge_lease_s + s.clock_skew_max_s < _DAY_S,
+        "Stripe forgets a key after 24 h, and would charge a later repeat again (R17)",
+    ),
+    Rule(
+        "EO_MISS_COUNTS_AFTER_S >= 86400 + EO_CHARGE_LEASE_S + EO_CLOCK_SKEW_MAX_S",
+        lambda s: s.miss_counts_after_s >= _DAY_S + s.charge_lease_s + s.clock_skew_max_s,
+        "a payment may appear as long as its key is known, and no sooner is a miss an answer (R18)",
+    ),
+)
+
+
+def check(settings: Settings) -> None:
+    """Every bound and every rule between knobs. Raises Misconfigured, naming variables and values."""
+    for one in KNOBS:
+        one.check(getattr(settings, one.name))
+    for rule in RULES:
+        if not rule.holds(settings):
+            values = {one.variable: getattr(settings, one.name) for one in KNOBS if one.variable in rule.variables}
+            found = ", ".join(f"{variable}={value:g}" for variable, value in values.items())
+            raise Misconfigured(f"{rule.says} must hold, and does not with {found}: {rule.why}. Change one of them.")
+
+
+def _with_addresses(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The settings with their addresses in one spelling, each judged by its form. Raises Misconfigured."""
+    if settings.database_url:
+        addresses.postgres_dsns(settings.database_url, environ)
+    base = stripe_address.normal(settings.stripe_api_base) if settings.stripe_api_base else ""
+    if settings.stripe_api_key:
+        stripe_address.check_key(settings.stripe_api_key, base)
+    if settings.stripe_is_live and not settings.live:
+        raise Misconfigured("STRIPE_API_KEY is a live key and charges real cards. Set EO_LIVE=1 if that is meant.")
+    if any(character.isspace() or character in "/@?#" for character in settings.host):
+        raise Misconfigured("EO_HOST must be the name or address of an interface, say 127.0.0.1.")
+    redis = redis_url.with_password(settings.redis_url, settings.redis_password) if settings.redis_url else ""
+    return replace(settings, stripe_api_base=base, redis_url=redis)
+
+
+def _refuse_live_and_embedded(settings: Settings, named: Mapping[str, str], running: Mapping[str, str]) -> None:
+    """A live key of the environment must not meet the servers of an `eo up` that runs here with another key."""
+    if not settings.stripe_is_live or running.get("STRIPE_API_KEY", "") == settings.stripe_api_key:
+        return
+    missing = [variable for variable in ("DATABASE_URL", "REDIS_URL") if variable in running and variable not in named]
+    if missing:
+        raise Misconfigured(
+            f"STRIPE_API_KEY is a live key, and {' and '.join(missing)} would be those of the `eo up` that runs on "
+            f"{settings.data_dir}. A live key needs DATABASE_URL and REDIS_URL of its own."
+        )
 
 
 def _running_parts(data_dir: Path) -> dict[str, str]:
     """The environment of the parts `eo up` runs, or nothing where none are running."""
     try:
-        found = json.loads((data_dir / RUN_FILE).read_text())
+        found: Any = json.loads((data_dir / RUN_FILE).read_text())
+        return {str(k): str(v) for k, v in found["environment"].items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise Misconfigured(f"{data_dir / RUN_FILE} cannot be read ({error}). Start `eo up` again.") from error
-    return {str(k): str(v) for k, v in found["environment"].items()}
-
-
-def _read(kind: Any, variable: str, environ: Mapping[str, str]) -> Any:
-    text = environ[variable].strip()
-    try:
-        return _PARSERS[kind](text)
-    except (KeyError, ValueError) as error:
-        raise Misconfigured(f"{variable} must be {_NAMES[kind]}. Correct it and start again.") from error
-
-
-def _flag(text: str) -> bool:
-    return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
-
-
-_PARSERS: dict[Any, Any] = {str: str, int: int, float: float, bool: _flag, Path: Path}
-_NAMES: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "0 or 1", Path: "a path"}

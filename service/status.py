@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from service.addresses import shown
 from service.child import http_get
 from service.errors import Misconfigured
 from service.settings import RUN_FILE, Settings
@@ -44,7 +45,7 @@ def status(data_dir: Path) -> Status:
     pid = int(found["pid"]) if found else None
     children = _children(pid) if pid else {}
     known = ("DATABASE_URL", "REDIS_URL", "STRIPE_API_BASE", "EO_HOST", "EO_PORT")
-    addresses = {name: found["environment"][name] for name in known} if found else {}
+    addresses = {name: shown(found["environment"][name]) for name in known} if found else {}
     ready, reasons = _readiness(found["environment"]) if found else (None, ())
     parts = {name: children.get(name) for name in PARTS}
     return Status(running=True, pid=pid, parts=parts, addresses=addresses, ready=ready, reasons=reasons)

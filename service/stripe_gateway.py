@@ -19,7 +19,8 @@ import stripe
 
 from service.crash import CrashPoint, armed, reach
 from service.errors import Unavailable
-from service.settings import STRIPE_API, Settings
+from service.settings import Settings
+from service.stripe_address import STRIPE_API
 from service.stripe_objects import Answer, BalanceTransaction, ErrorBody, Event, IncompleteListing, Intent
 
 if TYPE_CHECKING:

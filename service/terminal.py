@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from service.errors import Unavailable
+from service.addresses import shown
+from service.errors import EffectivelyOnceError, Unavailable
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ async def _ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bo
         if checked:
             await check(engine)
         return await question(engine)
+    except EffectivelyOnceError:
+        raise  # it says what happened; another sentence around it would say it twice
     except Exception as error:
         if is_unreachable(error):
             raise Unavailable(f"PostgreSQL cannot be reached ({error}). `eo status` tells what runs.") from error
@@ -65,14 +68,8 @@ def print_rows(rows: Iterable[Any], *, as_json: bool) -> None:
 def masked(variable: str, value: Any) -> Any:
     """A setting's value as it may be shown."""
     if variable.endswith("_URL"):
-        return without_password(str(value))
+        return shown(str(value))
     return "***" if value and variable.endswith(_SECRET) else plain(value)
-
-
-def without_password(url: str) -> str:
-    """A URL that can be shown."""
-    head, at, tail = url.rpartition("@")
-    return f"{head.rpartition(':')[0]}:***{at}{tail}" if at and head.count(":") > 1 else url
 
 
 def plain(value: Any) -> Any:

@@ -22,13 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import service
+from service.addresses import shown
 from service.child import Child, HttpPart, LoopPart, OneShot, unprivileged_user
 from service.embedded import Postgres, Valkey, free_port, let_through, postgres_programs, valkey_program, write_private
 from service.errors import Misconfigured
 from service.port import refuse_busy_port
-from service.settings import RUN_FILE, STRIPE_API, Settings
+from service.settings import RUN_FILE, Settings
+from service.stripe_address import STRIPE_API
 from service.supervisor import StopRequested, Supervisor
-from service.terminal import without_password
 
 STOP_ORDER = ("api", "relay", "worker", "sandbox", "redis", "postgres", "migrate")
 LOCK_FILE, SECRETS_FILE = "lock", "secrets.json"
@@ -105,7 +106,7 @@ def plan(data_dir: Path, environ: Mapping[str, str]) -> Stack:
     told["STRIPE_API_BASE"] = origin(sandbox.url) if sandbox else named.get("STRIPE_API_BASE", STRIPE_API)
     settings = Settings.from_env({**environ, **told})
     told |= {"EO_HOST": settings.host, "EO_PORT": str(settings.port)}
-    if settings.live and settings.stripe_api_key.startswith(("sk_live_", "rk_live_")) and (postgres or redis):
+    if settings.stripe_is_live and (postgres or redis):
         raise Misconfigured("A live Stripe key needs DATABASE_URL and REDIS_URL: embedded parts are for trying out.")
     api = HttpPart("api", eo("api"), log=logs / "api.log")
     api.url = f"{api_url(settings)}/health/ready"
@@ -213,10 +214,10 @@ def block(stack: Stack) -> dict[str, str]:
         "Key": "from EO_API_KEY" if os.environ.get("EO_API_KEY") else told["EO_API_KEY"],
         "Postgres": f"{version_of(postgres_programs(EMBEDDED_PG) / 'postgres')} embedded, {told['DATABASE_URL']}"
         if stack.postgres
-        else without_password(told["DATABASE_URL"]),
+        else shown(told["DATABASE_URL"]),
         "Redis": f"Valkey {version_of(valkey_program())} embedded, 127.0.0.1:{stack.redis.port}"
         if stack.redis
-        else without_password(told["REDIS_URL"]),
+        else shown(told["REDIS_URL"]),
         "Stripe": f"sandbox, {told['STRIPE_API_BASE']}" if stack.sandbox else told["STRIPE_API_BASE"],
         "Logs": str(stack.api.log.parent),
     }

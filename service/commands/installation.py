@@ -2,14 +2,14 @@
 
 import os
 import shutil
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
 from service.exit_codes import AWAY
-from service.settings import Settings
+from service.knobs import Knob
+from service.settings import KNOBS, RULES, Settings
 from service.terminal import ask, json_option, masked, plain, print_json, print_rows
 
 
@@ -56,12 +56,23 @@ def instance_fork(*, yes: bool) -> None:
 def settings(*, as_json: bool) -> None:
     """Show every knob: its value here, its default, and why."""
     now = Settings.from_env()
-    print_rows([_knob(knob, getattr(now, knob.name)) for knob in fields(Settings)], as_json=as_json)
+    rows = [_knob(one, getattr(now, one.name)) for one in KNOBS]
+    if as_json:
+        about = ([rule.says for rule in RULES if one.variable in rule.variables] for one in KNOBS)
+        print_json([row | {"rules": rules} for row, rules in zip(rows, about, strict=True)])
+    else:
+        print_rows(rows, as_json=False)
+        click.echo("\n".join(["", *(f"{rule.says}: {rule.why}" for rule in RULES)]))
 
 
-def _knob(knob: Any, value: Any) -> dict[str, Any]:
-    variable, why = knob.metadata["variable"], knob.metadata["why"]
-    return {"variable": variable, "value": masked(variable, value), "default": plain(knob.default), "why": why}
+def _knob(one: Knob, value: Any) -> dict[str, Any]:
+    return {
+        "variable": one.variable,
+        "value": masked(one.variable, value),
+        "default": plain(one.default),
+        "bounds": one.bounds,
+        "why": one.why,
+    }
 
 
 @click.command()

@@ -6,15 +6,14 @@
 import ast
 import re
 import subprocess
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 
 from service.cli import cli
-from service.settings import Settings
+from service.knobs import OF_THE_SANDBOX, Knob
+from service.settings import KNOBS, RULES, Settings
 from service.terminal import plain
 
 ROOT = Path(__file__).parents[2]
@@ -22,19 +21,19 @@ README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs/operations.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 ARCHITECTURE = ROOT / "docs/architecture.md"
-KNOBS = re.compile(r"(<!-- knobs:[^\n]*-->\n)(.*?)(<!-- end of knobs -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- knobs:[^\n]*-->\n)(.*?)(<!-- end of knobs -->)", re.DOTALL)
 # Variables that tests and tools read, and that are no knob of a running service.
-OF_THE_SANDBOX = "HOST PORT DATA FEE_DELAY_S LATENCY_MS STRICT RPS"
-NOT_SETTINGS = {"EO_CRASH_AT"} | {f"EO_SANDBOX_{name}" for name in OF_THE_SANDBOX.split()}
+NOT_SETTINGS = {"EO_CRASH_AT", *OF_THE_SANDBOX}
 
 
 def knobs() -> str:
-    """The table of every variable, in the order of Settings."""
-    rows = [f"| `{k.metadata['variable']}` | {_default(k)} | {_cell(k.metadata['why'])} |" for k in fields(Settings)]
-    return "\n".join(["| variable | default | why |", "|---|---|---|", *rows]) + "\n"
+    """The table of every variable, in the order of Settings, and the rules between them."""
+    rows = [f"| `{k.variable}` | {_default(k)} | {k.bounds} | {_cell(k.why)} |" for k in KNOBS]
+    rules = [f"- `{rule.says}`: {rule.why}" for rule in RULES]
+    return "\n".join(["| variable | default | bounds | why |", "|---|---|---|---|", *rows, "", *rules]) + "\n"
 
 
-def _default(knob: Any) -> str:
+def _default(knob: Knob) -> str:
     shown = int(knob.default) if isinstance(knob.default, bool) else plain(knob.default)
     return "" if shown == "" else f"`{shown}`"
 
@@ -69,7 +68,7 @@ def tracked() -> list[Path]:
 
 
 def test_the_table_of_knobs_is_the_settings() -> None:
-    found = KNOBS.search(OPERATIONS.read_text())
+    found = TABLE.search(OPERATIONS.read_text())
     assert found
     assert found[2] == knobs(), "run: .venv/bin/python tests/meta/test_docs.py"
 
@@ -82,7 +81,7 @@ def test_every_rule_that_the_code_names_is_explained() -> None:
 
 
 def test_every_variable_that_is_named_exists() -> None:
-    known = {knob.metadata["variable"] for knob in fields(Settings)} | NOT_SETTINGS
+    known = {knob.variable for knob in KNOBS} | NOT_SETTINGS
     for page in PAGES:
         named = set(re.findall(r"\b(?:EO_[A-Z_]+|DATABASE_URL|REDIS_URL|STRIPE_[A-Z_]+)\b", page.read_text()))
         assert named <= known, f"{page.name} names {named - known}"
@@ -162,4 +161,4 @@ def _slug(heading: str) -> str:
 
 
 if __name__ == "__main__":
-    OPERATIONS.write_text(KNOBS.sub(lambda found: found[1] + knobs() + found[3], OPERATIONS.read_text()))
+    OPERATIONS.write_text(TABLE.sub(lambda found: found[1] + knobs() + found[3], OPERATIONS.read_text()))
