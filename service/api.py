@@ -28,7 +28,7 @@ from service.db import check_durable, create_engine
 from service.door import Door
 from service.errors import BadRequest, Problem
 from service.garbage import collect_rarely
-from service.health import readiness
+from service.health import Liveness, readiness
 from service.idempotency import key_of_headers
 from service.ledger import balances, entries
 from service.limits import RateLimit
@@ -238,7 +238,7 @@ async def get_entries(request: AnyRequest) -> ASGIResponse:
 @route("/health/live", http_method=[HttpMethod.GET, HttpMethod.HEAD])
 async def live(request: AnyRequest) -> ASGIResponse:  # noqa: ARG001  the signature is the framework's
     """Whether this process runs."""
-    return wire.answer({"status": "ok"})
+    return wire.answer(Liveness())
 
 
 @route("/health/ready", http_method=[HttpMethod.GET, HttpMethod.HEAD])

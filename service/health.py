@@ -1,8 +1,9 @@
 """Whether this process can do its work. `live` asks nothing; `ready` asks what an order needs."""
 
 import asyncio
-from typing import Any
+from typing import Literal, TypedDict
 
+from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,7 +16,21 @@ _PATIENCE_S = 2.0
 _WAIT = "orders are accepted, charges wait."
 
 
-async def readiness(engine: AsyncEngine, redis: Redis | None) -> tuple[int, dict[str, Any]]:
+class Liveness(Struct, frozen=True):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(TypedDict):
+    """`degraded`: orders are accepted and paid later. `unavailable`: none is accepted. `reasons` say why."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    checks: dict[str, str]
+    reasons: list[str]
+
+
+async def readiness(engine: AsyncEngine, redis: Redis | None) -> tuple[int, Readiness]:
     """HTTP status and body: 200 `ok`; 200 `degraded` where orders are accepted and charges wait; else 503."""
     database, (broker, stripe) = await asyncio.gather(_database(engine), _redis(redis))
     memory = None if database else await _memory(engine)

@@ -6,24 +6,17 @@ routes. Handlers read and answer by hand, so a framework could only guess at thi
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import groupby
 from typing import Any
 
-import msgspec
-
-from service import __version__
+from service import __version__, examples
 from service.idempotency import KEY_MAX
-from service.money import CURRENCIES
+from service.problem_types import PROBLEM_TYPES, ProblemType
 from service.query import LIMIT_DEFAULT, LIMIT_MAX
-from service.schema import ORDER_STATUSES
+from service.shapes import ref, schemas
 from service.waiting import WAIT_MAX_S
-from service.wire import BatchAnswer, BatchItem, BatchRequest, Order, OrderPage, OrderRequest, ProblemBody
 
 Json = dict[str, Any]
-
-_STRUCTS = (OrderRequest, BatchItem, BatchRequest, Order, OrderPage, BatchAnswer, ProblemBody)
-_CLOSED = ("OrderRequest", "BatchItem", "BatchRequest")
-
-_SAMPLE_ORDER: Json = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}
 
 _KEY: Json = {
     "name": "Idempotency-Key", "in": "header", "required": True, "example": "cart-17",
@@ -51,102 +44,116 @@ def _query(name: str, schema: Json, *, required: bool = False, text: str = "") -
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """What a request bears: the name of its schema, and an example."""
+
+    shape: str
+    example: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered: the name of its schema, and examples by their name."""
+
+    shape: str
+    examples: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
-    """One row of the API. `errors` come on top of those every operation has."""
+    """One row of the API. `problems` come on top of those that every operation with a key has."""
 
     method: str
     path: str
     id: str
     summary: str
     tag: str
-    answer: Json
-    status: int = 200
-    body: str | None = None
+    answers: dict[str, Answer]
+    body: Body | None = None
     parameters: tuple[Json, ...] = ()
-    errors: tuple[int, ...] = ()
+    problems: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     public: bool = False
 
 
-def _list_of(properties: Json) -> Json:
-    item = {"type": "object", "properties": properties}
-    return {"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": item}}}
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
 _TEXT, _NUMBER, _TIME = {"type": "string"}, {"type": "integer"}, {"type": "string", "format": "date-time"}
-_BALANCE: Json = {
-    **dict.fromkeys(("account", "currency", "type"), _TEXT),
-    **dict.fromkeys(("debit", "credit", "balance"), _NUMBER),
-}
-_HEALTH: Json = {
-    "type": "object",
-    "required": ["status"],
-    "properties": {
-        "status": {"enum": ["ok", "degraded", "unavailable"]},
-        "reasons": {"type": "array", "items": _TEXT},
-    },
-}
+
+_BODY = ("bad-request", "body-not-json", "body-repeats-a-name", "body-invalid")
+_UNREADABLE = ("content-too-large", "unsupported-media-type")
+_KEYS = ("idempotency-key-malformed", "idempotency-key-reserved")
+_ORDER = (
+    "idempotency-key-missing", *_KEYS, "currency-unknown", "amount-invalid", "amount-out-of-range",
+    "amount-not-a-multiple", "string-invalid", "card-data-rejected", "idempotency-key-reused", "not-confirmed",
+)  # fmt: skip
 
 OPERATIONS = (
     Operation(
-        "post", "/v1/orders", "createOrder", "Accept an order: 201 once it is durable", "orders", _ref("Order"), 201,
-        "OrderRequest", (_KEY, _PREFER), (400, 413, 415, 422), ("Location", "Idempotent-Replayed"),
+        "post", "/v1/orders", "createOrder", "Accept an order: 201 once it is durable", "orders",
+        {"201": Answer("Order", {"accepted": examples.PENDING, "a replay, or after a wait": examples.PAID})},
+        Body("OrderRequest", examples.ORDER_REQUEST), (_KEY, _PREFER), (*_BODY, *_UNREADABLE, *_ORDER),
+        ("Location", "Idempotent-Replayed"),
     ),
     Operation(
         "post", "/v1/orders/batch", "createOrders", "Accept up to 1,000 orders, each with its own answer", "orders",
-        _ref("BatchAnswer"), 200, "BatchRequest", (), (400, 413, 415),
+        {"200": Answer("BatchAnswer", {"one accepted, one refused": examples.BATCH_ANSWER})},
+        Body("BatchRequest", examples.BATCH_REQUEST), problems=(*_BODY, *_UNREADABLE),
     ),
     Operation(
-        "get", "/v1/orders", "listOrders", "List orders, newest first", "orders", _ref("OrderPage"),
+        "get", "/v1/orders", "listOrders", "List orders, newest first", "orders",
+        {"200": Answer("OrderPage", {"a page": examples.PAGE})},
         parameters=(
-            _query("status", {"enum": list(ORDER_STATUSES)}),
-            _query("idempotency_key", _TEXT),
+            _query("status", ref("OrderStatus")),
+            _query("idempotency_key", _TEXT, text="spelt as in the header"),
             _query("limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}),
             _query("cursor", _TEXT, text="`next_cursor` of the page before"),
         ),
-        errors=(400,),
+        problems=("query-invalid", *_KEYS),
     ),
     Operation(
-        "get", "/v1/orders/{order_id}", "getOrder", "One order, as it is now", "orders", _ref("Order"),
-        parameters=(_ORDER_ID, _PREFER), errors=(404,),
+        "get", "/v1/orders/{order_id}", "getOrder", "One order, as it is now", "orders",
+        {"200": Answer("Order", {"paid": examples.PAID, "declined": examples.FAILED})},
+        parameters=(_ORDER_ID, _PREFER), problems=("not-found",),
     ),
     Operation(
         "get", "/v1/orders/{order_id}/timeline", "getTimeline", "What happened to an order, oldest first", "orders",
-        _list_of({"at": _TIME, "event": _TEXT}), parameters=(_ORDER_ID,), errors=(404,),
+        {"200": Answer("Timeline", {"paid": examples.TIMELINE})},
+        parameters=(_ORDER_ID,), problems=("not-found",),
     ),
     Operation(
         "get", "/v1/ledger/balances", "getBalances", "Balances per ledger account and currency", "ledger",
-        _list_of(_BALANCE),
-        parameters=(_query("as_of", _TIME, text="what occurred strictly before; with its offset"),), errors=(400,),
+        {"200": Answer("Balances", {"one order and its fee": examples.BALANCES})},
+        parameters=(_query("as_of", _TIME, text="what occurred strictly before; with its offset"),),
+        problems=("query-invalid",),
     ),
     Operation(
         "get", "/v1/ledger/entries", "getEntries", "The journal entries of an order", "ledger",
-        _list_of({"reference": _TEXT, "kind": _TEXT, "occurred_at": _TIME}),
-        parameters=(_query("order_id", {"type": "string", "format": "uuid"}, required=True),), errors=(400, 404),
+        {"200": Answer("Entries", {"one charge": examples.ENTRIES})},
+        parameters=(_query("order_id", {"type": "string", "format": "uuid"}, required=True),),
+        problems=("query-invalid", "not-found"),
     ),
-    Operation("get", "/health/live", "live", "Whether the process runs", "health", _HEALTH, public=True),
-    Operation("get", "/health/ready", "ready", "Whether orders can be accepted, paid", "health", _HEALTH, public=True),
+    Operation(
+        "get", "/health/live", "live", "Whether the process runs", "health",
+        {"200": Answer("Liveness", {"it runs": examples.LIVE})}, public=True,
+    ),
+    Operation(
+        "get", "/health/ready", "ready", "Whether orders can be accepted, and paid", "health",
+        {
+            "200": Answer("Readiness", {"ok": examples.READY, "accepted, paid later": examples.DEGRADED}),
+            "503": Answer("Readiness", {"no order can be accepted": examples.UNAVAILABLE}),
+        },
+        public=True,
+    ),
 )  # fmt: skip
 
-_ALWAYS = (500, 503)
-_WITH_KEY = (401, 429)
-_TITLES = {
-    400: "The request is malformed", 401: "No valid API key", 404: "No such object in this account",
-    413: "The body is too large", 415: "The body is not declared as JSON",
-    422: "The key was used with another body", 429: "Over the rate limit",
-    500: "Something failed here; repeating with the same key is safe",
-    503: "Not confirmed: repeat with the same key",
-}  # fmt: skip
+_ALWAYS = ("unauthorized", "rate-limited", "internal-error", "unavailable")
+_ON_PROBLEMS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+_MAYBE = ("Idempotent-Replayed",)  # every other header that is named is always there
 _HEADER_TEXTS: dict[str, tuple[str, Json]] = {
     "X-Request-Id": ("the id of this request", _TEXT),
-    "Location": ("where the order is", _TEXT),
+    "Location": ("where the order is", {"type": "string", "format": "uri-reference"}),
     "Idempotent-Replayed": (
         "`true` when an earlier request with this key created the order",
-        {"enum": ["true"]},
+        {"type": "string", "enum": ["true"]},
     ),
     "Retry-After": ("seconds after which to try again", _NUMBER),
     "WWW-Authenticate": ("how to authenticate", _TEXT),
@@ -169,7 +176,7 @@ def description() -> Json:
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": _schemas(),
+            "schemas": schemas(),
             "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
         },
         "tags": [{"name": name} for name in ("orders", "ledger", "health")],
@@ -177,7 +184,6 @@ def description() -> Json:
 
 
 def _operation(operation: Operation) -> Json:
-    errors = sorted({*operation.errors, *(() if operation.public else (*_WITH_KEY, *_ALWAYS))})
     found: Json = {
         "operationId": operation.id,
         "summary": operation.summary,
@@ -185,49 +191,47 @@ def _operation(operation: Operation) -> Json:
         "parameters": [*operation.parameters, _REQUEST_ID],
         "security": [] if operation.public else [{"apiKey": []}],
         "responses": {
-            str(operation.status): {
-                "description": HTTPStatus(operation.status).phrase,
-                "headers": _headers("X-Request-Id", *operation.headers),
-                "content": {"application/json": {"schema": operation.answer}},
-            },
-            **{str(status): _error(status) for status in errors},
+            **{status: _answer(status, answer, operation.headers) for status, answer in operation.answers.items()},
+            **_problems(operation),
         },
     }
-    if operation.id == "ready":
-        found["responses"]["503"] = {
-            **found["responses"]["200"],
-            "description": "PostgreSQL is away or not migrated",
-        }
     if operation.body is not None:
-        content = {"schema": _ref(operation.body), "example": _example(operation.body)}
+        content = {"schema": ref(operation.body.shape), "example": operation.body.example}
         found["requestBody"] = {"required": True, "content": {"application/json": content}}
     return found
 
 
-def _error(status: int) -> Json:
-    extra = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
+def _answer(status: str, answer: Answer, headers: tuple[str, ...]) -> Json:
+    content = {"schema": ref(answer.shape), "examples": _examples(answer.examples)}
     return {
-        "description": _TITLES[status],
-        "headers": _headers("X-Request-Id", *extra),
-        "content": {"application/problem+json": {"schema": _ref("ProblemBody")}},
+        "description": HTTPStatus(int(status)).phrase,
+        "headers": _headers("X-Request-Id", *headers),
+        "content": {"application/json": content},
     }
 
 
+def _problems(operation: Operation) -> dict[str, Json]:
+    """An answer per status, with an example per type of problem that it may be."""
+    codes = (*operation.problems, *(() if operation.public else _ALWAYS))
+    types = sorted((PROBLEM_TYPES[code] for code in codes), key=lambda row: row.status)
+    return {str(status): _problem(status, list(rows)) for status, rows in groupby(types, lambda row: row.status)}
+
+
+def _problem(status: int, rows: list[ProblemType]) -> Json:
+    content = {"schema": ref("ProblemBody"), "examples": _examples({r.code: examples.problem(r.code) for r in rows})}
+    return {
+        "description": " ".join(row.meaning for row in rows),
+        "headers": _headers("X-Request-Id", *_ON_PROBLEMS.get(status, ())),
+        "content": {"application/problem+json": content},
+    }
+
+
+def _examples(named: dict[str, Json]) -> Json:
+    return {name: {"value": value} for name, value in named.items()}
+
+
 def _headers(*names: str) -> Json:
-    return {name: {"description": _HEADER_TEXTS[name][0], "schema": _HEADER_TEXTS[name][1]} for name in names}
-
-
-def _example(shape: str) -> Json:
-    return {"orders": [{"idempotency_key": "cart-17", **_SAMPLE_ORDER}]} if shape == "BatchRequest" else _SAMPLE_ORDER
-
-
-def _schemas() -> Json:
-    _, schemas = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")
-    for name in _CLOSED:
-        schemas[name]["additionalProperties"] = False
-    for name in ("OrderRequest", "BatchItem"):
-        schemas[name]["properties"]["currency"]["enum"] = sorted(CURRENCIES)
-    # Items are decoded one by one, so that each gets its own answer.
-    schemas["BatchRequest"]["properties"]["orders"]["items"] = _ref("BatchItem")
-    schemas["Order"]["properties"]["status"]["enum"] = list(ORDER_STATUSES)
-    return schemas
+    return {
+        name: {"description": _HEADER_TEXTS[name][0], "required": name not in _MAYBE, "schema": _HEADER_TEXTS[name][1]}
+        for name in names
+    }

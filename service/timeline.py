@@ -1,7 +1,7 @@
 """What happened to one order, in the order it happened: read from the rows that did it, no log of its own."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, Required, TypedDict
 from uuid import UUID
 
 import msgspec
@@ -9,7 +9,38 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.db import autocommit
+from service.fields import Id, Instant
 from service.orders import get
+
+
+class Event(TypedDict, total=False):
+    """One line of an order's story; each has `at` and `event`, and of the rest what it can say."""
+
+    at: Required[Instant]
+    event: Required[
+        Literal[
+            "order.accepted", "order.adopted", "order.pending", "order.processing", "order.requires_action",
+            "order.paid", "order.failed", "order.canceled",
+            "outbox.promised", "outbox.due", "outbox.parked",
+            "charge.opened", "charge.called", "charge.answered", "charge.noted",
+            "ledger.booked",
+        ]
+    ]  # fmt: skip
+    charge: Id
+    attempt: int
+    call: str
+    answer: str
+    request_id: str | None
+    replayed: bool
+    refused: str
+    fault: str
+    alarm: str
+    adopted: bool
+    kind: str
+    deliveries: int
+    reason: str | None
+    reference: str
+    occurred_at: Instant
 
 
 async def timeline(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ should mean one thing only. So a body is decoded here, strictly, once, and scree
 
 import json
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -15,6 +14,7 @@ from litestar.response.base import ASGIResponse
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.errors import BadRequest, Problem
+from service.fields import Id, Instant, MinorUnits
 from service.idempotency import parse_key
 from service.money import AMOUNT_MAX, validate
 from service.screening import screen
@@ -77,20 +77,20 @@ class Failure(Struct, frozen=True):
 class Order(Struct, frozen=True):
     """An order as it is now."""
 
-    id: str
+    id: Id
     status: str
-    amount: int
+    amount: MinorUnits
     currency: str
     payment_method: str | None
     customer: str | None
     description: str | None
     metadata: dict[str, str]
     idempotency_key: str
-    amount_refunded: int
+    amount_refunded: MinorUnits
     payment_intent: str | None
     failure: Failure | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
 
 class OrderPage(Struct, frozen=True):
@@ -115,8 +115,8 @@ class BatchResult(Struct, frozen=True, omit_defaults=True):
 
     status: int
     replayed: bool = False
-    order: Order | None = None
-    problem: ProblemBody | None = None
+    order: Order | UnsetType = UNSET
+    problem: ProblemBody | UnsetType = UNSET
 
 
 class BatchAnswer(Struct, frozen=True):

@@ -15,6 +15,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.db import autocommit
+from service.fields import Instant, MinorUnits
 from service.ledger.journal import DEBIT_NORMAL
 
 
@@ -26,9 +27,9 @@ class Balance(TypedDict):
     account: str
     currency: str
     type: str
-    debit: int
-    credit: int
-    balance: int
+    debit: MinorUnits
+    credit: MinorUnits
+    balance: MinorUnits
 
 
 class Leg(TypedDict):
@@ -36,7 +37,7 @@ class Leg(TypedDict):
 
     account: str
     currency: str
-    amount: int
+    amount: MinorUnits
 
 
 class Entry(TypedDict):
@@ -47,8 +48,8 @@ class Entry(TypedDict):
     kind: str
     order_id: UUID | None
     payment_intent: str | None
-    occurred_at: datetime
-    created_at: datetime
+    occurred_at: Instant
+    created_at: Instant
     postings: list[Leg]
 
 

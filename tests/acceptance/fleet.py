@@ -37,6 +37,7 @@ from service.embedded import Postgres, Valkey, free_port
 from service.migrate import upgrade
 from service.supervisor import is_warning
 from service.up import eo
+from tests.described import Received, check
 
 ORDER: dict[str, Any] = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}
 READY_S = 30.0  # four Python processes starting at once on a busy machine
@@ -173,7 +174,7 @@ class Fleet:
 
     def get(self, path: str, *, api: str = "api-1", api_key: str | None = None) -> Answer:
         """GET from an API process."""
-        return http("GET", self.url(api) + path, {"Authorization": f"Bearer {api_key or self.api_key}"})
+        return _described("GET", self.url(api), path, {"Authorization": f"Bearer {api_key or self.api_key}"})
 
     def post(
         self, path: str, body: object, *, key: str, api: str = "api-1", api_key: str | None = None, **headers: str
@@ -181,7 +182,7 @@ class Fleet:
         """POST with an Idempotency-Key; more headers with `_` for `-`, say prefer="wait=10"."""
         more = {name.replace("_", "-"): value for name, value in headers.items()}
         told = {"Authorization": f"Bearer {api_key or self.api_key}", "Idempotency-Key": key, **more}
-        return http("POST", self.url(api) + path, told, body)
+        return _described("POST", self.url(api), path, told, body)
 
     def order(self, order_id: str, **options: str) -> dict[str, Any]:
         """The order as the API shows it now."""
@@ -287,6 +288,14 @@ class Fleet:
             return list(await connection.fetch(statement, *values, timeout=SQL_S))
         finally:
             await connection.close(timeout=SQL_S)
+
+
+def _described(method: str, url: str, path: str, headers: Mapping[str, str], body: object = None) -> Answer:
+    """A request to the API, whose answer is held against its own description."""
+    answer = http(method, url + path, headers, body)
+    data = b"" if answer.body is None else json.dumps(answer.body).encode()
+    check(Received(method, urlsplit(path).path, answer.status, answer.headers, data))
+    return answer
 
 
 def http(method: str, url: str, headers: Mapping[str, str], body: object = None) -> Answer:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.api import Server, create_app
 from service.settings import Settings
+from tests.described import check_httpx
 
 ORDER: dict[str, Any] = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}
 
@@ -54,7 +55,10 @@ async def serve(settings: Settings) -> AsyncIterator[Api]:
         await asyncio.sleep(0.005)
     authorization = {"Authorization": f"Bearer {settings.api_key}"}
     limits = httpx.Limits(max_connections=200)
-    async with httpx.AsyncClient(base_url=address, headers=authorization, timeout=20, limits=limits) as http:
+    hooks = {"response": [check_httpx]}
+    async with httpx.AsyncClient(
+        base_url=address, headers=authorization, timeout=20, limits=limits, event_hooks=hooks
+    ) as http:
         yield Api(http, server)
     server.should_exit = True
     await task
