@@ -89,11 +89,12 @@ def _say(error: EffectivelyOnceError, code: int) -> int:
 
 
 async def _reconcile(settings: Settings, span: Span, form: str) -> int:
+    from service.pacing import COMMANDS  # noqa: PLC0415
     from service.stripe_gateway import StripeGateway  # noqa: PLC0415  the SDK costs half a second, `--help` needs none
 
     engine = create_engine(settings, name="reconcile", pool=1)
     try:
-        async with StripeGateway(settings) as gateway:
+        async with StripeGateway(settings, COMMANDS) as gateway:
             account_id, _ = await gateway.account_id()
             await check_binding(engine, account_id, is_live=settings.stripe_is_live)
             return await _report(engine, gateway, span, settings.reconcile_grace_s, form)
