@@ -368,6 +368,30 @@ discrepancies = Table(
     Column("last_run_id", pg.UUID(as_uuid=True), ForeignKey("reconciliation_runs.id"), nullable=False),
     _time("first_seen_at"),
     _time("last_seen_at"),
+    Column("account_id", pg.UUID(as_uuid=True)),
+    Column("reference", sa.Text, comment="of the journal entry it is about"),
+    Column(
+        "opened_at", sa.DateTime(timezone=True), nullable=False, server_default=func.now(),
+        comment="when it was found first, or again after it was resolved",
+    ),
+    Column(
+        "resolved_at", sa.DateTime(timezone=True), comment="null: open, and examined again in each run",
+    ),
     Index("discrepancies_by_last_run", "last_run_id"),
+    Index("discrepancies_open", "first_seen_at", postgresql_where=text("resolved_at IS NULL")),
     comment="Differences found, with their age across runs.",
+)  # fmt: skip
+
+acknowledgements = Table(
+    "acknowledgements", metadata,
+    _uuid("id", primary_key=True),
+    Column("fingerprint", sa.Text, ForeignKey("discrepancies.fingerprint"), nullable=False),
+    _time("created_at"),
+    Column("acknowledged_by", sa.Text, nullable=False),
+    Column("reason", sa.Text, nullable=False),
+    Column("amount_minor", sa.BigInteger, comment="of the discrepancy as it was acknowledged"),
+    Column("ours", pg.JSONB),
+    Column("stripe", pg.JSONB),
+    Index("acknowledgements_by_fingerprint", "fingerprint"),
+    comment="Who has accepted a discrepancy as it was, and why. Ends when the discrepancy changes; never rewritten.",
 )  # fmt: skip

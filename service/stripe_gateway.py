@@ -7,9 +7,8 @@ What they send is built as the SDK's parameter types, so that the type checker f
 """
 
 import asyncio
-import email.utils
-import re
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -17,11 +16,21 @@ import aiohttp
 import msgspec
 import stripe
 
+from service import stripe_headers
 from service.crash import CrashPoint, armed, reach
 from service.errors import Unavailable
+from service.pacing import WORKERS, AskAgain, Pace, Patience, may_pass, patiently
 from service.settings import Settings
 from service.stripe_address import STRIPE_API
-from service.stripe_objects import Answer, BalanceTransaction, ErrorBody, Event, IncompleteListing, Intent
+from service.stripe_objects import (
+    Answer,
+    BalanceTransaction,
+    ContradictoryListing,
+    ErrorBody,
+    Event,
+    IncompleteListing,
+    Intent,
+)
 
 if TYPE_CHECKING:
     from stripe.params import (
@@ -34,9 +43,7 @@ if TYPE_CHECKING:
     )
 
 PAGE = 100  # Stripe's maximum per list call
-_RETRY_AFTER_MAX_S = 3_600.0  # a header must not be able to put an order off for years
 _EVENT_MAY_BE_OFF_S = 60  # between an object's moment and its event's
-_DIGITS = re.compile(r"[0-9]{1,18}")
 # The connection could not be made, so no byte of the request left. Everything else may have been executed.
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _EXPAND_INTENT = ["latest_charge.balance_transaction"]
@@ -59,8 +66,10 @@ class _ErrorEnvelope(msgspec.Struct):
 class StripeGateway:
     """Stripe's API for one process. Use as `async with StripeGateway(settings) as gateway`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, patience: Patience = WORKERS) -> None:
         self._settings = settings
+        self._patience = patience
+        self._pace = Pace(settings.redis_url, settings.stripe_rps)
         self._session: aiohttp.ClientSession | None = None
         self._client: stripe.StripeClient | None = None
 
@@ -82,6 +91,7 @@ class StripeGateway:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._pace.__aexit__(kind, error, trace)
         if self._session is not None:
             await self._session.close()
 
@@ -95,13 +105,17 @@ class StripeGateway:
 
     async def retrieve_payment_intent(self, intent_id: str) -> Intent | None:
         """The PaymentIntent, charge and fee expanded; None where Stripe has none. Raises IncompleteListing."""
+        return await patiently(lambda: self._retrieve(intent_id), self._patience)
+
+    async def _retrieve(self, intent_id: str) -> Intent | None:
         params: PaymentIntentRetrieveParams = {"expand": _EXPAND_INTENT}
+        await self._pace.turn("get_payment_intent")
         answer = await self._call("get", f"/v1/payment_intents/{intent_id}", params)
         if answer.http_status == 404:
             return None
-        if answer.intent is None or answer.http_status != 200:
-            raise IncompleteListing(f"PaymentIntent {intent_id} could not be read: {answer.word}")
-        return answer.intent
+        if answer.intent is not None and answer.http_status == 200:
+            return answer.intent
+        raise _unread(f"PaymentIntent {intent_id}", answer.word, answer.http_status, answer.retry_after_s)
 
     def list_payment_intents(
         self, created_gte: int, created_lt: int, customer: str | None = None
@@ -155,7 +169,7 @@ class StripeGateway:
             params: AccountRetrieveCurrentParams = {}
             response = await self._raw("get", "/v1/account", params)
             body = msgspec.json.decode(response.body, type=dict[str, Any])
-            return str(body["id"]), _date(response.headers)
+            return str(body["id"]), stripe_headers.date(response.headers)
         except Exception as error:
             raise Unavailable(f"Stripe did not answer for this API key ({_reason(error)}).") from error
 
@@ -178,7 +192,7 @@ class StripeGateway:
     async def _pages(self, path: str, params: Mapping[str, object], kind: type[T]) -> AsyncIterator[T]:
         cursor: dict[str, str] = {}
         while True:
-            page = await self._page(path, {**params, **cursor})
+            page = await patiently(partial(self._page, path, {**params, **cursor}), self._patience)
             items = [_decode_item(raw, kind) for raw in page.data]
             for item in items:
                 yield item
@@ -186,16 +200,23 @@ class StripeGateway:
                 return
             if not items:
                 raise IncompleteListing(f"an empty page of {path} says that there are more")
-            cursor = {"starting_after": items[-1].id}  # type: ignore[attr-defined]
+            after = {"starting_after": items[-1].id}  # type: ignore[attr-defined]
+            if after == cursor:
+                raise ContradictoryListing(f"a page of {path} is the page before once more")
+            cursor = after
 
     async def _page(self, path: str, params: Mapping[str, object]) -> _Page:
+        await self._pace.turn("get" + path.removeprefix("/v1").replace("/", "_"))
         try:
             response = await self._raw("get", path, params)
             page = msgspec.json.decode(response.body, type=_Page)
+        except stripe.StripeError as error:
+            wait_s = stripe_headers.retry_after_s(error.headers or {})
+            raise _unread(f"a page of {path}", _reason(error), error.http_status, wait_s) from error
         except Exception as error:
-            raise IncompleteListing(f"a page of {path} could not be read: {_reason(error)}") from error
+            raise _unread(f"a page of {path}", _reason(error), None, None) from error
         if response.headers.get("request-id") is None:
-            raise IncompleteListing(f"a page of {path} is not Stripe's: it has no Request-Id")  # R15
+            raise AskAgain(f"a page of {path} is not Stripe's: it has no Request-Id")  # R15
         return page
 
 
@@ -230,7 +251,11 @@ def _from_response(body: str, status: int, headers: Mapping[str, str]) -> Answer
     if request_id is None or status != 200:
         return Answer(http_status=None, note=f"{status} not Stripe's")
     return Answer(
-        http_status=status, intent=intent, request_id=request_id, replayed=_replayed(headers), date=_date(headers)
+        http_status=status,
+        intent=intent,
+        request_id=request_id,
+        replayed=stripe_headers.replayed(headers),
+        date=stripe_headers.date(headers),
     )
 
 
@@ -252,29 +277,15 @@ def _from_error(error: stripe.StripeError) -> Answer:
         intent=body.payment_intent,
         error=body,
         request_id=request_id,
-        replayed=_replayed(headers),
-        retry_after_s=_seconds(headers.get("retry-after")),
-        date=_date(headers),
+        replayed=stripe_headers.replayed(headers),
+        retry_after_s=stripe_headers.retry_after_s(headers),
+        date=stripe_headers.date(headers),
     )
 
 
-def _replayed(headers: Mapping[str, str]) -> bool:
-    return headers.get("idempotent-replayed") == "true"
-
-
-def _date(headers: Mapping[str, str]) -> float | None:
-    text = headers.get("date")
-    if not text:
-        return None
-    try:
-        return email.utils.parsedate_to_datetime(text).timestamp()
-    except ValueError:
-        return None
-
-
-def _seconds(text: str | None) -> float | None:
-    """Retry-After in seconds, within reason; its other form, a date, is not one that Stripe sends."""
-    return min(float(text), _RETRY_AFTER_MAX_S) if text is not None and _DIGITS.fullmatch(text) else None
+def _unread(what: str, why: str, http_status: int | None, retry_after_s: float | None) -> IncompleteListing:
+    words = f"{what} could not be read: {why}"
+    return AskAgain(words, retry_after_s) if may_pass(http_status) else IncompleteListing(words)
 
 
 def _reason(error: BaseException) -> str:

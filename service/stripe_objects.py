@@ -44,7 +44,15 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     status: str
     captured: bool
+    amount_refunded: int = 0
+    refunded: bool = False
+    disputed: bool = False
     balance_transaction: BalanceTransaction | str | None = None
+
+    @property
+    def returned(self) -> int:
+        """What went back to the customer, or may go: minor units. A dispute takes all of it."""
+        return self.amount if self.refunded or self.disputed else self.amount_refunded
 
 
 class LastPaymentError(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,11 +21,12 @@ from service.charges.opening import open_charges
 from service.charges.settling import Settlement, settle
 from service.crash import CrashPoint, reach
 from service.log import event
+from service.pacing import Bucket
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
 from service.stripe_objects import Answer
 from workers.lookups import LookUps
-from workers.throttle import Breaker, Bucket
+from workers.throttle import Breaker
 from workers.verifying import Verification
 
 _VERIFICATION_AGAIN_S = 1.0

@@ -19,6 +19,7 @@ from service.db import BY_KEY, check_durable, create_engine
 from service.errors import Misconfigured
 from service.garbage import collect_rarely
 from service.log import configure, event
+from service.pacing import Bucket
 from service.recovery import note_margin
 from service.redis_clients import async_client
 from service.settings import Settings
@@ -26,7 +27,7 @@ from service.stripe_gateway import StripeGateway
 from workers.broker import CHARGE_ACTOR, CHARGE_QUEUE, make_broker
 from workers.charge import ChargeWorker
 from workers.identity import identify_stripe
-from workers.throttle import Breaker, Bucket
+from workers.throttle import Breaker
 
 _POLL_MS = 500  # how often an idle thread of the worker looks whether it should stop
 _WAKE_S = 0.5

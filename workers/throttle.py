@@ -1,7 +1,6 @@
-"""In front of Stripe: the rate limit the whole fleet shares, and the breaker that stops a fleet which Stripe refuses.
+"""In front of Stripe: the breaker that stops a fleet which Stripe refuses.
 
-Both live in Redis, in their smallest form, and both get by without it: the bucket falls back to a share per process,
-the breaker to this process's own memory. Neither ever fails an order.
+It lives in Redis, in its smallest form, and gets by without it, by this process's own memory. It never fails an order.
 """
 
 import asyncio
@@ -20,64 +19,9 @@ from service.log import event
 from service.settings import Settings
 from service.standstill import Standstill
 
-# A process alone with its memory takes this part of the fleet's rate (R7): right for four workers, safe for fewer.
-_SHARE = 4
 _LOOK_S = 0.1  # so long after another process opened the breaker, this one may still send
 _TRIAL_KEY = "eo:trial"
 _SHOWN = 6  # times as long as between two probes the flag is shown, unless it is renewed or lowered
-_BUCKET_KEY = "eo:stripe:{endpoint}"
-
-# Tokens are refilled by Redis's own clock. Takes what there is, up to the wanted number; may be given back (n < 0).
-_TAKE = """
-local rate, want = tonumber(ARGV[1]), tonumber(ARGV[2])
-local t = redis.call('TIME')
-local now = t[1] + t[2] / 1e6
-local saved = redis.call('HMGET', KEYS[1], 'tokens', 'at')
-local tokens = math.min(rate, (tonumber(saved[1]) or rate) + (now - (tonumber(saved[2]) or now)) * rate)
-local got = want < 0 and want or math.min(want, math.floor(tokens))
-redis.call('HSET', KEYS[1], 'tokens', math.min(rate, tokens - got), 'at', now)
-redis.call('PEXPIRE', KEYS[1], 5000)
-return got
-"""
-
-
-class Bucket:
-    """Calls per second to one endpoint of Stripe, for all workers together (one second's worth may burst)."""
-
-    def __init__(self, redis: Redis, endpoint: str, rate: int) -> None:
-        self._take = redis.register_script(_TAKE)
-        self._key = _BUCKET_KEY.format(endpoint=endpoint)
-        self._rate = rate
-        self._local = 0.0
-        self._local_at = time.monotonic()
-
-    async def take(self, wanted: int) -> int:
-        """Wait until at least one call may be made; returns how many of the `wanted` may be."""
-        if not self._rate:
-            return wanted
-        while (got := await self._try(wanted)) < 1:  # noqa: ASYNC110  other processes give tokens back
-            await asyncio.sleep(1 / self._rate)
-        return got
-
-    async def give_back(self, unused: int) -> None:
-        """Return tokens of calls that turned out not to be needed."""
-        if self._rate and unused > 0:
-            await self._try(-unused)
-
-    async def _try(self, wanted: int) -> int:
-        try:
-            return int(await self._take(keys=[self._key], args=[self._rate, wanted]))
-        except (RedisError, OSError):
-            return self._try_alone(wanted)
-
-    def _try_alone(self, wanted: int) -> int:
-        rate = max(1.0, self._rate / _SHARE)
-        now = time.monotonic()
-        self._local = min(rate, self._local + (now - self._local_at) * rate)
-        self._local_at = now
-        got = max(wanted, 0) and min(wanted, int(self._local))
-        self._local -= got
-        return got
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ sql       the comparison, table by table
 findings  what differs: the order of precedence, and what may still heal by itself
 compare   runs both, in one snapshot
 classes   the classes, and what an operator does next                                                   [pure]
+healing   what Stripe's own success puts right; acknowledging: what a human accepts as it is
 store     runs and discrepancies on record, so that an age survives
 run       one reconciliation, from the clock to the verdict
 report    table, JSON, CSV

@@ -1,23 +1,40 @@
-"""`eo reconcile`: data on stdout, progress on stderr, and an exit code that can be trusted."""
+"""`eo reconcile` and `eo reconcile ack`: data on stdout, progress on stderr, and an exit code that can be trusted."""
 
 import asyncio
+import re
 import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
+from getpass import getuser
 from typing import Any
 
 import click
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.binding import check_binding
 from service.db import create_engine
 from service.errors import EffectivelyOnceError, Misconfigured, Unavailable
+from service.migrate import check
+from service.reconcile.acknowledging import acknowledge
+from service.reconcile.healing import Healer
 from service.reconcile.report import FORMATS
 from service.reconcile.run import CutShort, Report, reconcile
 from service.reconcile.window import Span, day, instant
 from service.settings import Settings
 
+_WORDS_MAX = 500
 EXIT_CLEAN, EXIT_DISCREPANCIES, EXIT_USAGE, EXIT_NOT_BEGUN, EXIT_INCOMPLETE = range(5)
 _VERDICTS = {"clean": EXIT_CLEAN, "discrepancies": EXIT_DISCREPANCIES, "incomplete": EXIT_INCOMPLETE}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for. tell: what healing would do; heal: do it."""
+
+    span: Span
+    form: str
+    tell: bool
+    heal: bool
 
 
 class _Moment(click.ParamType[datetime]):
@@ -30,6 +47,26 @@ class _Moment(click.ParamType[datetime]):
             self.fail("is not an ISO 8601 instant such as 2026-11-24T00:00:00Z.", param, ctx)
 
 
+class _Fingerprint(click.ParamType[str]):
+    name = "fingerprint"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        given = str(value).lower()
+        if not re.fullmatch("[0-9a-f]{8,64}", given):
+            self.fail("is not a fingerprint: 8 to 64 hex digits, as `eo reconcile` shows them.", param, ctx)
+        return given
+
+
+class _Words(click.ParamType[str]):
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        words = str(value).strip()
+        if not words or len(words) > _WORDS_MAX or not words.isprintable():
+            self.fail(f"must be 1 to {_WORDS_MAX} printable characters.", param, ctx)
+        return words
+
+
 class _Day(click.ParamType[Span]):
     name = "day"
 
@@ -40,7 +77,11 @@ class _Day(click.ParamType[Span]):
             self.fail("is not a day such as 2026-11-24.", param, ctx)
 
 
-@click.command("reconcile", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    "reconcile",
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option(
     "--since", type=_Moment(), metavar="ISO", help="First instant of the window; UTC unless it says otherwise."
 )
@@ -48,18 +89,55 @@ class _Day(click.ParamType[Span]):
 @click.option("--day", "whole_day", type=_Day(), metavar="YYYY-MM-DD", help="A whole UTC day instead.")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--heal", is_flag=True, help="Tell what Stripe's own success could put right here.")
+@click.option("--yes", is_flag=True, help="With --heal: put it right, then compare again.")
+@click.pass_context
 def command(
-    since: datetime | None, until: datetime | None, whole_day: Span | None, form: str, *, as_json: bool
+    ctx: click.Context,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    whole_day: Span | None,
+    form: str,
+    as_json: bool,
+    heal: bool,
+    yes: bool,
 ) -> None:
     """Compare our orders, our ledger and Stripe's own list, and name every difference.
 
-    The window is on Stripe's `created`; without one it is the last 48 hours. Nothing is changed anywhere.
+    The window is on Stripe's `created`; without one it is the last 48 hours, and every discrepancy that is still open,
+    however old. Nothing is changed anywhere, unless --heal --yes says so; nothing is ever charged.
 
     Exit: 0 clean (what is in flight is shown) · 1 discrepancies · 2 usage · 3 could not begin, a dependency is away ·
     4 began and could not read everything, so the result is neither.
     """
+    if ctx.invoked_subcommand is not None:
+        return
+    if yes and not heal:
+        raise click.UsageError("--yes is for --heal.")
     span = _span(since, until, whole_day)
-    sys.exit(asyncio.run(_run(span, "json" if as_json else form)))
+    wanted = Wanted(span, "json" if as_json else form, tell=heal and not yes, heal=yes)
+    sys.exit(asyncio.run(_run(lambda settings: _reconcile(settings, wanted))))
+
+
+@command.command("ack")
+@click.argument("fingerprint", type=_Fingerprint())
+@click.option("--reason", required=True, type=_Words(), help="Why it is accepted as it is.")
+@click.option("--by", type=_Words(), default=getuser, show_default="your user name", help="Who accepts it.")
+def ack(fingerprint: str, reason: str, by: str) -> None:
+    """Accept an open discrepancy as it is: it stays listed and leaves exit 0, until anything about it changes."""
+
+    async def acknowledged(settings: Settings) -> int:
+        engine = create_engine(settings, name="reconcile", pool=1)
+        try:
+            await check(engine)
+            done = await acknowledge(engine, fingerprint, by=by, reason=reason)
+        finally:
+            await engine.dispose()
+        click.echo(f"eo reconcile: {done.name} {done.fingerprint} is acknowledged by {by}.", err=True)
+        return EXIT_CLEAN
+
+    sys.exit(asyncio.run(_run(acknowledged)))
 
 
 def _span(since: datetime | None, until: datetime | None, whole_day: Span | None) -> Span:
@@ -71,10 +149,9 @@ def _span(since: datetime | None, until: datetime | None, whole_day: Span | None
         raise click.UsageError(f"{error}. Swap --since and --until.") from error
 
 
-async def _run(span: Span, form: str) -> int:
+async def _run(work: Callable[[Settings], Awaitable[int]]) -> int:
     try:
-        settings = Settings.from_env()
-        return await _reconcile(settings, span, form)
+        return await work(Settings.from_env())
     except CutShort as error:
         return _say(error, EXIT_INCOMPLETE)
     except Unavailable as error:
@@ -88,26 +165,37 @@ def _say(error: EffectivelyOnceError, code: int) -> int:
     return code
 
 
-async def _reconcile(settings: Settings, span: Span, form: str) -> int:
+async def _reconcile(settings: Settings, wanted: Wanted) -> int:
+    from service.pacing import COMMANDS  # noqa: PLC0415
     from service.stripe_gateway import StripeGateway  # noqa: PLC0415  the SDK costs half a second, `--help` needs none
 
-    engine = create_engine(settings, name="reconcile", pool=1)
+    engine = create_engine(settings, name="reconcile", pool=2)  # one holds the report, one heals what it lists
     try:
-        async with StripeGateway(settings) as gateway:
+        async with StripeGateway(settings, COMMANDS) as gateway:
             account_id, _ = await gateway.account_id()
             await check_binding(engine, account_id, is_live=settings.stripe_is_live)
-            return await _report(engine, gateway, span, settings.reconcile_grace_s, form)
+            healer = Healer(engine, gateway, settings, _progress)
+            if wanted.heal:
+                await _compared(healer, wanted, lambda report: healer.heal(report, dry_run=False))
+            return await _compared(healer, wanted, lambda report: _shown(healer, report, wanted))
     finally:
         await engine.dispose()
 
 
-async def _report(engine: AsyncEngine, gateway: Any, span: Span, grace_s: int, form: str) -> int:
+async def _compared(healer: Healer, wanted: Wanted, use: Callable[[Report], Awaitable[None]]) -> int:
+    grace_s = healer.settings.reconcile_grace_s
     try:
-        async with reconcile(engine, gateway, span, grace_s=grace_s, progress=_progress) as report:
-            await _print(report, form)
+        async with reconcile(healer.engine, healer.gateway, wanted.span, grace_s=grace_s, progress=_progress) as report:
+            await use(report)
             return _VERDICTS[report.verdict]
     except ValueError as error:  # the window lies behind its own end, seen from now
         raise Misconfigured(f"{error}. Give a --since in the past.") from error
+
+
+async def _shown(healer: Healer, report: Report, wanted: Wanted) -> None:
+    await _print(report, wanted.form)
+    if wanted.tell:
+        await healer.heal(report, dry_run=True)
 
 
 async def _print(report: Report, form: str) -> None:

@@ -51,8 +51,10 @@ async def drop_staging(driver: asyncpg.Connection) -> None:
     await driver.execute(f"DROP TABLE IF EXISTS {', '.join(f'pg_temp.{table}' for table in sql.TABLES)}")
 
 
-async def note_known(driver: asyncpg.Connection, window: Window) -> None:
-    """Fill recon_known, before Stripe is asked."""
+async def note_known(driver: asyncpg.Connection, window: Window, *, carry: bool) -> None:
+    """Fill recon_known, and recon_carried where open discrepancies are to be carried, before Stripe is asked."""
+    await driver.execute(sql.CARRIED, carry)
+    await _prepare(driver, "recon_carried")
     await driver.execute(sql.KNOWN, window.since, window.until)
 
 
@@ -80,6 +82,7 @@ async def compare(driver: asyncpg.Connection, window: Window, *, complete: bool)
             await driver.execute(statement, *(edges if "$1" in statement else ()))
             await _prepare(driver, table)
         await driver.execute(findings.PAIRS, window.cut_off, complete)
+        await driver.execute(findings.RETURNED)
         await driver.execute(findings.ORDERS, window.cut_off)
         await driver.execute(findings.UNCLAIMED, *edges)
         totals = _totals(await driver.fetch(findings.TOTALS, *edges))

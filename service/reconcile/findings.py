@@ -38,8 +38,8 @@ WITH seen AS (
     WHEN c_id IS NULL AND NOT took THEN NULL  -- not ours, and no money moved
     WHEN took AND o_id IS NOT NULL AND (
       c_status = 'duplicate' OR nth > 1 OR unseen > 0 AND c_status IS DISTINCT FROM 'succeeded')
-      THEN 'duplicate_charge'
-    WHEN c_id IS NULL THEN 'missing_locally'
+      THEN CASE WHEN s_returned < s_received THEN 'duplicate_charge' END
+    WHEN c_id IS NULL THEN CASE WHEN s_returned < s_received THEN 'missing_locally' END
     WHEN absent OR NOT at_stripe AND c_pi IS NULL AND c_status IN ('succeeded', 'duplicate') THEN 'missing_at_stripe'
     WHEN NOT at_stripe AND c_pi IS NULL THEN CASE WHEN c_status IN {OPEN} THEN 'stale_pending' END
     -- Learnt its PaymentIntent after Stripe was read; or Stripe could not be read, which says nothing.
@@ -55,6 +55,8 @@ WITH seen AS (
     WHEN (b_currency, b_amount) <> (c_currency, c_amount)
       AND (s_txn_currency IS NOT DISTINCT FROM c_currency OR (b_currency, b_amount) IS DISTINCT FROM
         (s_txn_currency, s_txn_amount)) THEN 'ledger_imbalance'
+    -- Settled in another currency: not booked until the books can hold both.
+    WHEN s_txn_currency <> c_currency AND f_id IS NULL THEN 'in_flight'
     WHEN s_txn IS NULL AND c_txn IS NULL OR s_fee <> 0 AND f_id IS NULL THEN 'fee_missing'
     WHEN f_fee <> s_fee OR f_currency <> s_txn_currency THEN 'fee_mismatch'
   END AS class FROM seen WHERE selected
@@ -96,6 +98,18 @@ SELECT CASE WHEN heals_at > $1 THEN 'in_flight' ELSE class END, account_id, orde
 FROM dated
 """
 
+# A fact of its own beside whatever else differs; at any age, because waiting brings nothing back.
+RETURNED = """
+INSERT INTO recon_findings
+SELECT 'money_returned', p.account_id, p.order_id, p.pi, p.attempt, NULL, s_returned, s_currency, p.at,
+  nullif(jsonb_strip_nulls(jsonb_build_object('order', o.status, 'charge', c_status, 'amount', c_amount,
+    'currency', c_currency)), '{}'),
+  jsonb_build_object('status', s_status, 'received', s_received, 'currency', s_currency, 'charge', s_charge,
+    'returned', s_returned, 'disputed', coalesce(s_disputed, false))
+  FROM recon_pairs p LEFT JOIN recon_orders o ON o.id = p.order_id AND o.account_id = p.account_id
+ WHERE p.selected AND s_returned > 0
+"""
+
 # Orders that no pair explains: nothing was ever sent, somebody parked them, or they are paid by nothing.
 ORDERS = f"""
 INSERT INTO recon_findings
@@ -112,7 +126,8 @@ WITH attempts AS (
       THEN 'stale_pending'
   END AS class
     FROM recon_orders o LEFT JOIN attempts t ON t.order_id = o.id
-   WHERE o.selected AND NOT EXISTS (SELECT FROM recon_findings f WHERE f.order_id = o.id)
+   WHERE o.selected AND NOT EXISTS (SELECT FROM recon_findings f
+     WHERE f.order_id = o.id AND f.class <> 'money_returned')
 )
 SELECT CASE WHEN class = 'stale_pending' AND parked_at IS NULL AND moved_at > $1 THEN 'in_flight' ELSE class END,
   account_id, id, pi, NULL, NULL, amount, currency, CASE class WHEN 'stale_pending' THEN moved_at ELSE updated_at END,
@@ -121,7 +136,8 @@ SELECT CASE WHEN class = 'stale_pending' AND parked_at IS NULL AND moved_at > $1
 FROM judged WHERE class IS NOT NULL
 """
 
-_UNCLAIMED = """e.kind IN ('charge', 'duplicate') AND e.occurred_at >= $1 AND e.occurred_at < $2
+_OF_WINDOW = "e.occurred_at >= $1 AND e.occurred_at < $2"
+_UNCLAIMED = """e.kind IN ('charge', 'duplicate')
    AND NOT EXISTS (SELECT FROM recon_pairs p WHERE p.account_id = e.account_id AND p.booking = e.reference)"""
 
 # Entries that do not balance, and bookings of charges that no charge of ours asked for: booked twice, or from nowhere.
@@ -130,7 +146,8 @@ INSERT INTO recon_findings
 SELECT 'ledger_imbalance', e.account_id, e.order_id, e.pi, NULL, e.reference, abs(e.assets), e.currency, e.occurred_at,
        jsonb_build_object('entry', e.reference, 'booked', e.assets, 'balanced', NOT e.unbalanced), NULL
   FROM recon_entries e
- WHERE e.unbalanced AND e.occurred_at >= $1 AND e.occurred_at < $2 OR {_UNCLAIMED}
+ WHERE (e.unbalanced OR {_UNCLAIMED}) AND ({_OF_WINDOW} OR EXISTS (SELECT FROM recon_carried k
+     WHERE k.account_id = e.account_id AND k.reference = e.reference))
 """
 
 # Each side on its own evidence: Stripe's PaymentIntents, our charges, the postings. A fee counts in its own currency,
@@ -150,7 +167,7 @@ WITH fee AS (
   SELECT e.currency, 'ledger', 1, e.assets, 0 FROM recon_pairs p
     JOIN recon_entries e ON e.account_id = p.account_id AND e.reference = p.booking WHERE p.counted
   UNION ALL
-  SELECT e.currency, 'ledger', 1, e.assets, 0 FROM recon_entries e WHERE {_UNCLAIMED}
+  SELECT e.currency, 'ledger', 1, e.assets, 0 FROM recon_entries e WHERE {_UNCLAIMED} AND {_OF_WINDOW}
   UNION ALL
   SELECT fee.currency, side, 0, 0, fee.amount FROM fee, unnest(ARRAY['ours', 'ledger']) AS side
 )

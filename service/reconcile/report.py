@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from service.money import CURRENCIES
-from service.reconcile.classes import IN_FLIGHT
+from service.reconcile.classes import IN_FLIGHT, NOT_KEPT, SHORT
 from service.reconcile.compare import SIDES, Sums
 from service.reconcile.run import ClassSum, Discrepancy, Report
 from service.reconcile.window import iso
@@ -19,6 +19,7 @@ from service.reconcile.window import iso
 SCHEMA_VERSION = 1
 CSV_HEADER = (
     "class", "order_id", "payment_intent", "amount", "currency", "age_s", "first_seen", "ours", "stripe", "next_step",
+    "fingerprint", "acknowledged",
 )  # fmt: skip
 
 
@@ -79,8 +80,14 @@ def as_dict(found: Discrepancy) -> dict[str, Any]:
         "age_s": found.age_s,
         "first_seen": iso(found.first_seen),
         "fingerprint": found.fingerprint,
+        "acknowledged": _acknowledged(found),
         "next_step": found.next_step,
     }
+
+
+def _acknowledged(found: Discrepancy) -> dict[str, str] | None:
+    ack = found.acknowledged
+    return None if ack is None else {"at": iso(ack.at), "by": ack.by, "reason": ack.reason}
 
 
 def _window(report: Report) -> dict[str, str]:
@@ -115,8 +122,9 @@ def _totals_lines(report: Report) -> list[str]:
 
 
 def _verdict(report: Report) -> str:
-    real = [line for line in report.classes if line.name != IN_FLIGHT]
+    real = [line for line in report.classes if line.is_open]
     waiting = sum(line.count for line in report.classes if line.name == IN_FLIGHT)
+    accepted = sum(line.count for line in report.classes if not line.is_open and line.name not in NOT_KEPT)
     stake = ", ".join(f"{show(amount, currency)} {currency}" for currency, amount in report.money_at_stake.items())
     if report.incomplete is not None:
         words = f"incomplete: {report.incomplete}; what is listed below is true, what is not listed is unknown"
@@ -125,6 +133,7 @@ def _verdict(report: Report) -> str:
         words = f"{count} {'discrepancy' if count == 1 else 'discrepancies'}, {stake or 'no money'} at stake"
     else:
         words = "clean"
+    words += f"; {accepted} acknowledged" if accepted else ""
     return f"{words}; {waiting} in flight" if waiting else words
 
 
@@ -138,7 +147,8 @@ def _coverage(report: Report) -> str:
 
 def _class_line(line: ClassSum) -> str:
     amount = f", {show(line.amount, line.currency)} {line.currency}" if line.amount and line.currency else ""
-    return f"{line.name}: {line.count}{amount}, oldest {_age(line.oldest_s)}\n"
+    kind = "" if line.is_open or line.name in NOT_KEPT else " acknowledged"
+    return f"{line.name}: {line.count}{kind}{amount}, oldest {_age(line.oldest_s)}\n"
 
 
 def _found_lines(found: Discrepancy) -> str:
@@ -149,8 +159,16 @@ def _found_lines(found: Discrepancy) -> str:
         f"  {names}  {amount}  {_age(found.age_s)}\n"
         f"    ours    {_side(found.ours)}\n"
         f"    stripe  {_side(found.stripe)}\n"
-        f"    next    {found.next_step}\n"
+        f"    {_next(found)}\n"
     )
+
+
+def _next(found: Discrepancy) -> str:
+    ack = found.acknowledged
+    if ack is not None:
+        return f"acknowledged {iso(ack.at)} by {ack.by}: {ack.reason}"
+    name = "" if found.name in NOT_KEPT else f"  ({found.fingerprint[:SHORT]})"
+    return f"next    {found.next_step}{name}"
 
 
 def _side(side: dict[str, Any] | None) -> str:

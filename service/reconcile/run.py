@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.db import is_unreachable
 from service.errors import EffectivelyOnceError, Unavailable
 from service.reconcile import store
-from service.reconcile.classes import IN_FLIGHT, NOT_KEPT, SOURCE_INCOMPLETE, next_step
+from service.reconcile.classes import NOT_KEPT, SOURCE_INCOMPLETE, next_step
 from service.reconcile.compare import (
     Comparison,
     close_staging,
@@ -41,7 +41,19 @@ _CLOSED = "connection is closed"  # an InterfaceError; its other kinds are mista
 
 
 # JSON as text: whether the driver decodes it is the engine's affair.
-_SHOWN = "n, class, order_id, pi, ours::text, stripe::text, amount, currency, at, first_seen, fingerprint"
+_SHOWN = (
+    "n, class, order_id, pi, ours::text, stripe::text, amount, currency, at, first_seen, fingerprint,"
+    " acked_at, acked_by, acked_why"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who has accepted a discrepancy as it is, when, and why."""
+
+    at: datetime
+    by: str
+    reason: str
 
 
 class CutShort(EffectivelyOnceError):
@@ -66,18 +78,23 @@ class Discrepancy:
     age_s: int
     first_seen: datetime
     fingerprint: str
+    acknowledged: Acknowledgement | None
 
     @property
     def next_step(self) -> str:
         """What an operator does next, in one line."""
-        return next_step(self.name, self.payment_intent)
+        return next_step(self.name, self.payment_intent, self.fingerprint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassSum:
-    """How many of one class in one currency, what they amount to, and the age of the oldest."""
+    """How many of one class in one currency, what they amount to, and the age of the oldest.
+
+    is_open: whether they count; what is in flight, or acknowledged, does not.
+    """
 
     name: str
+    is_open: bool
     currency: str | None
     count: int
     amount: int | None
@@ -98,10 +115,10 @@ class Report:
 
     @property
     def money_at_stake(self) -> dict[str, int]:
-        """Per currency, minor units, over all discrepancies; what is in flight does not count."""
+        """Per currency, minor units, over all open discrepancies."""
         sums: dict[str, int] = {}
         for line in self.classes:
-            if line.name not in NOT_KEPT and line.currency is not None:
+            if line.is_open and line.currency is not None:
                 sums[line.currency] = sums.get(line.currency, 0) + (line.amount or 0)
         return dict(sorted(sums.items()))
 
@@ -134,19 +151,20 @@ async def reconcile(
             window = fix(span, now=now or await driver.fetchval("SELECT clock_timestamp()"), grace_s=grace_s)
             run_id = await store.begin_run(driver, window, source)
         with _lost_is(CutShort):
-            report = await _run(driver, gateway, window, run_id, progress)
+            report = await _run(driver, gateway, window, run_id, progress, carry=span == Span())
         yield report
 
 
 async def _run(
-    driver: asyncpg.Connection, gateway: Gateway, window: Window, run_id: UUID, progress: Progress
+    driver: asyncpg.Connection, gateway: Gateway, window: Window, run_id: UUID, progress: Progress, *, carry: bool
 ) -> Report:
+    await note_known(driver, window, carry=carry)
     incomplete = await _read_stripe(driver, gateway, window, progress)
     progress("comparing")
     comparison = await compare(driver, window, complete=incomplete is None)
     if incomplete is not None:
         await driver.execute(_INCOMPLETE, SOURCE_INCOMPLETE, window.now, json.dumps({"reason": incomplete}))
-    sums = await store.keep(driver, run_id, window)
+    sums = await store.keep(driver, run_id, window, complete=incomplete is None)
     classes = tuple(_class_sum(row, window.now) for row in sums)
     verdict = _verdict(classes)
     totals = {c: {side: asdict(s) for side, s in sides.items()} for c, sides in comparison.totals.items()}
@@ -167,7 +185,6 @@ _INCOMPLETE = "INSERT INTO recon_findings (class, at, stripe) VALUES ($1, $2, CA
 
 async def _read_stripe(driver: asyncpg.Connection, gateway: Gateway, window: Window, progress: Progress) -> str | None:
     """Stage Stripe's side; returns what could not be read, None where all was. What was read stays, and is true."""
-    await note_known(driver, window)
     try:
         await stage_listing(driver, gateway, window.created_gte, window.created_lt, progress)
         await find_edges(driver, window)
@@ -179,15 +196,15 @@ async def _read_stripe(driver: asyncpg.Connection, gateway: Gateway, window: Win
 
 
 def _verdict(classes: tuple[ClassSum, ...]) -> str:
-    names = {line.name for line in classes}
-    if SOURCE_INCOMPLETE in names:
+    if any(line.name == SOURCE_INCOMPLETE for line in classes):
         return "incomplete"
-    return "discrepancies" if names - {IN_FLIGHT} else "clean"
+    return "discrepancies" if any(line.is_open for line in classes) else "clean"
 
 
 def _class_sum(row: Any, now: datetime) -> ClassSum:
     return ClassSum(
         name=row["class"],
+        is_open=row["class"] not in NOT_KEPT and not row["is_acked"],
         currency=row["currency"],
         count=row["count"],
         amount=row["amount"],
@@ -207,6 +224,7 @@ def _discrepancy(row: Any, now: datetime) -> Discrepancy:
         age_s=_age_s(row["at"], now),
         first_seen=row["first_seen"],
         fingerprint=row["fingerprint"],
+        acknowledged=Acknowledgement(row["acked_at"], row["acked_by"], row["acked_why"]) if row["acked_at"] else None,
     )
 
 

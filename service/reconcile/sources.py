@@ -21,7 +21,7 @@ RETRIEVE_AT_ONCE = 8  # edge items are fetched by id; below any rate limit of a 
 
 COLUMNS = (
     "pi", "created", "amount", "received", "currency", "status", "account_id", "order_id", "attempt",
-    "charge", "charged_at", "txn", "txn_amount", "fee", "txn_currency", "txn_created",
+    "charge", "charged_at", "returned", "disputed", "txn", "txn_amount", "fee", "txn_currency", "txn_created",
 )  # fmt: skip
 
 Progress = Callable[[str], None]
@@ -105,6 +105,7 @@ def row(intent: Intent) -> tuple[Any, ...]:
         intent.id, _time(intent.created), intent.amount, intent.amount_received, intent.currency, intent.status,
         *_ours(intent.metadata),
         intent.charge_id, charge and _time(charge.created),
+        charge.returned if charge else 0, charge and charge.disputed,
         txn and txn.id, txn and txn.amount, txn and txn.fee, txn and txn.currency, txn and _time(txn.created),
     )  # fmt: skip
 

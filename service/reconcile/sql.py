@@ -1,5 +1,6 @@
 """The comparison, as statements on temporary tables. One story, top to bottom; compare.py runs it.
 
+recon_carried   discrepancies that are still open, to be examined again
 recon_known     what the window's listing must show, noted before it begins
 recon_stripe    Stripe's side, staged: the window's listing, and what was fetched by id
 recon_absent    ids that Stripe says it does not have
@@ -16,20 +17,27 @@ Parameters, wherever they occur: $1 since, $2 until (both timestamptz).
 """
 
 TABLES = (
-    "recon_known", "recon_stripe", "recon_absent", "recon_edges", "recon_orders", "recon_charges", "recon_claims",
-    "recon_pairs", "recon_entries", "recon_findings", "recon_report",
+    "recon_carried", "recon_known", "recon_stripe", "recon_absent", "recon_edges", "recon_orders", "recon_charges",
+    "recon_claims", "recon_pairs", "recon_entries", "recon_findings", "recon_report",
 )  # fmt: skip
 
 STAGING = """
 CREATE TEMP TABLE recon_stripe (
   pi text NOT NULL, created timestamptz NOT NULL, amount bigint NOT NULL, received bigint NOT NULL,
   currency text NOT NULL, status text NOT NULL, account_id uuid, order_id uuid, attempt smallint,
-  charge text, charged_at timestamptz,
+  charge text, charged_at timestamptz, returned bigint NOT NULL, disputed boolean,
   txn text, txn_amount bigint, fee bigint, txn_currency text, txn_created timestamptz);
 CREATE TEMP TABLE recon_absent (pi text NOT NULL);
 CREATE TEMP TABLE recon_findings (
   class text NOT NULL, account_id uuid, order_id uuid, pi text, attempt smallint, reference text,
   amount bigint, currency text, at timestamptz NOT NULL, ours jsonb, stripe jsonb)
+"""
+
+# A run over a named window judges its own: $1 is then false, and nothing is carried.
+CARRIED = """
+CREATE TEMP TABLE recon_carried AS
+SELECT fingerprint, account_id, order_id, payment_intent_id AS pi, reference FROM discrepancies
+ WHERE resolved_at IS NULL AND CAST($1 AS boolean)
 """
 
 # What this database knows of the window before Stripe is asked for it (R35).
@@ -59,6 +67,13 @@ SELECT row_number() OVER (ORDER BY pi) AS n, pi FROM (
   UNION
   SELECT pi FROM recon_known
   UNION
+  SELECT pi FROM recon_carried k
+   WHERE pi IS NOT NULL AND NOT EXISTS (SELECT FROM recon_stripe s WHERE s.pi = k.pi)
+  UNION
+  SELECT c.payment_intent_id FROM recon_carried k JOIN charges c ON c.order_id = k.order_id
+   WHERE c.payment_intent_id IS NOT NULL
+     AND NOT EXISTS (SELECT FROM recon_stripe s WHERE s.pi = c.payment_intent_id)
+  UNION
   -- An order with a success elsewhere: whether that one exists decides between a duplicate and a missing booking.
   SELECT c.payment_intent_id FROM recon_stripe s
     JOIN charges c ON c.account_id = s.account_id AND c.order_id = s.order_id AND c.payment_intent_id <> s.pi
@@ -74,6 +89,8 @@ WITH touched AS (
   SELECT id AS order_id, true AS selected FROM orders WHERE created_at >= $1 AND created_at < $2
   UNION ALL
   SELECT order_id, true FROM charges WHERE created_at >= $1 AND created_at < $2
+  UNION ALL
+  SELECT order_id, true FROM recon_carried WHERE order_id IS NOT NULL
   UNION ALL
   SELECT order_id, false FROM recon_stripe WHERE order_id IS NOT NULL
   UNION ALL
@@ -99,7 +116,8 @@ CHARGES = """
 CREATE TEMP TABLE recon_charges AS
 SELECT c.id, c.account_id, c.order_id, c.attempt, c.amount_minor AS amount, c.currency, c.status,
        c.payment_intent_id AS pi, c.stripe_charge_id AS charge, c.stripe_created, c.balance_transaction_id AS txn,
-       c.created_at, c.updated_at, (c.created_at >= $1 AND c.created_at < $2) AS selected
+       c.created_at, c.updated_at, c.created_at >= $1 AND c.created_at < $2
+         OR coalesce(o.id IN (SELECT order_id FROM recon_carried), false) AS selected
   FROM recon_orders o JOIN charges c ON c.account_id = o.account_id AND c.order_id = o.id
 """
 
@@ -124,7 +142,9 @@ PAIRS = """
 CREATE TEMP TABLE recon_pairs AS
 SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, s.order_id) AS order_id,
        coalesce(s.pi, c.pi) AS pi, s.pi IS NOT NULL AS at_stripe, coalesce(s.status = 'succeeded', false) AS took,
-       coalesce(s.created >= $1 AND s.created < $2, false) OR coalesce(c.selected, false) AS selected,
+       coalesce(s.created >= $1 AND s.created < $2, false) OR coalesce(c.selected, false)
+         OR coalesce(s.pi IN (SELECT pi FROM recon_carried), false)
+         OR coalesce(s.order_id IN (SELECT order_id FROM recon_carried), false) AS selected,
        coalesce(s.created, c.stripe_created, c.created_at) >= $1
          AND coalesce(s.created, c.stripe_created, c.created_at) < $2 AS counted,
        CASE c.status WHEN 'duplicate' THEN 'duplicate:' ELSE 'charge:' END || coalesce(s.charge, c.charge) AS booking,
@@ -133,6 +153,7 @@ SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, 
        s.created AS s_created, s.amount AS s_amount, s.received AS s_received, s.currency AS s_currency,
        s.status AS s_status, s.charge AS s_charge, s.txn AS s_txn, s.txn_amount AS s_txn_amount, s.fee AS s_fee,
        s.txn_currency AS s_txn_currency, s.txn_created AS s_txn_created,
+       coalesce(s.returned, 0) AS s_returned, s.disputed AS s_disputed,
        c.id AS c_id, c.attempt, c.amount AS c_amount, c.currency AS c_currency, c.status AS c_status, c.pi AS c_pi,
        c.txn AS c_txn, c.created_at AS c_created, c.updated_at AS c_updated
   FROM (SELECT s.*, l.charge_id FROM recon_stripe s LEFT JOIN recon_claims l ON l.pi = s.pi) s
@@ -145,6 +166,8 @@ ENTRIES = """
 CREATE TEMP TABLE recon_entries AS
 WITH wanted AS (
   SELECT entry_id AS id FROM postings WHERE occurred_at >= $1 AND occurred_at < $2
+  UNION
+  SELECT e.id FROM recon_carried k JOIN journal_entries e ON e.account_id = k.account_id AND e.reference = k.reference
   UNION
   SELECT e.id FROM recon_pairs p JOIN journal_entries e ON e.account_id = p.account_id AND e.reference = p.booking
   UNION
@@ -163,6 +186,7 @@ SELECT DISTINCT ON (e.id) e.id, e.account_id, e.reference, split_part(e.referenc
 """
 
 INDEXES: dict[str, tuple[str, ...]] = {
+    "recon_carried": ("order_id",),
     "recon_stripe": ("pi",),
     "recon_edges": ("n",),
     "recon_orders": ("id",),

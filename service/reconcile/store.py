@@ -1,7 +1,8 @@
 """Runs and discrepancies on record, so that a difference keeps its age across runs.
 
 A discrepancy's fingerprint is made of class, object ids and currency, without run or time: found again, it is the same
-row. A run that died half-way keeps a verdict of null, and says nothing.
+row. It is open until a run without a window has examined it again and found it gone, however old it is (R36). A run
+that died half-way keeps a verdict of null, and says nothing.
 """
 
 import json
@@ -24,6 +25,8 @@ UPDATE reconciliation_runs SET finished_at = clock_timestamp(), verdict = $2, to
 """
 
 # Found twice in one run (it cannot be, but an INSERT that updates a row twice would fail the whole report): kept once.
+# An acknowledgement speaks of what was seen: it holds while the amount and both sides are as they were, and not for a
+# difference that was resolved since and came again.
 _REPORT = """
 CREATE TEMP TABLE recon_report AS
 WITH named AS (
@@ -35,24 +38,46 @@ WITH named AS (
   SELECT DISTINCT ON (fingerprint) * FROM named ORDER BY fingerprint, at
 )
 SELECT row_number() OVER (ORDER BY array_position(CAST($1 AS text[]), once.class), at, once.order_id, pi, fingerprint)
-         AS n, once.*, coalesce(d.first_seen_at, CAST($2 AS timestamptz)) AS first_seen
+         AS n, once.*, coalesce(d.first_seen_at, CAST($2 AS timestamptz)) AS first_seen,
+       k.created_at AS acked_at, k.acknowledged_by AS acked_by, k.reason AS acked_why
   FROM once LEFT JOIN discrepancies d USING (fingerprint)
+  LEFT JOIN LATERAL (
+    SELECT a.created_at, a.acknowledged_by, a.reason, a.amount_minor, a.ours, a.stripe FROM acknowledgements a
+     WHERE a.fingerprint = once.fingerprint AND a.created_at >= d.opened_at AND d.resolved_at IS NULL
+     ORDER BY a.created_at DESC LIMIT 1
+  ) k ON (k.amount_minor, k.ours, k.stripe) IS NOT DISTINCT FROM (once.amount, once.ours, once.stripe)
 """
 
 # Ordered by the unique key: two runs at once wait for each other in one order (R5).
 _KEEP = """
-INSERT INTO discrepancies (fingerprint, class, order_id, payment_intent_id, ours, stripe, amount_minor, currency,
-                           first_run_id, last_run_id, first_seen_at, last_seen_at)
-SELECT fingerprint, class, order_id, pi, ours, stripe, amount, currency, $1, $1, $2, $2
+INSERT INTO discrepancies AS d (fingerprint, class, account_id, order_id, payment_intent_id, reference, ours, stripe,
+                                amount_minor, currency, first_run_id, last_run_id, first_seen_at, last_seen_at,
+                                opened_at)
+SELECT fingerprint, class, account_id, order_id, pi, reference, ours, stripe, amount, currency, $1, $1, $2, $2, $2
   FROM recon_report WHERE class <> ALL (CAST($3 AS text[])) ORDER BY fingerprint
 ON CONFLICT (fingerprint) DO UPDATE
   SET last_run_id = EXCLUDED.last_run_id, last_seen_at = EXCLUDED.last_seen_at,
-      ours = EXCLUDED.ours, stripe = EXCLUDED.stripe, amount_minor = EXCLUDED.amount_minor
+      ours = EXCLUDED.ours, stripe = EXCLUDED.stripe, amount_minor = EXCLUDED.amount_minor,
+      account_id = EXCLUDED.account_id, reference = EXCLUDED.reference,
+      opened_at = CASE WHEN d.resolved_at IS NULL THEN d.opened_at ELSE EXCLUDED.opened_at END, resolved_at = NULL
+"""
+
+# What was examined again and is not there any more. What is in flight instead is examined once more by the next run.
+_RESOLVE = """
+UPDATE discrepancies d SET resolved_at = $1
+ WHERE d.fingerprint IN (
+   SELECT k.fingerprint FROM recon_carried k
+    WHERE NOT EXISTS (SELECT FROM recon_report r WHERE r.fingerprint = k.fingerprint)
+      AND NOT EXISTS (SELECT FROM recon_report r WHERE r.class = 'in_flight'
+                         AND (r.pi = k.pi OR r.order_id = k.order_id))
+    ORDER BY k.fingerprint)
+   AND d.resolved_at IS NULL
 """
 
 _SUMMARY = """
-SELECT class, currency, count(*) AS count, sum(amount)::bigint AS amount, min(at) AS oldest
-  FROM recon_report GROUP BY class, currency ORDER BY min(n), currency
+SELECT class, currency, acked_at IS NOT NULL AS is_acked, count(*) AS count, sum(amount)::bigint AS amount,
+       min(at) AS oldest
+  FROM recon_report GROUP BY class, currency, acked_at IS NOT NULL ORDER BY min(n), currency
 """
 
 
@@ -63,11 +88,17 @@ async def begin_run(driver: asyncpg.Connection, window: Window, source: str) -> 
     return run_id
 
 
-async def keep(driver: asyncpg.Connection, run_id: UUID, window: Window) -> list[Any]:
-    """Order the findings for the report, remember the discrepancies among them, and sum them by class and currency."""
+async def keep(driver: asyncpg.Connection, run_id: UUID, window: Window, *, complete: bool) -> list[Any]:
+    """Order the findings for the report, remember the discrepancies among them, and sum them by class and currency.
+
+    `complete`: what was carried and is not among them is resolved; else it may only not have been seen.
+    """
     await driver.execute(_REPORT, list(CLASSES), window.now)
     await driver.execute("CREATE INDEX ON pg_temp.recon_report (n); ANALYZE recon_report")
-    await driver.execute(_KEEP, run_id, window.now, list(NOT_KEPT))
+    async with driver.transaction():
+        await driver.execute(_KEEP, run_id, window.now, list(NOT_KEPT))
+        if complete:
+            await driver.execute(_RESOLVE, window.now)
     return list(await driver.fetch(_SUMMARY))
 
 

@@ -6,18 +6,21 @@ knowing       a listed PaymentIntent, and what is known of it
 store         the rows that bring an order and its charge back
 verification  the listing, from now back to the life's bound
 findings      what it brought back, in numbers
+healing       one payment that reconciliation found
 command       `eo recover`
 
 An order placed and charged in the minutes that a failover or a restored backup lost would otherwise be charged again
 when its producer repeats the key a day later, because by then Stripe has forgotten the key, too.
 """
 
+from service.recovery.adoption import Step, Verdict
 from service.recovery.findings import Findings
+from service.recovery.healing import heal
 from service.recovery.lives import Life, beat, current, fork, is_verified, note_margin
 from service.recovery.store import note_alias
 from service.recovery.verification import ANOTHER, NotTheVerifier, examine, recover, verify
 
 __all__ = [
-    "ANOTHER", "Findings", "Life", "NotTheVerifier", "beat", "current", "examine", "fork", "is_verified", "note_alias",
-    "note_margin", "recover", "verify",
+    "ANOTHER", "Findings", "Life", "NotTheVerifier", "Step", "Verdict", "beat", "current", "examine", "fork", "heal",
+    "is_verified", "note_alias", "note_margin", "recover", "verify",
 ]  # fmt: skip

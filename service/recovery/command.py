@@ -53,11 +53,12 @@ async def _run(since: datetime | None, *, dry_run: bool, as_json: bool) -> int:
 
 
 async def _recover(settings: Settings, since: datetime | None, *, dry_run: bool) -> Findings:
+    from service.pacing import COMMANDS  # noqa: PLC0415
     from service.stripe_gateway import StripeGateway  # noqa: PLC0415  the SDK costs half a second, `--help` needs none
 
     engine = create_engine(settings, name="recover", pool=2)
     try:
-        async with StripeGateway(settings) as gateway:
+        async with StripeGateway(settings, COMMANDS) as gateway:
             account_id, _ = await gateway.account_id()
             await check_binding(engine, account_id, is_live=settings.stripe_is_live)
             life = await current(engine, settings)

@@ -109,7 +109,7 @@ async def examine(
     """
     findings = Findings()
     gte = int((since or life.bound).timestamp())
-    instance = await _instance(engine)
+    instance = await instance_of(engine)
     missing = await known_intents(engine, gte, _NO_END)
     async for page in _by_pages(_to_the_end(gateway, gte)):
         findings.listed += len(page)
@@ -145,15 +145,15 @@ async def _compare(
     for listed, knows in zip(page, known, strict=True):
         if judge(listed.intent, listed.marks, knows).step is Step.NOTHING:
             continue
-        one = await _with_key(gateway, listed) if knows.order_id is None and knows.is_default else listed
+        one = await with_key(gateway, listed) if knows.order_id is None and knows.is_default else listed
         if dry_run:
             (again,) = await what_is_known(engine, [one])
             findings.add(one, judge(one.intent, one.marks, again))
             continue
-        findings.add(one, await _brought_back(engine, one, life, settings))
+        findings.add(one, await brought_back(engine, one, life, settings))
 
 
-async def _brought_back(engine: AsyncEngine, listed: Listed, life: Life, settings: Settings) -> Verdict:
+async def brought_back(engine: AsyncEngine, listed: Listed, life: Life, settings: Settings) -> Verdict:
     """What became of one PaymentIntent. One that cannot be stored is reported: Stripe's dashboard can edit any text."""
     reach(CrashPoint.RECOVERY_BEFORE_ADOPT)
     try:
@@ -169,7 +169,7 @@ async def _brought_back(engine: AsyncEngine, listed: Listed, life: Life, setting
     return verdict
 
 
-async def _with_key(gateway: "StripeGateway", listed: Listed) -> Listed:
+async def with_key(gateway: "StripeGateway", listed: Listed) -> Listed:
     """A PaymentIntent of before 0.2 bears no key; that of a first attempt stands verbatim in Stripe's event."""
     if listed.marks.key is not None or listed.marks.attempt != 1:
         return listed
@@ -220,7 +220,7 @@ async def _by_pages(intents: AsyncIterator[Intent]) -> AsyncIterator[list[Intent
     yield page
 
 
-async def _instance(engine: AsyncEngine) -> UUID:
+async def instance_of(engine: AsyncEngine) -> UUID:
     async with connect(engine) as connection:
         (instance,) = await connection.column(_INSTANCE, {})
     found: UUID = instance

@@ -16,13 +16,13 @@ from redis.asyncio import Redis
 from service.charges.marks import Marks
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.embedded import Valkey, free_port
+from service.pacing import Bucket
 from service.reconcile import Span, reconcile
 from service.stripe_gateway import StripeGateway
 from service.stripe_objects import Answer
 from tests.charges.world import POST, Promise, World
 from tests.sandbox.process import SandboxProcess
 from workers import charge as actor
-from workers.throttle import Bucket
 
 LIST = {"method": "GET", "path": "^/v1/payment_intents$"}
 Passes = Callable[[float], Awaitable[None]]

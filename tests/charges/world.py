@@ -20,13 +20,14 @@ from service.charges.opening import open_charges
 from service.charges.settling import Settlement, settle
 from service.db import async_url, create_engine
 from service.orders import Candidate, Placed, place
+from service.pacing import Bucket
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
 from service.wire import OrderRequest
 from tests.sandbox.process import SandboxProcess
 from workers.charge import ChargeWorker
 from workers.identity import identify_stripe
-from workers.throttle import Breaker, Bucket
+from workers.throttle import Breaker
 
 WAIT_S = 10.0
 OTHER_ACCOUNT = UUID("0192e4a0-0000-7000-8000-00000000000b")

@@ -56,8 +56,11 @@ def compare_streams(stories: Iterable[Story], intents: Iterable[Intent], cut_off
     for story, seen in _merge(ours, theirs):
         if story is None:
             found += [
-                Found(_young("missing_locally", _moved(i), cut_off), i.id, "") for i in seen if i.status == "succeeded"
+                Found(_young("missing_locally", _moved(i), cut_off), i.id, "")
+                for i in seen
+                if i.status == "succeeded" and not _is_undone(i)
             ]
+            found += [Found("money_returned", i.id, "") for i in seen if _returned(i)]
         else:
             found += _judge_order(story, seen, cut_off)
     return sorted(found)
@@ -99,6 +102,7 @@ def _judge_order(story: Story, seen: list[Intent], cut_off: datetime) -> list[Fo
     ]
     name = None if found else _judge_alone(story, cut_off)
     found += [Found(name, story.order.pi or "", order)] if name else []
+    found += [Found("money_returned", i.id, order) for i in seen if _returned(i)]
     return found + [Found("ledger_imbalance", e.payment_intent_id or "", order) for e in booked_twice]
 
 
@@ -131,9 +135,9 @@ def _judge_pair(story: Story, pair: _Pair, winner: _Pair | None, cut_off: dateti
         assert charge is not None
         return _judge_without_stripe(story, charge, cut_off)
     if pair.took and (pair is not winner or (charge and charge.status == "duplicate")):
-        return "duplicate_charge"
+        return None if _is_undone(intent) else "duplicate_charge"
     if charge is None:
-        return _young("missing_locally", _moved(intent), cut_off) if pair.took else None
+        return _young("missing_locally", _moved(intent), cut_off) if pair.took and not _is_undone(intent) else None
     if pair.settled and pair.took and _booking(charge) not in {e.reference for e in story.entries}:
         return _young("missing_locally", max(_moved(intent), charge.updated_at or charge.at), cut_off)
     return _judge_values(story.order, charge, intent) or _judge_states(story, charge, intent, cut_off)
@@ -205,6 +209,18 @@ def _young(name: str, at: datetime, cut_off: datetime) -> str:
 def _moved(intent: Intent) -> datetime:
     charge = intent.latest_charge
     return datetime.fromtimestamp(charge.created if isinstance(charge, Charge) else intent.created, UTC)
+
+
+def _returned(intent: Intent) -> int:
+    """What went back, or is held back for a dispute."""
+    charge = intent.latest_charge
+    if not isinstance(charge, Charge):
+        return 0
+    return charge.amount if charge.disputed or charge.refunded else charge.amount_refunded
+
+
+def _is_undone(intent: Intent) -> bool:
+    return _returned(intent) >= intent.amount_received
 
 
 def _txn(intent: Intent) -> BalanceTransaction | None:

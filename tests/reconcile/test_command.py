@@ -178,7 +178,7 @@ def test_another_stripe_than_the_databases_is_refused(eo: Eo, stripe: str, datab
 
 
 def test_a_first_page_that_fails_is_4(eo: Eo, stripe: str) -> None:
-    _fault(stripe, {"fault": "error_500_before", "method": "GET", "path": "/v1/payment_intents", "saved": False})
+    _fault(stripe, {"fault": "unauthorized_401", "method": "GET", "path": "/v1/payment_intents"})
     answer = eo("--json", STRIPE_API_BASE=stripe)
     assert (answer.code, answer.document["verdict"]) == (4, "incomplete")
     assert [d["class"] for d in answer.document["discrepancies"]] == ["source_incomplete"]
@@ -187,7 +187,7 @@ def test_a_first_page_that_fails_is_4(eo: Eo, stripe: str) -> None:
 def test_a_later_page_that_fails_is_4_even_where_there_are_discrepancies(eo: Eo, stripe: str) -> None:
     for _ in range(101):
         _plant(stripe)
-    _fault(stripe, {"fault": "incomplete_list", "path": "/v1/payment_intents"})
+    _fault(stripe, {"fault": "unauthorized_401", "method": "GET", "path": "/v1/payment_intents", "nth": [2]})
     answer = eo("--json", STRIPE_API_BASE=stripe, EO_RECONCILE_GRACE_S="0")
     assert (answer.code, answer.document["verdict"]) == (4, "incomplete")
     assert [d["class"] for d in answer.document["discrepancies"]] == ["source_incomplete"] + ["missing_locally"] * 100

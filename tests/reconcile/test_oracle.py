@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import count
+from typing import Any
 from uuid import UUID
 
 from hypothesis import HealthCheck, given, settings
@@ -46,6 +47,32 @@ Plant = Callable[[UUID, datetime, int], tuple[Story | None, list[Intent], str | 
 
 def _story(story: Story, name: str | None) -> tuple[Story | None, list[Intent], str | None]:
     return story, [], name
+
+
+def _goes_back(story: Story, **how: Any) -> None:
+    """The last payment was refunded or disputed at Stripe."""
+    charge = story.intent.latest_charge
+    assert isinstance(charge, Charge)
+    story.at_stripe(latest_charge=replace(charge, **how))
+
+
+def _refunded(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    _goes_back(story, amount_refunded=amount // 2)
+    return _story(story, "money_returned!")
+
+
+def _disputed(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    _goes_back(story, disputed=True)
+    return _story(story, "money_returned!")
+
+
+def _duplicate_refunded(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    success(story, at, duplicate=True)
+    _goes_back(story, refunded=True)
+    return _story(story, "money_returned!")
 
 
 def _good(account: UUID, at: datetime, amount: int) -> Story:
@@ -170,7 +197,7 @@ def _booked_wrong(account: UUID, at: datetime, amount: int) -> tuple[Story | Non
 PLANTS: list[Plant] = [
     _clean, _declined, _declined_then_paid, _planted, _unbooked, _gone, _duplicate, _paid_again_past_us,
     _other_currency, _other_amount, _failed_here, _not_taken_there, _lost_reply, _never_sent, _never_answered, _parked,
-    _no_fee, _no_fee_there, _other_fee, _booked_wrong,
+    _no_fee, _no_fee_there, _other_fee, _booked_wrong, _refunded, _disputed, _duplicate_refunded,
 ]  # fmt: skip
 
 EVENTS = st.lists(
@@ -203,7 +230,10 @@ def _plant_all(
     return stories, intents
 
 
-BREAKS = ("order", "charge", "intent", "id", "amount", "currency", "drop", "entry", "fee", "again", "parked")
+BREAKS = (
+    "order", "charge", "intent", "id", "amount", "currency", "drop", "entry", "fee", "again", "parked", "returned",
+)  # fmt: skip
+RETURNS: list[dict[str, Any]] = [{"amount_refunded": 5}, {"refunded": True}, {"disputed": True}]
 BASES: tuple[Callable[[UUID, datetime, int], Story], ...] = (_good, declined, unknown, waiting)
 
 
@@ -253,6 +283,8 @@ def _break_intent(story: Story, name: str, data: st.DataObject) -> None:
         story.at_stripe(amount_received=story.intent.amount_received + 1)
     elif name == "intent":
         story.at_stripe(status=data.draw(st.sampled_from(INTENT_STATUSES)))
+    elif name == "returned" and isinstance(story.intent.latest_charge, Charge):
+        _goes_back(story, **data.draw(st.sampled_from(RETURNS)))
     elif name == "fee" and isinstance(story.intent.latest_charge, Charge):
         story.fee_at_stripe(fee=data.draw(st.integers(0, 3)))
 
@@ -276,7 +308,9 @@ def _both(
 
 
 async def _by_sql(engine: AsyncEngine, stripe: FakeStripe, now: datetime) -> list[Found]:
-    async with reconcile(engine, stripe, Span(), grace_s=GRACE_S, now=now) as report:
+    # A named window judges its own: what other examples left open is not examined again.
+    window = Span(now - timedelta(hours=48), now + timedelta(seconds=1))
+    async with reconcile(engine, stripe, window, grace_s=GRACE_S, now=now) as report:
         return sorted(
             [Found(d.name, d.payment_intent or "", str(d.order_id or "")) async for d in report.discrepancies()]
         )

@@ -1,0 +1,44 @@
+"""Accepting a discrepancy as it is: it stays listed, with its age, and counts no more until it changes."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from uuid_utils.compat import uuid7
+
+from service.errors import Misconfigured
+from service.sql import Statement, begin
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The discrepancy that was acknowledged."""
+
+    fingerprint: str
+    name: str
+
+
+async def acknowledge(engine: AsyncEngine, fingerprint: str, *, by: str, reason: str) -> Acknowledged:
+    """Put on record that `by` accepts the open discrepancy whose fingerprint begins so. Raises Misconfigured."""
+    async with begin(engine) as tx:
+        found = await tx.rows(_OPEN, {"beginning": fingerprint})
+        if not found:
+            raise Misconfigured(
+                f"There is no open discrepancy {fingerprint}. `eo reconcile` lists them with their fingerprints."
+            )
+        if len(found) > 1:
+            raise Misconfigured(f"More than one open discrepancy begins with {fingerprint}. Give more of it.")
+        values = {"id": uuid7(), "fingerprint": found[0]["fingerprint"], "by": by, "reason": reason}
+        await tx.rows(_ACKNOWLEDGE, values)
+    return Acknowledged(found[0]["fingerprint"], found[0]["class"])
+
+
+# Locked, so that what is acknowledged is what the row says.
+_OPEN = Statement("""
+SELECT fingerprint, class FROM discrepancies
+ WHERE resolved_at IS NULL AND starts_with(fingerprint, :beginning) ORDER BY fingerprint LIMIT 2 FOR UPDATE
+""")
+
+_ACKNOWLEDGE = Statement("""
+INSERT INTO acknowledgements (id, fingerprint, acknowledged_by, reason, amount_minor, ours, stripe)
+SELECT :id, fingerprint, :by, :reason, amount_minor, ours, stripe FROM discrepancies WHERE fingerprint = :fingerprint
+""")

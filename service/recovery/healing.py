@@ -1,0 +1,129 @@
+"""One payment that Stripe took and this database has not on the books: put right by Stripe's own success (R21, R23).
+
+Nothing is ever sent: the PaymentIntent is read, and settled or adopted as any other whose answer was lost. What is
+settled already is only completed, forward: its journal entry, its order's state.
+"""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import ledger
+from service.charges.marks import read_marks
+from service.ledger import JournalEntry
+from service.orders import ORDER_TRANSITIONS, lock
+from service.recovery import lives
+from service.recovery.adoption import Step, Verdict, judge
+from service.recovery.knowing import Listed, what_is_known
+from service.recovery.verification import brought_back, instance_of, with_key
+from service.settings import Settings
+from service.sql import Connection, Row, Statement, begin, connect
+from service.stripe_objects import Charge, Intent
+
+if TYPE_CHECKING:  # the SDK costs half a second
+    from service.stripe_gateway import StripeGateway
+
+_NOT_OURS = Verdict(Step.REPORT, "it bears no marks of this installation: refund it at Stripe if it is nobody's")
+
+
+async def heal(
+    engine: AsyncEngine, gateway: "StripeGateway", settings: Settings, intent_id: str, *, dry_run: bool
+) -> Verdict:
+    """Put the PaymentIntent on the books if Stripe took its money; a dry run only tells. Raises IncompleteListing."""
+    intent = await gateway.retrieve_payment_intent(intent_id)
+    if intent is None or intent.status != "succeeded":
+        return Verdict(Step.REPORT, "Stripe did not take its money")
+    held = await _holder(engine, intent)
+    if held is not None and _is_settled(held):
+        return await _complete(engine, held, intent, dry_run=dry_run)
+    marks = read_marks(intent.metadata)
+    if marks is None or marks.instance not in (None, await instance_of(engine)):
+        return _NOT_OURS
+    if held is not None and _differs(held, intent):
+        return Verdict(Step.REPORT, "its amount or currency is not its charge's")
+    listed = Listed(intent, marks)
+    (known,) = await what_is_known(engine, [listed])
+    if known.order_id is None and known.is_default:
+        listed = await with_key(gateway, listed)
+        (known,) = await what_is_known(engine, [listed])
+    verdict = judge(intent, listed.marks, known)
+    if dry_run or verdict.step not in (Step.SETTLE, Step.ADOPT):
+        return verdict
+    verdict = await brought_back(engine, listed, await lives.current(engine, settings), settings)
+    if not _is_settled(await _holder(engine, intent)):
+        return Verdict(Step.REPORT, "it could not be settled: what Stripe shows is not this charge's")
+    return verdict
+
+
+async def _holder(engine: AsyncEngine, intent: Intent) -> Row | None:
+    """The charge that bears this PaymentIntent's id, whatever its metadata says by now."""
+    async with connect(engine) as connection:
+        return await connection.row(_HOLDER, {"intent": intent.id})
+
+
+def _is_settled(held: Row | None) -> bool:
+    return held is not None and held["status"] in ("succeeded", "duplicate")
+
+
+def _differs(held: Row, intent: Intent) -> bool:
+    is_whole = intent.amount_received in (intent.amount, 0)
+    return not is_whole or (intent.amount, intent.currency) != (held["amount_minor"], held["currency"])
+
+
+async def _complete(engine: AsyncEngine, held: Row, intent: Intent, *, dry_run: bool) -> Verdict:
+    """Book the entry of a settled charge that has none, and move its order to `paid`, where it may go there."""
+    entry = _entry(held, intent)
+    async with begin(engine) as tx:
+        await lock(tx, [held["order_id"]])
+        (now,) = await tx.rows(_HOLDER, {"intent": intent.id})
+        is_booked = await tx.row(_BOOKED, {"account": entry.account_id, "reference": entry.reference}) is not None
+        is_paid = now["order_status"] == "paid" or now["status"] == "duplicate"
+        if is_booked and is_paid:
+            return Verdict(Step.REPORT, "it is settled and booked; what differs else is for a human")
+        if not is_paid and not _can_be_paid(now["order_status"]):
+            return Verdict(Step.REPORT, f"its order is {now['order_status']} although its charge is settled")
+        if not dry_run:
+            await _written(tx, entry, order_id=None if is_paid else held["order_id"], intent=intent)
+    return Verdict(Step.SETTLE)
+
+
+async def _written(tx: Connection, entry: JournalEntry, *, order_id: UUID | None, intent: Intent) -> None:
+    result = await ledger.post(tx, [entry])
+    if result.conflicting:
+        raise RuntimeError(f"{entry.reference} is on the books with other content")
+    if order_id is not None:
+        await tx.rows(_TO_PAID, {"id": order_id, "intent": intent.id})
+
+
+def _can_be_paid(status: str) -> bool:
+    """A pending order gets there by way of `processing`."""
+    return "paid" in ORDER_TRANSITIONS[status] or status == "pending"
+
+
+def _entry(held: Row, intent: Intent) -> JournalEntry:
+    charge = intent.latest_charge
+    make = ledger.duplicate_entry if held["status"] == "duplicate" else ledger.charge_entry
+    return make(
+        account_id=held["account_id"],
+        order_id=held["order_id"],
+        payment_intent_id=intent.id,
+        stripe_charge_id=held["stripe_charge_id"] or intent.charge_id or "",
+        amount_minor=held["amount_minor"],
+        currency=held["currency"],
+        occurred_at=datetime.fromtimestamp(charge.created if isinstance(charge, Charge) else intent.created, UTC),
+    )
+
+
+_HOLDER = Statement("""
+SELECT c.status, c.account_id, c.order_id, c.stripe_charge_id, c.amount_minor, c.currency, o.status AS order_status
+  FROM accounts a JOIN charges c ON c.account_id = a.id AND c.payment_intent_id = :intent
+  JOIN orders o ON o.id = c.order_id
+""")
+
+_BOOKED = Statement("SELECT FROM journal_entries WHERE account_id = :account AND reference = :reference")
+
+_TO_PAID = Statement("""
+UPDATE orders SET status = 'paid', payment_intent_id = :intent, failure = NULL, updated_at = now() WHERE id = :id
+""")
