@@ -13,8 +13,8 @@ stripe_gateway the only file that talks to Stripe
 ledger         double entry: what Stripe did, booked once, never changed
 reconcile      ours against Stripe's, and an exit code
 
-Beside the door: accounts (API keys), limits, screening (card numbers), query, problems (RFC 9457),
-waiting (Prefer: wait), wakeup, timeline, health, standstill (why nothing is sent), openapi, docs.
+Beside the door: front (the connection), accounts (API keys), limits, screening (card numbers), query,
+problems (RFC 9457), waiting (Prefer: wait), wakeup, timeline, health, standstill (why nothing is sent), openapi, docs.
 Below them: money, schema, db, sql, settings, errors, log, crash, garbage. Around them: cli, supervisor, embedded.
 The relay and the charge worker live in `workers`, because only they may know the message broker.
 """
