@@ -10,8 +10,7 @@ from typing import Any, Self
 
 import asyncpg
 
-from service.child import unprivileged_user
-from service.embedded import Postgres, Valkey, let_through
+from service.embedded import Postgres, Valkey
 from service.migrate import upgrade
 
 SMALL = {"shared_buffers": "64MB", "max_wal_size": "512MB"}
@@ -34,7 +33,6 @@ class Stage:
 
     def __enter__(self) -> Self:
         try:
-            let_through(self.folder, unprivileged_user(self.postgres.data, self.postgres.programs))
             self.postgres.start()
             self.redis.start()
         except BaseException:

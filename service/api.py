@@ -22,7 +22,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import docs, log, migrate, orders, problems, waiting, wire
+from service import docs, front, log, migrate, orders, problems, waiting, wire
 from service.accounts import ApiKeys, Caller, install_key
 from service.db import check_durable, create_engine
 from service.door import Door
@@ -62,7 +62,7 @@ def create_app(settings: Settings) -> Litestar:
         route_handlers=[_v1(), live, ready, docs.page, docs.asset, docs.openapi_json, docs.home],
         lifespan=[lambda app: _running(app, settings)],
         exception_handlers=problems.HANDLERS,
-        before_send=[problems.add_request_id],
+        before_send=[problems.add_request_id, front.protect],
         request_max_body_size=wire.BODY_MAX,
         openapi_config=None,
         logging_config=None,
@@ -78,6 +78,7 @@ def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
     app = create_app(settings)
+    front.Front.connections_max = front.connections_possible()
     collect_rarely()
     Server(app, settings).run()
 
@@ -89,11 +90,16 @@ class Server(uvicorn.Server):
         self.app = app
         super().__init__(
             uvicorn.Config(
-                app, host=settings.host, port=settings.port, loop="uvloop", http="httptools", ws="none", lifespan="on",
+                app, host=settings.host, port=settings.port, loop="uvloop", http=front.Front, ws="none", lifespan="on",
                 access_log=False, log_config=None, server_header=False, proxy_headers=False,
-                timeout_graceful_shutdown=SHUTDOWN_S,
+                timeout_graceful_shutdown=SHUTDOWN_S, timeout_keep_alive=front.IDLE_S,
             )
         )  # fmt: skip
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:  # every second
+            front.sweep(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         if (parts := self.app.state.get("parts")) is not None:

@@ -6,38 +6,24 @@ to the *thread* that started the child, so children are started from the main th
 
 import ctypes
 import os
-import pwd
 import re
 import signal
-import struct
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from service.errors import Misconfigured, Unavailable
+from service.errors import Unavailable
+from service.isolation import User, become_user
 from service.part_log import PartLog
 
 Pause = Callable[[float], object]
 
 POLL_S = 0.02  # how often a condition is looked at while a part starts
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 28, 47, 2
-_SECBIT_NO_SETUID_FIXUP = 1 << 2
-_CAPABILITY_VERSION_3 = 0x20080522
-_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Whom a child runs as. `capability` is the one privilege it keeps, or None."""
-
-    uid: int
-    gid: int
-    capability: int | None = None
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 class Child:
@@ -55,6 +41,7 @@ class Child:
         self.written = PartLog(log)
         self.environ = environ
         self.user: User | None = None
+        self.folder_of_work: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
@@ -132,7 +119,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            cwd="/" if self.user else None,
+            cwd=self.folder_of_work,  # entered before the change of user
             env=self.environ,
             # Ctrl-C reaches a whole process group; the order of stopping is ours to choose.
             start_new_session=True,
@@ -144,6 +131,7 @@ class Child:
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         if self.user:
             become_user(self.user)
+            _checked(_LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         _checked(_LIBC.prctl(_PR_SET_PDEATHSIG, int(self.death_signal), 0, 0, 0))
         if os.getppid() != parent:  # it died before the line above could take effect
             os._exit(1)
@@ -210,74 +198,6 @@ def wait_until(condition: Callable[[], bool], *, within_s: float, pause: Pause =
             return False
         pause(POLL_S)
     return True
-
-
-def unprivileged_user(*needs: Path) -> User | None:
-    """Whom a server that refuses root runs as: None (ourselves) unless we are root.
-
-    Else the owner of the first of `needs`, or `nobody`. Where a parent of `needs` (say /root) is closed to that user,
-    one capability opens the way: no folder's mode is changed for it. Raises Misconfigured where this root has none.
-    """
-    if os.geteuid() != 0:
-        return None
-    user = _owner(needs[0]) or _nobody()
-    if all(_may_reach(path, user) for path in needs):
-        return user
-    held = _permitted_capabilities()
-    for capability in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE):
-        if held & (1 << capability):
-            return User(user.uid, user.gid, capability)
-    raise Misconfigured(
-        f"PostgreSQL refuses root, and uid {user.uid} cannot enter the folders above {needs[0]} or {needs[-1]}. "
-        "Run as another user than root, or set EO_DATA_DIR, or set DATABASE_URL."
-    )
-
-
-def become_user(user: User) -> None:
-    """Turn this process into `user`, in a forked child before exec. Keeps at most one capability."""
-    if user.capability is not None:
-        # Without this bit access(2) forgets capabilities, and PostgreSQL asks access(2) for its own program.
-        _checked(_LIBC.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
-    os.setgroups([])
-    os.setgid(user.gid)
-    os.setuid(user.uid)
-    if user.capability is not None:
-        bit = 1 << user.capability
-        header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
-        _checked(_LIBC.capset(header, struct.pack("6I", bit, bit, bit, 0, 0, 0)))
-        _checked(_LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, user.capability, 0, 0))
-
-
-def _owner(path: Path) -> User | None:
-    if not path.exists():
-        return None
-    found = path.stat()
-    return User(found.st_uid, found.st_gid) if found.st_uid != 0 else None
-
-
-def _nobody() -> User:
-    try:
-        found = pwd.getpwnam("nobody")
-    except KeyError as error:
-        raise Misconfigured("PostgreSQL refuses root and there is no user `nobody` here. Set DATABASE_URL.") from error
-    return User(found.pw_uid, found.pw_gid)
-
-
-def _may_reach(path: Path, user: User) -> bool:
-    """Whether `user` may enter every folder above `path` (by mode bits; what is missing will be made passable)."""
-    for folder in filter(Path.exists, path.absolute().resolve().parents):
-        found = folder.stat()
-        bit = 0o100 if found.st_uid == user.uid else 0o010 if found.st_gid == user.gid else 0o001
-        if not found.st_mode & bit:
-            return False
-    return True
-
-
-def _permitted_capabilities() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("CapPrm:"):
-            return int(line.split()[1], 16)
-    return 0
 
 
 def _checked(result: int) -> None:

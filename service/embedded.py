@@ -8,6 +8,8 @@ when run as root, creates users and daemonises; here the server is a direct chil
 """
 
 import os
+import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -18,12 +20,17 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from service.child import Child, User, become_user, unprivileged_user, wait_until
+from service.child import Child, wait_until
 from service.errors import Misconfigured, Unavailable
+from service.isolation import User, become_user, give, named_user, private_user, reachable
 
 PG_PORT = 5432  # only names the socket file; nothing listens on TCP
+SUPERUSER_FILE = "superuser.password"  # in the data folder, so that copies of it have it
+FEW_ITERATIONS_SINCE = 16  # they slow down who guesses passwords; nobody guesses one of 256 random bits
 PG_PROGRAMS = {18: "pginstall18/bin", 16: "pginstall/bin"}
 SOCKET_PATH_MAX = 107  # bytes; the kernel's limit for the path of a Unix socket
+HERE = "/proc/self/cwd"  # a server starts in its data folder, and need not enter the folders above it
+OWNER = "eo"  # as whom the service logs in: owner of its database, no superuser
 ORPHAN_S = 15.0  # a server whose supervisor was killed is shutting down by itself
 
 # Durable, because the API answers 201 on the strength of COMMIT; small, because it shares the machine.
@@ -44,8 +51,27 @@ PG_SETTINGS = {
 }
 
 
+# Run by a server of one session, before anybody can connect. Repeated runs change nothing but the password.
+# `public` belongs to the owner of its database; what version 0.1 made there belongs to the superuser still.
+_ADMIT = f"""
+ALTER ROLE postgres PASSWORD '{{password}}'
+DO $$ BEGIN IF to_regrole('{OWNER}') IS NULL THEN CREATE ROLE {OWNER} LOGIN CREATEROLE; END IF; END $$
+ALTER DATABASE postgres OWNER TO {OWNER}
+DO $$ DECLARE one text; BEGIN FOR one IN \
+  SELECT format('ALTER TABLE %s OWNER TO {OWNER}', oid::regclass) FROM pg_class \
+   WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm') \
+  UNION ALL SELECT format('ALTER ROUTINE %s OWNER TO {OWNER}', oid::regprocedure) FROM pg_proc \
+   WHERE pronamespace = 'public'::regnamespace \
+  LOOP EXECUTE one; END LOOP; END $$
+"""
+
+
 class Postgres(Child):
-    """A PostgreSQL of our own in `folder` (made if missing), reached through a socket in a folder of mode 0700."""
+    """A PostgreSQL of our own in `folder` (made if missing), reached through a socket in a folder of mode 0700.
+
+    The kernel tells it who connects (`peer`): our own uid may log in as the owner of the database. The superuser has a
+    password, which stays in the data folder.
+    """
 
     stop_signal = signal.SIGINT  # "fast": ends sessions, writes a checkpoint
     death_signal = signal.SIGINT
@@ -64,24 +90,44 @@ class Postgres(Child):
 
     @property
     def url(self) -> str:
-        """Where it is reached."""
+        """Where its superuser reaches it, once it has been prepared."""
         return self.database_url("postgres")
 
+    @property
+    def owner_url(self) -> str:
+        """Where the service reaches it: no superuser, and no secret in it."""
+        return f"postgresql://{OWNER}@/postgres?host={quote(str(self.sockets))}"
+
     def database_url(self, name: str) -> str:
-        """The URL of another database of this server."""
-        return f"postgresql://postgres:@/{name}?host={quote(str(self.sockets))}"
+        """The superuser's URL of another database of this server."""
+        return f"postgresql://postgres:{self.password}@/{name}?host={quote(str(self.sockets))}"
+
+    @property
+    def password(self) -> str:
+        """The superuser's."""
+        return (self.data / SUPERUSER_FILE).read_text().strip()
 
     def prepare(self) -> None:
-        """Folders, the cluster at first use, and what a killed predecessor left."""
-        self.user = unprivileged_user(self.data, self.programs / "postgres")
+        """Folders, the cluster at first use, and what a killed predecessor or an older version left."""
+        self.user = private_user(self.data)
+        tree = self.programs.parent
+        libraries = tree.parent.with_suffix(".libs")  # beside the package, where wheels have them
+        self.programs = reachable(tree, "bin/postgres", self.user, libraries=libraries) / "bin"
         private_folder(self.folder, self.user)
         private_folder(self.sockets, self.user)
         if not (self.data / "PG_VERSION").exists():
             self._initdb()
         self._check_version()
         self._clear_predecessor()
+        if not (self.data / SUPERUSER_FILE).exists():
+            self._admit(self.data)
+        if self.user and self.data.stat().st_uid != self.user.uid:
+            give(self.data, self.user)
+        self._write_access()
         options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
-        self.argv = [str(self.programs / "postgres"), "-D", str(self.data), "-k", str(self.sockets), *options]
+        sockets = "../socket" if self.sockets.parent == self.folder else str(self.sockets)
+        self.folder_of_work = self.data
+        self.argv = [str(self.programs / "postgres"), "-D", HERE, "-k", sockets, *options]
 
     def is_ready(self) -> bool:
         """Whether the pid file says so, in the way pg_ctl reads it."""
@@ -113,27 +159,66 @@ class Postgres(Child):
     def _socket_folder(self) -> Path:
         near = self.folder / "socket"
         longest = near / f".s.PGSQL.{PG_PORT}.lock"
-        return near if len(os.fsencode(longest)) <= SOCKET_PATH_MAX else Path(tempfile.mkdtemp(prefix="eo-"))
+        # A comma would part two hosts in a URL.
+        if len(os.fsencode(longest)) <= SOCKET_PATH_MAX and "," not in str(near):
+            return near
+        return Path(tempfile.mkdtemp(prefix="eo-"))
 
     def _initdb(self) -> None:
         # Into another folder first: a start that is killed half-way must not leave something that looks like a cluster.
         fresh = self.folder / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(self.data, ignore_errors=True)
-        private_folder(fresh, self.user)
-        program = [str(self.programs / "initdb"), "-D", str(fresh), "-U", "postgres"]
-        user = self.user
+        fresh.mkdir(mode=0o700)
+        words = ["-D", HERE, "-U", "postgres", "--auth=reject", "--encoding=UTF8", "--locale=C"]
+        self._run_named(fresh, "initdb", words)
+        self._admit(fresh)
+        fresh.rename(self.data)
+
+    def _admit(self, data: Path) -> None:
+        """Give the superuser a password and the service its own login."""
+        password = secrets.token_hex(32)
+        statements = _ADMIT.format(password=password).replace("\\\n", "")
+        if self.version >= FEW_ITERATIONS_SINCE:
+            statements = "SET scram_iterations = 1" + statements
+        words = ["--single", "-D", HERE, "-c", "exit_on_error=true", "postgres"]
+        self._run_named(data, "postgres", words, stdin=statements)
+        write_private(data / SUPERUSER_FILE, password + "\n")
+        give(data, self.user)
+
+    def _run_named(self, data: Path, program: str, words: list[str], *, stdin: str = "") -> None:
+        """Run a program that insists on a user with a name, in `data`, which is that user's as long as it runs."""
+        user = named_user()
+        if user:
+            os.chown(self.folder, user.uid, user.gid)
+        give(data, user)
         done = subprocess.run(
-            [*program, "--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--locale=C"],
+            [str(self.programs / program), *words],
+            input=stdin,
             capture_output=True,
             text=True,
-            cwd="/",
+            cwd=data,
             check=False,
             preexec_fn=(lambda: become_user(user)) if user else None,
         )
+        private_folder(self.folder, self.user)
         if done.returncode != 0:
-            raise Unavailable(f"initdb failed in {fresh}: {done.stderr.strip() or done.stdout.strip()}")
-        fresh.rename(self.data)
+            raise Unavailable(f"{program} failed in {data}: {done.stderr.strip() or done.stdout.strip()}")
+
+    def _write_access(self) -> None:
+        """Who may log in: the service by its uid, others by a password. Nobody is trusted."""
+        try:
+            name = pwd.getpwuid(os.geteuid()).pw_name
+        except KeyError as error:
+            raise Misconfigured(
+                f"uid {os.geteuid()} has no name here, and PostgreSQL knows users by name. Set DATABASE_URL."
+            ) from error
+        quoted = name.replace('"', '""')
+        for file, text in (
+            ("pg_ident.conf", f'eo "{quoted}" {OWNER}\n'),
+            ("pg_hba.conf", f"local all {OWNER} peer map=eo\nlocal all,replication all scram-sha-256\n"),
+        ):
+            write_private(self.data / file, text, self.user)
 
     def _check_version(self) -> None:
         found = (self.data / "PG_VERSION").read_text().strip()
@@ -180,10 +265,16 @@ class Valkey(Child):
 
     def prepare(self) -> None:
         """Write the configuration; the password must not be seen in the list of processes."""
+        self.user = private_user(self.folder)
         private_folder(self.folder)
-        config = self.folder / "valkey.conf"
-        write_private(config, "\n".join(f"{name} {value}" for name, value in self._config().items()) + "\n")
-        self.argv = [str(valkey_program()), str(config)]
+        config = "\n".join(f"{name} {value}" for name, value in self._config().items()) + "\n"
+        write_private(self.folder / "valkey.conf", config)
+        if self.user:
+            give(self.folder, self.user)
+        program = valkey_program()
+        program = reachable(program.parent, program.name, self.user) / program.name
+        self.folder_of_work = self.folder
+        self.argv = [str(program), f"{HERE}/valkey.conf"]
 
     def is_ready(self) -> bool:
         """Whether it answers a PING (not while it is still loading its data)."""
@@ -212,7 +303,7 @@ class Valkey(Child):
             "bind": "127.0.0.1",
             "port": str(self.port),
             "requirepass": self._password,
-            "dir": f'"{self.folder}"',
+            "dir": ".",
             # A broker that evicts messages would make the outbox deliver them again, later.
             "maxmemory-policy": "noeviction",
             "appendonly": "yes" if self._persistent else "no",
@@ -251,19 +342,14 @@ def private_folder(path: Path, user: User | None = None) -> None:
         os.chown(path, user.uid, user.gid)
 
 
-def let_through(folder: Path, user: User | None) -> None:
-    """Let `user`'s group enter a folder of ours (0710) without listing it, so that no capability is needed for that."""
-    if user:
-        os.chown(folder, -1, user.gid)
-        folder.chmod(0o710)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file at once, readable by its owner alone."""
+def write_private(path: Path, text: str, user: User | None = None) -> None:
+    """Replace a file at once, readable by its owner alone: `user`, or ourselves."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+        if user:
+            os.fchown(file.fileno(), user.uid, user.gid)
     fresh.replace(path)
 
 

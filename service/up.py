@@ -23,8 +23,8 @@ from pathlib import Path
 
 import service
 from service.addresses import shown
-from service.child import Child, HttpPart, LoopPart, OneShot, unprivileged_user
-from service.embedded import Postgres, Valkey, free_port, let_through, postgres_programs, valkey_program, write_private
+from service.child import Child, HttpPart, LoopPart, OneShot
+from service.embedded import Postgres, Valkey, free_port, postgres_programs, valkey_program, write_private
 from service.errors import Misconfigured
 from service.port import refuse_busy_port
 from service.settings import RUN_FILE, Settings
@@ -62,6 +62,7 @@ class Stack:
 def up(*, as_json: bool = False) -> None:
     """Run everything in the foreground until SIGINT or SIGTERM. Raises Misconfigured or Unavailable."""
     began = time.monotonic()
+    os.umask(0o077)  # of the parts, too: what they write is ours alone
     data_dir = Path(os.environ.get("EO_DATA_DIR") or ".eo").absolute()
     with locked(data_dir):
         (data_dir / RUN_FILE).unlink(missing_ok=True)  # of a predecessor that was killed
@@ -94,13 +95,12 @@ def plan(data_dir: Path, environ: Mapping[str, str]) -> Stack:
     told = {"EO_DATA_DIR": str(data_dir), "EO_API_KEY": named.get("EO_API_KEY") or made["api_key"]}
     if "DATABASE_URL" not in named:
         postgres = Postgres(data_dir / "postgres", version=EMBEDDED_PG, log=logs / "postgres.log")
-        let_through(data_dir, unprivileged_user(postgres.data, postgres.programs))
     if "REDIS_URL" not in named:
         redis = Valkey(data_dir / "redis", password=made["redis_password"], log=logs / "redis.log")
     if not names_stripe(named):
         sandbox = sandbox_part(data_dir / "sandbox", logs / "sandbox.log", port=free_port())
         told["STRIPE_WEBHOOK_SECRET"] = named.get("STRIPE_WEBHOOK_SECRET") or made["webhook_secret"]
-    told["DATABASE_URL"] = postgres.url if postgres else named["DATABASE_URL"]
+    told["DATABASE_URL"] = postgres.owner_url if postgres else named["DATABASE_URL"]
     told["REDIS_URL"] = redis.url if redis else named["REDIS_URL"]
     told["STRIPE_API_KEY"] = made["stripe_api_key"] if sandbox else named["STRIPE_API_KEY"]
     told["STRIPE_API_BASE"] = origin(sandbox.url) if sandbox else named.get("STRIPE_API_BASE", STRIPE_API)
@@ -169,6 +169,7 @@ def locked(data_dir: Path) -> Iterator[None]:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         (data_dir / "log").mkdir(mode=0o700, exist_ok=True)
+        close_to_others(data_dir)
         lock = (data_dir / LOCK_FILE).open("a+")
     except OSError as error:
         raise Misconfigured(f"EO_DATA_DIR {data_dir} cannot be used: {error.strerror}.") from error
@@ -180,6 +181,14 @@ def locked(data_dir: Path) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
+
+
+def close_to_others(data_dir: Path) -> None:
+    """Folders 0700, files 0600: also what version 0.1 made. The servers' own folders are for them to close."""
+    data_dir.chmod(0o700)
+    for path in (*data_dir.glob("*"), *(data_dir / "log").glob("*"), *(data_dir / "sandbox").glob("*")):
+        if not path.is_symlink() and path.name not in ("postgres", "redis"):
+            path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def try_lock(descriptor: int) -> bool:

@@ -56,6 +56,7 @@ def servers_folder() -> Iterator[Path]:
         if not Path("/proc", left.name.split("-")[2]).exists():
             shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"eo-tests-{os.getpid()}-", dir=parent))
+    folder.chmod(0o711)  # a standby of one server enters the folder of another
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

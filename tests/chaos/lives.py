@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Protocol
 
-from service.child import become_user, wait_until
+from service.child import wait_until
 from service.embedded import Postgres
 
 READY_S = 30.0
@@ -123,7 +123,7 @@ class Standby:
 
     def promote(self) -> None:
         """Make it a primary: another timeline."""
-        run(self._postgres, "pg_ctl", "promote", "-w", "-D", str(self.server.data), connects=False)
+        assert sql(self.server, "SELECT pg_promote()", transaction=False).strip() == "t"
 
     def put_in_force(self, *, age: str = "") -> None:
         """Promote it, and let it take the address of the primary, which is stopped at once."""
@@ -151,8 +151,7 @@ def run(
     stdin: Path | None = None,
     to: Path | None = None,
 ) -> str:
-    """Run one of PostgreSQL's own programs as the server's user; what it wrote, unless that goes `to` a file."""
-    user = postgres.user
+    """Run one of PostgreSQL's own programs for its superuser; what it wrote, unless that goes `to` a file."""
     where = ["-h", str(postgres.sockets), "-U", "postgres"] if connects else []
     done = subprocess.run(
         [str(postgres.programs / program), *where, *words],
@@ -161,7 +160,7 @@ def run(
         cwd="/",
         timeout=COMMAND_S,
         check=False,
-        preexec_fn=(lambda: become_user(user)) if user else None,
+        env={**os.environ, "PGPASSWORD": postgres.password},
     )
     if done.returncode != 0:
         error = subprocess.CalledProcessError(done.returncode, program, stderr=done.stderr.decode())
@@ -187,6 +186,7 @@ def sql(postgres: Postgres, script: str, *, database: str = "postgres", transact
 
 def _base_backup(postgres: Postgres, to: Path, *words: str) -> None:
     run(postgres, "pg_basebackup", "-D", str(to), "--checkpoint=fast", "--no-sync", *words)
+    _own(postgres, to)
 
 
 def _swap(postgres: Postgres, other: Postgres) -> None:

@@ -2,25 +2,29 @@
 
 import asyncio
 import os
+import pwd
 import shutil
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from service import child
-from service.child import become_user, unprivileged_user, wait_until
-from service.embedded import SOCKET_PATH_MAX, Postgres, Valkey, postgres_programs
+from service import embedded, isolation
+from service.child import wait_until
+from service.embedded import OWNER, SOCKET_PATH_MAX, SUPERUSER_FILE, Postgres, Valkey, postgres_programs
 from service.errors import Misconfigured
+from service.isolation import User, give
+from service.migrate import upgrade
 
 pytestmark = pytest.mark.slow
 
+NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
 
@@ -52,35 +56,132 @@ def test_postgres_starts_below_a_closed_folder_and_opens_none(closed: Path) -> N
     assert stat.S_IMODE((closed / "deep" / "postgres").stat().st_mode) == 0o700
 
 
+def forked(work: Callable[[], str], uid: int) -> str:
+    """What `work` answers as another user. A fork, because the interpreter may lie where that user may not enter."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            said = work()
+        except BaseException as error:  # noqa: BLE001  the parent shows it
+            said = f"{type(error).__name__}: {error}"
+        os.write(writing, said.encode()[:4000])
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answers:
+        said = answers.read()
+    os.waitpid(child, 0)
+    return said
+
+
 @as_root
-def test_postgres_of_root_is_not_root_and_keeps_at_most_one_capability(closed: Path) -> None:
+def test_a_server_of_root_has_a_user_that_nobody_else_is_and_no_capability(closed: Path) -> None:
+    servers: list[Postgres | Valkey] = [Postgres(closed / "postgres"), Valkey(closed / "valkey", password="p" * 20)]
+    for server in servers:
+        with server:
+            status = dict(line.split(":\t", 1) for line in Path(f"/proc/{server.pid}/status").read_text().splitlines())
+            assert server.user
+            uid = server.user.uid
+            assert status["Uid"].split() == status["Gid"].split() == [str(uid)] * 4
+            assert status["Groups"].strip() == ""
+            assert [int(status[f"Cap{which}"], 16) for which in ("Inh", "Prm", "Eff", "Amb")] == [0] * 4
+            assert status["NoNewPrivs"] == "1"
+        with pytest.raises(KeyError):
+            pwd.getpwuid(uid)
+        with server:
+            assert server.user == User(uid, uid)  # kept over a restart
+
+
+@as_root
+@pytest.mark.parametrize("who", [OWNER, "postgres"])
+def test_another_user_is_refused_even_where_every_folder_is_open(closed: Path, who: str) -> None:
     with Postgres(closed / "postgres") as postgres:
-        status = Path(f"/proc/{postgres.pid}/status").read_text()
-    assert "\nUid:\t0\t" not in status
-    held = next(line for line in status.splitlines() if line.startswith("CapPrm:")).split()[1]
-    assert int(held, 16).bit_count() <= 1
+        for folder in (closed, postgres.folder, postgres.sockets):
+            folder.chmod(0o777)
+        (postgres.sockets / ".s.PGSQL.5432").chmod(0o777)
+        url = f"postgresql://{who}@/postgres?host={postgres.sockets}"
+        said = forked(lambda: str(ask(url, "SELECT 1")), NOBODY)
+        assert "authentication failed" in said or "needs a password" in said
+
+
+def test_the_service_owns_its_database_and_nothing_of_the_machine(closed: Path) -> None:
+    with Postgres(closed / "postgres") as postgres:
+        assert ask(postgres.owner_url, "SELECT rolsuper FROM pg_roles WHERE rolname = session_user") is False
+        upgrade(postgres.owner_url)
+        assert ask(postgres.owner_url, "SELECT count(*) FROM accounts") == 1
+        for forbidden in (
+            "SELECT pg_read_file('/etc/hostname')",
+            "COPY accounts TO PROGRAM 'cat'",
+            "SET ROLE postgres",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                ask(postgres.owner_url, forbidden)
+
+
+@pytest.fixture
+def of_0_1(closed: Path) -> Path:
+    """Data as version 0.1 left it: of `nobody` where root made it, the socket trusted, all of it the superuser's."""
+    folder = closed / "postgres"
+    with Postgres(folder) as postgres:
+        ask(postgres.url, "CREATE TABLE kept (n int)")
+        ask(postgres.url, "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        ask(postgres.url, "ALTER DATABASE postgres OWNER TO postgres")
+        ask(postgres.url, f"DROP ROLE {OWNER}")
+    (postgres.data / SUPERUSER_FILE).unlink()
+    (postgres.data / "pg_hba.conf").write_text("local all all trust\n")
+    (postgres.data / "pg_ident.conf").write_text("")
+    if os.geteuid() == 0:
+        give(folder, User(NOBODY, NOBODY))
+    return folder
+
+
+def test_data_of_0_1_goes_on_under_the_new_rules(of_0_1: Path) -> None:
+    for _ in range(2):
+        with Postgres(of_0_1) as postgres:
+            assert ask(postgres.owner_url, "SELECT count(*) FROM kept") == 0
+            assert ask(postgres.owner_url, "SELECT one()") == 1
+            assert ask(postgres.owner_url, "ALTER TABLE kept ADD COLUMN IF NOT EXISTS more int") is None
+            with pytest.raises(asyncpg.PostgresError, match="password"):
+                ask(f"postgresql://postgres@/postgres?host={postgres.sockets}", "SELECT 1")
+            owners = {path.lstat().st_uid for path in (of_0_1, *of_0_1.rglob("*"))}
+            assert owners == {postgres.user.uid if postgres.user else os.geteuid()}
+            assert NOBODY not in owners
 
 
 @as_root
-def test_postgres_starts_for_a_user_who_is_not_root(closed: Path) -> None:
-    os.chown(closed, 65534, 65534)
-    program = (
-        "import os, sys; from pathlib import Path; from service.embedded import Postgres\n"
-        "assert os.geteuid() == 65534\n"
-        "with Postgres(Path(sys.argv[1])) as postgres: print('up', postgres.user)"
-    )
-    # The interpreter, this code and the wheel may be installed below root's home: the way there is opened as the
-    # product opens it, by one capability that access(2) counts, too.
-    user = unprivileged_user(closed, postgres_programs(18), Path(sys.executable), Path(child.__file__))
-    assert user is not None
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(closed / "postgres")],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: become_user(user),
-    )
-    assert done.stdout == "up None\n", done.stderr
+def test_programs_below_a_closed_folder_run_as_a_copy(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = postgres_programs(18).parent.parent
+    programs = closed / package.name / "programs"
+    shutil.copytree(postgres_programs(18).parent, programs, ignore=shutil.ignore_patterns("include"))
+    shutil.copytree(package.with_suffix(".libs"), closed / f"{package.name}.libs")
+    with tempfile.TemporaryDirectory() as passable:
+        Path(passable).chmod(0o755)
+        monkeypatch.setattr(isolation, "_COPIES", Path(passable) / "copies")
+        monkeypatch.setattr(embedded, "postgres_programs", lambda _version: programs / "bin")
+        for _ in range(2):
+            with Postgres(closed / "postgres") as postgres:
+                assert Path(f"/proc/{postgres.pid}/exe").resolve().is_relative_to(passable)
+                assert ask(postgres.owner_url, "SELECT 1") == 1
+        assert len(list((Path(passable) / "copies").iterdir())) == 1
+
+
+@as_root
+def test_the_servers_start_for_a_user_who_is_not_root(servers_folder: Path) -> None:
+    programs = isolation.reachable(postgres_programs(18).parent, "bin/postgres", User(NOBODY, NOBODY)) / "bin"
+    folder = servers_folder / "of-nobody"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, NOBODY, NOBODY)
+
+    def work() -> str:
+        postgres = Postgres(folder / "postgres")
+        postgres.programs = programs
+        with postgres:
+            return f"{ask(postgres.owner_url, 'SELECT session_user')} {postgres.user}"
+
+    assert forked(work, NOBODY) == f"{OWNER} None"
 
 
 @pytest.mark.parametrize("version", [18, 16, 15])
@@ -89,6 +190,8 @@ def test_every_supported_version_starts_and_is_durable(closed: Path, version: in
         postgres_programs(version)
     except Misconfigured as error:
         pytest.skip(str(error))
+    if version < 16:
+        closed.chmod(0o711)  # it changes back to its folder by name
     with Postgres(closed / "postgres", version=version) as postgres:
         assert str(ask(postgres.url, "SHOW server_version")).startswith(f"{version}.")
         for name in ("fsync", "synchronous_commit", "full_page_writes"):
