@@ -29,7 +29,7 @@ free-port: # before a download, so it needs nothing but Python
 test: $(VENV)/.dev $(VENV)/.node check ## Everything that must hold: the checks, then all tests
 	$(BIN)/pytest -n 2
 
-test-fast: $(VENV)/.dev $(VENV)/.node ## The tests that need no servers of their own: under a minute
+test-fast: $(VENV)/.dev $(VENV)/.node ## The quick half of the tests: under a minute on a quiet machine
 	$(BIN)/pytest -n 2 -m "not slow"
 
 chaos: $(VENV)/.dev ## Three minutes of orders while everything dies (SEED=7 repeats a storm's weather)

@@ -13,6 +13,8 @@ from service.sql import Statement, connect
 from tests.charges.answers import paid
 from tests.charges.world import Books
 
+pytestmark = pytest.mark.slow
+
 UNTIL_PLANS_STAY, MANY, BATCH = 7, 8, 250
 # Those of its own, found a few times over, and what the batch before has left in the outbox. A scan reads thousands.
 ROWS_AN_ORDER, ROWS_DEAD = 50, 600

@@ -25,6 +25,8 @@ from service.settings import Settings
 from service.wire import OrderRequest
 from tests.door.conftest import Api, assert_problem, count, serve
 
+pytestmark = pytest.mark.slow
+
 ACCOUNT = uuid4()
 
 

@@ -6,11 +6,14 @@ from dataclasses import replace
 from itertools import count
 from time import monotonic
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts import create_key
 from service.settings import Settings
 from tests.door.conftest import ORDER, Api, assert_problem, serve
+
+pytestmark = pytest.mark.slow
 
 
 async def test_over_the_limit_is_429_with_the_time_to_come_back(with_rate_limit: Settings) -> None:

@@ -13,6 +13,8 @@ from service.settings import Settings
 from service.waiting import wished_s
 from tests.door.conftest import ORDER, Api, serve
 
+pytestmark = pytest.mark.slow
+
 
 def prefer(key: str, seconds: int) -> dict[str, str]:
     return {"Idempotency-Key": key, "Prefer": f"wait={seconds}"}

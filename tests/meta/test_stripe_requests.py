@@ -35,6 +35,8 @@ from service.stripe_gateway import StripeGateway
 from service.stripe_objects import Intent
 from tests.meta.stripe_names import decode, problems
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 KEY = "sk_test_" + "0" * 24
 ID = UUID("0192e4a0-0000-7000-8000-000000000001")

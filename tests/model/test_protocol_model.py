@@ -10,6 +10,8 @@ from tests.model.protocol import RULES as CAN_BE_OFF
 from tests.model.protocol import Model
 from tests.model.rules import RULES, Rule
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(300)
 @pytest.mark.slow  # 20 s: some 180,000 states

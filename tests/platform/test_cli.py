@@ -12,6 +12,8 @@ import pytest
 from service.embedded import Postgres
 from service.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 
 def eo(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a clean environment."""

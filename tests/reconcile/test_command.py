@@ -22,6 +22,8 @@ from service.settings import Settings
 from tests.conftest import NOBODY
 from tests.reconcile.world import default_account, unknown, waiting, write
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk_test_" + "0" * 24
 
 

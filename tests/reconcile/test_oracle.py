@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -35,6 +36,8 @@ from tests.reconcile.world import (
     waiting,
     write,
 )
+
+pytestmark = pytest.mark.slow
 
 GRACE_S = 600
 INTENT_STATUSES = (

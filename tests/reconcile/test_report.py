@@ -15,6 +15,8 @@ from service.reconcile.report import FORMATS, show
 from tests.reconcile.conftest import NOW
 from tests.reconcile.world import HOUR, FakeStripe, intent, paid, write
 
+pytestmark = pytest.mark.slow
+
 OLD = NOW - 3 * HOUR
 ORDER = UUID(int=7)
 PLANTED, WRONG = "0123456789ab", "ba9876543210"  # in place of fingerprints, which name the account

@@ -13,6 +13,8 @@ from service.stripe_gateway import StripeGateway
 from tests.charges.world import Promise, World
 from tests.recovery.forgetting import Forgotten, charges_of, forgotten, fresh_key
 
+pytestmark = pytest.mark.slow
+
 Passes = Callable[[float], Awaitable[None]]
 LIST = {"method": "GET", "path": "^/v1/payment_intents$"}
 

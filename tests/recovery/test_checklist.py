@@ -10,6 +10,8 @@ from tests.charges.world import World
 from tests.recovery.forgetting import forgotten, fresh_key
 from tests.recovery.test_command import eo
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 _BLOCK = re.compile(r"<!-- checklist: .*? -->\n```\n(.*?)```", re.DOTALL)
 

@@ -24,6 +24,8 @@ from tests.recovery.forgetting import (
     shown,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def unreadable(*calls: int) -> Callable[..., Awaitable[Any]]:
     """A gateway's way to read a page, which fails at these calls of it."""

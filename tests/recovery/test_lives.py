@@ -5,12 +5,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import pytest
+
 from service.charges.opening import open_charges
 from service.migrate import downgrade, upgrade
 from service.recovery import lives
 from service.recovery.lives import Life, margin
 from tests.charges.world import Books
 from tests.recovery.forgetting import begin_another_life, no_lives_yet
+
+pytestmark = pytest.mark.slow
 
 FOUND = {"adopted": 0}
 

@@ -23,6 +23,8 @@ from tests.recovery.forgetting import (
     shown,
 )
 
+pytestmark = pytest.mark.slow
+
 # --- an order that was forgotten
 
 

@@ -20,6 +20,8 @@ from tests.recovery.forgetting import (
     fresh_key,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def days_ago(days: float) -> datetime:
     return datetime.now(UTC) - timedelta(days=days)

@@ -28,6 +28,8 @@ from tests.recovery.forgetting import (
     shown,
 )
 
+pytestmark = pytest.mark.slow
+
 
 async def test_another_installations_payments_are_not_ours(world: World) -> None:
     lost = await forgotten(world, fresh_key())

@@ -13,6 +13,8 @@ from stripe import APIConnectionError
 from tests.sandbox.client import Api, Target, order
 from tests.sandbox.process import KEY, SandboxProcess
 
+pytestmark = pytest.mark.slow
+
 STREAMS = 16
 
 
