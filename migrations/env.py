@@ -9,9 +9,8 @@ from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, pool, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from service.db import async_url
+from service.db import bare_engine
 from service.schema import metadata
 
 MIGRATION_LOCK = 0x656F_6D69  # "eomi"; any constant that nobody else on this database uses
@@ -41,7 +40,7 @@ def _run(connection: Connection) -> None:
 
 async def _online() -> None:
     url = context.config.attributes.get("database_url") or os.environ["DATABASE_URL"]
-    engine = create_async_engine(async_url(url), poolclass=pool.NullPool)
+    engine = bare_engine(url, poolclass=pool.NullPool)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_run)

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import log
 from service.db import autocommit, is_unreachable
+from service.deadlines import KEY_CHECK_S
 from service.errors import Misconfigured, NotFound, Unauthorized, Unavailable
 
 CACHE_S = 1.0
@@ -63,7 +64,7 @@ class ApiKeys:
         return caller
 
     async def _ask_once(self, authorization: bytes) -> Caller | None:
-        """One question for all requests that come with the same key at the same time."""
+        """One question for all requests that come with the same key at the same time; it fails for its waiters only."""
         task = self._asking.get(authorization)
         if task is None:
             task = self._asking[authorization] = asyncio.create_task(self._ask(authorization))
@@ -72,7 +73,7 @@ class ApiKeys:
 
     async def _ask(self, authorization: bytes) -> Caller | None:
         try:
-            async with autocommit(self._engine).connect() as connection:
+            async with asyncio.timeout(KEY_CHECK_S), autocommit(self._engine).connect() as connection:
                 if self._hmac_key is None:
                     self._hmac_key = (await connection.execute(_HMAC_KEY)).scalar_one()
                 found = {"hmac": _hmac(self._hmac_key, authorization[len(_BEARER) :])}

@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, cast
 from uuid import UUID
 
@@ -22,9 +23,10 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import docs, front, log, migrate, orders, problems, waiting, wire
+from service import docs, front, log, orders, problems, waiting, wire
 from service.accounts import ApiKeys, Caller, install_key
-from service.db import check_durable, create_engine
+from service.db import close, create_engine
+from service.deadlines import STOP_S, exit_within
 from service.door import Door
 from service.errors import BadRequest, Problem
 from service.garbage import collect_rarely
@@ -35,10 +37,10 @@ from service.limits import RateLimit
 from service.query import Query
 from service.redis_clients import async_client
 from service.settings import Settings
+from service.starting import check_start
 from service.timeline import timeline
 from service.waiting import Waiting
 
-SHUTDOWN_S = 5  # a stopping process answers what it has begun, and no longer
 _REDIS_CONNECTIONS = 8
 
 AnyRequest = Request[Any, Any, Any]
@@ -92,7 +94,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app, host=settings.host, port=settings.port, loop="uvloop", http=front.Front, ws="none", lifespan="on",
                 access_log=False, log_config=None, server_header=False, proxy_headers=False,
-                timeout_graceful_shutdown=SHUTDOWN_S, timeout_keep_alive=front.IDLE_S,
+                timeout_graceful_shutdown=int(STOP_S), timeout_keep_alive=front.IDLE_S,
             )
         )  # fmt: skip
 
@@ -100,6 +102,11 @@ class Server(uvicorn.Server):
         if counter % 10 == 0:  # every second
             front.sweep(self.server_state.connections, asyncio.get_running_loop().time())
         return await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal: from now on the process has a bound."""
+        exit_within()
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         if (parts := self.app.state.get("parts")) is not None:
@@ -118,18 +125,17 @@ async def _running(app: Litestar, settings: Settings) -> AsyncIterator[None]:
         await parts.door.close()
         if parts.redis is not None:
             await parts.redis.aclose()
-        await parts.engine.dispose()
+        await close(parts.engine)
 
 
 async def _check(settings: Settings) -> None:
+    await check_start(settings)
     engine = create_engine(settings, name="api start", pool=1)
     try:
-        await check_durable(engine)
-        await migrate.check(engine)
         if settings.api_key:
             await install_key(engine, settings.api_key)
     finally:
-        await engine.dispose()
+        await close(engine)
 
 
 def _parts(settings: Settings) -> Parts:

@@ -3,8 +3,8 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.db import is_unreachable
-from service.errors import Misconfigured, Unavailable
+from service.db import as_unavailable, is_unreachable
+from service.errors import Misconfigured
 
 
 async def check_binding(engine: AsyncEngine, stripe_account_id: str, *, is_live: bool) -> None:
@@ -18,7 +18,7 @@ async def check_binding(engine: AsyncEngine, stripe_account_id: str, *, is_live:
     except Exception as error:
         if not is_unreachable(error):
             raise
-        raise Unavailable(f"PostgreSQL cannot be reached ({error}). Is `eo up` running? `eo status` tells.") from error
+        raise as_unavailable(error) from error
     if bound.stripe_account_id is None:
         return
     if bound.stripe_account_id != stripe_account_id:

@@ -12,11 +12,14 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import asyncpg
-from sqlalchemy import event, make_url, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, OperationalError
+from sqlalchemy import Dialect, ExceptionContext, event, make_url, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from service.addresses import postgres_address
+from service.deadlines import CHECKOUT_S, LONG_STATEMENT_S, STATEMENT_S, TCP_USER_TIMEOUT_MS
+from service.driver import NEXT_STEP, Connector, Driver, PostgresAway, Unreplicated, in_words
 from service.errors import Misconfigured, Unavailable
 from service.settings import Settings
 
@@ -24,6 +27,7 @@ T = TypeVar("T")
 
 APP_ROLE = "eo_app"
 DEADLOCK, SERIALIZATION, LOCK_TIMEOUT = "40P01", "40001", "55P03"
+FULL = "53"  # the class of "out of resources": connections, memory, disk
 STATEMENT_REPEATS = 5
 # For what is run again and again: else PostgreSQL plans a statement for a batch of one anew each time it is run.
 GENERIC_PLAN = {"plan_cache_mode": "force_generic_plan"}
@@ -33,6 +37,13 @@ GENERIC_PLAN = {"plan_cache_mode": "force_generic_plan"}
 BY_KEY: Mapping[str, str] = GENERIC_PLAN | dict.fromkeys(
     ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material", "enable_bitmapscan"), "off"
 )
+_SERVER_STATEMENT_MAX_S = 30.0  # where a single one may take longer, it says so itself (SET LOCAL statement_timeout)
+# Classes: connection, authorization, no such database, rollback (after our own repeats), resources, intervention
+# (shutdown, canceled, timeouts), system (disk).
+_AWAY_CLASSES = ("08", "28", "3D", "40", "53", "57", "58")
+# The session is not what it was: read-only after a role change, ended while idle in a transaction, its prepared
+# statements gone or somebody else's.
+_SPOILED = ("25006", "25P03", "25P04", "26000", "42P05")
 _DRIVER_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
@@ -50,37 +61,88 @@ def create_engine(
     pool: int | None = None,
     as_app: bool = True,
     session: Mapping[str, str] = MappingProxyType({}),
+    statement_s: float = STATEMENT_S,
+    patience_s: float = 0.0,
 ) -> AsyncEngine:
     """An engine whose connections bear `name` in pg_stat_activity and act as the role that can rewrite nothing.
 
-    Time limits: 30 s per statement, 10 s idle in a transaction (a stuck process must not hold the xmin horizon).
-    `session` are further settings of PostgreSQL for each connection.
+    `session` are further settings of PostgreSQL for each connection; a statement may take `statement_s`. Who borrows a
+    connection by `service.sql` waits `patience_s` for a PostgreSQL that is away.
     """
     if not settings.database_url:
         raise Misconfigured("DATABASE_URL is not set and no `eo up` runs here. Start `eo up`, or set DATABASE_URL.")
-    engine = create_async_engine(
-        async_url(settings.database_url),
+    engine = bare_engine(
+        settings.database_url,
+        session={**_session(name, statement_s), **session},
+        statement_s=statement_s,
+        patience_s=patience_s,
         pool_size=pool or settings.db_pool,
         max_overflow=0,
+        pool_timeout=CHECKOUT_S,
         pool_use_lifo=True,  # the connection used last has its plans and caches at hand
         isolation_level="READ COMMITTED",
         hide_parameters=True,  # the texts of errors reach logs, the values of statements must not
-        connect_args={
-            "timeout": 5,
-            "server_settings": {
-                "application_name": f"eo {name}",
-                "statement_timeout": "30s",
-                "idle_in_transaction_session_timeout": "10s",
-                "timezone": "UTC",
-                "jit": "off",
-                **session,
-            },
-        },
     )
-    event.listen(engine.sync_engine, "checkout", _refuse_closed)
     if as_app:
         event.listen(engine.sync_engine, "connect", _become_app)
     return engine
+
+
+def bare_engine(
+    url: str,
+    *,
+    session: Mapping[str, str] = MappingProxyType({}),
+    statement_s: float = LONG_STATEMENT_S,
+    patience_s: float = 0.0,
+    **more: Any,
+) -> AsyncEngine:
+    """An engine with bounds and nothing else of ours: connections keep what the server and the role say.
+
+    `url` may name several hosts. Raises Misconfigured where it cannot be understood.
+    """
+    address = postgres_address(url)
+    if session and address.application_name:
+        session = {**session, "application_name": f"{address.application_name} {session['application_name']}"}
+    connector = Connector(address, statement_s=statement_s, session=session, patience_s=patience_s)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connector, **more)
+    event.listen(engine.sync_engine, "checkout", _refuse_distrusted)
+    event.listen(engine.sync_engine, "handle_error", _throw_away)
+    event.listen(engine.sync_engine, "after_cursor_execute", _refuse_unreplicated)
+    _connectors[engine.dialect] = connector
+    return engine
+
+
+async def close(engine: AsyncEngine) -> None:
+    """Say goodbye to the pool's connections, briefly, and end those that do not answer, or that are still in use."""
+    await connector_of(engine).close()
+    await engine.dispose()
+
+
+def _session(name: str, statement_s: float) -> dict[str, str]:
+    """What a connection of ours needs, whatever its role, its database or the server has for a default.
+
+    The server ends a statement a little before we do, so that its locks are not kept by nobody. Not among them are
+    synchronous_commit, which `check_durable` judges, and default_transaction_read_only, by which operators stop writes.
+    """
+    return {
+        "application_name": f"eo {name}",
+        "statement_timeout": f"{min(_SERVER_STATEMENT_MAX_S, 0.9 * statement_s):.1f}s",
+        "idle_in_transaction_session_timeout": "10s",  # a stuck process must not hold the xmin horizon
+        "lock_timeout": "0",
+        "idle_session_timeout": "0",
+        # The server's view of the same silence: a session whose client has gone must not keep its locks and its slot.
+        "client_connection_check_interval": "2s",
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": str(TCP_USER_TIMEOUT_MS),
+        "default_transaction_isolation": "read committed",  # R4
+        "default_transaction_deferrable": "off",
+        "client_min_messages": "warning",  # a COMMIT without its synchronous standby is told by a warning
+        "timezone": "UTC",
+        "datestyle": "ISO, MDY",
+        "jit": "off",
+    }
 
 
 def autocommit(engine: AsyncEngine) -> AsyncEngine:
@@ -94,13 +156,35 @@ def autocommit(engine: AsyncEngine) -> AsyncEngine:
 _autocommit: WeakKeyDictionary[AsyncEngine, AsyncEngine] = WeakKeyDictionary()
 
 
-def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Replace a pooled connection that a restarted PostgreSQL closed before a statement fails on it.
+_connectors: WeakKeyDictionary[Dialect, Connector] = WeakKeyDictionary()
 
-    The driver knows that its socket was closed, so this asks nobody; what is cut silently still fails once.
+
+def connector_of(engine: AsyncEngine) -> Connector:
+    """What makes this engine's connections."""
+    return _connectors[engine.dialect]
+
+
+def _refuse_distrusted(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Replace a pooled connection before a statement fails on it: one that a restarted PostgreSQL closed, or one whose
+    neighbour has missed a deadline or found itself on a server that takes no writes any more.
     """
-    if connection.driver_connection.is_closed():
+    driver: Driver = connection.driver_connection
+    if not driver.is_trusted:
+        driver.terminate()
         raise DisconnectionError
+
+
+def _throw_away(context: ExceptionContext) -> None:
+    """An error that spoils its connection, met by SQLAlchemy: the pool is made anew."""
+    error = context.original_exception
+    if context.connection is not None and spoils_its_connection(error):
+        context.is_disconnect = True
+        if (driver := context.connection.connection.driver_connection) is not None:
+            driver.distrust()
+
+
+def _refuse_unreplicated(connection: Any, *_: Any) -> None:
+    connection.connection.driver_connection.refuse_unreplicated()
 
 
 def _become_app(connection: Any, _record: Any) -> None:
@@ -128,17 +212,36 @@ def _of_driver(error: BaseException) -> BaseException:
 def is_unreachable(error: BaseException) -> bool:
     """Whether PostgreSQL, or a free connection to it, could not be had, as opposed to its refusing the statement."""
     cause = _of_driver(error)
-    if isinstance(cause, (OSError, TimeoutError, PoolTimeout, Unavailable)):
+    if isinstance(cause, (OSError, TimeoutError, PoolTimeout, Unavailable, asyncpg.InvalidCachedStatementError)):
         return True
     state = sqlstate(cause)
     if state is None:  # the driver's own; among them the refusal of a value that no column holds
         return isinstance(cause, _DRIVER_ERRORS) and not isinstance(cause, ValueError)
-    # 08: connection, 57P: shutdown or crash, 53: out of resources, 25006: read-only, 58030: disk error
-    return state.startswith(("08", "57P", "53")) or state in ("25006", "58030")
+    return state.startswith(_AWAY_CLASSES) or state in _SPOILED
+
+
+def as_unavailable(error: BaseException) -> Unavailable:
+    """What to tell a person about an unreachable PostgreSQL: once, and with the reason."""
+    cause = _of_driver(error)
+    if isinstance(cause, Unavailable):
+        return cause
+    return PostgresAway(f"PostgreSQL cannot be reached: {in_words(cause)}. {NEXT_STEP}", sqlstate(cause))
+
+
+def spoils_its_connection(error: BaseException) -> bool:
+    """Whether no later statement should go to the connection that met this error."""
+    cause = _of_driver(error)
+    return isinstance(cause, (TimeoutError, Unreplicated)) or sqlstate(cause) in _SPOILED
+
+
+def _is_outdated(error: BaseException) -> bool:
+    """Whether a column's type was changed under a prepared statement; the driver has forgotten it by now."""
+    return isinstance(_of_driver(error), asyncpg.InvalidCachedStatementError)
 
 
 async def repeat_on_deadlock(run: Callable[[], Awaitable[T]]) -> T:
-    """Run a statement again, bounded and with jitter, when PostgreSQL chose it as a deadlock's victim (R5).
+    """Run a statement again, bounded and with jitter, when PostgreSQL chose it as a deadlock's victim (R5), or when a
+    migration changed what it returns.
 
     Only ever wraps SQL, never a call to Stripe.
     """
@@ -146,7 +249,7 @@ async def repeat_on_deadlock(run: Callable[[], Awaitable[T]]) -> T:
         try:
             return await run()
         except (asyncpg.PostgresError, DBAPIError) as error:
-            if sqlstate(error) not in (DEADLOCK, SERIALIZATION):
+            if sqlstate(error) not in (DEADLOCK, SERIALIZATION) and not _is_outdated(error):
                 raise
             await asyncio.sleep(uniform(0.001, 0.005) * 2**attempt)  # noqa: S311  jitter
     return await run()
@@ -156,9 +259,14 @@ async def check_durable(engine: AsyncEngine) -> None:
     """Refuse a database that could forget what it committed (R30). Raises Misconfigured or Unavailable."""
     try:
         async with engine.connect() as connection:
-            for name in _DURABLE:
-                value = (await connection.execute(text(f"SHOW {name}"))).scalar_one()
-                if value == "off":
-                    raise Misconfigured(f"PostgreSQL runs with {name} = off: a 201 could be forgotten. Set it to on.")
-    except (OSError, OperationalError) as error:
-        raise Unavailable(f"PostgreSQL cannot be reached: {error}. Is it running? `eo up` starts one.") from error
+            values = (await connection.execute(_DURABILITY)).one()
+    except Exception as error:
+        if not is_unreachable(error):
+            raise
+        raise as_unavailable(error) from error
+    for name, value in zip(_DURABLE, values, strict=True):
+        if value == "off":
+            raise Misconfigured(f"PostgreSQL runs with {name} = off: a 201 could be forgotten. Set it to on.")
+
+
+_DURABILITY = text("SELECT " + ", ".join(f"current_setting('{name}')" for name in _DURABLE))

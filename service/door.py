@@ -14,7 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import log
 from service.crash import CrashPoint, reach
-from service.db import LOCK_TIMEOUT, create_engine, is_unreachable, repeat_on_deadlock, sqlstate
+from service.db import LOCK_TIMEOUT, close, create_engine, is_unreachable, repeat_on_deadlock, sqlstate
+from service.deadlines import CLOSE_S, DOOR_BATCH_S
+from service.durability import Durability
 from service.errors import BadRequest, NotConfirmed, UnprocessableKey
 from service.orders import Candidate, Placed, place
 from service.settings import Settings
@@ -36,6 +38,7 @@ class Door:
         self._engine = _engine(settings, settings.door_writers, settings.door_lock_timeout_ms)
         self._waker = Waker(create_engine(settings, name="wake-up", pool=1))
         self._splitting = _engine(settings, 1, SPLIT_LOCK_TIMEOUT_MS)  # connects when first used, so mostly never
+        self._durability = Durability(self._engine)
         self._batch_max = settings.door_batch_max
         self._writers = settings.door_writers
         self._waiting: deque[_Waiting] = deque()
@@ -63,12 +66,13 @@ class Door:
         return future
 
     async def close(self) -> None:
-        """Let the statements in flight end, then drop the connections."""
-        while running := [task for task in self._tasks if not task.done()]:
-            await asyncio.wait(running)
-        await self._waker.close()
-        await self._engine.dispose()
-        await self._splitting.dispose()
+        """Let the statements in flight end, briefly, then drop the connections."""
+        if running := [task for task in self._tasks if not task.done()]:
+            _, late = await asyncio.wait(running, timeout=CLOSE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.gather(self._waker.close(), self._durability.close(), close(self._engine), close(self._splitting))
 
     def _wake(self) -> None:
         self._wake_is_due = False
@@ -88,6 +92,7 @@ class Door:
 
     async def _write_batch(self, batch: Sequence[_Waiting]) -> None:
         try:
+            self._durability.check()
             reach(CrashPoint.API_BEFORE_COMMIT)
             placed = await self._place(self._engine, batch)
             reach(CrashPoint.API_AFTER_COMMIT)
@@ -131,8 +136,10 @@ class Door:
     async def _place(
         self, engine: AsyncEngine, batch: Sequence[_Waiting]
     ) -> list[Placed | UnprocessableKey | BadRequest]:
+        """Raises TimeoutError where PostgreSQL could not confirm it in time; then it may be stored, or not."""
         candidates = [candidate for candidate, _ in batch]
-        return await repeat_on_deadlock(lambda: place(engine, candidates))
+        async with asyncio.timeout(DOOR_BATCH_S):
+            return await repeat_on_deadlock(lambda: place(engine, candidates))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as a task, kept until it is done: the event loop itself holds tasks only weakly."""
@@ -152,7 +159,7 @@ class Door:
 def _engine(settings: Settings, connections: int, lock_timeout_ms: int) -> AsyncEngine:
     # Batches are joined with what they stored, so here only scans are forbidden.
     session = {"lock_timeout": str(lock_timeout_ms), "enable_seqscan": "off"}
-    return create_engine(settings, name="door", pool=connections, session=session)
+    return create_engine(settings, name="door", pool=connections, session=session, statement_s=DOOR_BATCH_S)
 
 
 def _answer(batch: Sequence[_Waiting], results: Sequence[Placed | UnprocessableKey | BadRequest]) -> None:

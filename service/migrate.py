@@ -13,7 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.db import APP_ROLE, LOCK_TIMEOUT, is_unreachable, sqlstate
+from service.db import APP_ROLE, LOCK_TIMEOUT, as_unavailable, is_unreachable, sqlstate
+from service.driver import in_words
 from service.errors import EffectivelyOnceError, Misconfigured, Unavailable
 
 if TYPE_CHECKING:
@@ -107,9 +108,8 @@ def _words_for_errors() -> Iterator[None]:
 
 
 def _in_words(error: Exception) -> EffectivelyOnceError:
-    cause = str(getattr(error, "orig", error)).strip().splitlines()[0]
     if sqlstate(error) == LOCK_TIMEOUT:
         return Unavailable("Another process held a lock this migration needs, so nothing was changed. Run it again.")
     if is_unreachable(error):
-        return Unavailable(f"PostgreSQL cannot be reached: {cause}. Is DATABASE_URL right, and the server up?")
-    return Unavailable(f"PostgreSQL refused: {cause}")
+        return as_unavailable(error)
+    return Unavailable(f"PostgreSQL refused: {in_words(getattr(error, 'orig', error))}.")

@@ -9,27 +9,24 @@ cheaper than BEGIN and COMMIT around it. What needs several takes `begin`. Neith
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from random import uniform
 from typing import Any
 
-import asyncpg
-from sqlalchemy import text
+from sqlalchemy import PoolProxiedConnection, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.db import FULL, connector_of, is_unreachable, spoils_its_connection, sqlstate
+from service.deadlines import CHECKOUT_S
+from service.driver import Driver, Row
+
+__all__ = ["Connection", "Row", "Statement", "begin", "connect"]
+
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
-
-
-class Row(asyncpg.Record):  # type: ignore[misc]
-    """A row whose columns are attributes, too. (The driver has no types.)"""
-
-    def __getattr__(self, name: str) -> Any:
-        """The column of that name."""
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
+_LOOK_AGAIN_S = 0.2  # between two tries to get a connection
 
 
 class Statement:
@@ -49,14 +46,13 @@ class Connection:
 
     __slots__ = ("_driver",)
 
-    def __init__(self, driver: Any) -> None:
+    def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
     async def rows(self, statement: Statement, values: Mapping[str, object]) -> list[Row]:
         """Run `statement` and return what it returns. Raises KeyError for a value that is missing."""
-        found: list[Row] = await self._driver.fetch(
-            statement.sql, *[values[name] for name in statement.names], record_class=Row
-        )
+        found: list[Row] = await self._driver.fetch(statement.sql, *[values[name] for name in statement.names])
+        self._driver.refuse_unreplicated()
         return found
 
     async def row(self, statement: Statement, values: Mapping[str, object]) -> Row | None:
@@ -79,14 +75,23 @@ async def connect(engine: AsyncEngine) -> AsyncIterator[Connection]:
 @asynccontextmanager
 async def begin(engine: AsyncEngine) -> AsyncIterator[Connection]:
     """A connection in a transaction of its own: committed at the end, rolled back by any exception."""
-    async with _lent(engine) as driver, driver.transaction():
-        yield Connection(driver)
+    async with _lent(engine) as driver:
+        await driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+        try:
+            yield Connection(driver)
+        except asyncio.CancelledError:
+            raise  # the connection is thrown away, and its transaction with it
+        except BaseException:
+            with suppress(Exception):  # of a connection that is lost; then it is thrown away
+                await driver.execute("ROLLBACK")
+            raise
+        await driver.execute("COMMIT")
 
 
 @asynccontextmanager
-async def _lent(engine: AsyncEngine) -> AsyncIterator[Any]:
+async def _lent(engine: AsyncEngine) -> AsyncIterator[Driver]:
     """The driver's connection, given back whole: one that was lost, left in a transaction or cut off is thrown away."""
-    lent = await engine.raw_connection()
+    lent = await _checked_out(engine)
     driver: Any = lent.driver_connection
     is_whole = True
     try:
@@ -94,8 +99,30 @@ async def _lent(engine: AsyncEngine) -> AsyncIterator[Any]:
     except asyncio.CancelledError:
         is_whole = False  # of a statement that was cancelled in flight nobody knows how far it came
         raise
+    except Exception as error:
+        if spoils_its_connection(error):
+            driver.distrust()
+        raise
     finally:
         if is_whole and not driver.is_closed() and not driver.is_in_transaction():
             lent.close()
         else:
+            driver.terminate()
             lent.invalidate()
+
+
+async def _checked_out(engine: AsyncEngine) -> PoolProxiedConnection:
+    """A connection of the pool. Where the server has none to give, a neighbour may return one soon: look again.
+
+    A process that would rather wait for PostgreSQL than fail (`Connector.patience_s`) waits here: nothing is sent yet.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            return await engine.raw_connection()
+        except Exception as error:
+            is_full = (sqlstate(error) or "").startswith(FULL)
+            patience_s = max(connector_of(engine).patience_s, CHECKOUT_S if is_full else 0.0)
+            if not is_unreachable(error) or time.monotonic() - began >= patience_s:
+                raise
+        await asyncio.sleep(uniform(0.5, 1.0) * _LOOK_AGAIN_S)  # noqa: S311  jitter

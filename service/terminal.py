@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from service.addresses import shown
-from service.errors import EffectivelyOnceError, Unavailable
+from service.errors import EffectivelyOnceError
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,19 +24,24 @@ _SECRET = ("KEY", "SECRET", "PASSWORD")
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bool = True) -> T:
-    """Await `question(engine)` on the configured database, `checked`: at this code's schema.
+def ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bool = True, is_long: bool = False) -> T:
+    """Await `question(engine)` on the configured database, `checked`: at this code's schema. `is_long`: it reads whole
+    books.
 
     Raises Misconfigured or Unavailable.
     """
-    return asyncio.run(_ask(question, checked=checked))
+    return asyncio.run(_ask(question, checked=checked, is_long=is_long))
 
 
-async def _ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bool) -> T:
-    from service.db import create_engine, is_unreachable  # noqa: PLC0415  only commands that need a database pay for it
+async def _ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bool, is_long: bool) -> T:
+    # Only commands that need a database pay for these.
+    from service.db import as_unavailable, close, create_engine, is_unreachable  # noqa: PLC0415
+    from service.deadlines import COMMAND_S, LONG_STATEMENT_S  # noqa: PLC0415
     from service.migrate import check  # noqa: PLC0415
 
-    engine = create_engine(Settings.from_env(), name="cli", pool=1)
+    engine = create_engine(
+        Settings.from_env(), name="cli", pool=1, statement_s=LONG_STATEMENT_S if is_long else COMMAND_S
+    )
     try:
         if checked:
             await check(engine)
@@ -44,11 +49,11 @@ async def _ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bo
     except EffectivelyOnceError:
         raise  # it says what happened; another sentence around it would say it twice
     except Exception as error:
-        if is_unreachable(error):
-            raise Unavailable(f"PostgreSQL cannot be reached ({error}). `eo status` tells what runs.") from error
-        raise
+        if not is_unreachable(error):
+            raise
+        raise as_unavailable(error) from error
     finally:
-        await engine.dispose()
+        await close(engine)
 
 
 def print_json(value: Any) -> None:

@@ -5,12 +5,13 @@ of its own, coalesced: at most one is under way, at most 200 a second. A lost on
 """
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from service.db import close
+from service.deadlines import CLOSE_S, LISTENER_ASKED_S
 from service.sql import Statement, connect
 
 CHANNEL = "eo_outbox"
@@ -34,10 +35,12 @@ class Waker:
             self._again = True
 
     async def close(self) -> None:
-        """Let the last one end, and disconnect."""
+        """Let the last one end, briefly, and disconnect."""
         if self._task is not None:
-            await asyncio.wait([self._task])
-        await self._engine.dispose()
+            _, late = await asyncio.wait([self._task], timeout=CLOSE_S)
+            for task in late:
+                task.cancel()
+        await close(self._engine)
 
     async def _send(self) -> None:
         while True:
@@ -50,8 +53,8 @@ class Waker:
                 return
 
 
-async def listen(connection: AsyncConnection, woken: asyncio.Event) -> Callable[[], bool]:
-    """Set `woken` whenever somebody wakes the relays, while `connection` lives; returns how to ask whether it does.
+async def listen(connection: AsyncConnection, woken: asyncio.Event, stop: asyncio.Event) -> None:
+    """Set `woken` whenever somebody wakes the relays, until `stop` is set. Raises where the connection is lost.
 
     Behind a pooler in transaction mode nothing is ever heard, and the relay's poll does all the work.
     """
@@ -62,5 +65,12 @@ async def listen(connection: AsyncConnection, woken: asyncio.Event) -> Callable[
         woken.set()
 
     await driver.add_listener(CHANNEL, on_notify)
-    is_closed: Callable[[], bool] = driver.is_closed
-    return is_closed
+    # Nothing is ever sent on this connection else, so that only a question tells whether it still lives.
+    while not await _is_set(stop, LISTENER_ASKED_S):
+        await driver.execute("")
+
+
+async def _is_set(event: asyncio.Event, within_s: float) -> bool:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), within_s)
+    return event.is_set()

@@ -26,6 +26,8 @@ _MAINTENANCE_CHANCE = 100_000  # of a million commands
 _DEAD_MESSAGE_TTL_MS = 3_600_000  # dead letters live in PostgreSQL
 _TIME_LIMIT_MS = 600_000  # a batch that waits for rate tokens may take minutes; a stuck one must still end
 
+_POLL_MS = 500  # how often an idle thread of a worker looks whether it should stop
+
 _QUEUE_KEY = f"{NAMESPACE}:{CHARGE_QUEUE}"  # Dramatiq's list of the ids of messages that wait
 _BLOCK_S = 0.5  # also the heartbeat's rhythm
 _FULL_S = 0.002  # until a worker whose hands are full looks again
@@ -82,6 +84,14 @@ def make_broker(settings: Settings, *extra: Middleware) -> RedisBroker:
     )
     broker.declare_queue(CHARGE_QUEUE)
     return broker
+
+
+def start_worker(broker: dramatiq.Broker, settings: Settings) -> dramatiq.Worker:
+    """Begin to take messages, as Dramatiq's own command does it."""
+    broker.emit_after("process_boot")  # from here on the time limit looks at its clock
+    worker = dramatiq.Worker(broker, worker_threads=settings.worker_messages, worker_timeout=_POLL_MS)
+    worker.start()
+    return worker
 
 
 def charge_message(outbox_ids: list[str]) -> "dramatiq.Message[None]":

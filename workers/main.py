@@ -14,8 +14,8 @@ import dramatiq
 import uvloop
 from dramatiq.middleware import Middleware
 
-from service import migrate
-from service.db import BY_KEY, check_durable, create_engine
+from service.db import BY_KEY, close, create_engine
+from service.deadlines import STOP_S, WAIT_FOR_POSTGRES_S, exit_within
 from service.errors import Misconfigured
 from service.garbage import collect_rarely
 from service.log import configure, event
@@ -23,15 +23,14 @@ from service.pacing import Bucket
 from service.recovery import note_margin
 from service.redis_clients import async_client
 from service.settings import Settings
+from service.starting import check_start
 from service.stripe_gateway import StripeGateway
-from workers.broker import CHARGE_ACTOR, CHARGE_QUEUE, make_broker
+from workers.broker import CHARGE_ACTOR, CHARGE_QUEUE, make_broker, start_worker
 from workers.charge import ChargeWorker
 from workers.identity import identify_stripe
 from workers.throttle import Breaker
 
-_POLL_MS = 500  # how often an idle thread of the worker looks whether it should stop
 _WAKE_S = 0.5
-_STOP_MS = 8_000  # a running batch may finish; what does not comes back through the outbox
 
 
 class Runtime(Middleware):
@@ -52,8 +51,8 @@ class Runtime(Middleware):
 
     async def _make(self) -> ChargeWorker:
         settings, stack = self._settings, self._stack
-        engine = create_engine(settings, name="worker", session=BY_KEY)
-        stack.push_async_callback(engine.dispose)
+        engine = create_engine(settings, name="worker", session=BY_KEY, patience_s=WAIT_FOR_POSTGRES_S)
+        stack.push_async_callback(close, engine)
         gateway = await stack.enter_async_context(StripeGateway(settings))
         redis = async_client(settings.redis_url)
         stack.push_async_callback(redis.aclose)
@@ -84,13 +83,12 @@ async def check_database(settings: Settings) -> None:
     """Refuse to start on a database that is not durable or not at this code's schema (R30); note how long this worker
     may go on sending after its database was exchanged (R31).
     """
+    await check_start(settings)
     engine = create_engine(settings, name="worker", pool=1)
     try:
-        await check_durable(engine)
-        await migrate.check(engine)
         await note_margin(engine, settings)
     finally:
-        await engine.dispose()
+        await close(engine)
 
 
 def serve(settings: Settings) -> None:
@@ -102,15 +100,15 @@ def serve(settings: Settings) -> None:
         signal.signal(number, lambda *_: stop.set())
     asyncio.run(check_database(settings))
     broker = set_up(settings)
-    worker = dramatiq.Worker(broker, worker_threads=settings.worker_messages, worker_timeout=_POLL_MS)
-    worker.start()
+    worker = start_worker(broker, settings)
     collect_rarely()
     event("ready")
     # The kernel may hand a signal to any thread (to a process that is just being resumed it does), and Python runs the
     # handler only when the main thread wakes: so it wakes now and then.
     while not stop.wait(_WAKE_S):
         pass
-    worker.stop(timeout=_STOP_MS)
+    exit_within()
+    worker.stop(timeout=int(STOP_S * 1000))  # a running batch may finish; what does not comes back through the outbox
     broker.close()
 
 

@@ -7,9 +7,10 @@ began a new life has forgotten (R31). All are harmless to run twice.
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import redis
 import uvloop
@@ -17,17 +18,20 @@ from dramatiq import Broker
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import fees, ledger, migrate, outbox, recovery
+from service import fees, ledger, outbox, recovery
 from service.crash import CrashPoint, reach
-from service.db import BY_KEY, autocommit, check_durable, create_engine, is_unreachable
+from service.db import BY_KEY, autocommit, close, create_engine, is_unreachable
+from service.deadlines import LONG_STATEMENT_S, STOP_S, exit_within
 from service.log import configure, event, of_error
 from service.settings import Settings
+from service.starting import check_start
 from service.stripe_gateway import StripeGateway
 from service.wakeup import listen
 from workers.broker import charge_message, make_broker
 from workers.identity import identify_stripe
 
 _BROKER_AWAY = (BrokerConnectionError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
+RELAY_POOL = 4  # claims, wake-ups, fees, recovery; a fifth connection rolls balances up
 _REMEMBER_S = 5.0  # between looks at which life the database is in; a worker that meets a new one looks at once
 _PAUSE_MAX_S = 2.0  # between attempts while PostgreSQL or the broker is away
 
@@ -135,9 +139,7 @@ async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:
 async def _listen(engine: AsyncEngine, stop: asyncio.Event, woken: asyncio.Event) -> int:
     """Hear wake-ups until the connection is lost or `stop` is set; then `_repeat` connects again."""
     async with autocommit(engine).connect() as connection:
-        is_closed = await listen(connection, woken)
-        while not stop.is_set() and not is_closed():
-            await _sleep_unless(stop, 1.0)
+        await listen(connection, woken, stop)
     return 0
 
 
@@ -147,27 +149,44 @@ async def serve(settings: Settings) -> None:
     woken = asyncio.Event()
 
     def end() -> None:
+        exit_within()
         stop.set()
         woken.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end)
     async with AsyncExitStack() as stack:
-        engine = create_engine(settings, name="relay", pool=4, session=BY_KEY)
-        stack.push_async_callback(engine.dispose)
-        await check_durable(engine)
-        await migrate.check(engine)
+        engine = create_engine(settings, name="relay", pool=RELAY_POOL, session=BY_KEY)
+        books = create_engine(settings, name="rollup", pool=1, session=BY_KEY, statement_s=LONG_STATEMENT_S)
+        for pool in (engine, books):
+            stack.push_async_callback(close, pool)
+        await check_start(settings)
         gateway = await stack.enter_async_context(StripeGateway(settings))
         stripe = BoundStripe(engine, gateway, settings)
         relay = Relay(engine, make_broker(settings), settings)
         event("ready")
-        await asyncio.gather(
+        await _until_stopped(
+            stop,
             relay.run(stop, woken),
             _repeat("wake-up", lambda: _listen(engine, stop, woken), _PAUSE_MAX_S, stop),
             _repeat("fees", lambda: _sweep(engine, gateway, stripe), settings.fee_sweep_s, stop),
             _repeat("recovery", lambda: _remember(engine, gateway, stripe, settings), _REMEMBER_S, stop),
-            _repeat("rollup", lambda: _rollup(engine), settings.rollup_s, stop),
+            _repeat("rollup", lambda: _rollup(books), settings.rollup_s, stop),
         )
+
+
+async def _until_stopped(stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> None:
+    """Run the loops until they end after `stop`; those that are in the middle of something long are cut short."""
+    running = [asyncio.create_task(loop) for loop in loops]
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+    _, late = await asyncio.wait(running, timeout=STOP_S)
+    for task in late:
+        task.cancel()
+    ended = await asyncio.gather(*running, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):  # a loop never ends by itself: it is a bug
+            raise error
 
 
 class BoundStripe:

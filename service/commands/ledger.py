@@ -30,7 +30,7 @@ def ledger_verify(*, as_json: bool) -> None:
     """Recompute the books from their postings; exit 1 where something does not hold."""
     from service.ledger import verify  # noqa: PLC0415
 
-    findings = list(ask(verify))
+    findings = list(ask(verify, is_long=True))
     if findings or as_json:
         print_rows(findings, as_json=as_json)
     click.echo(f"eo: {len(findings)} findings." if findings else "eo: the books hold.", err=True)

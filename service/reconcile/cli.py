@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from service.binding import check_binding
-from service.db import create_engine
+from service.db import close, create_engine
+from service.deadlines import LONG_STATEMENT_S
 from service.errors import EffectivelyOnceError, Misconfigured, Unavailable
 from service.migrate import check
 from service.reconcile.acknowledging import acknowledge
@@ -169,7 +170,8 @@ async def _reconcile(settings: Settings, wanted: Wanted) -> int:
     from service.pacing import COMMANDS  # noqa: PLC0415
     from service.stripe_gateway import StripeGateway  # noqa: PLC0415  the SDK costs half a second, `--help` needs none
 
-    engine = create_engine(settings, name="reconcile", pool=2)  # one holds the report, one heals what it lists
+    # One holds the report, one heals what it lists.
+    engine = create_engine(settings, name="reconcile", pool=2, statement_s=LONG_STATEMENT_S)
     try:
         async with StripeGateway(settings, COMMANDS) as gateway:
             account_id, _ = await gateway.account_id()
@@ -179,7 +181,7 @@ async def _reconcile(settings: Settings, wanted: Wanted) -> int:
                 await _compared(healer, wanted, lambda report: healer.heal(report, dry_run=False))
             return await _compared(healer, wanted, lambda report: _shown(healer, report, wanted))
     finally:
-        await engine.dispose()
+        await close(engine)
 
 
 async def _compared(healer: Healer, wanted: Wanted, use: Callable[[Report], Awaitable[None]]) -> int:

@@ -16,7 +16,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.db import is_unreachable
+from service.db import as_unavailable, is_unreachable
 from service.errors import EffectivelyOnceError, Unavailable
 from service.reconcile import store
 from service.reconcile.classes import NOT_KEPT, SOURCE_INCOMPLETE, next_step
@@ -258,4 +258,4 @@ def _lost_is(kind: type[EffectivelyOnceError]) -> Iterator[None]:
     except (*_LOST, DBAPIError, asyncpg.InterfaceError) as error:
         if not (isinstance(error, _LOST) or is_unreachable(error) or _CLOSED in str(error)):
             raise
-        raise kind(f"PostgreSQL cannot be reached ({error}). Is `eo up` running? `eo status` tells.") from error
+        raise kind(str(as_unavailable(error))) from error

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from service.binding import check_binding
-from service.db import create_engine
+from service.db import close, create_engine
+from service.deadlines import LONG_STATEMENT_S
 from service.errors import Misconfigured, Unavailable
 from service.recovery.findings import Findings
 from service.recovery.lives import current
@@ -56,7 +57,7 @@ async def _recover(settings: Settings, since: datetime | None, *, dry_run: bool)
     from service.pacing import COMMANDS  # noqa: PLC0415
     from service.stripe_gateway import StripeGateway  # noqa: PLC0415  the SDK costs half a second, `--help` needs none
 
-    engine = create_engine(settings, name="recover", pool=2)
+    engine = create_engine(settings, name="recover", pool=2, statement_s=LONG_STATEMENT_S)
     try:
         async with StripeGateway(settings, COMMANDS) as gateway:
             account_id, _ = await gateway.account_id()
@@ -70,7 +71,7 @@ async def _recover(settings: Settings, since: datetime | None, *, dry_run: bool)
                 )
             return await recover(engine, gateway, settings, life, since=begin, progress=_tell)
     finally:
-        await engine.dispose()
+        await close(engine)
 
 
 def _begin(bound: datetime, since: datetime | None) -> datetime:

@@ -19,14 +19,16 @@ T = TypeVar("T")
 Address = tuple[str, int] | Path
 
 CHUNK = 1 << 16
-SILENT_S = 1.5  # a half-open connection, until somebody's kernel notices
 DELAY_MAX_S = 0.3
 WAIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """Chances per chunk of bytes. reply_lost: the request arrives and is carried out, its answer is not delivered."""
+    """Chances per chunk of bytes. reply_lost: the request arrives and is carried out, its answer is not delivered.
+
+    half_open: from then on neither side hears anything of the other, not even that it has gone. It never heals.
+    """
 
     delay: float = 0.0
     cut: float = 0.0
@@ -54,15 +56,16 @@ class Wires:
         self.weather = CALM
         self.of: dict[str, Weather] = {}  # instead of `weather`, by the wire's name
         self._seed = seed
+        self._open: dict[str, set[asyncio.Event]] = {}  # per wire: what makes one of its connections silent
         self._numbers: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
-    def add_tcp(self, name: str, port: int) -> int:
-        """A wire called `name` to a port of this machine; returns the port to connect to instead."""
-        return self._do(self._listen_tcp(name, ("127.0.0.1", port)))
+    def add_tcp(self, name: str, target: int | Path) -> int:
+        """A wire called `name` to a port or a socket of this machine; returns the port to connect to instead."""
+        return self._do(self._listen_tcp(name, target if isinstance(target, Path) else ("127.0.0.1", target)))
 
     def add_unix(self, name: str, target: Path, listen: Path) -> None:
         """The same between two Unix sockets."""
@@ -72,6 +75,10 @@ class Wires:
         """From now on every wire only carries."""
         self.weather = CALM
         self.of = {}
+
+    def silence(self, name: str) -> None:
+        """What is connected over this wire now goes half-open, for good; only what connects from now on works."""
+        self._do(self._silence(name))
 
     def end(self) -> None:
         """Close everything."""
@@ -87,7 +94,7 @@ class Wires:
         server = await asyncio.start_unix_server(lambda r, w: self._carry(name, target, r, w), listen)
         self._servers.append(server)
 
-    async def _listen_tcp(self, name: str, target: tuple[str, int]) -> int:
+    async def _listen_tcp(self, name: str, target: Address) -> int:
         server = await asyncio.start_server(lambda r, w: self._carry(name, target, r, w), "127.0.0.1", 0)
         self._servers.append(server)
         port: int = server.sockets[0].getsockname()[1]
@@ -100,36 +107,50 @@ class Wires:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.01)  # until the transports have closed
+
+    async def _silence(self, name: str) -> None:
+        for silent in self._open.get(name, ()):
+            silent.set()
+            self.counts[f"half_open {name}"] += 1
 
     async def _carry(
         self, name: str, target: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._numbers[name] += 1
         chance = random.Random(f"{self._seed}:{name}:{self._numbers[name]}")
-        with suppress(OSError):
+        silent = asyncio.Event()
+        self._open.setdefault(name, set()).add(silent)
+        back: asyncio.StreamWriter | None = None
+        with suppress(OSError, asyncio.CancelledError):
             there, back = await _connect(target)
             ways = [
-                asyncio.create_task(self._pump(name, chance, reader, back, is_reply=False)),
-                asyncio.create_task(self._pump(name, chance, there, writer, is_reply=True)),
+                asyncio.create_task(_never_ending(self._pump(name, chance, silent, reader, back), silent)),
+                asyncio.create_task(
+                    _never_ending(self._pump(name, chance, silent, there, writer, is_reply=True), silent)
+                ),
             ]
             # Whichever side goes, goes for both: a killed client's requests are not carried on.
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            back.transport.abort()
-        writer.transport.abort()
+        self._open[name].discard(silent)
+        for end in (back, writer):
+            if end is not None:
+                end.transport.abort()
 
     async def _pump(
         self,
         name: str,
         chance: random.Random,
+        silent: asyncio.Event,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         *,
-        is_reply: bool,
+        is_reply: bool = False,
     ) -> None:
-        while data := await reader.read(CHUNK):
+        while (data := await reader.read(CHUNK)) and not silent.is_set():
             fate = self.of.get(name, self.weather).draw(chance)
             if fate == "reply_lost" and not is_reply:
                 fate = ""
@@ -138,7 +159,7 @@ class Wires:
             if fate == "delay":
                 await asyncio.sleep(chance.uniform(0, DELAY_MAX_S))
             elif fate == "half_open":
-                await asyncio.sleep(SILENT_S)
+                silent.set()
                 return
             elif fate == "cut" and chance.random() < 0.5:
                 writer.write(data[: len(data) // 2])  # in the middle of what is said
@@ -147,6 +168,17 @@ class Wires:
                 return
             writer.write(data)
             await writer.drain()
+
+
+async def _never_ending(way: Coroutine[Any, Any, None], silent: asyncio.Event) -> None:
+    """One way of a connection; where it falls silent nothing of its end is passed on either."""
+    try:
+        await way
+    except OSError:
+        if not silent.is_set():
+            raise
+    if silent.is_set():
+        await asyncio.Event().wait()
 
 
 async def _connect(target: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -8,7 +8,7 @@ import asyncpg
 from tests.acceptance.fleet import Fleet
 from tests.chaos.proxy import Weather
 
-ROUGH = Weather(delay=0.01, cut=0.002, reply_lost=0.004, half_open=0.001)
+ROUGH = Weather(delay=0.01, cut=0.002, reply_lost=0.004, half_open=0.0003)
 # A reply is lost where it hurts: between Stripe's work and ours, and between our commit and its word.
 PROBABILITY: dict[str, float] = {
     "rate_limited": 0.02,

@@ -1,0 +1,98 @@
+"""PostgreSQL's open connections fall silent for good, or its only synchronous standby is gone: nobody waits for ever.
+
+The silence never heals by itself: only connections that are made afterwards work.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.client import HTTPException
+from urllib.parse import quote
+
+import pytest
+
+from service.embedded import PG_PORT
+from tests.acceptance.fleet import ORDER, Answer, Fleet
+from tests.chaos.proxy import Wires
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a busy machine is no reason to fail
+
+PARTS = ("api-1", "relay-1", "worker-1")
+ENDS_WITHIN_S = 20  # twice what docs promise, because machines are busy
+BACK_S = 60
+
+
+@pytest.fixture(scope="module")
+def wires() -> Iterator[Wires]:
+    wires = Wires(seed=1)
+    yield wires
+    wires.end()
+
+
+@pytest.fixture(scope="module")
+def fleet(new_fleet: Callable[..., Fleet], wires: Wires) -> Fleet:
+    """One of each, each with its own wire to PostgreSQL."""
+    fleet = new_fleet(
+        EO_CHARGE_LEASE_S="4", EO_OUTBOX_LEASE_S="6", EO_STRIPE_TIMEOUT_S="2", EO_STRIPE_CONNECT_TIMEOUT_S="1"
+    )
+    there = fleet.postgres.sockets / f".s.PGSQL.{PG_PORT}"
+    for name in PARTS:
+        folder = fleet.folder / f"wire-{name}"
+        folder.mkdir(mode=0o700)
+        wires.add_unix(name, there, folder / there.name)
+        url = fleet.postgres.url.replace(quote(str(fleet.postgres.sockets)), quote(str(folder)))
+        fleet.start(name.partition("-")[0], DATABASE_URL=url)
+    return fleet
+
+
+def silence(wires: Wires) -> None:
+    for name in PARTS:
+        wires.silence(name)
+
+
+def until_accepted(fleet: Fleet, key: str) -> Answer:
+    found: list[Answer] = []
+
+    def accepted() -> bool:
+        with suppress(OSError, HTTPException):
+            found.append(fleet.post("/v1/orders", ORDER, key=key, prefer="wait=20"))
+        return bool(found) and found[-1].status == 201
+
+    fleet.until(accepted, within_s=BACK_S, every_s=0.2, what=f"{key} is accepted")
+    assert {answer.status for answer in found} <= {201, 503}
+    return found[-1]
+
+
+def all_end(fleet: Fleet) -> None:
+    for name in PARTS:
+        fleet.send(name, signal.SIGTERM)
+    fleet.until(
+        lambda: set(PARTS) <= set(fleet.dead()), within_s=ENDS_WITHIN_S, what="api, relay and worker have ended"
+    )
+    assert [fleet.part(name).exit_status for name in PARTS] == [0, 0, 0]
+
+
+def is_paid(fleet: Fleet, order_id: str) -> Callable[[], bool]:
+    return lambda: fleet.order(order_id)["status"] == "paid"
+
+
+def test_without_the_synchronous_standby_nothing_is_confirmed_and_everybody_still_ends(fleet: Fleet) -> None:
+    fleet.rows("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    fleet.rows("SELECT pg_reload_conf()")
+    answer = fleet.post("/v1/orders", ORDER, key="unconfirmed")
+    assert answer.status == 503
+    assert "same key" in answer.body["detail"]
+    all_end(fleet)
+    fleet.rows("ALTER SYSTEM RESET synchronous_standby_names")
+    fleet.rows("SELECT pg_reload_conf()")
+    fleet.restart(*PARTS)
+    order = until_accepted(fleet, "unconfirmed").body
+    fleet.until(is_paid(fleet, order["id"]), within_s=BACK_S, every_s=0.2, what="it is paid")
+
+
+def test_after_a_silence_orders_are_accepted_and_paid_and_everybody_still_ends(fleet: Fleet, wires: Wires) -> None:
+    silence(wires)
+    order = until_accepted(fleet, "after").body
+    fleet.until(is_paid(fleet, order["id"]), within_s=BACK_S, every_s=0.2, what="it is paid")
+    silence(wires)
+    all_end(fleet)
