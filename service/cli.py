@@ -31,6 +31,7 @@ class _Elsewhere(NamedTuple):
 
 _ELSEWHERE = {
     "demo": _Elsewhere("demo.__main__", "main", "Watch a naive consumer and this service in the same storm."),
+    "doctor": _Elsewhere("service.doctor.command", "command", "Look for what keeps this installation from working."),
     "reconcile": _Elsewhere("service.reconcile.cli", "command", "Compare orders, ledger and Stripe."),
     "recover": _Elsewhere("service.recovery.command", "command", "Ask Stripe what this database may have forgotten."),
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import log
+from service import log, pools
 from service.crash import CrashPoint, reach
 from service.db import LOCK_TIMEOUT, close, create_engine, is_unreachable, repeat_on_deadlock, sqlstate
 from service.deadlines import CLOSE_S, DOOR_BATCH_S
@@ -36,8 +36,10 @@ class Door:
 
     def __init__(self, settings: Settings) -> None:
         self._engine = _engine(settings, settings.door_writers, settings.door_lock_timeout_ms)
-        self._waker = Waker(create_engine(settings, name="wake-up", pool=1))
-        self._splitting = _engine(settings, 1, SPLIT_LOCK_TIMEOUT_MS)  # connects when first used, so mostly never
+        self._waker = Waker(create_engine(settings, name="wake-up", pool=pools.WAKE_UP))
+        self._splitting = _engine(
+            settings, pools.SPLITTING, SPLIT_LOCK_TIMEOUT_MS
+        )  # connects when first used, so mostly never
         self._durability = Durability(self._engine)
         self._batch_max = settings.door_batch_max
         self._writers = settings.door_writers

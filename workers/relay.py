@@ -18,7 +18,7 @@ from dramatiq import Broker
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import fees, ledger, outbox, recovery
+from service import fees, ledger, outbox, pools, recovery
 from service.crash import CrashPoint, reach
 from service.db import BY_KEY, autocommit, close, create_engine, is_unreachable
 from service.deadlines import LONG_STATEMENT_S, STOP_S, exit_within
@@ -31,7 +31,6 @@ from workers.broker import charge_message, make_broker
 from workers.identity import identify_stripe
 
 _BROKER_AWAY = (BrokerConnectionError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
-RELAY_POOL = 4  # claims, wake-ups, fees, recovery; a fifth connection rolls balances up
 _REMEMBER_S = 5.0  # between looks at which life the database is in; a worker that meets a new one looks at once
 _PAUSE_MAX_S = 2.0  # between attempts while PostgreSQL or the broker is away
 
@@ -156,10 +155,7 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end)
     async with AsyncExitStack() as stack:
-        engine = create_engine(settings, name="relay", pool=RELAY_POOL, session=BY_KEY)
-        books = create_engine(settings, name="rollup", pool=1, session=BY_KEY, statement_s=LONG_STATEMENT_S)
-        for pool in (engine, books):
-            stack.push_async_callback(close, pool)
+        engine, books = engines(settings, stack)
         await check_start(settings)
         gateway = await stack.enter_async_context(StripeGateway(settings))
         stripe = BoundStripe(engine, gateway, settings)
@@ -173,6 +169,15 @@ async def serve(settings: Settings) -> None:
             _repeat("recovery", lambda: _remember(engine, gateway, stripe, settings), _REMEMBER_S, stop),
             _repeat("rollup", lambda: _rollup(books), settings.rollup_s, stop),
         )
+
+
+def engines(settings: Settings, stack: AsyncExitStack) -> tuple[AsyncEngine, AsyncEngine]:
+    """For the outbox and what is short, and for the books, whose first rollup may sum up years."""
+    engine = create_engine(settings, name="relay", pool=pools.RELAY, session=BY_KEY)
+    books = create_engine(settings, name="rollup", pool=pools.ROLLUP, session=BY_KEY, statement_s=LONG_STATEMENT_S)
+    for one in (engine, books):
+        stack.push_async_callback(close, one)
+    return engine, books
 
 
 async def _until_stopped(stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> None:

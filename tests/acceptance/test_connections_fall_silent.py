@@ -12,6 +12,8 @@ from urllib.parse import quote
 import pytest
 
 from service.embedded import PG_PORT
+from service.pools import per_process
+from service.settings import Settings
 from tests.acceptance.fleet import ORDER, Answer, Fleet
 from tests.chaos.proxy import Wires
 
@@ -74,6 +76,23 @@ def all_end(fleet: Fleet) -> None:
 
 def is_paid(fleet: Fleet, order_id: str) -> Callable[[], bool]:
     return lambda: fleet.order(order_id)["status"] == "paid"
+
+
+HELD = """
+SELECT CASE WHEN application_name IN ('eo relay', 'eo rollup') THEN 'relay' WHEN application_name = 'eo worker'
+       THEN 'worker' ELSE 'api' END AS kind, count(*) AS n
+  FROM pg_stat_activity WHERE application_name LIKE 'eo %' GROUP BY 1
+"""
+
+
+def test_processes_hold_no_more_connections_than_the_formula_says(fleet: Fleet) -> None:
+    orders = [{"idempotency_key": f"many-{n}", **ORDER} for n in range(200)]
+    assert fleet.post("/v1/orders/batch", {"orders": orders}, key="many").status == 200
+    fleet.settle(within_s=BACK_S)
+    held = {row["kind"]: row["n"] for row in fleet.rows(HELD)}
+    allowed = per_process(Settings())
+    assert set(held) == set(allowed)
+    assert {kind: n for kind, n in held.items() if n > allowed[kind]} == {}
 
 
 def test_without_the_synchronous_standby_nothing_is_confirmed_and_everybody_still_ends(fleet: Fleet) -> None:
