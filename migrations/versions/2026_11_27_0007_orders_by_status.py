@@ -7,7 +7,7 @@ A build that was broken off leaves an invalid index behind, which the next run d
 from alembic import op
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -24,7 +24,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """As 0006 left it."""
+    """As before."""
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")
         op.drop_index(_NAME, "orders", postgresql_concurrently=True)

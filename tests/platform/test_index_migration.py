@@ -10,7 +10,7 @@ from service.migrate import upgrade
 
 pytestmark = pytest.mark.slow
 
-BEFORE, INDEX = "0004", "orders_by_status"
+INDEX = "orders_by_status"
 _INSERT = """
 INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method)
 VALUES (gen_random_uuid(), gen_random_uuid(), 'k', '\\x01', 1999, 'usd', 'pm_card_visa')
@@ -22,7 +22,7 @@ _VALID = f"SELECT indisvalid FROM pg_index WHERE indexrelid = '{INDEX}'::regclas
 @pytest.fixture
 def before(database: str) -> str:
     """A database as it was before the index."""
-    migrate.downgrade(database, BEFORE)
+    migrate.downgrade(database, migrate._revisions()["0007"])
     return database
 
 
