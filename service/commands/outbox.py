@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from service import table
 from service.terminal import ask, json_option, print_rows
 
 
@@ -20,7 +21,8 @@ def outbox_list(*, parked: bool | None, limit: int, as_json: bool) -> None:
     """Show rows, oldest first."""
     from service.outbox import list_rows  # noqa: PLC0415
 
-    print_rows(ask(lambda engine: list_rows(engine, parked, limit)), as_json=as_json)
+    rows = ask(lambda engine: list_rows(engine, parked, limit))
+    print_rows(rows if as_json else map(_row, rows), as_json=as_json)
 
 
 @outbox.command("retry")
@@ -45,3 +47,10 @@ def outbox_park(row_id: Any, reason: str) -> None:
 
     ask(lambda engine: park(engine, row_id, reason))
     click.echo(f"eo: {row_id} is parked.", err=True)
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    """What a person needs to act; `--json` has the rest."""
+    parked = row["parked_at"]
+    state = f"parked {table.age(parked)}" if parked else f"due {table.age(row['deliver_after'])}"
+    return {"row": row["id"], "order": row["order_id"], "state": state, "why": row["last_error"]}

@@ -1,0 +1,85 @@
+"""Rows for a reader: a table that fits the terminal, or, where it cannot, one field a line. Pure but for the width.
+
+Nothing is left out to make it fit: words that are too many go on in the next line; only one that is longer than a line
+is broken.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from textwrap import wrap
+
+_GAP = 2
+_WIDEST = 100  # also where the output is a file, so that it is the same everywhere
+
+
+def width() -> int:
+    """Columns that a line may have."""
+    return max(40, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
+
+
+def lines(rows: Sequence[Mapping[str, object]], columns: int) -> list[str]:
+    """The rows under the names of the first; a table where the words fit into `columns`, else a block per row."""
+    if not rows:
+        return []
+    names = list(rows[0])
+    cells = [[_text(row[name]) for name in names] for row in rows]
+    room = columns - _GAP * (len(names) - 1)
+    widths = _fitting([names, *cells], room)
+    return list(_table([names, *cells], widths) if widths else _blocks(names, cells, columns))
+
+
+def fields(row: Mapping[str, object], columns: int) -> list[str]:
+    """One row as a block: a field a line."""
+    return list(_block(list(row), [_text(value) for value in row.values()], columns))
+
+
+def age(then: datetime) -> str:
+    """How long ago, in the largest unit: 40s, 12m, 3h, 5d; `in 40s` for what is to come."""
+    seconds = round((datetime.now(UTC) - then).total_seconds())
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
+        if abs(seconds) >= size:
+            return f"{'in ' if seconds < 0 else ''}{abs(seconds) // size}{unit}"
+    return "0s"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return "" if value is None else " ".join(str(value).split())
+
+
+def _fitting(rows: list[list[str]], room: int) -> list[int]:
+    """A width per column, or none: the widest is narrowed, down to its longest word."""
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    least = [max((len(word) for cell in column for word in cell.split()), default=0) for column in columns]
+    while sum(widths) > room:
+        spare, widest = max((have - need, n) for n, (have, need) in enumerate(zip(widths, least, strict=True)))
+        if spare <= 0:
+            return []
+        widths[widest] -= min(spare, sum(widths) - room)
+    return widths
+
+
+def _table(rows: list[list[str]], widths: list[int]) -> Iterator[str]:
+    for row in rows:
+        wrapped = [wrap(cell, max(size, 1)) or [""] for cell, size in zip(row, widths, strict=True)]
+        for n in range(max(map(len, wrapped))):
+            parts = [part[n] if n < len(part) else "" for part in wrapped]
+            yield (" " * _GAP).join(part.ljust(size) for part, size in zip(parts, widths, strict=True)).rstrip()
+
+
+def _blocks(names: list[str], rows: list[list[str]], columns: int) -> Iterator[str]:
+    for n, cells in enumerate(rows):
+        if n:
+            yield ""
+        yield from _block(names, cells, columns)
+
+
+def _block(names: list[str], cells: list[str], columns: int) -> Iterator[str]:
+    indent = max(map(len, names)) + _GAP
+    for name, cell in zip(names, cells, strict=True):
+        first, *rest = wrap(cell, max(columns - indent, 20)) or [""]
+        yield f"{name.ljust(indent)}{first}".rstrip()
+        yield from (f"{' ' * indent}{more}" for more in rest)

@@ -1,0 +1,53 @@
+"""An installation with orders is migrated while orders go on: nobody waits for the index that is built."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from service import migrate
+from service.migrate import upgrade
+
+pytestmark = pytest.mark.slow
+
+INDEX = "orders_by_status"
+_INSERT = """
+INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method)
+VALUES (gen_random_uuid(), gen_random_uuid(), 'k', '\\x01', 1999, 'usd', 'pm_card_visa')
+"""
+_WAITS = "SELECT count(*) FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'"
+_VALID = f"SELECT indisvalid FROM pg_index WHERE indexrelid = '{INDEX}'::regclass"
+
+
+@pytest.fixture
+def before(database: str) -> str:
+    """A database as it was before the index."""
+    migrate.downgrade(database, migrate._revisions()["0007"])
+    return database
+
+
+async def test_orders_are_placed_while_the_index_is_built(before: str) -> None:
+    placing, other = await asyncpg.connect(before), await asyncpg.connect(before)
+    await other.execute("SET lock_timeout = '2s'")  # one that had to wait would fail
+    transaction = placing.transaction()
+    await transaction.start()
+    await placing.execute(_INSERT)
+    migrating = asyncio.create_task(asyncio.to_thread(upgrade, before))
+    while not await other.fetchval(_WAITS):
+        assert not migrating.done(), "the index is there, and has not waited for the order that was under way"
+        await asyncio.sleep(0.05)
+    await other.execute(_INSERT)
+    await transaction.commit()
+    await migrating
+    assert await other.fetchval(_VALID)
+    await placing.close()
+    await other.close()
+
+
+async def test_a_build_that_was_broken_off_is_repeated(before: str) -> None:
+    connection = await asyncpg.connect(before)
+    await connection.execute(f"CREATE INDEX {INDEX} ON orders (account_id, status, id)")
+    await connection.execute(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{INDEX}'::regclass")
+    await asyncio.to_thread(upgrade, before)
+    assert await connection.fetchval(_VALID)
+    await connection.close()

@@ -1,0 +1,172 @@
+"""`eo orders`: every table fits its terminal, `--json` has everything, and an error names the next command."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import orders, outbox, table
+from service.charges.ending import fail_by_hand
+from service.cli import cli
+from service.orders import Candidate
+from service.settings import Settings
+from service.sql import Statement, connect
+from service.wire import OrderRequest
+
+pytestmark = pytest.mark.slow
+
+WIDTH = 100
+LONG = "the answer's id, amount, currency or metadata is not this charge's; " * 3
+ACCOUNT = Statement("SELECT id FROM accounts WHERE is_default")
+OTHER = Statement("INSERT INTO accounts (id, name) VALUES (:id, 'other') RETURNING id")
+ROWS = Statement("SELECT id FROM outbox ORDER BY id")
+Eo = Callable[..., Result]
+
+
+@pytest.fixture
+def eo(settings: Settings) -> Eo:
+    """Run a command here, on this test's database."""
+
+    def run(*words: str, columns: int = WIDTH) -> Result:
+        environ = {"DATABASE_URL": settings.database_url, "COLUMNS": str(columns)}
+        return CliRunner(env=environ).invoke(cli, words)
+
+    return run
+
+
+async def place(engine: AsyncEngine, *keys: str, account: UUID | None = None) -> list[str]:
+    async with connect(engine) as connection:
+        owner = account or (await connection.column(ACCOUNT, {}))[0]
+    wanted = OrderRequest(amount=1999, currency="usd", payment_method="pm_card_visa")
+    placed = await orders.place(engine, [Candidate.of(owner, key, wanted) for key in keys])
+    return [found.order.id for found in placed if isinstance(found, orders.Placed)]
+
+
+async def park_all(engine: AsyncEngine, reason: str) -> None:
+    async with connect(engine) as connection:
+        for row_id in await connection.column(ROWS, {}):
+            await outbox.park(engine, row_id, reason)
+
+
+async def run(eo: Eo, *words: str, **options: Any) -> Result:
+    """In a thread, because a command brings its own event loop."""
+    return await asyncio.to_thread(eo, *words, **options)
+
+
+def assert_fits(printed: str, columns: int = WIDTH) -> None:
+    assert printed
+    assert max(map(len, printed.splitlines())) <= columns, printed
+
+
+@pytest.mark.parametrize("columns", [60, 80, WIDTH, 300])
+async def test_every_table_fits_its_terminal_and_breaks_no_id(eo: Eo, engine: AsyncEngine, columns: int) -> None:
+    ids = await place(engine, "k" * 200, "cart-17")
+    await park_all(engine, LONG)
+    assert (await run(eo, "keys", "create", "--account", "a shop " * 10)).exit_code == 0
+    for words in (("orders", "list"), ("outbox", "list"), ("orders", "show", ids[0]), ("keys", "list")):
+        done = await run(eo, *words, columns=columns)
+        assert done.exit_code == 0, done.output
+        assert_fits(done.stdout, min(columns, WIDTH))
+        if words != ("keys", "list"):
+            assert ids[0] in done.stdout
+
+
+async def test_a_list_has_the_newest_first_of_all_accounts_and_json_has_everything(eo: Eo, engine: AsyncEngine) -> None:
+    async with connect(engine) as connection:
+        (other,) = await connection.column(OTHER, {"id": uuid4()})
+    (first,) = await place(engine, "k1")
+    (second,) = await place(engine, "k1", account=other)
+    told = json.loads((await run(eo, "orders", "list", "--json")).stdout)
+    assert [(row["id"], row["account"]) for row in told] == [(second, "other"), (first, told[1]["account"])]
+    assert {"idempotency_key", "amount", "currency", "payment_intent_id", "failure", "updated_at"} <= set(told[0])
+    assert len(json.loads((await run(eo, "orders", "list", "--limit", "1", "--json")).stdout)) == 1
+    both = await run(eo, "orders", "show", "k1")
+    assert both.exit_code != 0
+    assert first in str(both.exception)
+    assert second in str(both.exception)
+
+
+async def test_a_list_of_one_state_has_only_these(eo: Eo, engine: AsyncEngine) -> None:
+    failed, pending = await place(engine, "k1", "k2")
+    await park_all(engine, "to be looked at")
+    await fail_by_hand(engine, UUID(failed), "not wanted")
+    for status, order_id in (("failed", failed), ("pending", pending)):
+        told = json.loads((await run(eo, "orders", "list", "--status", status, "--json")).stdout)
+        assert [row["id"] for row in told] == [order_id]
+    none = await run(eo, "orders", "list", "--status", "canceled")
+    assert (none.exit_code, none.stdout) == (0, "")
+    assert "`eo status`" in none.stderr
+    wrong = await run(eo, "orders", "list", "--status", "done")
+    assert wrong.exit_code == 2
+    assert "requires_action" in wrong.stderr
+
+
+async def test_an_order_is_shown_by_its_id_and_by_its_key(eo: Eo, engine: AsyncEngine) -> None:
+    key = str(uuid4())  # a key may look like an id
+    (order_id,) = await place(engine, key)
+    by_id, by_key = [json.loads((await run(eo, "orders", "show", name, "--json")).stdout) for name in (order_id, key)]
+    assert by_id == by_key
+    assert by_id["order"]["id"] == order_id
+    assert by_id["timeline"][0]["event"] == "order.accepted"
+    shown = (await run(eo, "orders", "show", key)).stdout
+    assert "19.99 usd" in shown
+    assert "order.accepted" in shown
+    unknown = await run(eo, "orders", "show", "nowhere")
+    assert "`eo orders list`" in str(unknown.exception)
+
+
+async def test_watching_an_order_ends_with_it(eo: Eo, engine: AsyncEngine) -> None:
+    (order_id,) = await place(engine, "k1")
+    await park_all(engine, "to be looked at")
+    watching = asyncio.create_task(run(eo, "orders", "watch", order_id))
+    await asyncio.sleep(0.2)
+    assert not watching.done()
+    await fail_by_hand(engine, UUID(order_id), "not wanted")
+    done = await watching
+    assert done.exit_code == 0, done.output
+    assert "order.accepted" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith("order.failed")
+
+
+async def test_watching_everything_ends_with_ctrl_c(settings: Settings, engine: AsyncEngine) -> None:
+    (order_id,) = await place(engine, "k1")
+    environ = {"PATH": os.environ["PATH"], "DATABASE_URL": settings.database_url}
+    command = [sys.executable, "-m", "service", "orders", "watch", "--json"]
+    process = await asyncio.create_subprocess_exec(*command, env=environ, stdout=PIPE, stderr=PIPE)
+    try:
+        assert process.stdout
+        assert json.loads(await process.stdout.readline())["id"] == order_id
+        process.send_signal(signal.SIGINT)
+        _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+
+
+def test_what_is_too_wide_for_a_table_is_a_field_a_line() -> None:
+    row = {"id": "a" * 36, "other": "b" * 36, "why": "word " * 30}
+    for columns in (200, 100, 60):
+        printed = table.lines([row, row], columns)
+        assert max(map(len, printed)) <= columns
+        assert "".join(printed).count("word") == 60
+        assert sum("a" * 36 in line for line in printed) == 2
+    assert table.lines([], 80) == []
+
+
+def test_an_age_is_in_its_largest_unit() -> None:
+    now = datetime.now(UTC)
+    assert table.age(now - timedelta(minutes=12, seconds=30)) == "12m"
+    assert table.age(now + timedelta(days=2, seconds=5)) == "in 2d"
+    assert table.age(now) == "0s"
