@@ -14,7 +14,6 @@ import click
 from service.binding import check_binding
 from service.db import create_engine
 from service.errors import EffectivelyOnceError, Misconfigured, Unavailable
-from service.migrate import check
 from service.reconcile.acknowledging import acknowledge
 from service.reconcile.healing import Healer
 from service.reconcile.report import FORMATS
@@ -126,6 +125,7 @@ def command(
 @click.option("--by", type=_Words(), default=getuser, show_default="your user name", help="Who accepts it.")
 def ack(fingerprint: str, reason: str, by: str) -> None:
     """Accept an open discrepancy as it is: it stays listed and leaves exit 0, until anything about it changes."""
+    from service.migrate import check  # noqa: PLC0415  Alembic, only for this
 
     async def acknowledged(settings: Settings) -> int:
         engine = create_engine(settings, name="reconcile", pool=1)
