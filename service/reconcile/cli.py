@@ -1,6 +1,7 @@
 """`eo reconcile` and `eo reconcile ack`: data on stdout, progress on stderr, and an exit code that can be trusted."""
 
 import asyncio
+import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import click
 
+from service import exit_codes
 from service.binding import check_binding
 from service.db import create_engine
 from service.errors import EffectivelyOnceError, Misconfigured, Unavailable
@@ -22,8 +24,7 @@ from service.reconcile.window import Span, day, instant
 from service.settings import Settings
 
 _WORDS_MAX = 500
-EXIT_CLEAN, EXIT_DISCREPANCIES, EXIT_USAGE, EXIT_NOT_BEGUN, EXIT_INCOMPLETE = range(5)
-_VERDICTS = {"clean": EXIT_CLEAN, "discrepancies": EXIT_DISCREPANCIES, "incomplete": EXIT_INCOMPLETE}
+_VERDICTS = {"clean": exit_codes.OK, "discrepancies": exit_codes.FOUND, "incomplete": exit_codes.INCOMPLETE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,14 @@ class _Day(click.ParamType[Span]):
             self.fail("is not a day such as 2026-11-24.", param, ctx)
 
 
+def _user() -> str:
+    """The name of whoever runs this; a container's user may have none."""
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
 @click.group(
     "reconcile",
     invoke_without_command=True,
@@ -122,7 +131,7 @@ def command(
 @command.command("ack")
 @click.argument("fingerprint", type=_Fingerprint())
 @click.option("--reason", required=True, type=_Words(), help="Why it is accepted as it is.")
-@click.option("--by", type=_Words(), default=getuser, show_default="your user name", help="Who accepts it.")
+@click.option("--by", type=_Words(), default=_user, show_default="your user name", help="Who accepts it.")
 def ack(fingerprint: str, reason: str, by: str) -> None:
     """Accept an open discrepancy as it is: it stays listed and leaves exit 0, until anything about it changes."""
     from service.migrate import check  # noqa: PLC0415  Alembic, only for this
@@ -135,7 +144,7 @@ def ack(fingerprint: str, reason: str, by: str) -> None:
         finally:
             await engine.dispose()
         click.echo(f"eo reconcile: {done.name} {done.fingerprint} is acknowledged by {by}.", err=True)
-        return EXIT_CLEAN
+        return exit_codes.OK
 
     sys.exit(asyncio.run(_run(acknowledged)))
 
@@ -153,11 +162,11 @@ async def _run(work: Callable[[Settings], Awaitable[int]]) -> int:
     try:
         return await work(Settings.from_env())
     except CutShort as error:
-        return _say(error, EXIT_INCOMPLETE)
+        return _say(error, exit_codes.INCOMPLETE)
     except Unavailable as error:
-        return _say(error, EXIT_NOT_BEGUN)
+        return _say(error, exit_codes.AWAY)
     except Misconfigured as error:
-        return _say(error, EXIT_USAGE)
+        return _say(error, exit_codes.USAGE)
 
 
 def _say(error: EffectivelyOnceError, code: int) -> int:

@@ -6,6 +6,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from service import outbox
 from service.reconcile import Span, reconcile
 from service.recovery import Step, Verdict, heal
 from service.stripe_gateway import StripeGateway
@@ -113,6 +114,25 @@ async def test_a_settled_charge_that_is_not_on_the_books_is_booked(remembering: 
     assert await world.entries(promise) == []
     assert (await healed(world, intent_id)).step is Step.SETTLE
     await world.assert_charged_once(promise)
+
+
+async def test_a_parked_row_that_is_brought_back_is_worked_on_and_stale_no_more(remembering: World) -> None:
+    world, promise = remembering, await remembering.order(fresh_key())
+    await outbox.park(world.engine, promise.outbox_id, "by hand")
+    assert await of_order(world, promise) == ["stale_pending"]
+    assert await outbox.retry(world.engine, [promise.outbox_id]) == [promise.outbox_id]
+    await world.work()
+    await world.assert_charged_once(promise)
+    assert set(await of_order(world, promise)) <= {"fee_missing"}, "which the relay books"
+
+
+async def of_order(world: World, promise: Promise) -> list[str]:
+    """What reconciliation says of this order."""
+    async with (
+        StripeGateway(world.settings) as gateway,
+        reconcile(world.engine, gateway, Span(), grace_s=0) as report,
+    ):
+        return [d.name async for d in report.discrepancies() if d.order_id == promise.order_id]
 
 
 async def test_another_sum_is_never_booked(remembering: World) -> None:
