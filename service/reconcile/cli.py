@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from getpass import getuser
 from typing import Any
@@ -180,7 +180,7 @@ async def _reconcile(settings: Settings, wanted: Wanted) -> int:
 
     engine = create_engine(settings, name="reconcile", pool=2)  # one holds the report, one heals what it lists
     try:
-        async with StripeGateway(settings, COMMANDS) as gateway:
+        async with StripeGateway(settings, replace(COMMANDS, say=_progress)) as gateway:
             account_id, _ = await gateway.account_id()
             await check_binding(engine, account_id, is_live=settings.stripe_is_live)
             healer = Healer(engine, gateway, settings, _progress)
