@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from service.log import event
+from service.redis_clients import async_client
 from service.stripe_objects import IncompleteListing
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ class Pace:
 
     def __init__(self, redis_url: str, rate: int) -> None:
         self._rate = rate if redis_url else 0
-        self._redis = Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=2) if self._rate else None
+        self._redis = async_client(redis_url) if self._rate else None
         self._buckets: dict[str, Bucket] = {}
 
     async def __aenter__(self) -> Self:
@@ -102,12 +103,20 @@ class Pace:
         await bucket.take(1)
 
 
+def _log(words: str) -> None:
+    event("stripe.asked_again", reason=words)
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds to wait before each repeat, and the longest Retry-After that is waited for instead."""
+    """Seconds to wait before each repeat, and the longest Retry-After that is waited for instead.
+
+    say: is told of each repeat.
+    """
 
     pauses_s: tuple[float, ...]
     longest_s: float
+    say: Callable[[str], None] = _log
 
 
 WORKERS = Patience((0.2, 0.8), 5.0)  # they hold leases, and look again by themselves
@@ -136,6 +145,6 @@ async def patiently(ask: Callable[[], Awaitable[T]], patience: Patience) -> T:
             wait = max(pause * random.uniform(0.75, 1.25), error.retry_after_s)  # noqa: S311  a spread, no secret
             if wait > max(patience.longest_s, pause):
                 raise
-            event("stripe.asked_again", level="info", reason=str(error), wait_s=round(wait, 1))
+            patience.say(f"{error}; asked again in {wait:.1f} s")
             await asyncio.sleep(wait)
     return await ask()

@@ -1,21 +1,22 @@
 """`eo reconcile` and `eo reconcile ack`: data on stdout, progress on stderr, and an exit code that can be trusted."""
 
 import asyncio
+import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from getpass import getuser
 from typing import Any
 
 import click
 
+from service import exit_codes
 from service.binding import check_binding
 from service.db import close, create_engine
 from service.deadlines import LONG_STATEMENT_S
 from service.errors import EffectivelyOnceError, Misconfigured, Unavailable
-from service.migrate import check
 from service.reconcile.acknowledging import acknowledge
 from service.reconcile.healing import Healer
 from service.reconcile.report import FORMATS
@@ -24,8 +25,7 @@ from service.reconcile.window import Span, day, instant
 from service.settings import Settings
 
 _WORDS_MAX = 500
-EXIT_CLEAN, EXIT_DISCREPANCIES, EXIT_USAGE, EXIT_NOT_BEGUN, EXIT_INCOMPLETE = range(5)
-_VERDICTS = {"clean": EXIT_CLEAN, "discrepancies": EXIT_DISCREPANCIES, "incomplete": EXIT_INCOMPLETE}
+_VERDICTS = {"clean": exit_codes.OK, "discrepancies": exit_codes.FOUND, "incomplete": exit_codes.INCOMPLETE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,14 @@ class _Day(click.ParamType[Span]):
             self.fail("is not a day such as 2026-11-24.", param, ctx)
 
 
+def _user() -> str:
+    """The name of whoever runs this; a container's user may have none."""
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
 @click.group(
     "reconcile",
     invoke_without_command=True,
@@ -124,9 +132,10 @@ def command(
 @command.command("ack")
 @click.argument("fingerprint", type=_Fingerprint())
 @click.option("--reason", required=True, type=_Words(), help="Why it is accepted as it is.")
-@click.option("--by", type=_Words(), default=getuser, show_default="your user name", help="Who accepts it.")
+@click.option("--by", type=_Words(), default=_user, show_default="your user name", help="Who accepts it.")
 def ack(fingerprint: str, reason: str, by: str) -> None:
     """Accept an open discrepancy as it is: it stays listed and leaves exit 0, until anything about it changes."""
+    from service.migrate import check  # noqa: PLC0415  Alembic, only for this
 
     async def acknowledged(settings: Settings) -> int:
         engine = create_engine(settings, name="reconcile", pool=1)
@@ -136,7 +145,7 @@ def ack(fingerprint: str, reason: str, by: str) -> None:
         finally:
             await engine.dispose()
         click.echo(f"eo reconcile: {done.name} {done.fingerprint} is acknowledged by {by}.", err=True)
-        return EXIT_CLEAN
+        return exit_codes.OK
 
     sys.exit(asyncio.run(_run(acknowledged)))
 
@@ -154,11 +163,11 @@ async def _run(work: Callable[[Settings], Awaitable[int]]) -> int:
     try:
         return await work(Settings.from_env())
     except CutShort as error:
-        return _say(error, EXIT_INCOMPLETE)
+        return _say(error, exit_codes.INCOMPLETE)
     except Unavailable as error:
-        return _say(error, EXIT_NOT_BEGUN)
+        return _say(error, exit_codes.AWAY)
     except Misconfigured as error:
-        return _say(error, EXIT_USAGE)
+        return _say(error, exit_codes.USAGE)
 
 
 def _say(error: EffectivelyOnceError, code: int) -> int:
@@ -173,7 +182,7 @@ async def _reconcile(settings: Settings, wanted: Wanted) -> int:
     # One holds the report, one heals what it lists.
     engine = create_engine(settings, name="reconcile", pool=2, statement_s=LONG_STATEMENT_S)
     try:
-        async with StripeGateway(settings, COMMANDS) as gateway:
+        async with StripeGateway(settings, replace(COMMANDS, say=_progress)) as gateway:
             account_id, _ = await gateway.account_id()
             await check_binding(engine, account_id, is_live=settings.stripe_is_live)
             healer = Healer(engine, gateway, settings, _progress)

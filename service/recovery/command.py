@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -59,7 +60,7 @@ async def _recover(settings: Settings, since: datetime | None, *, dry_run: bool)
 
     engine = create_engine(settings, name="recover", pool=2, statement_s=LONG_STATEMENT_S)
     try:
-        async with StripeGateway(settings, COMMANDS) as gateway:
+        async with StripeGateway(settings, replace(COMMANDS, say=_say)) as gateway:
             account_id, _ = await gateway.account_id()
             await check_binding(engine, account_id, is_live=settings.stripe_is_live)
             life = await current(engine, settings)

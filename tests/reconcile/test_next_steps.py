@@ -1,0 +1,319 @@
+"""Every step that a report names is taken here, as it is printed; then the discrepancy is gone or acknowledged."""
+
+import asyncio
+import json
+import re
+import shlex
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import outbox, stripe_gateway
+from service.cli import cli
+from service.ledger import fee_entry, post
+from service.reconcile.classes import CLASSES, IN_FLIGHT, SOURCE_INCOMPLETE
+from service.settings import Settings
+from service.sql import begin
+from service.stripe_objects import BalanceTransaction, Charge, Intent
+from tests.reconcile.world import HOUR, FakeStripe, Story, declined, intent, names, paid, success, unknown, write
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = re.compile(r"`(eo [^`]*)`")
+OLD = datetime.now(UTC) - 3 * HOUR
+
+
+class Stripe(FakeStripe):
+    """A gateway for the command itself."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+    async def account_id(self) -> tuple[str, float | None]:
+        return "acct_1", None
+
+    async def key_of(self, _intent: Intent) -> str | None:
+        return None
+
+
+@dataclass
+class Case:
+    """A difference, what is done at Stripe or by the relay where the step says so, and the alternative not taken."""
+
+    story: Story
+    by_hand: Callable[["Desk"], Awaitable[None]] | None = None
+    not_taken: str | None = None
+
+
+@dataclass
+class Desk:
+    """An operator's: a shell, and a hand at Stripe."""
+
+    engine: AsyncEngine
+    settings: Settings
+    stripe: Stripe
+    case: Case
+
+    async def eo(self, line: str) -> Result:
+        """Run a command as it was printed, with its capitals filled in."""
+        return await asyncio.to_thread(CliRunner().invoke, cli, shlex.split(await self._filled_in(line))[1:])
+
+    async def report(self) -> tuple[int, list[dict[str, Any]]]:
+        """Exit code and discrepancies."""
+        done = await self.eo("eo reconcile --json")
+        return done.exit_code, json.loads(done.stdout)["discrepancies"]
+
+    async def refund(self) -> None:
+        """The last payment, whole, at Stripe."""
+        charge = self.case.story.intent.latest_charge
+        assert isinstance(charge, Charge)
+        self.tell(latest_charge=replace(charge, refunded=True, amount_refunded=charge.amount))
+
+    def tell(self, **changes: Any) -> None:
+        """Stripe tells the last payment differently."""
+        self.case.story.at_stripe(**changes)
+        self.stripe.intents[self.case.story.intent.id] = self.case.story.intent
+
+    async def book_fee(self) -> None:
+        """As the relay's sweep does."""
+        story = self.case.story
+        charge = story.intent.latest_charge
+        assert isinstance(charge, Charge)
+        assert isinstance(charge.balance_transaction, BalanceTransaction)
+        entry = fee_entry(
+            account_id=story.order.account_id,
+            order_id=story.order.id,
+            payment_intent_id=story.intent.id,
+            balance_transaction_id=charge.balance_transaction.id,
+            fee_minor=charge.balance_transaction.fee,
+            currency="usd",
+            occurred_at=OLD,
+        )
+        assert entry is not None
+        async with begin(self.engine) as tx:
+            await post(tx, [entry])
+
+    async def _filled_in(self, line: str) -> str:
+        rows = await outbox.list_rows(self.engine)
+        known = {"ID": str(rows[0]["id"]) if rows else "", "ORDER": str(self.case.story.order.id), "TEXT": "known"}
+        return " ".join(known.get(word, word) for word in line.split())
+
+
+def _planted(account: UUID) -> Case:
+    story = paid(account, OLD)
+    story.intents.append(intent(OLD))
+    return Case(story, Desk.refund)
+
+
+def _forgotten_attempt(account: UUID) -> Case:
+    story = unknown(account, OLD)
+    story.intents.append(intent(OLD, fee=0, metadata=names(story.order)))
+    story.promised = True
+    return Case(story)
+
+
+def _unbooked(account: UUID) -> Case:
+    story = paid(account, OLD, fee=0)
+    story.entries.clear()
+    return Case(story)
+
+
+def _gone(account: UUID) -> Case:
+    story = paid(account, OLD)
+    story.intents.clear()
+    return Case(story)
+
+
+def _duplicate(account: UUID) -> Case:
+    story = paid(account, OLD)
+    success(story, OLD, duplicate=True)
+    return Case(story, Desk.refund)
+
+
+def _other_currency(account: UUID) -> Case:
+    story = paid(account, OLD)
+    story.at_stripe(currency="eur")
+    return Case(story)
+
+
+def _other_amount(account: UUID) -> Case:
+    story = paid(account, OLD)
+    story.at_stripe(amount=2999, amount_received=2999)
+    return Case(story)
+
+
+def _paid_with_another_card(account: UUID) -> Case:
+    story = declined(account, OLD)
+    story.intents[0] = replace(intent(OLD, fee=0, metadata=names(story.order)), id=story.intent.id)
+    return Case(story)
+
+
+def _not_taken_there(account: UUID) -> Case:
+    story = paid(account, OLD)
+    story.at_stripe(status="canceled", amount_received=0, latest_charge=None)
+    return Case(story)
+
+
+def _parked(account: UUID) -> Case:
+    story = unknown(account, OLD)
+    story.parked = "poison"
+    return Case(story, not_taken="eo outbox retry ID")  # tests/recovery/test_healing.py takes that one
+
+
+def _booked_wrong(account: UUID) -> Case:
+    story = paid(account, OLD)
+    story.order.amount = story.charge.amount = 2000
+    story.at_stripe(amount=2000, amount_received=2000)
+    return Case(story)
+
+
+def _no_fee(account: UUID) -> Case:
+    story = paid(account, OLD)
+    story.entries.pop()
+    story.charge.txn = None
+    return Case(story, Desk.book_fee)
+
+
+def _other_fee(account: UUID) -> Case:
+    story = paid(account, OLD)
+    story.fee_at_stripe(fee=1)
+    return Case(story)
+
+
+def _refunded(account: UUID) -> Case:
+    story = paid(account, OLD)
+    charge = story.intent.latest_charge
+    assert isinstance(charge, Charge)
+    story.at_stripe(latest_charge=replace(charge, amount_refunded=500))
+    return Case(story)
+
+
+CASES: list[tuple[str, Callable[[UUID], Case]]] = [
+    ("missing_locally", _planted),
+    ("missing_locally", _unbooked),
+    ("missing_at_stripe", _gone),
+    ("duplicate_charge", _duplicate),
+    ("currency_mismatch", _other_currency),
+    ("amount_mismatch", _other_amount),
+    ("status_mismatch", _paid_with_another_card),
+    ("status_mismatch", _forgotten_attempt),
+    ("status_mismatch", _not_taken_there),
+    ("stale_pending", _parked),
+    ("ledger_imbalance", _booked_wrong),
+    ("fee_missing", _no_fee),
+    ("fee_mismatch", _other_fee),
+    ("money_returned", _refunded),
+]
+
+
+@pytest.fixture
+def shell(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    """The environment in which the commands are run."""
+    for variable, value in {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "STRIPE_API_KEY": settings.stripe_api_key,
+        "STRIPE_API_BASE": settings.stripe_api_base,
+        "EO_DATA_DIR": str(tmp_path),
+    }.items():
+        monkeypatch.setenv(variable, value)
+    return settings
+
+
+def test_every_class_has_a_case() -> None:
+    assert {name for name, _ in CASES} == set(CLASSES) - {IN_FLIGHT, SOURCE_INCOMPLETE}
+
+
+@pytest.mark.parametrize(("name", "plant"), CASES, ids=[plant.__name__.strip("_") for _, plant in CASES])
+async def test_after_the_printed_steps_it_is_gone_or_acknowledged(
+    engine: AsyncEngine,
+    account: UUID,
+    shell: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    plant: Callable[[UUID], Case],
+) -> None:
+    case = plant(account)
+    stripe = Stripe(list((await write(engine, [case.story])).intents.values()))
+    monkeypatch.setattr(stripe_gateway, "StripeGateway", lambda *_: stripe)
+    desk = Desk(engine, shell, stripe, case)
+    code, found = await desk.report()
+    assert (code, [d["class"] for d in found]) == (1, [name])
+    for _ in range(2):  # what one step turned it into has a step of its own
+        await _take(desk, found)
+        code, found = await desk.report()
+        if code == 0:
+            break
+    assert code == 0, found
+    assert all(d["acknowledged"] for d in found)
+
+
+async def _take(desk: Desk, found: list[dict[str, Any]]) -> None:
+    for discrepancy in found:
+        for line in COMMANDS.findall(discrepancy["next_step"]):
+            if line != desk.case.not_taken:
+                done = await desk.eo(line)
+                assert done.exit_code in _expected(line), (line, done.output)
+        if desk.case.by_hand is not None:
+            await desk.case.by_hand(desk)
+
+
+def _expected(line: str) -> tuple[int, ...]:
+    if line == "eo status":
+        return (3,)  # no `eo up` runs here
+    if line.startswith("eo reconcile ack"):
+        return (0, 2)  # 2: the step before has put it right, and there is nothing left to accept
+    return (0, 1)
+
+
+# --- steps that are printed elsewhere
+
+
+def _printed() -> dict[str, str]:
+    """Every command between backticks in what the code says, and in the pages an operator reads."""
+    found: dict[str, str] = {}
+    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "SECURITY.md"]
+    for path in [*ROOT.glob("service/**/*.py"), *ROOT.glob("workers/**/*.py"), *pages]:
+        for line in COMMANDS.findall(path.read_text()):
+            found.setdefault(line, str(path.relative_to(ROOT)))
+    return found
+
+
+def test_every_command_that_is_named_anywhere_exists_with_its_options() -> None:
+    assert [f"{path}: {line}: {why}" for line, path in _printed().items() if (why := _unknown(line))] == []
+
+
+def _unknown(line: str) -> str | None:
+    """What no command of ours has, of a line that may leave arguments out; None: all of it exists."""
+    words = [word for word in line.replace("[", "").replace("]", "").split()[1:] if word not in ("…", "...")]
+    command: click.Command = cli
+    context = click.Context(cli)
+    while words and not words[0].startswith("-") and isinstance(command, click.Group):
+        below = command.get_command(context, words[0])
+        if below is None:
+            return None if command is not cli and not words[0].islower() else f"no command {words[0]}"
+        command = below
+        words.pop(0)
+    if command.context_settings.get("ignore_unknown_options"):
+        return None  # it passes them on
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    known |= {"--help", "-h"}
+    missing = [word for word in words if word.startswith("-") and word.split("=")[0] not in known]
+    return f"no option {missing[0]}" if missing else None
+
+
+def test_a_command_that_does_not_exist_is_noticed() -> None:
+    assert _unknown("eo orders refund ID") == "no command refund"
+    assert _unknown("eo reconcile --mend") == "no option --mend"
+    assert _unknown("eo reconcile ack FINGERPRINT --reason TEXT") is None
