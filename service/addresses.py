@@ -120,6 +120,7 @@ def shown(url: str) -> str:
 
 def masked(text: str) -> str:
     """`text` with *** for every password in it that stands in a URL or behind the name of one."""
+    text = _URL.sub(lambda found: shown(found[0]), text)
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text
@@ -129,10 +130,11 @@ def _is_secret(name: str) -> bool:
     return re.search(r"pass(?!file)|secret|token", unquote(name), re.IGNORECASE) is not None
 
 
-# Greedy to the last @ before a space or a quote: a password may hold : / and @ itself.
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
 _SECRETS = (
-    (re.compile(r"([a-z][a-z0-9+.-]*://[^\s:@/?#]*):[^\s\"'<>]*@", re.IGNORECASE), r"\1:***@"),
-    (re.compile(r"\b((?:[a-z]+_?)?passw(?:or)?d|pwd)=[^\s&\"'<>]+", re.IGNORECASE), r"\1=***"),
+    # To the last @ of the line: a password may hold anything, and too much is better than a part of it.
+    (re.compile(r"([a-z][a-z0-9+.-]*://[^\s:@/?#]*):.*@", re.IGNORECASE), r"\1:***@"),
+    (re.compile(r"\b((?:\w*_)?\w*passw(?:or)?d|pwd)=[^\s&\"'<>]+", re.IGNORECASE), r"\1=***"),
     (re.compile(r"\b((?:sk|rk)_(?:test|live)|sk_org|whsec)_[A-Za-z0-9_]+"), r"\1_***"),
 )
 

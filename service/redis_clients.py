@@ -12,7 +12,7 @@ from redis.asyncio import sentinel as async_sentinel
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import ClusterError, RedisClusterException
 from redis.retry import Retry
@@ -33,7 +33,8 @@ def client(url: str) -> redis.Redis:
     if address.kind is Kind.CLUSTER:
         return _Cluster(address, options)
     if address.kind is Kind.SENTINEL:
-        known = Sentinel(address.hosts, sentinel_kwargs=_sentinel_options(address), **options)  # type: ignore[no-untyped-call]
+        asked = _sentinel_options(address) | {"retry": Retry(NoBackoff(), 0)}  # the next one is asked instead
+        known = Sentinel(address.hosts, sentinel_kwargs=asked, **options)  # type: ignore[no-untyped-call]
         primary: redis.Redis = known.master_for(address.service)  # type: ignore[no-untyped-call]
         return primary
     return redis.Redis(connection_pool=redis.ConnectionPool(**_single(address, options)))
@@ -48,8 +49,8 @@ def async_client(url: str, *, connections: int | None = None) -> redis.asyncio.R
     bounds: dict[str, Any] = {"max_connections": connections, "timeout": _TIMEOUT_S} if connections else {}
     if address.kind is Kind.SENTINEL:
         pool = _BlockingSentinelPool if connections else async_sentinel.SentinelConnectionPool
-        sentinel_options = _sentinel_options(address)
-        known = async_sentinel.Sentinel(address.hosts, sentinel_kwargs=sentinel_options, **options)  # type: ignore[no-untyped-call]
+        asked = _sentinel_options(address) | {"retry": AsyncRetry(NoBackoff(), 0)}
+        known = async_sentinel.Sentinel(address.hosts, sentinel_kwargs=asked, **options)  # type: ignore[no-untyped-call]
         primary: redis.asyncio.Redis = known.master_for(address.service, connection_pool_class=pool, **bounds)
         return primary
     made = redis.asyncio.BlockingConnectionPool if connections else redis.asyncio.ConnectionPool

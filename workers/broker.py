@@ -41,9 +41,12 @@ class _PromptConsumer(_RedisConsumer):
         super().__init__(broker, queue_name, prefetch, 0)  # type: ignore[no-untyped-call]
 
     def __next__(self) -> Any:
-        if not self.message_cache:
-            self._wait()
-        return super().__next__()  # type: ignore[no-untyped-call]
+        try:
+            if not self.message_cache:
+                self._wait()
+            return super().__next__()  # type: ignore[no-untyped-call]
+        except (redis.ConnectionError, redis.TimeoutError) as error:  # the stock one leaves a silent Redis to chance
+            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
 
     def _wait(self) -> None:
         if self.queue_name != CHARGE_QUEUE:
@@ -51,11 +54,8 @@ class _PromptConsumer(_RedisConsumer):
         elif self.outstanding_message_count >= self.prefetch:
             time.sleep(_FULL_S)
         else:
-            try:
-                # From the head of the list to its head: nothing moves, but it waits until there is something.
-                self.broker.client.blmove(_QUEUE_KEY, _QUEUE_KEY, timeout=_BLOCK_S, src="LEFT", dest="LEFT")
-            except redis.ConnectionError as error:
-                raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
+            # From the head of the list to its head: nothing moves, but it waits until there is something.
+            self.broker.client.blmove(_QUEUE_KEY, _QUEUE_KEY, timeout=_BLOCK_S, src="LEFT", dest="LEFT")
 
 
 class _PromptBroker(RedisBroker):

@@ -160,6 +160,10 @@ class Fleet:
         """Names of the parts that have ended (a crash point, a kill)."""
         return [name for name, part in self._parts.items() if not part.is_running]
 
+    def running(self) -> list[str]:
+        """Names of the parts that have not ended."""
+        return [name for name, part in self._parts.items() if part.is_running]
+
     def part(self, name: str) -> Child:
         """A part: its pid, log and exit status."""
         return self._parts[name]
