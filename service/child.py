@@ -103,7 +103,7 @@ class Child:
     def last_words(self) -> str:
         """Its last line of output, or its exit status where it said nothing."""
         lines = [line for line in self.written.since_start().splitlines() if line.strip()]
-        return lines[-1].strip() if lines else self.exit_reason()
+        return lines[-1].strip().removeprefix("eo: ") if lines else self.exit_reason()
 
     def exit_reason(self) -> str:
         """How it ended, in words."""

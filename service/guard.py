@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from service import exit_codes
+from service.addresses import masked
 from service.errors import EffectivelyOnceError, Unavailable
 from service.screening import has_card_number
 
@@ -187,5 +188,5 @@ def _text_of(error: BaseException) -> str:
 def _say(words: str) -> None:
     with contextlib.suppress(OSError):
         if words:
-            sys.stderr.write(f"eo: {words}\n")
+            sys.stderr.write(f"eo: {masked(words)}\n")
             sys.stderr.flush()

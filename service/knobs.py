@@ -118,7 +118,9 @@ def _number(text: str) -> float | None:
 
 
 def _path(text: str) -> Path | None:
-    return None if "\0" in text else Path(text)
+    """A path that can be written down: the file run.json, logs and messages are UTF-8."""
+    is_text = "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return Path(text) if is_text else None
 
 
 def _plain(value: float) -> str:
@@ -139,4 +141,10 @@ _PARSERS: dict[Any, Callable[[str], Any]] = {
     bool: lambda t: _FLAGS.get(t.lower()),
     Path: _path,
 }
-_NAMES: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "0 or 1", Path: "a path"}
+_NAMES: dict[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "0 or 1",
+    Path: "a path in UTF-8",
+}

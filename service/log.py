@@ -12,6 +12,8 @@ from hashlib import sha256
 
 import msgspec
 
+from service.addresses import masked
+
 _LOGGER = logging.getLogger("eo")
 _FRAMES = 5  # innermost frames of a traceback that are kept
 
@@ -66,7 +68,7 @@ class _Lines(logging.Formatter):
             "event": record.getMessage(),
         }
         if record.name != _LOGGER.name:
-            line["logger"] = record.name
+            line |= {"logger": record.name, "event": masked(record.getMessage())}  # a driver may quote an address
         if record.exc_info and record.exc_info[1]:
             line |= of_error(record.exc_info[1])
         return msgspec.json.encode(line | getattr(record, "fields", {})).decode()

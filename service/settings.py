@@ -158,7 +158,7 @@ class Settings:
         """Settings from the environment, completed by what `eo up` wrote. Raises Misconfigured."""
         environ = os.environ if environ is None else environ
         named = {name: value for name, value in environ.items() if value != ""}
-        running = _running_parts(Path(named.get("EO_DATA_DIR", ".eo")))
+        running = _running_parts(data_dir(environ))
         merged = {**running, **named}
         values = {one.name: one.read(merged[one.variable]) for one in KNOBS if one.variable in merged}
         settings = _with_addresses(cls(**values), environ)
@@ -195,6 +195,14 @@ RULES = (
         "a payment may appear as long as its key is known, and no sooner is a miss an answer (R18)",
     ),
 )
+
+
+def data_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of the embedded data, as the environment alone names it. Raises Misconfigured."""
+    one = next(one for one in KNOBS if one.variable == "EO_DATA_DIR")
+    found: Path = one.read(environ.get(one.variable) or str(one.default))
+    one.read(str(found.absolute()))  # the working folder is a part of it
+    return found
 
 
 def check(settings: Settings) -> None:

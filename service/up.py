@@ -28,6 +28,7 @@ from service.embedded import Postgres, Valkey, free_port, postgres_programs, val
 from service.errors import Misconfigured
 from service.port import refuse_busy_port
 from service.settings import RUN_FILE, Settings
+from service.settings import data_dir as named_data_dir
 from service.stripe_address import STRIPE_API
 from service.supervisor import StopRequested, Supervisor
 
@@ -63,7 +64,7 @@ def up(*, as_json: bool = False) -> None:
     """Run everything in the foreground until SIGINT or SIGTERM. Raises Misconfigured or Unavailable."""
     began = time.monotonic()
     os.umask(0o077)  # of the parts, too: what they write is ours alone
-    data_dir = Path(os.environ.get("EO_DATA_DIR") or ".eo").absolute()
+    data_dir = named_data_dir().absolute()
     with locked(data_dir):
         (data_dir / RUN_FILE).unlink(missing_ok=True)  # of a predecessor that was killed
         stack = plan(data_dir, os.environ)

@@ -17,6 +17,7 @@ from service.errors import BadRequest, Problem
 from service.fields import Id, Instant, MinorUnits
 from service.idempotency import parse_key
 from service.money import AMOUNT_MAX, validate
+from service.patterns import in_words
 from service.screening import screen
 
 S = TypeVar("S", bound=Struct)
@@ -188,7 +189,7 @@ def _check_content_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
 
 def _reason(error: msgspec.ValidationError) -> str:
     """What msgspec says: types and paths, never a value; only an unknown field's name is the caller's own text."""
-    text = str(error)
+    text = in_words(str(error))
     return (
         "The body has a field that this API does not know."
         if "unknown field" in text

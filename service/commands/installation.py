@@ -1,8 +1,6 @@
 """This installation: its schema, settings, parts and data."""
 
-import os
 import shutil
-from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +8,7 @@ import click
 from service.exit_codes import AWAY
 from service.knobs import Knob
 from service.settings import KNOBS, RULES, Settings
+from service.settings import data_dir as named_data_dir
 from service.terminal import ask, json_option, masked, plain, print_json, print_rows
 
 
@@ -81,7 +80,7 @@ def status(*, as_json: bool) -> None:
     """Show what of `eo up` runs and whether orders can be paid; exit 3 where nothing runs."""
     from service.status import status as read_status  # noqa: PLC0415
 
-    found = read_status(Path(os.environ.get("EO_DATA_DIR") or ".eo"))
+    found = read_status(named_data_dir())
     if as_json:
         print_json(found.as_dict())
     else:
@@ -99,7 +98,7 @@ def reset(*, yes: bool) -> None:
     """Delete the embedded data: orders, books, keys, everything."""
     from service.status import refuse_reset  # noqa: PLC0415
 
-    data_dir = Path(os.environ.get("EO_DATA_DIR") or ".eo")
+    data_dir = named_data_dir()
     if not data_dir.exists():
         click.echo(f"eo: there is no {data_dir}.", err=True)
         return

@@ -95,6 +95,10 @@ def test_no_setting_lets_a_key_be_sent_that_stripe_may_have_forgotten(age: float
     assert age + lease + skew < 86_400
 
 
+def test_a_data_folder_whose_name_cannot_be_written_down_is_refused() -> None:
+    assert said(EO_DATA_DIR="/data/\udcff").startswith("EO_DATA_DIR=")
+
+
 def test_a_misspelt_variable_is_warned_of_with_the_nearest_name() -> None:
     assert unknown({"EO_PROT": "1", "EO_PORT": "1", "PORT": "1"}, KNOBS) == [
         "EO_PROT is not a setting of effectively-once and has no effect. Did you mean EO_PORT?"
