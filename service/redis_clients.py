@@ -18,9 +18,9 @@ from redis.exceptions import ClusterError, RedisClusterException
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from service.deadlines import REDIS_S
 from service.redis_url import Kind, RedisAddress, parse
 
-_TIMEOUT_S = 2.0  # above what an idle worker waits for a message
 _BACKOFF = ExponentialBackoff(cap=0.2, base=0.05)
 # What a Cluster that is away or without a primary for our slot raises; for us it is one thing.
 _CLUSTER_AWAY = (RedisClusterException, ClusterError)
@@ -46,7 +46,7 @@ def async_client(url: str, *, connections: int | None = None) -> redis.asyncio.R
     options = _options(address) | {"retry": AsyncRetry(_BACKOFF, 1)}
     if address.kind is Kind.CLUSTER:
         return _AsyncCluster(address, options | ({"max_connections": connections} if connections else {}))
-    bounds: dict[str, Any] = {"max_connections": connections, "timeout": _TIMEOUT_S} if connections else {}
+    bounds: dict[str, Any] = {"max_connections": connections, "timeout": REDIS_S} if connections else {}
     if address.kind is Kind.SENTINEL:
         pool = _BlockingSentinelPool if connections else async_sentinel.SentinelConnectionPool
         asked = _sentinel_options(address) | {"retry": AsyncRetry(NoBackoff(), 0)}
@@ -114,7 +114,7 @@ class _AsyncCluster(redis.asyncio.Redis):
 
 
 def _options(address: RedisAddress) -> dict[str, Any]:
-    found: dict[str, Any] = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S, **address.login}
+    found: dict[str, Any] = {"socket_timeout": REDIS_S, "socket_connect_timeout": REDIS_S, **address.login}
     if address.kind is not Kind.CLUSTER:
         found["db"] = address.db
     if address.kind is not Kind.SINGLE and address.tls is not None:
@@ -124,7 +124,7 @@ def _options(address: RedisAddress) -> dict[str, Any]:
 
 def _sentinel_options(address: RedisAddress) -> dict[str, Any]:
     tls = {} if address.tls is None else {"ssl": True, **address.tls}
-    return {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S, **address.sentinel_login, **tls}
+    return {"socket_timeout": REDIS_S, "socket_connect_timeout": REDIS_S, **address.sentinel_login, **tls}
 
 
 def _single(address: RedisAddress, options: dict[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as bounds
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from service import libpq
 from service.addresses import postgres_address, postgres_dsns
+from service.db import close, create_engine
 from service.embedded import Postgres
 from service.errors import Misconfigured
+from service.settings import Settings
 
 NOTHING = {"HOME": "/nonexistent"}
 PASSWORD = "p@ss:w/rd?#%&+ é"
@@ -82,7 +86,7 @@ def _parsed(url: str) -> dict[str, str] | str:
         return str(refused)
 
 
-@settings(max_examples=50)
+@bounds(max_examples=50)
 @given(text=st.text(max_size=40))
 def test_whatever_is_written_there_is_an_address_or_one_line(text: str) -> None:
     for url in (text, f"postgresql://{text}", f"postgresql://u:{text}@h/db", f"postgresql://h/db?{text}"):
@@ -234,3 +238,16 @@ async def test_the_driver_connects_with_what_it_is_given(postgres: Postgres) -> 
         assert await connection.fetchval("SHOW work_mem") == "5MB"
     finally:
         await connection.close()
+
+
+async def test_what_the_url_asks_for_is_what_a_connection_of_ours_has(postgres: Postgres) -> None:
+    asked = "&options=-c%20work_mem%3D5MB&application_name=shop&connect_timeout=7&sslmode=prefer&channel_binding=prefer"
+    engine = create_engine(Settings(database_url=postgres.url + asked), name="test", pool=1, as_app=False)
+    try:
+        async with engine.connect() as connection:
+            shown = [
+                (await connection.execute(text(f"SHOW {name}"))).scalar() for name in ("work_mem", "application_name")
+            ]
+    finally:
+        await close(engine)
+    assert tuple(shown) == ("5MB", "shop eo test")

@@ -108,7 +108,7 @@ def test_any_password_of_its_own_variable_is_the_one_that_is_sent(password: str)
 
 @pytest.mark.parametrize("scheme", ["redis://{}", "redis+sentinel://{}/orders", "redis+cluster://{}"])
 def test_a_redis_that_accepts_and_says_nothing_is_given_up(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_clients, "_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(redis_clients, "REDIS_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = redis_clients.client(scheme.format(f"127.0.0.1:{silent.getsockname()[1]}"))
         ended = threading.Event()
