@@ -16,16 +16,16 @@ THREE_DECIMAL = words("bhd jod kwd omr tnd")
 # Sent times 100 although they have no minor unit, so only whole units are valid.
 WHOLE_UNITS = words("isk ugx")
 TWO_DECIMAL = words(
-    """aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop
+    """aed afn all amd ang aoa ars aud awg azn bam bbd bdt bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop
     crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr isk jmd kes kgs
     khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen
     pgk php pkr pln qar ron rsd rub sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah ugx
-    usd uyu uzs wst xcd yer zar zmw"""
+    usd uyu uzs wst xcd xcg yer zar zmw"""
 )
 SUPPORTED = ZERO_DECIMAL | TWO_DECIMAL | THREE_DECIMAL
 
 MINIMUM = {
-    "aed": 200, "bgn": 100, "czk": 1500, "dkk": 250, "gbp": 30, "hkd": 400, "huf": 17500, "jpy": 50, "mxn": 1000,
+    "aed": 200, "czk": 1500, "dkk": 250, "gbp": 30, "hkd": 400, "huf": 17500, "jpy": 50, "mxn": 1000,
     "myr": 200, "nok": 300, "pln": 200, "ron": 200, "sek": 300, "thb": 1000,
 }  # fmt: skip
 # Roughly 50 US cents in minor units, for currencies without a published minimum (rates of 2026, rounded down).

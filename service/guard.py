@@ -165,6 +165,8 @@ def _of_database(error: BaseException) -> Verdict | None:
 
 
 def _not_installed(error: ModuleNotFoundError) -> str:
+    if (error.name or "").partition(".")[0] == "demo":
+        return "The demo is no part of this installation: it starts servers of its own. Run `make demo` in a checkout."
     return f"{error.name} is not installed for {sys.executable}. `make run` installs everything into .venv."
 
 

@@ -13,7 +13,7 @@ from service.errors import BadRequest
 # Presentment currencies with two decimals and no rule of their own, besides those named below.
 _TWO_DECIMALS = """
     usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop crc cve
-    czk dkk dop dzd egp etb eur fjd fkp gbp gel ghs gip gmd gtq gyd hkd hnl htg huf idr ils inr jmd kes kgs khr kyd kzt
+    czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr jmd kes kgs khr kyd kzt
     lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln
     qar ron rsd rub sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah uyu uzs wst xcd xcg yer
     zar zmw
@@ -25,14 +25,15 @@ _WHOLE_ONLY = ("isk", "ugx")
 
 # HUF and TWD are charged with two decimals; their multiples of 100 concern payouts only.
 _MINIMUM = {
-    "usd": 50, "aed": 200, "aud": 50, "brl": 50, "cad": 50, "chf": 50, "czk": 15_00, "dkk": 250, "eur": 50, "gbp": 30,
-    "hkd": 400, "huf": 175_00, "inr": 50, "jpy": 50, "mxn": 10_00, "myr": 200, "nok": 300, "nzd": 50, "pln": 200,
-    "ron": 200, "sek": 300, "sgd": 50, "thb": 10_00,
+    "usd": 50, "aed": 200, "ars": 50, "aud": 50, "brl": 50, "cad": 50, "chf": 50, "cop": 50, "czk": 15_00, "dkk": 250,
+    "eur": 50, "gbp": 30, "hkd": 400, "huf": 175_00, "idr": 50, "ils": 50, "inr": 50, "jpy": 50, "krw": 50,
+    "mxn": 10_00, "myr": 200, "nok": 300, "nzd": 50, "php": 50, "pln": 200, "ron": 200, "rub": 50, "sek": 300,
+    "sgd": 50, "thb": 10_00, "zar": 50,
 }  # fmt: skip
 _EIGHT_DIGITS = 99_999_999
 _MAXIMUM = {
     "inr": 999_999_999, "idr": 999_999_999_999,
-    "cop": 9_999_999_999, "huf": 9_999_999_999, "jpy": 9_999_999_999, "lbp": 99_999_999_999,
+    "cop": 9_999_999_999, "huf": 9_999_999_999, "jpy": 9_999_999_999, "lbp": 999_999_999_999,
 }  # fmt: skip
 
 

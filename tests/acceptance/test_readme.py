@@ -122,3 +122,6 @@ def test_every_command_below_try_it_does_what_the_readme_shows(installation: Ins
             not once and wait_until(as_promised, within_s=WITHIN_S, pause=lambda _: time.sleep(0.3))
         )
         assert held, f"{commands}\nshould print\n{shown}\nand printed\n{printed[-1]}"
+    assert {path.name for path in installation.folder.iterdir()} == {".venv", ".eo"}, (
+        "the commands leave nothing behind"
+    )

@@ -13,7 +13,7 @@ from service.money import CURRENCIES, validate
     [
         (50, "usd"), (99_999_999, "usd"), (30, "gbp"), (50, "jpy"), (9_999_999_999, "jpy"), (175_00, "huf"),
         (175_01, "huf"), (101, "twd"), (999_999_999, "inr"), (999_999_999_999, "idr"), (100, "isk"), (500, "ugx"),
-        (5120, "kwd"), (10, "bhd"), (1, "krw"),
+        (5120, "kwd"), (10, "bhd"), (50, "krw"), (1, "kes"),
     ],
 )  # fmt: skip
 def test_what_stripe_can_charge_is_accepted(amount: int, currency: str) -> None:
@@ -26,7 +26,7 @@ def test_what_stripe_can_charge_is_accepted(amount: int, currency: str) -> None:
         (49, "usd", "amount-out-of-range"), (100_000_000, "usd", "amount-out-of-range"),
         (0, "usd", "amount-out-of-range"),
         (-1, "usd", "amount-out-of-range"), (10**30, "usd", "amount-out-of-range"), (29, "gbp", "amount-out-of-range"),
-        (49, "jpy", "amount-out-of-range"), (0, "krw", "amount-out-of-range"), (174_99, "huf", "amount-out-of-range"),
+        (49, "jpy", "amount-out-of-range"), (49, "krw", "amount-out-of-range"), (174_99, "huf", "amount-out-of-range"),
         (5124, "kwd", "amount-not-a-multiple"), (150, "isk", "amount-not-a-multiple"),
         (501, "ugx", "amount-not-a-multiple"),
         (100, "xxx", "currency-unknown"), (100, "USD", "currency-unknown"), (100, "", "currency-unknown"),
