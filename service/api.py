@@ -188,9 +188,9 @@ async def create_order(request: AnyRequest) -> ASGIResponse:
 async def create_orders(request: AnyRequest) -> ASGIResponse:
     """Accept up to 1,000 orders, each with its own key and its own answer."""
     parts, caller = _parts_of(request), _caller(request)
-    batch = await wire.read(request, wire.BatchRequest)
-    await _limit(request, cost=len(batch.orders))
-    submitted = [_submit(parts, caller, raw) for raw in batch.orders]
+    batch = await wire.read_batch(request)
+    await _limit(request, cost=len(batch))
+    submitted = [_submit(parts, caller, item) for item in batch]
     waited = [s for s in submitted if not isinstance(s, Problem)]
     answers = iter(await asyncio.gather(*waited, return_exceptions=True))
     results = [_result(s if isinstance(s, Problem) else next(answers), request) for s in submitted]
@@ -277,9 +277,9 @@ def _options(path: str, *methods: str) -> HTTPRouteHandler:
     return options
 
 
-def _submit(parts: Parts, caller: Caller, raw: Any) -> "asyncio.Future[orders.Placed] | Problem":
+def _submit(parts: Parts, caller: Caller, item: bytes) -> "asyncio.Future[orders.Placed] | Problem":
     try:
-        key, order = wire.read_item(raw)
+        key, order = wire.read_item(item)
     except BadRequest as problem:
         return problem
     return parts.door.submit(orders.Candidate.of(caller.account_id, key, order))
