@@ -14,8 +14,8 @@ ledger         double entry: what Stripe did, booked once, never changed
 reconcile      ours against Stripe's, and an exit code
 
 Beside the door: accounts (API keys), limits, batch, screening (card numbers), query, problems (RFC 9457), waiting
-(Prefer: wait), wakeup, timeline, health, standstill (why nothing is sent), openapi, docs, openapi with shapes and examples,
-problem_types, front (the connection).
+(Prefer: wait), wakeup, timeline, health, standstill (why nothing is sent), docs, openapi with shapes and
+examples, problem_types, front (the connection).
 Below them: starting (what a process refuses to start on), durability, driver (connections to PostgreSQL), pools,
 deadlines (every bound of a wait), money, schema, db, sql, settings, knobs, errors, exit_codes, log, crash, garbage,
 fields, glyphs.

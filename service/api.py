@@ -28,7 +28,7 @@ from service.accounts import ApiKeys, Caller, install_key
 from service.db import close, create_engine
 from service.deadlines import STOP_S, exit_within
 from service.door import Door
-from service.errors import BadRequest, Problem
+from service.errors import BadRequest, Misconfigured, Problem, Unavailable
 from service.garbage import collect_rarely
 from service.health import Liveness, readiness
 from service.idempotency import key_of_headers
@@ -107,6 +107,18 @@ class Server(uvicorn.Server):
         """A signal: from now on the process has a bound."""
         exit_within()
         super().handle_exit(sig, frame)
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        """Begin to listen. Raises Misconfigured where the address is taken: uvicorn only ends the process."""
+        try:
+            await super().startup(sockets)
+        except SystemExit as end:
+            if self.lifespan.should_exit:
+                raise Unavailable("The application could not start; the lines above say why.") from end
+            raise Misconfigured(
+                f"Cannot listen on {self.config.host}:{self.config.port}: it is taken, or not an address of this "
+                "machine. Set EO_PORT or EO_HOST."
+            ) from end
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         if (parts := self.app.state.get("parts")) is not None:

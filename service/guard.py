@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from service import exit_codes
-from service.errors import EffectivelyOnceError, Unavailable
+from service.errors import Defect, EffectivelyOnceError, Unavailable
 from service.screening import has_card_number
 
 _TEXT_MAX = 300  # characters of a foreign error's text that are shown
@@ -97,6 +97,8 @@ def _verdict(error: BaseException) -> Verdict:
             return exit_codes.INTERRUPTED, "stopped by Ctrl-C."
         case Unavailable():
             return exit_codes.AWAY, str(error)
+        case Defect():
+            return exit_codes.BUG, str(error)
         case EffectivelyOnceError():
             return exit_codes.USAGE, str(error)
         case UnicodeEncodeError():
