@@ -75,8 +75,8 @@ def _told(code: int) -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
-        _discard(sys.stdout)
         lost, words = _of_system(error)
+        _discard(sys.stdout)
         if code in (exit_codes.OK, exit_codes.FOUND):
             _say(words)
             return lost
