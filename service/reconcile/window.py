@@ -22,6 +22,8 @@ class Span:
         """Raise ValueError where the window could hold nothing."""
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise ValueError(f"the window ends at {iso(self.until)}, before it begins at {iso(self.since)}")
+        if self.since is None and self.until is not None:
+            _before(self.until)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from service import exit_codes, guard
 from service.cli import cli, run
-from service.errors import Misconfigured, Unavailable
+from service.errors import BadRequest, Misconfigured, Unavailable
+from service.names import checked
 
 SAID = {exit_codes.OK, exit_codes.USAGE, exit_codes.AWAY}
 ODD = [
@@ -175,6 +176,51 @@ def test_what_a_card_or_a_database_says_is_not_repeated(capsys: pytest.CaptureFi
     err = capsys.readouterr().err
     assert "4242" not in err
     assert "secret" not in err
+
+
+@pytest.mark.parametrize("option", ["--day", "--since", "--until"])
+@pytest.mark.parametrize(
+    "value", ["9999-12-31", "0001-01-01", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+)
+def test_a_date_at_the_end_of_time_is_a_usage_error_in_one_line(option: str, value: str) -> None:
+    code, out, err = end("reconcile", option, value)
+    assert (code, out, err.count("\n")) == (exit_codes.USAGE, "", 1), err
+
+
+def test_odd_arguments_that_reach_the_database_are_answered_in_words(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database)
+    for odd in ["x", "", "\u202e", "é" * 100, "💳", "'; DROP TABLE orders; --", "%00", "x" * 5_000]:
+        for words in (("keys", "create", "--account", odd), ("keys", "revoke", odd)):
+            assert_said(end(*words), words)
+    for moment in ["0001-01-01", "9999-12-31T23:59:59.999999", "0001-01-01T00:00:00-14:00", "2026-W48-2"]:
+        assert end("ledger", "balances", "--as-of", moment)[0] == exit_codes.OK, moment
+    nobody = "0190a000-0000-7000-8000-000000000000"
+    for words in (("outbox", "park", nobody), ("orders", "fail", nobody)):
+        assert end(*words, "--reason", "é" * 500)[0] == exit_codes.USAGE
+        assert "card number" in end(*words, "--reason", "4242/4242/4242/4242")[2]
+    assert end("outbox", "retry", nobody)[0] == exit_codes.OK
+    assert end("ledger", "verify")[0] == exit_codes.OK
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "a\nb", "a\x00b", "a\x1b[2J", "a\u200bb", "a\u202eb", "a\u2028b", "\ufeffshop",
+     "\u3164", "shop ", " shop", "a\tb", "a\xa0b", "x" * 101, "\U000e0001a", "a\u00adb", "4242 4242 4242 4242",
+     "４２４２４２４２４２４２４２４２"],
+    ids=ascii,
+)  # fmt: skip
+def test_a_name_that_cannot_be_read_is_refused(name: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        checked(name, what="The account's name")
+    assert refused.value.detail.startswith(("The account's name must", "A field contains", "A string contains"))
+    code, _, err = end("keys", "create", "--account", name)
+    assert (code, err.count("\n")) == (exit_codes.USAGE, 1), err
+
+
+def test_a_name_is_the_same_however_it_was_composed() -> None:
+    assert checked("Mu\u0308ller & Söhne, 3. OG", what="x") == checked("Müller & Söhne, 3. OG", what="x")
 
 
 # --- what only a process of its own can show
