@@ -21,10 +21,10 @@ from demo.screen import Screen
 from demo.stage import Stage
 from demo.storm import Storm
 from demo.summary import Result, as_json, tables
-from service.errors import EffectivelyOnceError, Unavailable
+from service import exit_codes, guard
+from service.errors import Unavailable
 from service.up import eo
 
-_EXIT_FOUND, _EXIT_UNAVAILABLE, _EXIT_INTERRUPTED = 1, 3, 130
 _COMMAND_S = 60.0
 
 
@@ -53,16 +53,13 @@ def main(*, seed: int, orders: int | None, minutes: float, quick: bool, as_json_
     try:
         with Screen(console, live=live) as screen:
             result = run(plan, screen)
-    except EffectivelyOnceError as error:
-        click.echo(f"eo demo: {error}", err=True)
-        sys.exit(_EXIT_UNAVAILABLE)
     except KeyboardInterrupt:
         click.echo("eo demo: stopped; nothing is left running", err=True)
-        sys.exit(_EXIT_INTERRUPTED)
+        sys.exit(exit_codes.INTERRUPTED)
     if svg:
         picture.write(svg, result, screen.said)
     _print(result, console, as_json_=as_json_)
-    sys.exit(0 if result.ok else _EXIT_FOUND)
+    sys.exit(exit_codes.OK if result.ok else exit_codes.FOUND)
 
 
 def run(plan: Plan, screen: Screen) -> Result:
@@ -119,4 +116,4 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main()
+    guard.run(lambda: main(standalone_mode=False))

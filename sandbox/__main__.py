@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import math
 import os
 import signal
 import socket
@@ -32,8 +33,8 @@ def main(argv: list[str] | None = None) -> None:
     options = _parser(os.environ).parse_args(argv)
     try:
         listener = _listen(options.host, options.port)
-    except OSError as error:
-        _fail(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
+    except (OSError, UnicodeError) as error:
+        _fail(f"cannot listen on {options.host!r}, port {options.port}: {getattr(error, 'strerror', None) or error}")
     try:
         sandbox = Sandbox(
             options.data,
@@ -101,13 +102,25 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", type=kind, default=value, help=f"{text} (${variable}; {default or 'unset'})")
 
     option("host", str, "127.0.0.1", "address to listen on")
-    option("port", int, "12111", "port to listen on")
+    option("port", _port, "12111", "port to listen on")
     option("data", Path, "sandbox.sqlite3", "SQLite file that holds the books")
-    option("fee-delay-s", float, "1.0", "how late a balance transaction appears")
-    option("latency-ms", float, "0", "how long every answer takes")
+    option("fee-delay-s", _number, "1.0", "how late a balance transaction appears")
+    option("latency-ms", _number, "0", "how long every answer takes")
     option("strict", rules, "", "rules that are off by default, separated by commas, or all; see docs/sandbox.md")
-    option("rps", float, None, "requests per second and endpoint; unset: no limit")
+    option("rps", _number, None, "requests per second and endpoint; unset: no limit")
     return parser
+
+
+def _port(text: str) -> int:
+    if not 0 <= (port := int(text)) <= 65_535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return port
+
+
+def _number(text: str) -> float:
+    if not 0 <= (number := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError("must be a finite number that is not negative")
+    return number
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

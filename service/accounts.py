@@ -19,7 +19,7 @@ import uuid_utils.compat
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import log
+from service import log, names
 from service.db import autocommit, is_unreachable
 from service.deadlines import KEY_CHECK_S
 from service.errors import Misconfigured, NotFound, Unauthorized, Unavailable
@@ -93,14 +93,14 @@ class ApiKeys:
 
 
 async def create_key(engine: AsyncEngine, account_name: str) -> tuple[str, str]:
-    """A new key (public id, key) of the account of that name, which is made where it is missing.
+    """A new key (public id, key) of the account of that name, which is made where it is missing. Raises BadRequest.
 
     The key itself is not kept: whoever is shown it is the only one who has it.
     """
     public_id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
     key = f"eo_test_{public_id}_{''.join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))}"
+    account = {"id": uuid_utils.compat.uuid7(), "name": names.checked(account_name, what="The account's name")}
     async with engine.begin() as connection:
-        account = {"id": uuid_utils.compat.uuid7(), "name": account_name}
         await connection.execute(_MAKE_ACCOUNT, account)
         account_id = (await connection.execute(_ACCOUNT_NAMED, account)).scalar_one()
         await connection.execute(_ADD, await _key_row(connection, public_id, account_id, key))

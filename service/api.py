@@ -28,7 +28,7 @@ from service.accounts import ApiKeys, Caller, install_key
 from service.db import close, create_engine
 from service.deadlines import STOP_S, exit_within
 from service.door import Door
-from service.errors import BadRequest, Problem
+from service.errors import BadRequest, Misconfigured, Problem, Unavailable
 from service.garbage import collect_rarely
 from service.health import Liveness, readiness
 from service.idempotency import key_of_headers
@@ -107,6 +107,18 @@ class Server(uvicorn.Server):
         """A signal: from now on the process has a bound."""
         exit_within()
         super().handle_exit(sig, frame)
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        """Begin to listen. Raises Misconfigured where the address is taken: uvicorn only ends the process."""
+        try:
+            await super().startup(sockets)
+        except SystemExit as end:
+            if self.lifespan.should_exit:
+                raise Unavailable("The application could not start; the lines above say why.") from end
+            raise Misconfigured(
+                f"Cannot listen on {self.config.host}:{self.config.port}: it is taken, or not an address of this "
+                "machine. Set EO_PORT or EO_HOST."
+            ) from end
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         if (parts := self.app.state.get("parts")) is not None:
@@ -188,9 +200,9 @@ async def create_order(request: AnyRequest) -> ASGIResponse:
 async def create_orders(request: AnyRequest) -> ASGIResponse:
     """Accept up to 1,000 orders, each with its own key and its own answer."""
     parts, caller = _parts_of(request), _caller(request)
-    batch = await wire.read(request, wire.BatchRequest)
-    await _limit(request, cost=len(batch.orders))
-    submitted = [_submit(parts, caller, raw) for raw in batch.orders]
+    batch = await wire.read_batch(request)
+    await _limit(request, cost=len(batch))
+    submitted = [_submit(parts, caller, item) for item in batch]
     waited = [s for s in submitted if not isinstance(s, Problem)]
     answers = iter(await asyncio.gather(*waited, return_exceptions=True))
     results = [_result(s if isinstance(s, Problem) else next(answers), request) for s in submitted]
@@ -277,9 +289,9 @@ def _options(path: str, *methods: str) -> HTTPRouteHandler:
     return options
 
 
-def _submit(parts: Parts, caller: Caller, raw: Any) -> "asyncio.Future[orders.Placed] | Problem":
+def _submit(parts: Parts, caller: Caller, item: bytes) -> "asyncio.Future[orders.Placed] | Problem":
     try:
-        key, order = wire.read_item(raw)
+        key, order = wire.read_item(item)
     except BadRequest as problem:
         return problem
     return parts.door.submit(orders.Candidate.of(caller.account_id, key, order))

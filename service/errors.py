@@ -3,6 +3,7 @@
     EffectivelyOnceError
     ├── Misconfigured            a setting or an environment this process must not run with   (exit 2)
     ├── Unavailable              a dependency is away; try again                              (exit 3, HTTP 503)
+    ├── Defect                   a process of ours ended by an error that nobody foresaw      (exit 70)
     └── Problem                  an answer of the HTTP API (RFC 9457)
         ├── BadRequest           400
         ├── Unauthorized         401
@@ -29,6 +30,10 @@ class Misconfigured(EffectivelyOnceError):
 
 class Unavailable(EffectivelyOnceError):
     """PostgreSQL, Redis or Stripe could not be reached. The message names it and the next command."""
+
+
+class Defect(EffectivelyOnceError):
+    """Another process of ours ended by an error that nobody foresaw. The message has its last words."""
 
 
 class Problem(EffectivelyOnceError):

@@ -17,7 +17,7 @@ from typing import NoReturn, TextIO
 
 from service import exit_codes
 from service.addresses import masked
-from service.errors import EffectivelyOnceError, Unavailable
+from service.errors import Defect, EffectivelyOnceError, Unavailable
 from service.screening import has_card_number
 
 _TEXT_MAX = 300  # characters of a foreign error's text that are shown
@@ -76,8 +76,8 @@ def _told(code: int) -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
-        _discard(sys.stdout)
         lost, words = _of_system(error)
+        _discard(sys.stdout)
         if code in (exit_codes.OK, exit_codes.FOUND):
             _say(words)
             return lost
@@ -98,6 +98,8 @@ def _verdict(error: BaseException) -> Verdict:
             return exit_codes.INTERRUPTED, "stopped by Ctrl-C."
         case Unavailable():
             return exit_codes.AWAY, str(error)
+        case Defect():
+            return exit_codes.BUG, str(error)
         case EffectivelyOnceError():
             return exit_codes.USAGE, str(error)
         case UnicodeEncodeError():

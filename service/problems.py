@@ -15,6 +15,7 @@ from litestar.types import Message, Scope
 from service import log
 from service.db import is_unreachable
 from service.errors import TYPE_BASE, Problem, Unauthorized, Unavailable
+from service.screening import has_card_number
 from service.wire import ProblemBody, encode
 
 MEDIA_TYPE = "application/problem+json"
@@ -44,11 +45,12 @@ _INTERNAL = (
 
 
 def request_id(scope: Scope) -> str:
-    """The id of this request: the caller's X-Request-Id where it is well-formed, or one of ours."""
+    """The id of this request: the caller's X-Request-Id where it is well-formed and no card number, or one of ours."""
     state: dict[str, Any] = scope["state"]
     if "eo_request_id" not in state:
         sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        state["eo_request_id"] = sent.decode() if _REQUEST_ID.fullmatch(sent) else f"req_{uuid_utils.uuid7().hex}"
+        may_be_kept = _REQUEST_ID.fullmatch(sent) and not has_card_number(sent.decode())
+        state["eo_request_id"] = sent.decode() if may_be_kept else f"req_{uuid_utils.uuid7().hex}"
     return state["eo_request_id"]  # type: ignore[no-any-return]
 
 

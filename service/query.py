@@ -1,7 +1,7 @@
 """Query strings, read as strictly as bodies: unknown, repeated and malformed parameters are 400."""
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as NotBase64
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NoReturn
@@ -10,9 +10,11 @@ from uuid import UUID
 
 from service.errors import BadRequest
 from service.idempotency import parse_key
+from service.instants import instant
 from service.schema import ORDER_STATUSES
 
 LIMIT_DEFAULT, LIMIT_MAX = 20, 100
+_ID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Query:
@@ -39,9 +41,12 @@ class Query:
         if (value := self._values.get("cursor")) is None:
             return None
         try:
-            return UUID(bytes=urlsafe_b64decode(value + "=="))
-        except (ValueError, NotBase64):
+            found = UUID(bytes=urlsafe_b64decode(value + "=="))
+        except ValueError:
             _refuse("cursor", "the next_cursor of an earlier page")
+        if self.next_cursor(str(found)) != value:  # the decoder passes over what is no base64
+            _refuse("cursor", "the next_cursor of an earlier page")
+        return found
 
     @staticmethod
     def next_cursor(order_id: str) -> str:
@@ -65,19 +70,16 @@ class Query:
         if (value := self._values.get("as_of")) is None:
             return None
         try:
-            instant = datetime.fromisoformat(value)
+            return instant(value, zone_required=True)
         except ValueError:
-            _refuse("as_of", "an RFC 3339 instant")
-        if instant.tzinfo is None:
             _refuse("as_of", "an RFC 3339 instant with its offset, such as 2026-11-24T00:00:00Z")
-        return instant
 
     def order_id(self) -> UUID:
         """The id of an order; required."""
-        try:
-            return UUID(self._values["order_id"])
-        except (KeyError, ValueError):
+        value = self._values.get("order_id", "")
+        if not _ID.fullmatch(value):
             _refuse("order_id", "the id of an order")
+        return UUID(value)
 
 
 def _refuse(name: str, wanted: str) -> NoReturn:

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from service import exit_codes
 from service.child import Child, wait_until
-from service.errors import EffectivelyOnceError, Misconfigured, Unavailable
+from service.errors import Defect, EffectivelyOnceError, Misconfigured, Unavailable
 
 TICK_S = 0.25  # how late a warning in a log may be shown
 READY_S = 60.0  # a part that is not ready by then is not coming
@@ -23,11 +24,13 @@ LATE_S = 10.0  # a part that may come later (its dependency is away) holds up th
 STOP_S = 9.0  # everything together; `eo up` promises 10
 BACKOFF_S, BACKOFF_MAX_S = 0.2, 10.0
 STEADY_S = 10.0  # a part that lived so long starts again without delay
-EXIT_MISCONFIGURED = 2
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _SIGNALS = _STOP_SIGNALS | {signal.SIGCHLD}
 _WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL|FATAL|PANIC)\b")
 _WARNING_LEVELS = {"warning", "error", "critical"}
+
+# What a part that ended at its start has told by its exit code.
+_KINDS: dict[int | None, type[EffectivelyOnceError]] = {exit_codes.USAGE: Misconfigured, exit_codes.BUG: Defect}
 
 
 class StopRequested(BaseException):
@@ -105,8 +108,7 @@ class Supervisor:
             return
         reason = f"{part.last_words()} (log: {part.log})"
         if not part.is_running:
-            kind = Misconfigured if part.exit_status == EXIT_MISCONFIGURED else Unavailable
-            raise kind(f"{part.name} stopped at start: {reason}")
+            raise _KINDS.get(part.exit_status, Unavailable)(f"{part.name} stopped at start: {reason}")
         if not part.may_be_late:
             raise Unavailable(f"{part.name} was not ready after {patience:.0f} s: {reason}")
         say(part.name, f"not ready yet, going on without it: {reason}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-INSTANTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 _SECRET = ("KEY", "SECRET", "PASSWORD")

@@ -13,6 +13,7 @@ from litestar import Request
 from litestar.response.base import ASGIResponse
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from service import batch
 from service.errors import BadRequest, Problem
 from service.fields import Id, Instant, MinorUnits
 from service.idempotency import parse_key
@@ -135,15 +136,31 @@ async def read(request: Request[Any, Any, Any], shape: type[S]) -> S:
     return decode(await request.body(), shape)
 
 
-def decode(body: bytes | memoryview, shape: type[S]) -> S:
+async def read_batch(request: Request[Any, Any, Any]) -> list[bytes]:
+    """The items of the request's batch, as they were sent. Raises as `read` does, for the batch and for no item."""
+    _check_content_type(request.scope["headers"])
+    return split(await request.body())
+
+
+def split(body: bytes) -> list[bytes]:
+    """The items of a batch: 1 to 1,000. Raises BadRequest."""
+    found = batch.items(body)
+    if found is None or not 1 <= len(found) <= BATCH_MAX:  # the decoder finds the words for what is wrong
+        found = [bytes(raw) for raw in decode(body, BatchRequest).orders]
+    return found
+
+
+def decode(body: bytes, shape: type[S]) -> S:
     """Strict JSON as `shape`: no unknown or repeated field, no number as text, no null for a missing field."""
     try:
         found = _DECODERS[shape].decode(body)
+        _PAIRS.decode(body.decode())
     except msgspec.ValidationError as error:
         raise BadRequest(_reason(error), code="body-invalid") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply.", code="body-invalid") from None
+    except ValueError:  # malformed, not UTF-8, or a number with thousands of digits
         raise BadRequest("The body is not JSON.", code="body-not-json") from None
-    _refuse_repeated_names(bytes(body))
     return found  # type: ignore[no-any-return]
 
 
@@ -153,9 +170,9 @@ def check_order(order: OrderRequest, key: str) -> None:
     screen(_strings(order, key))
 
 
-def read_item(raw: msgspec.Raw) -> tuple[str, OrderRequest]:
+def read_item(raw: bytes) -> tuple[str, OrderRequest]:
     """Key and order of one item of a batch. Raises BadRequest."""
-    item = decode(memoryview(raw), BatchItem)
+    item = decode(raw, BatchItem)
     order, key = item.order(), parse_key(item.idempotency_key)
     check_order(order, key)
     return key, order
@@ -195,10 +212,6 @@ def _reason(error: msgspec.ValidationError) -> str:
         if "unknown field" in text
         else f"The body is invalid: {text}."
     )
-
-
-def _refuse_repeated_names(body: bytes) -> None:
-    _PAIRS.decode(body.decode())
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import dramatiq
 import uvloop
 from dramatiq.middleware import Middleware
 
+from service import guard
 from service.db import BY_KEY, close, create_engine
 from service.deadlines import STOP_S, WAIT_FOR_POSTGRES_S, exit_within
 from service.errors import Misconfigured
@@ -119,6 +120,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    guard.run(main)
 else:
     broker = set_up(Settings.from_env())  # `dramatiq workers.main` imports this name

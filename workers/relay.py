@@ -18,7 +18,7 @@ from dramatiq import Broker
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import fees, ledger, outbox, pools, recovery
+from service import fees, guard, ledger, outbox, pools, recovery
 from service.crash import CrashPoint, reach
 from service.db import BY_KEY, autocommit, close, create_engine, is_unreachable
 from service.deadlines import LONG_STATEMENT_S, STOP_S, exit_within
@@ -238,4 +238,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    guard.run(main)

@@ -2,6 +2,7 @@
 
 import click
 
+from service.arguments import ACCOUNT_NAME
 from service.terminal import ask, json_option, print_json, print_rows
 
 
@@ -11,7 +12,7 @@ def keys() -> None:
 
 
 @keys.command("create")
-@click.option("--account", required=True, help="The account's name; made if missing.")
+@click.option("--account", required=True, type=ACCOUNT_NAME, help="The account's name; made if missing.")
 @json_option
 def keys_create(account: str, *, as_json: bool) -> None:
     """Make a key. It is shown once: only its hash is kept."""

@@ -1,11 +1,12 @@
 """`eo ledger`: the books."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
+from service.arguments import Instant
 from service.exit_codes import FOUND
-from service.terminal import INSTANTS, ask, json_option, print_rows
+from service.terminal import ask, json_option, print_rows
 
 
 @click.group()
@@ -14,14 +15,13 @@ def ledger() -> None:
 
 
 @ledger.command("balances")
-@click.option("--as-of", type=click.DateTime(INSTANTS), help="What occurred before that instant (UTC).")
+@click.option("--as-of", type=Instant(), help="What occurred before that instant (UTC).")
 @json_option
 def ledger_balances(*, as_of: datetime | None, as_json: bool) -> None:
     """Show every account's balance, now or at an instant."""
     from service.ledger import balances  # noqa: PLC0415
 
-    moment = as_of.replace(tzinfo=as_of.tzinfo or UTC) if as_of else None
-    print_rows(ask(lambda engine: balances(engine, as_of=moment)), as_json=as_json)
+    print_rows(ask(lambda engine: balances(engine, as_of=as_of)), as_json=as_json)
 
 
 @ledger.command("verify")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from service import table
+from service.arguments import REASON
 from service.money import spelled
 from service.terminal import ask, json_option, print_json, print_rows
 
@@ -81,7 +82,7 @@ def orders_watch(*, order: str | None, as_json: bool) -> None:
 
 @orders.command("fail")
 @click.argument("order_id", type=click.UUID)
-@click.option("--reason", required=True, help="Shown to the producer.")
+@click.option("--reason", required=True, type=REASON, help="Shown to the producer.")
 def orders_fail(order_id: Any, reason: str) -> None:
     """End a parked order as failed. Nothing of it is sent any more."""
     from service.charges.ending import fail_by_hand  # noqa: PLC0415

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from service import table
+from service.arguments import REASON
 from service.terminal import ask, json_option, print_rows
 
 
@@ -40,7 +41,7 @@ def outbox_retry(ids: tuple[Any, ...], *, everything: bool) -> None:
 
 @outbox.command("park")
 @click.argument("row_id", type=click.UUID)
-@click.option("--reason", required=True)
+@click.option("--reason", required=True, type=REASON)
 def outbox_park(row_id: Any, reason: str) -> None:
     """Take a row out of delivery until `eo outbox retry`."""
     from service.outbox import park  # noqa: PLC0415

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from service import exit_codes
+from service.arguments import REASON, USER_NAME, Instant
 from service.binding import check_binding
 from service.db import close, create_engine
 from service.deadlines import LONG_STATEMENT_S
@@ -21,10 +22,9 @@ from service.reconcile.acknowledging import acknowledge
 from service.reconcile.healing import Healer
 from service.reconcile.report import FORMATS
 from service.reconcile.run import CutShort, Report, reconcile
-from service.reconcile.window import Span, day, instant
+from service.reconcile.window import Span, day
 from service.settings import Settings
 
-_WORDS_MAX = 500
 _VERDICTS = {"clean": exit_codes.OK, "discrepancies": exit_codes.FOUND, "incomplete": exit_codes.INCOMPLETE}
 
 
@@ -38,16 +38,6 @@ class Wanted:
     heal: bool
 
 
-class _Moment(click.ParamType[datetime]):
-    name = "instant"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            return value if isinstance(value, datetime) else instant(value)
-        except ValueError:
-            self.fail("is not an ISO 8601 instant such as 2026-11-24T00:00:00Z.", param, ctx)
-
-
 class _Fingerprint(click.ParamType[str]):
     name = "fingerprint"
 
@@ -56,16 +46,6 @@ class _Fingerprint(click.ParamType[str]):
         if not re.fullmatch("[0-9a-f]{8,64}", given):
             self.fail("is not a fingerprint: 8 to 64 hex digits, as `eo reconcile` shows them.", param, ctx)
         return given
-
-
-class _Words(click.ParamType[str]):
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        words = str(value).strip()
-        if not words or len(words) > _WORDS_MAX or not words.isprintable():
-            self.fail(f"must be 1 to {_WORDS_MAX} printable characters.", param, ctx)
-        return words
 
 
 class _Day(click.ParamType[Span]):
@@ -92,9 +72,9 @@ def _user() -> str:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
-    "--since", type=_Moment(), metavar="ISO", help="First instant of the window; UTC unless it says otherwise."
+    "--since", type=Instant(), metavar="ISO", help="First instant of the window; UTC unless it says otherwise."
 )
-@click.option("--until", type=_Moment(), metavar="ISO", help="End of the window, not part of it. Default: now.")
+@click.option("--until", type=Instant(), metavar="ISO", help="End of the window, not part of it. Default: now.")
 @click.option("--day", "whole_day", type=_Day(), metavar="YYYY-MM-DD", help="A whole UTC day instead.")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
@@ -131,8 +111,8 @@ def command(
 
 @command.command("ack")
 @click.argument("fingerprint", type=_Fingerprint())
-@click.option("--reason", required=True, type=_Words(), help="Why it is accepted as it is.")
-@click.option("--by", type=_Words(), default=_user, show_default="your user name", help="Who accepts it.")
+@click.option("--reason", required=True, type=REASON, help="Why it is accepted as it is.")
+@click.option("--by", type=USER_NAME, default=_user, show_default="your user name", help="Who accepts it.")
 def ack(fingerprint: str, reason: str, by: str) -> None:
     """Accept an open discrepancy as it is: it stays listed and leaves exit 0, until anything about it changes."""
     from service.migrate import check  # noqa: PLC0415  Alembic, only for this

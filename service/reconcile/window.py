@@ -22,6 +22,8 @@ class Span:
         """Raise ValueError where the window could hold nothing."""
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise ValueError(f"the window ends at {iso(self.until)}, before it begins at {iso(self.since)}")
+        if self.since is None and self.until is not None:
+            _before(self.until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Window:
 def fix(span: Span, *, now: datetime, grace_s: int) -> Window:
     """The window of a run at `now`; younger than `grace_s` seconds is in flight. Raises ValueError for an empty one."""
     until = span.until or now.replace(microsecond=0) + timedelta(seconds=1)
-    since = span.since or until - DEFAULT_SPAN
+    since = span.since or _before(until)
     Span(since, until)
     return Window(since, until, now - timedelta(seconds=grace_s), now)
 
@@ -55,13 +57,17 @@ def fix(span: Span, *, now: datetime, grace_s: int) -> Window:
 def day(text: str) -> Span:
     """The UTC day `YYYY-MM-DD`. Raises ValueError."""
     start = datetime.combine(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC), time(), UTC)
-    return Span(start, start + timedelta(days=1))
+    try:
+        return Span(start, start + timedelta(days=1))
+    except OverflowError as error:
+        raise ValueError("a day that has no end") from error
 
 
-def instant(text: str) -> datetime:
-    """An ISO 8601 instant in UTC; without a zone it is taken as UTC. Raises ValueError."""
-    moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+def _before(until: datetime) -> datetime:
+    try:
+        return until - DEFAULT_SPAN
+    except OverflowError as error:
+        raise ValueError(f"the window ends at {iso(until)}, 48 hours before which there was no year") from error
 
 
 def iso(moment: datetime) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from service import exit_codes
+from service.arguments import Instant
 from service.binding import check_binding
 from service.db import close, create_engine
 from service.deadlines import LONG_STATEMENT_S
@@ -19,13 +21,10 @@ from service.recovery.verification import NotTheVerifier, examine, recover
 from service.settings import Settings
 from service.stripe_objects import IncompleteListing
 
-EXIT_DONE, EXIT_REPORTED, EXIT_USAGE, EXIT_NOT_BEGUN, EXIT_INCOMPLETE = range(5)
-_INSTANTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
-
 
 @click.command("recover", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--dry-run", is_flag=True, help="Only tell what would be brought back.")
-@click.option("--since", type=click.DateTime(_INSTANTS), help="List from there, if it lies before the life's bound.")
+@click.option("--since", type=Instant(), help="List from there, if it lies before the life's bound.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(*, dry_run: bool, since: datetime | None, as_json: bool) -> None:
     """Compare Stripe's payments of this installation with this database, and bring back what it has forgotten.
@@ -42,16 +41,18 @@ async def _run(since: datetime | None, *, dry_run: bool, as_json: bool) -> int:
     try:
         findings = await _recover(Settings.from_env(), since, dry_run=dry_run)
     except IncompleteListing as error:
-        return _refuse(f"{error}. What was found is kept; run it again.", EXIT_INCOMPLETE)
+        return _refuse(f"{error}. What was found is kept; run it again.", exit_codes.INCOMPLETE)
     except (Unavailable, NotTheVerifier) as error:
-        return _refuse(f"{error}. Run it again in a minute." if isinstance(error, NotTheVerifier) else str(error), 3)
+        return _refuse(
+            f"{error}. Run it again in a minute." if isinstance(error, NotTheVerifier) else str(error), exit_codes.AWAY
+        )
     except Misconfigured as error:
-        return _refuse(str(error), EXIT_USAGE)
+        return _refuse(str(error), exit_codes.USAGE)
     if as_json:
         click.echo(json.dumps(findings.as_dict()))
     else:
         _print(findings, dry_run=dry_run)
-    return EXIT_REPORTED if findings.reported else EXIT_DONE
+    return exit_codes.FOUND if findings.reported else exit_codes.OK
 
 
 async def _recover(settings: Settings, since: datetime | None, *, dry_run: bool) -> Findings:
@@ -77,7 +78,7 @@ async def _recover(settings: Settings, since: datetime | None, *, dry_run: bool)
 
 def _begin(bound: datetime, since: datetime | None) -> datetime:
     """Never later than the bound: a listing that begins there would prove nothing."""
-    return bound if since is None else min(bound, since.replace(tzinfo=since.tzinfo or bound.tzinfo))
+    return bound if since is None else min(bound, since)
 
 
 async def _progress(findings: Findings) -> None:

@@ -142,12 +142,6 @@ async def test_a_malformed_batch_is_refused_whole(api: Api, body: object) -> Non
     assert_problem(await api.http.post("/v1/orders/batch", json=body), 400, "body-invalid")
 
 
-async def test_a_repeated_name_inside_a_batch_is_refused(api: Api) -> None:
-    body = b'{"orders":[{"idempotency_key":"a","amount":1,"amount":1999,"currency":"usd","payment_method":"pm_x"}]}'
-    answer = await api.http.post("/v1/orders/batch", content=body, headers={"Content-Type": "application/json"})
-    assert_problem(answer, 400, "body-repeats-a-name")
-
-
 async def test_a_client_that_goes_away_leaves_its_order_stored(api: Api, engine: AsyncEngine) -> None:
     with pytest.raises(httpx.ReadTimeout):
         await api.http.post(

@@ -1,0 +1,51 @@
+"""Text as a person sees it: digits of every script, and the characters that cannot be seen. Pure."""
+
+import unicodedata
+from typing import Final
+
+RIGHT_TO_LEFT_OVERRIDE: Final = "\u202e"
+_REMEMBERED_MAX = 4096  # characters; a caller who sends all of Unicode fills no memory
+_INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # letters and a symbol that are drawn as nothing
+_NOT_DRAWN = frozenset(("Cf", "Mn", "Me"))  # zero-width, soft hyphen, selectors; what is drawn over another character
+
+
+class _AsSeen(dict[int, str]):
+    """What each character counts as; filled as it is met."""
+
+    def __missing__(self, point: int) -> str:
+        if len(self) >= _REMEMBERED_MAX:
+            self.clear()
+        seen = self[point] = _seen(chr(point))
+        return seen
+
+
+def as_seen(text: str) -> str:
+    """ASCII of the same meaning for one who looks for numbers: digits as 0-9, letters as x, all else as a space.
+
+    ASCII stays as it is, what is not drawn is left out. Nothing but numbers can be read from the result.
+    """
+    return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_AS_SEEN)
+
+
+def is_plain(text: str) -> bool:
+    """Whether every character of `text` can be seen, in the order in which it stands, or is a single space."""
+    return all(character == " " or _is_drawn(character) for character in text)
+
+
+def _seen(character: str) -> str:
+    if character.isascii():
+        return character
+    if character in _INVISIBLE or unicodedata.category(character) in _NOT_DRAWN:
+        return ""
+    number = unicodedata.numeric(character, -1.0)  # also of Chinese numerals, which are letters otherwise
+    if number in range(10):
+        return str(int(number))
+    return "x" if character.isalpha() else " "
+
+
+def _is_drawn(character: str) -> bool:
+    # C: control, format, surrogate, private, unassigned. Z: separators other than the space.
+    return unicodedata.category(character)[0] not in "CZ" and character not in _INVISIBLE
+
+
+_AS_SEEN = _AsSeen()

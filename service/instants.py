@@ -1,0 +1,16 @@
+"""Instants as people write them, in UTC. Pure."""
+
+from datetime import UTC, datetime
+
+
+def instant(text: str, *, zone_required: bool = False) -> datetime:
+    """An ISO 8601 instant in UTC; without a zone it is taken as UTC unless one is required. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        if zone_required:
+            raise ValueError("an instant without its offset from UTC")
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:  # its own zone has such a moment, UTC has no year 0 and no year 10000
+        raise ValueError("an instant that is outside of UTC's years") from error
