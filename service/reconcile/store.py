@@ -62,16 +62,18 @@ ON CONFLICT (fingerprint) DO UPDATE
       opened_at = CASE WHEN d.resolved_at IS NULL THEN d.opened_at ELSE EXCLUDED.opened_at END, resolved_at = NULL
 """
 
-# What was examined again and is not there any more. What is in flight instead is examined once more by the next run.
+# What was examined again and is not there any more. What is in flight instead is examined once more by the next run;
+# what a run that began later has seen is not for this one to end. Locked in one order (R5).
 _RESOLVE = """
-UPDATE discrepancies d SET resolved_at = $1
- WHERE d.fingerprint IN (
-   SELECT k.fingerprint FROM recon_carried k
-    WHERE NOT EXISTS (SELECT FROM recon_report r WHERE r.fingerprint = k.fingerprint)
-      AND NOT EXISTS (SELECT FROM recon_report r WHERE r.class = 'in_flight'
-                         AND (r.pi = k.pi OR r.order_id = k.order_id))
-    ORDER BY k.fingerprint)
-   AND d.resolved_at IS NULL
+WITH gone AS (
+  SELECT d.fingerprint FROM recon_carried k JOIN discrepancies d USING (fingerprint)
+   WHERE d.resolved_at IS NULL AND d.last_seen_at <= $1
+     AND NOT EXISTS (SELECT FROM recon_report r WHERE r.fingerprint = k.fingerprint)
+     AND NOT EXISTS (SELECT FROM recon_report r WHERE r.class = 'in_flight'
+                        AND (r.pi = k.pi OR r.order_id = k.order_id))
+   ORDER BY d.fingerprint FOR UPDATE OF d
+)
+UPDATE discrepancies d SET resolved_at = $1 FROM gone WHERE d.fingerprint = gone.fingerprint
 """
 
 _SUMMARY = """
@@ -95,10 +97,9 @@ async def keep(driver: asyncpg.Connection, run_id: UUID, window: Window, *, comp
     """
     await driver.execute(_REPORT, list(CLASSES), window.now)
     await driver.execute("CREATE INDEX ON pg_temp.recon_report (n); ANALYZE recon_report")
-    async with driver.transaction():
-        await driver.execute(_KEEP, run_id, window.now, list(NOT_KEPT))
-        if complete:
-            await driver.execute(_RESOLVE, window.now)
+    await driver.execute(_KEEP, run_id, window.now, list(NOT_KEPT))
+    if complete:
+        await driver.execute(_RESOLVE, window.now)
     return list(await driver.fetch(_SUMMARY))
 
 

@@ -145,7 +145,7 @@ def test_our_metadata_finds_the_order_whose_reply_was_lost(eo: Eo, stripe: str, 
 def test_a_wrong_question_is_2_and_asks_nobody(eo: Eo, args: tuple[str, ...]) -> None:
     answer = eo(*args)
     assert (answer.code, answer.out) == (2, "")
-    assert "Error" in answer.err
+    assert answer.err.startswith("eo: ")
 
 
 def test_a_window_in_the_future_is_2(eo: Eo, stripe: str) -> None:
@@ -198,7 +198,7 @@ def test_a_later_page_that_fails_is_4_even_where_there_are_discrepancies(eo: Eo,
 def test_data_is_on_stdout_and_progress_on_stderr(eo: Eo, stripe: str) -> None:
     answer = eo("--format", "csv", STRIPE_API_BASE=stripe)
     assert answer.out.splitlines() == [
-        "class,order_id,payment_intent,amount,currency,age_s,first_seen,ours,stripe,next_step"
+        "class,order_id,payment_intent,amount,currency,age_s,first_seen,ours,stripe,next_step,fingerprint,acknowledged"
     ]
     assert "comparing" in answer.err
 
