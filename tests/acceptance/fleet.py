@@ -74,7 +74,7 @@ class Fleet:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),  # a test's own program may stand in for a part
             "EO_DATA_DIR": str(folder / "data"),
-            "DATABASE_URL": self.postgres.url,
+            "DATABASE_URL": self.postgres.owner_url,
             "REDIS_URL": self.redis.url,
             "STRIPE_API_BASE": self.stripe,
             "STRIPE_API_KEY": "sk_test_" + "0" * 24,
@@ -88,7 +88,7 @@ class Fleet:
         try:
             self.postgres.start(within_s=READY_S)
             self.redis.start(within_s=READY_S)
-            upgrade(self.postgres.url)
+            upgrade(self.postgres.owner_url)
             self._start({"sandbox": self._sandbox()})
         except BaseException:
             self.end()
