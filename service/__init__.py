@@ -17,10 +17,10 @@ Beside the door: accounts (API keys), limits, screening (card numbers), query, p
 wait), wakeup, timeline, health, standstill (why nothing is sent), openapi, docs, openapi with shapes and examples,
 problem_types, front (the connection).
 Below them: starting (what a process refuses to start on), durability, driver (connections to PostgreSQL), pools,
-deadlines (every bound of a wait), money, schema, db, sql, settings, knobs, errors, exit_codes, log, crash, garbage,
-fields.
+deadlines (every bound of a wait), money, schema, roles, db, sql, settings, knobs, errors, exit_codes, log, crash,
+garbage, fields.
 Where things are: addresses, libpq, redis_url, redis_clients, stripe_address, tls_files.
-Around them: cli, doctor, commands, guard, supervisor, embedded, part_log, port.
+Around them: cli, doctor, commands, guard, supervisor, embedded, isolation, part_log, port.
 The relay and the charge worker live in `workers`, because only they may know the message broker.
 """
 
