@@ -79,6 +79,7 @@ class Fleet:
             "STRIPE_API_BASE": self.stripe,
             "STRIPE_API_KEY": "sk_test_" + "0" * 24,
             "EO_API_KEY": self.api_key,
+            "EO_SANDBOX_SECRET": "of-the-control-api-in-tests",
             **environ,
         }
 
@@ -196,7 +197,8 @@ class Fleet:
 
     def control(self, method: str, path: str, body: object = None) -> Any:
         """The sandbox's control API (sandbox/control.py): faults, clock, latency, complete_action, …"""
-        answer = http(method, f"{self.stripe}/_sandbox/{path}", {}, body)
+        headers = {"Authorization": f"Bearer {self.environ['EO_SANDBOX_SECRET']}"}
+        answer = http(method, f"{self.stripe}/_sandbox/{path}", headers, body)
         assert answer.status == 200, answer
         return answer.body
 
