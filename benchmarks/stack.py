@@ -20,6 +20,7 @@ import asyncpg
 import msgspec
 
 from benchmarks.load import END_S, Load, Outcome
+from service import roles
 from service.child import Child, HttpPart, LoopPart
 from service.embedded import Postgres, Valkey, free_port
 from service.migrate import upgrade
@@ -74,7 +75,9 @@ class Stack:
     def database(self, name: str) -> str:
         """URL of a fresh, migrated database."""
         self.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
-        return self.postgres.database_url(name)
+        url = self.postgres.database_url(name)
+        self.execute(";".join(roles.SETTLE), url)
+        return url
 
     def settings(self, database: str) -> Settings:
         """What a process of ours is told about this run."""

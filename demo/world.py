@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,7 @@ class World:
             "REDIS_URL": stage.redis.url,
             "STRIPE_API_BASE": self.stripe,
             "STRIPE_API_KEY": "sk_test_" + "0" * 24,
+            "EO_SANDBOX_SECRET": secrets.token_urlsafe(24),
             **environ,
         }
         self._start_stripe()
@@ -90,7 +92,8 @@ class World:
         parts = urlsplit(self.stripe)
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_CALL_S)
         try:
-            connection.request(method, f"/_sandbox/{path}", None if body is None else json.dumps(body))
+            headers = {"Authorization": f"Bearer {self.environ['EO_SANDBOX_SECRET']}"}
+            connection.request(method, f"/_sandbox/{path}", None if body is None else json.dumps(body), headers)
             return json.loads(connection.getresponse().read())
         except (OSError, HTTPException, ValueError) as error:
             raise Unavailable(f"the sandbox did not answer: {error}") from error

@@ -11,9 +11,12 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, pool, text
 
+from service import roles
 from service.db import bare_engine
+from service.errors import Misconfigured
 from service.schema import metadata
 
+LOCK_TIMEOUT_MS = 250
 MIGRATION_LOCK = 0x656F_6D69  # "eomi"; any constant that nobody else on this database uses
 
 
@@ -29,12 +32,15 @@ def _configure(**kw: Any) -> None:
 
 def _run(connection: Connection) -> None:
     _take_turns(connection)
-    connection.execute(text("SET lock_timeout = '5s'"))  # after the wait for another migration, which may take longer
+    # Who waits for a lock holds up all who come later, readers too: a moment only, then `service.migrate` comes again.
+    connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))  # not for the wait for another migration
     connection.commit()
     _configure(connection=connection)
     with context.begin_transaction():
         context.run_migrations()
     connection.commit()
+    if context.config.attributes.get("settle_roles"):
+        _settle_roles(connection, context.config.attributes.get("grant_to", ""))
     connection.execute(text(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})"))
     connection.commit()
 
@@ -44,6 +50,19 @@ def _take_turns(connection: Connection) -> None:
     while not connection.execute(text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")).scalar_one():
         connection.commit()
         time.sleep(0.1)
+
+
+def _settle_roles(connection: Connection, grant_to: str) -> None:
+    for statement in roles.SETTLE:
+        connection.exec_driver_sql(statement)
+    if grant_to:
+        grant = connection.execute(text(roles.GRANT_TO), {"login": grant_to}).scalar()
+        if grant is None:
+            raise Misconfigured(
+                f"{grant_to} cannot be let in: this user may not create roles, so there is none to give."
+            )
+        connection.exec_driver_sql(grant)
+    connection.commit()
 
 
 async def _online() -> None:

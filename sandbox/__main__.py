@@ -17,6 +17,7 @@ import uvicorn
 
 from sandbox.app import App
 from sandbox.limits import Latency, RateLimit
+from sandbox.secret import VARIABLE, control_secret, secret_file
 from sandbox.state import Sandbox
 from sandbox.strict import rules
 from sandbox.wire import Protocol
@@ -45,9 +46,15 @@ def main(argv: list[str] | None = None) -> None:
         )
     except (sqlite3.Error, OSError) as error:
         _fail(f"cannot use the data file {options.data}: {error}")
+    try:
+        named = os.environ.get(VARIABLE)
+        secret = control_secret(options.data, named)
+    except (OSError, ValueError) as error:
+        _fail(f"cannot guard the control API: {error}")
     _collect_garbage_rarely()
     _say(f"Stripe's API at http://{options.host}:{options.port}, books in {options.data}")
-    _serve(App(sandbox), listener)
+    _say(f"control API at /_sandbox/, its secret in {'$' + VARIABLE if named else secret_file(options.data)}")
+    _serve(App(sandbox, secret), listener)
 
 
 def _serve(app: App, listener: socket.socket) -> None:
@@ -91,7 +98,8 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         prog="python -m sandbox" if started_as == "__main__.py" else started_as,
         description="A Stripe stand-in that remembers what it charged. Point any Stripe client at it, with any key "
         "sk_test_…; docs/sandbox.md says what it does.",
-        epilog="It runs until Ctrl-C. What it holds stays in the file: started again, it goes on.",
+        epilog=f"It runs until Ctrl-C. What it holds stays in the file: started again, it goes on. ${VARIABLE} is the "
+        "secret of the control API; unset: made, and kept beside the file.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=100),
     )
 

@@ -14,10 +14,10 @@ from sandbox.wire import Wire
 class App:
     """One callable per process. No framework: routing is two string comparisons and a dictionary."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, secret: str) -> None:
         self._sandbox = sandbox
         self._api = Api(sandbox)
-        self._control = Control(self._api)
+        self._control = Control(self._api, secret)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
@@ -30,7 +30,7 @@ class App:
         if body is None:
             return
         if path.startswith(PREFIX):
-            await self._control.serve(scope["method"], path, scope["query_string"], body, wire)
+            await self._control.serve(scope, body, wire)
         else:
             await self._api.serve(request_of(scope, scope["headers"], body), wire)
 

@@ -1,4 +1,4 @@
-"""The control API under `/_sandbox/`: JSON in, JSON out, no authentication (it listens where tests run).
+"""The control API under `/_sandbox/`: JSON in, JSON out, for who bears its secret (`secret.py`); `health` for all.
 
 GET    health                                      {"status": "ok", "account", "now"}
 GET    truth                                       totals: charges, amounts per currency, requests by status, replays
@@ -20,6 +20,7 @@ POST   fees/flush                                  all late balance transactions
 """
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -30,6 +31,7 @@ from sandbox.faults import Plan, PlanText
 from sandbox.limits import Latency, RateLimit
 from sandbox.objects import Json, encode
 from sandbox.params import decode
+from sandbox.secret import check_may_control
 from sandbox.wire import Answer, Headers, Wire
 
 PREFIX = "/_sandbox/"
@@ -90,8 +92,9 @@ class Strictness(msgspec.Struct, forbid_unknown_fields=True):
 class Control:
     """Answers `/_sandbox/…`."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, secret: str) -> None:
         self._api = api
+        self._secret = secret
         self._sandbox = api.sandbox
         self._routes = {
             "GET health": self._health,
@@ -109,12 +112,14 @@ class Control:
             "POST strict": self._be_strict,
         }
 
-    async def serve(self, method: str, path: str, query: bytes, body: bytes, wire: Wire) -> None:
+    async def serve(self, scope: Any, body: bytes, wire: Wire) -> None:
         """Answer one control request."""
+        method, name = scope["method"], scope["path"].removeprefix(PREFIX)
         try:
-            name = path.removeprefix(PREFIX)
+            if (method, name) != ("GET", "health"):
+                check_may_control(scope["headers"], self._secret)
             if (method, name) == ("GET", "truth"):
-                await self._truth(query, wire)
+                await self._truth(scope["query_string"], wire)
                 return
             answer = Answer(200, encode(self._handle(method, name, body)), _JSON)
         except ApiError as error:

@@ -17,10 +17,10 @@ Beside the door: accounts (API keys), limits, batch, screening (card numbers), q
 (Prefer: wait), wakeup, timeline, health, standstill (why nothing is sent), docs, openapi with shapes and
 examples, problem_types, front (the connection).
 Below them: starting (what a process refuses to start on), durability, driver (connections to PostgreSQL), pools,
-deadlines (every bound of a wait), money, patterns, schema, db, sql, settings, knobs, errors, exit_codes, log, crash,
-garbage, fields, glyphs.
+deadlines (every bound of a wait), money, patterns, schema, roles, db, sql, settings, knobs, errors, exit_codes, log,
+crash, garbage, fields, glyphs.
 Where things are: addresses, libpq, redis_url, redis_clients, stripe_address, tls_files.
-Around them: cli, doctor, commands, guard, supervisor, embedded, part_log, port.
+Around them: cli, doctor, commands, guard, supervisor, embedded, isolation, part_log, port.
 The relay and the charge worker live in `workers`, because only they may know the message broker.
 """
 

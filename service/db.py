@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIExceptio
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from service import roles
 from service.addresses import postgres_address
 from service.deadlines import CHECKOUT_S, LONG_STATEMENT_S, STATEMENT_S, TCP_USER_TIMEOUT_MS
 from service.driver import NEXT_STEP, Connector, Driver, PostgresAway, Unreplicated, in_words
@@ -25,7 +26,6 @@ from service.settings import Settings
 
 T = TypeVar("T")
 
-APP_ROLE = "eo_app"
 DEADLOCK, SERIALIZATION, LOCK_TIMEOUT = "40P01", "40001", "55P03"
 FULL = "53"  # the class of "out of resources": connections, memory, disk
 STATEMENT_REPEATS = 5
@@ -190,10 +190,7 @@ def _refuse_unreplicated(connection: Any, *_: Any) -> None:
 def _become_app(connection: Any, _record: Any) -> None:
     """SET ROLE where migrations could create it; on databases where they could not, triggers alone hold."""
     cursor = connection.cursor()
-    cursor.execute(
-        "SELECT set_config('role', rolname, false) FROM pg_roles "
-        f"WHERE rolname = '{APP_ROLE}' AND pg_has_role(session_user, oid, 'MEMBER')"
-    )
+    cursor.execute(roles.BECOME)
     cursor.close()
     connection.commit()
 

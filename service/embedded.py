@@ -85,12 +85,13 @@ class Postgres(Child):
         self.version = version
         self.programs = postgres_programs(version)
         self.sockets = self._socket_folder()
+        self._new_password = secrets.token_hex(32)
         self._settings = {**PG_SETTINGS, **(settings or {})}
         super().__init__("postgres", [], log=log or self.folder.parent / "postgres.log")
 
     @property
     def url(self) -> str:
-        """Where its superuser reaches it, once it has been prepared."""
+        """Where its superuser reaches it."""
         return self.database_url("postgres")
 
     @property
@@ -104,8 +105,9 @@ class Postgres(Child):
 
     @property
     def password(self) -> str:
-        """The superuser's."""
-        return (self.data / SUPERUSER_FILE).read_text().strip()
+        """The superuser's: of the data that is there, else of the data that will be made."""
+        file = self.data / SUPERUSER_FILE
+        return file.read_text().strip() if file.exists() else self._new_password
 
     def prepare(self) -> None:
         """Folders, the cluster at first use, and what a killed predecessor or an older version left."""
@@ -177,13 +179,12 @@ class Postgres(Child):
 
     def _admit(self, data: Path) -> None:
         """Give the superuser a password and the service its own login."""
-        password = secrets.token_hex(32)
-        statements = _ADMIT.format(password=password).replace("\\\n", "")
+        statements = _ADMIT.format(password=self._new_password).replace("\\\n", "")
         if self.version >= FEW_ITERATIONS_SINCE:
             statements = "SET scram_iterations = 1" + statements
         words = ["--single", "-D", HERE, "-c", "exit_on_error=true", "postgres"]
         self._run_named(data, "postgres", words, stdin=statements)
-        write_private(data / SUPERUSER_FILE, password + "\n")
+        write_private(data / SUPERUSER_FILE, self._new_password + "\n")
         give(data, self.user)
 
     def _run_named(self, data: Path, program: str, words: list[str], *, stdin: str = "") -> None:

@@ -4,16 +4,19 @@ Two migrations at once are safe: the second waits on an advisory lock and finds 
 """
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import uniform
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.db import APP_ROLE, LOCK_TIMEOUT, as_unavailable, is_unreachable, sqlstate
+from service import roles
+from service.db import LOCK_TIMEOUT, as_unavailable, is_unreachable, sqlstate
 from service.driver import in_words
 from service.errors import EffectivelyOnceError, Misconfigured, Unavailable
 
@@ -22,15 +25,30 @@ if TYPE_CHECKING:
 
 # Beside `service` both in a checkout and in an installed wheel.
 FOLDER = Path(__file__).parent.parent / "migrations"
+LOCKS_S = 60.0  # how long locks are asked for, a moment each time, before somebody must look who holds them
+_PAUSE_S = (0.5, 1.5)  # between two tries, so that those who queued behind the first get through
+_NOT_ALLOWED = "42501"
 _REVISION = re.compile(r"""^(revision|down_revision)\b[^=]*=\s*["'](\w+)["']""", re.MULTILINE)
 
 
-def upgrade(database_url: str, revision: str = "head") -> None:
-    """Apply what is missing, each revision in a transaction of its own. Not to be called inside an event loop."""
+def upgrade(database_url: str, revision: str = "head", *, grant_to: str = "") -> None:
+    """Apply what is missing, each revision in a transaction of its own, and give the application's role its rights.
+
+    `grant_to` is a login that may act as that role from now on. Not to be called inside an event loop.
+    """
     from alembic import command  # noqa: PLC0415  a third of a second that only migrations pay
 
+    config = _alembic(database_url)
+    config.attributes |= {"settle_roles": revision == "head", "grant_to": grant_to}
+    deadline = time.monotonic() + LOCKS_S
     with _words_for_errors():
-        command.upgrade(_alembic(database_url), revision)
+        while True:
+            try:
+                return command.upgrade(config, revision)
+            except DBAPIError as error:
+                if sqlstate(error) != LOCK_TIMEOUT or time.monotonic() > deadline:
+                    raise
+            time.sleep(uniform(*_PAUSE_S))  # noqa: S311  jitter
 
 
 def downgrade(database_url: str, revision: str) -> None:
@@ -45,7 +63,7 @@ async def check(engine: AsyncEngine) -> None:
     """Return where the schema is the one this code was written for. Raises Misconfigured or Unavailable."""
     found = await current(engine)
     if found == head():
-        return
+        return await _check_role(engine)
     if found is None or found in _revisions():
         state = "has no schema yet" if found is None else f"is at revision {found}, this code needs {head()}"
         raise Misconfigured(f"The database {state}. Run `eo migrate`, then start again.")
@@ -68,11 +86,31 @@ async def current(engine: AsyncEngine) -> str | None:
         raise _in_words(error) from error
 
 
-async def has_app_role(engine: AsyncEngine) -> bool:
-    """Whether connections can act as the role that may not rewrite the ledger."""
-    question = text("SELECT count(*) FROM pg_roles WHERE rolname = :r AND pg_has_role(session_user, oid, 'MEMBER')")
+async def app_role(engine: AsyncEngine) -> str | None:
+    """The role that processes act as, which may not rewrite the ledger; None where it could not be made."""
     async with engine.connect() as connection:
-        return bool((await connection.execute(question, {"r": APP_ROLE})).scalar_one())
+        found: str | None = (await connection.execute(text("SELECT app_role FROM instance"))).scalar()
+        return found
+
+
+async def _check_role(engine: AsyncEngine) -> None:
+    """Refuse a database whose rights were given under another name or oid, and a login that may do nothing here."""
+    try:
+        async with engine.connect() as connection:
+            state = (await connection.execute(text(roles.STATE))).one()
+    except (OSError, TimeoutError, DBAPIError) as error:
+        raise _in_words(error) from error
+    if state.app_role is not None and (state.app_role != state.mine or not state.has_role):
+        raise Misconfigured(
+            "The rights here were given to a role of another database: this one was restored, copied or renamed. "
+            "Run `eo migrate` as the owner (with `--grant-to LOGIN` where the processes log in as another), then start."
+        )
+    if not state.may_write or (state.app_role is not None and not state.is_member):
+        raise Misconfigured(_no_rights(state.login))
+
+
+def _no_rights(login: str) -> str:
+    return f"The login {login} has no rights here. Run `eo migrate --grant-to {login}` as the owner of the database."
 
 
 def head() -> str:
@@ -110,6 +148,15 @@ def _words_for_errors() -> Iterator[None]:
 def _in_words(error: Exception) -> EffectivelyOnceError:
     if sqlstate(error) == LOCK_TIMEOUT:
         return Unavailable("Another process held a lock this migration needs, so nothing was changed. Run it again.")
+    if sqlstate(error) == _NOT_ALLOWED:
+        return Misconfigured(
+            f"PostgreSQL refused: {_cause(error)}. Migrations run as the owner of the database, who lets the login of "
+            "the processes in by `eo migrate --grant-to LOGIN`."
+        )
     if is_unreachable(error):
         return as_unavailable(error)
-    return Unavailable(f"PostgreSQL refused: {in_words(getattr(error, 'orig', error))}.")
+    return Unavailable(f"PostgreSQL refused: {_cause(error)}.")
+
+
+def _cause(error: Exception) -> str:
+    return in_words(getattr(error, "orig", error))

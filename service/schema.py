@@ -97,6 +97,7 @@ instance = Table(
         "uuid", pg.UUID(as_uuid=True), nullable=False, server_default=func.gen_random_uuid(),
         comment="eo_instance in the metadata of what this installation makes at Stripe",
     ),
+    Column("app_role", sa.Text, comment="for whom rights were given here; null: the role could not be made"),
     CheckConstraint("id = 1", name="one_row"),
     comment="One row: what this installation is bound to.",
 )  # fmt: skip

@@ -100,6 +100,7 @@ def plan(data_dir: Path, environ: Mapping[str, str]) -> Stack:
         redis = Valkey(data_dir / "redis", password=made["redis_password"], log=logs / "redis.log")
     if not names_stripe(named):
         sandbox = sandbox_part(data_dir / "sandbox", logs / "sandbox.log", port=free_port())
+        told["EO_SANDBOX_SECRET"] = named.get("EO_SANDBOX_SECRET") or made["sandbox_secret"]
         told["STRIPE_WEBHOOK_SECRET"] = named.get("STRIPE_WEBHOOK_SECRET") or made["webhook_secret"]
     told["DATABASE_URL"] = postgres.owner_url if postgres else named["DATABASE_URL"]
     told["REDIS_URL"] = redis.url if redis else named["REDIS_URL"]
@@ -158,6 +159,7 @@ def load_secrets(path: Path) -> dict[str, str]:
         "stripe_api_key": "sk_test_" + secrets.token_hex(16),
         "webhook_secret": "whsec_" + secrets.token_hex(16),
         "redis_password": secrets.token_hex(16),
+        "sandbox_secret": secrets.token_urlsafe(24),
     } | kept
     if made != kept:
         write_private(path, json.dumps(made, indent=2) + "\n")

@@ -21,6 +21,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import roles
 from service.child import HttpPart
 from service.db import create_engine
 from service.embedded import Postgres, Valkey, free_port
@@ -107,17 +108,20 @@ def database(postgres: Postgres, admin: Callable[[str], object]) -> Iterator[str
     """URL of a database of this test alone."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     admin(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
-    asyncio.run(_as_if_just_made(postgres.database_url(name)))
+    role = asyncio.run(_as_if_just_made(postgres.database_url(name)))
     yield postgres.database_url(name)
     admin(f"DROP DATABASE {name} WITH (FORCE)")
+    admin(f"DROP ROLE {role}")
 
 
-async def _as_if_just_made(url: str) -> None:
-    """A clone is an installation of its own, born now, whose first life Stripe was already asked about."""
+async def _as_if_just_made(url: str) -> str:
+    """A clone is an installation of its own, born now, whose first life Stripe was already asked about; its role."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute("UPDATE instance SET uuid = gen_random_uuid(), created_at = now()")
         await connection.execute(VERIFIED)
+        await connection.execute(";".join(roles.SETTLE))
+        return str(await connection.fetchval(f"SELECT {roles.NAME}"))
     finally:
         await connection.close()
 

@@ -117,10 +117,11 @@ END $$;
 
 # Random bytes without an extension: two version 4 UUIDs.
 _FIRST_ROWS = """
-INSERT INTO accounts (id, name, is_default) VALUES (gen_random_uuid(), 'default', true);
+INSERT INTO accounts (id, name, is_default) VALUES (gen_random_uuid(), 'default', true) ON CONFLICT DO NOTHING;
 INSERT INTO instance (id, hmac_key)
-  VALUES (1, decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'));
-INSERT INTO ledger_horizon (id, xid) VALUES (1, '0');
+  VALUES (1, decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'))
+  ON CONFLICT DO NOTHING;
+INSERT INTO ledger_horizon (id, xid) VALUES (1, '0') ON CONFLICT DO NOTHING;
 """
 
 
@@ -136,10 +137,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove the guards. The role stays: other databases of the cluster may use it."""
-    op.execute("DELETE FROM instance")
-    op.execute("DELETE FROM ledger_horizon")
-    op.execute("DELETE FROM accounts WHERE is_default")
+    """Remove the guards. The rows stay, for keys and orders belong to them; the role, for others may use it."""
     for table in _APPEND_ONLY_TABLES:
         op.execute(f"DROP TRIGGER {table}_no_change ON {table}")
         op.execute(f"DROP TRIGGER {table}_no_truncate ON {table}")

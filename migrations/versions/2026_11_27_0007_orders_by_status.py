@@ -20,7 +20,7 @@ def upgrade() -> None:
         op.execute("SET lock_timeout = 0")
         op.drop_index(_NAME, "orders", if_exists=True, postgresql_concurrently=True)
         op.create_index(_NAME, "orders", ["account_id", "status", "id"], postgresql_concurrently=True)
-        op.execute("SET lock_timeout = '5s'")
+        op.execute("SET lock_timeout = '250ms'")
 
 
 def downgrade() -> None:
@@ -28,4 +28,4 @@ def downgrade() -> None:
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")
         op.drop_index(_NAME, "orders", postgresql_concurrently=True)
-        op.execute("SET lock_timeout = '5s'")
+        op.execute("SET lock_timeout = '250ms'")

@@ -14,9 +14,10 @@ from service.terminal import ask, json_option, masked, plain, print_json, print_
 
 @click.command()
 @click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 2 where it is not this code's.")
-def migrate(*, only_check: bool) -> None:
+@click.option("--grant-to", default="", metavar="LOGIN", help="Let the processes log in as LOGIN, which owns nothing.")
+def migrate(*, only_check: bool, grant_to: str) -> None:
     """Bring the database's schema to this code's. Two at once are safe."""
-    from service.migrate import check, current, has_app_role, head, upgrade  # noqa: PLC0415
+    from service.migrate import app_role, check, current, head, upgrade  # noqa: PLC0415
 
     settings = Settings.from_env()
     if only_check:
@@ -24,14 +25,12 @@ def migrate(*, only_check: bool) -> None:
         click.echo(f"The schema is at {head()}.")
         return
     before = ask(current, checked=False)
-    upgrade(settings.database_url)
+    upgrade(settings.database_url, grant_to=grant_to)
     click.echo(
         f"The schema is at {head()}." if before == head() else f"Migrated from {before or 'nothing'} to {head()}."
     )
-    if not ask(has_app_role):
-        click.echo(
-            "eo: this user may not create the role eo_app, so the ledger is protected by its triggers alone.", err=True
-        )
+    if not ask(app_role):
+        click.echo("eo: this user may not create roles, so the ledger is protected by its triggers alone.", err=True)
 
 
 @click.group()

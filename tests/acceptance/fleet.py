@@ -74,11 +74,12 @@ class Fleet:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),  # a test's own program may stand in for a part
             "EO_DATA_DIR": str(folder / "data"),
-            "DATABASE_URL": self.postgres.url,
+            "DATABASE_URL": self.postgres.owner_url,
             "REDIS_URL": self.redis.url,
             "STRIPE_API_BASE": self.stripe,
             "STRIPE_API_KEY": "sk_test_" + "0" * 24,
             "EO_API_KEY": self.api_key,
+            "EO_SANDBOX_SECRET": "of-the-control-api-in-tests",
             **environ,
         }
 
@@ -88,7 +89,7 @@ class Fleet:
         try:
             self.postgres.start(within_s=READY_S)
             self.redis.start(within_s=READY_S)
-            upgrade(self.postgres.url)
+            upgrade(self.postgres.owner_url)
             self._start({"sandbox": self._sandbox()})
         except BaseException:
             self.end()
@@ -196,7 +197,8 @@ class Fleet:
 
     def control(self, method: str, path: str, body: object = None) -> Any:
         """The sandbox's control API (sandbox/control.py): faults, clock, latency, complete_action, …"""
-        answer = http(method, f"{self.stripe}/_sandbox/{path}", {}, body)
+        headers = {"Authorization": f"Bearer {self.environ['EO_SANDBOX_SECRET']}"}
+        answer = http(method, f"{self.stripe}/_sandbox/{path}", headers, body)
         assert answer.status == 200, answer
         return answer.body
 

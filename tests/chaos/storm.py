@@ -121,7 +121,7 @@ class Storm:
         there = fleet.postgres.sockets / f".s.PGSQL.{PG_PORT}"
         self._wires.add_unix(f"{kind}>postgres", there, folder / there.name)
         environ = {
-            "DATABASE_URL": fleet.postgres.url.replace(quote(str(fleet.postgres.sockets)), quote(str(folder))),
+            "DATABASE_URL": fleet.postgres.owner_url.replace(quote(str(fleet.postgres.sockets)), quote(str(folder))),
             "REDIS_URL": self._wire(kind, fleet.redis.url, "redis"),
             "STRIPE_API_BASE": self._wire(kind, fleet.stripe, "stripe"),
             "EO_TEST_SEED": str(self.report.seed),

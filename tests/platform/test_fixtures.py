@@ -5,6 +5,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import roles
 from service.migrate import check
 from service.settings import Settings
 
@@ -19,7 +20,7 @@ async def test_each_test_has_a_database_of_its_own(engine: AsyncEngine, turn: in
 async def test_the_engine_finds_the_newest_schema_and_acts_as_the_role_without_power(engine: AsyncEngine) -> None:
     await check(engine)
     async with engine.connect() as connection:
-        assert (await connection.execute(text("SELECT current_user"))).scalar() == "eo_app"
+        assert (await connection.execute(text(f"SELECT current_user = {roles.NAME}"))).scalar()
 
 
 @pytest.mark.parametrize("turn", [1, 2])

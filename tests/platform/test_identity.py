@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from service import migrate
+from service import migrate, roles
 from service.embedded import Postgres, postgres_programs
 from service.errors import Misconfigured
 from tests.chaos.lives import DUMP_STYLES, Dump, Folder, Standby, sql
@@ -65,7 +65,7 @@ def test_it_stays_the_same_while_the_server_runs(server: Postgres) -> None:
     sql(server, "VACUUM (FREEZE) orders", transaction=False)
     sql(server, "CHECKPOINT; SELECT pg_switch_wal()", transaction=False)
     assert identity(server) == first
-    assert identity(server, before="SET ROLE eo_app") == first
+    assert identity(server, before=roles.BECOME) == first
 
 
 def test_it_is_another_after_a_plain_restart(server: Postgres) -> None:
@@ -162,13 +162,13 @@ def test_it_is_another_after_the_folder_was_put_back(stopped: bool, server: Post
 def test_where_a_part_is_refused_the_rest_still_tells_lives_apart(
     refused: str, parts: set[int], server: Postgres, folder: Path
 ) -> None:
-    whole = identity(server, before="SET ROLE eo_app").split("/")
+    whole = identity(server, before=roles.BECOME).split("/")
     sql(server, f"REVOKE EXECUTE ON FUNCTION {refused} FROM PUBLIC")
     try:
-        rest = identity(server, before="SET ROLE eo_app")
+        rest = identity(server, before=roles.BECOME)
         assert rest.split("/") == ["-" if n in parts else part for n, part in enumerate(whole)]
         Dump(server, folder).put_in_force()
-        assert identity(server, before="SET ROLE eo_app") != rest
+        assert identity(server, before=roles.BECOME) != rest
     finally:
         sql(server, f"GRANT EXECUTE ON FUNCTION {refused} TO PUBLIC")
 

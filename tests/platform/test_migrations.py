@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import asyncpg
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
@@ -50,6 +51,54 @@ def test_up_down_up_and_the_result_is_the_schema_in_code(server: Postgres) -> No
     migrate.downgrade(url, "base")
     migrate.upgrade(url)
     command.check(migrate._alembic(url))
+
+
+KEY = """
+INSERT INTO api_keys (id, account_id, hmac, last4) SELECT 'key', id, 'x', 'last' FROM accounts
+"""
+ORDER = """
+INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, status)
+SELECT gen_random_uuid(), id, 'k', decode(repeat('00', 33), 'hex'), 1999, 'usd', 'pm_card_visa', 'pending' FROM accounts
+"""
+WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+
+
+def test_a_database_with_keys_and_orders_goes_down_and_up_again(server: Postgres) -> None:
+    execute(server.url, "CREATE DATABASE down_with_rows")
+    url = server.database_url("down_with_rows")
+    migrate.upgrade(url)
+    execute(url, KEY)
+    execute(url, ORDER)
+    for revision in ("0004", "0002", "0001"):
+        migrate.downgrade(url, revision)
+    migrate.upgrade(url)
+    execute(url, "DO $$ BEGIN ASSERT (SELECT count(*) FROM api_keys, orders, accounts) = 1; END $$")
+    migrate.downgrade(url, "base")
+
+
+def test_a_migration_that_waits_for_a_lock_holds_up_no_reader(postgres: Postgres) -> None:
+    """Who wants a lock that a long transaction holds stands before all who come later: so it must not stand long."""
+    execute(postgres.url, "CREATE DATABASE busy")
+    url = postgres.database_url("busy")
+    migrate.upgrade(url, "0007")
+
+    async def run() -> None:
+        holder, reader = [await asyncpg.connect(url) for _ in range(2)]
+        async with holder.transaction():
+            await holder.execute("LOCK orders, instance, charges, discrepancies IN ACCESS SHARE MODE")
+            migration = asyncio.create_task(asyncio.to_thread(migrate.upgrade, url))
+            for _ in range(2):  # it came, gave up, and came again
+                while not await reader.fetchval(WAITS):
+                    assert not migration.done()
+                await reader.execute("SET lock_timeout = '2s'")
+                await reader.fetch("SELECT count(*) FROM orders, instance, charges, discrepancies")
+                while await reader.fetchval(WAITS):
+                    await asyncio.sleep(0.01)
+        await migration
+        for connection in (holder, reader):
+            await connection.close()
+
+    asyncio.run(run())
 
 
 def test_two_migrations_at_once_are_safe(postgres: Postgres) -> None:

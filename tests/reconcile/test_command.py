@@ -32,7 +32,8 @@ def stripe(tmp_path: Path) -> Iterator[str]:
     """A sandbox of its own: what others charged there would be missing here."""
     port = free_port()
     argv = [sys.executable, "-m", "sandbox", "--port", str(port), "--data", str(tmp_path / "sandbox.sqlite3")]
-    part = HttpPart("sandbox", argv, log=tmp_path / "sandbox.log")
+    environ = {**os.environ, "EO_SANDBOX_SECRET": KEY}
+    part = HttpPart("sandbox", argv, log=tmp_path / "sandbox.log", environ=environ)
     part.url = f"http://127.0.0.1:{port}/_sandbox/health"
     part.start()
     yield f"http://127.0.0.1:{port}"

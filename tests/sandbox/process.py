@@ -14,6 +14,7 @@ from urllib.error import HTTPError
 
 START_S_MAX = 10
 STOP_S_MAX = 10
+SECRET = "of-the-control-api-in-tests"
 KEY = "sk_test_conformance0123456789"
 
 
@@ -30,7 +31,8 @@ class SandboxProcess:
     def start(self) -> "SandboxProcess":
         """Start and wait until it answers."""
         arguments = ["--port", str(self.port), "--data", str(self.data), *self._options]
-        self._process = subprocess.Popen([sys.executable, "-m", "sandbox", *arguments])
+        environ = {**os.environ, "EO_SANDBOX_SECRET": SECRET}
+        self._process = subprocess.Popen([sys.executable, "-m", "sandbox", *arguments], env=environ)
         deadline = time.monotonic() + START_S_MAX
         while not self._answers():
             assert self._process.poll() is None, "the sandbox ended at once"
@@ -41,7 +43,8 @@ class SandboxProcess:
     def control(self, method: str, path: str, body: object = None) -> Any:
         """One call of the control API; raises on anything but 200."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.base}/_sandbox/{path}", data, method=method)  # noqa: S310  our own server
+        url, headers = f"{self.base}/_sandbox/{path}", {"Authorization": f"Bearer {SECRET}"}
+        request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310  our own server
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return json.load(answer)
 

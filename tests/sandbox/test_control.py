@@ -1,9 +1,11 @@
 """The control API: time, speed, keys, endings from outside, and the truth."""
 
 import asyncio
+import stat
 import time
 import urllib.request
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
@@ -11,10 +13,44 @@ import pytest
 from stripe import APIError, AuthenticationError, CardError, InvalidRequestError, RateLimitError
 
 from sandbox.limits import Latency
+from sandbox.secret import control_secret, secret_file
 from tests.sandbox.client import Api, Target, failure, new_key, order
-from tests.sandbox.process import SandboxProcess
+from tests.sandbox.process import KEY, SandboxProcess
 
 DAY_S = 86_400
+
+
+# -- who may --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Bearer {KEY}"}])
+def test_without_the_secret_nothing_but_the_health_is_told_or_done(
+    sandbox: SandboxProcess, headers: dict[str, str]
+) -> None:
+    for method, path in (
+        ("GET", "truth"), ("GET", "faults"), ("POST", "faults"), ("DELETE", "faults"), ("POST", "clock"),
+        ("POST", "age"), ("POST", "latency"), ("POST", "rate_limit"), ("POST", "keys/revoke"), ("POST", "fees"),
+        ("POST", "fees/flush"), ("GET", "strict"), ("POST", "strict"), ("GET", "nothing"),
+        ("POST", "payment_intents/pi_x/complete_action"),
+    ):  # fmt: skip
+        url = f"{sandbox.base}/_sandbox/{path}"
+        with pytest.raises(HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(url, b"{}", headers, method=method))  # noqa: S310  our own
+        assert refused.value.code == 401, path
+        refused.value.close()
+    with urllib.request.urlopen(f"{sandbox.base}/_sandbox/health") as answer:  # noqa: S310
+        assert answer.status == 200
+
+
+def test_a_secret_is_made_at_first_run_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
+    data = tmp_path / "books.sqlite3"
+    made = control_secret(data, None)
+    assert control_secret(data, None) == made
+    assert stat.S_IMODE(secret_file(data).stat().st_mode) == 0o600
+    assert control_secret(data, "x" * 20) == "x" * 20
+    for bad in ("short", "with a space in it, long", "é" * 20):
+        with pytest.raises(ValueError, match="EO_SANDBOX_SECRET"):
+            control_secret(data, bad)
 
 
 # -- time ---------------------------------------------------------------------------------------------------------
