@@ -44,6 +44,14 @@ def watch_peer(sock: Any) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+def watched_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket for an address as `getaddrinfo` tells it, whose peer the kernel watches (for aiohttp)."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    watch_peer(made)
+    return made
+
+
 def exit_within(seconds: float = EXIT_S) -> None:
     """End this process in `seconds`, unless it has ended by itself. To be called once it was told to stop.
 

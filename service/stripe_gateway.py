@@ -18,6 +18,7 @@ import stripe
 
 from service import stripe_headers
 from service.crash import CrashPoint, armed, reach
+from service.deadlines import watched_socket
 from service.errors import Unavailable
 from service.pacing import WORKERS, AskAgain, Pace, Patience, may_pass, patiently
 from service.settings import Settings
@@ -78,7 +79,9 @@ class StripeGateway:
         timeout = aiohttp.ClientTimeout(total=settings.stripe_timeout_s, sock_connect=settings.stripe_connect_timeout_s)
         # As many connections as calls: waiting for one would count as a timeout before anything was sent.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=timeout, trace_configs=_crash_traces()
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=watched_socket),
+            timeout=timeout,
+            trace_configs=_crash_traces(),
         )
         self._client = stripe.StripeClient(
             settings.stripe_api_key,

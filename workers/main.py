@@ -97,8 +97,13 @@ def serve(settings: Settings) -> None:
     if not settings.redis_url:
         raise Misconfigured("REDIS_URL is not set and no `eo up` is running here. Start `eo up`, or set REDIS_URL.")
     stop = threading.Event()
+
+    def end(*_: object) -> None:
+        exit_within()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     asyncio.run(check_database(settings))
     broker = set_up(settings)
     worker = start_worker(broker, settings)
@@ -108,7 +113,6 @@ def serve(settings: Settings) -> None:
     # handler only when the main thread wakes: so it wakes now and then.
     while not stop.wait(_WAKE_S):
         pass
-    exit_within()
     worker.stop(timeout=int(STOP_S * 1000))  # a running batch may finish; what does not comes back through the outbox
     broker.close()
 

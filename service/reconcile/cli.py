@@ -123,7 +123,7 @@ def ack(fingerprint: str, reason: str, by: str) -> None:
             await check(engine)
             done = await acknowledge(engine, fingerprint, by=by, reason=reason)
         finally:
-            await engine.dispose()
+            await close(engine)
         click.echo(f"eo reconcile: {done.name} {done.fingerprint} is acknowledged by {by}.", err=True)
         return exit_codes.OK
 
