@@ -221,9 +221,9 @@ def _tls(options: dict[str, str], environ: Mapping[str, str]) -> None:
     if options.get("sslnegotiation") == "direct" and mode in ("disable", "allow", "prefer"):
         raise Misconfigured("DATABASE_URL: sslnegotiation=direct demands sslmode=require or stricter, as in libpq.")
     if mode.startswith("verify-") or (mode != "disable" and any(name in options for name in _TLS_FILES)):
-        from service.tls_files import load  # noqa: PLC0415
+        from service.tls_files import load_of_postgres  # noqa: PLC0415
 
-        load(options, environ.get("HOME", "/"))
+        load_of_postgres(options, environ.get("HOME", "/"))
 
 
 def _tls_version(options: dict[str, str], name: str) -> str | None:

@@ -86,7 +86,7 @@ def parse(url: str) -> dict[str, str]:
     """The options that the URL itself names, with libpq's grammar. Raises Misconfigured."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in (*SCHEMES, *_ALIASES):
-        raise _wrong("does not begin with postgresql://. Expected: postgresql://user:password@host:5432/database")
+        raise _wrong("does not begin with postgresql://. Expected: postgresql://user@host:5432/database")
     found: dict[str, str] = {}
     rest = _credentials(rest, found)
     rest = _hosts(rest, found)

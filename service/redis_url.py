@@ -51,7 +51,7 @@ _SCHEMES = {
     "rediss+cluster": (Kind.CLUSTER, True),
 }
 _PORTS = {Kind.SINGLE: 6379, Kind.SENTINEL: 26379, Kind.CLUSTER: 6379}
-_EXPECTED = "redis://[user:password@]host:6379/0, or rediss://, unix://, redis+sentinel://, redis+cluster://"
+_EXPECTED = "redis://host:6379/0, or rediss://, unix://, redis+sentinel://, redis+cluster://"
 _ENCODE = "Write / ? # @ : % inside a password as %2F %3F %23 %40 %3A %25."
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LOGIN, _SENTINEL_LOGIN = ("username", "password"), ("sentinel_username", "sentinel_password")
@@ -172,6 +172,10 @@ def _tls(options: dict[str, str], *, has_tls: bool) -> dict[str, Any] | None:
         raise Misconfigured(f"REDIS_URL: {shown} is not supported by effectively-once: {_WHY.get(name, 'unknown')}.")
     if found and not has_tls:
         raise _wrong("names options of TLS, but not a scheme with it (rediss://)")
+    if any(name in found for name in _TLS_TEXTS):
+        from service.tls_files import load_of_redis  # noqa: PLC0415  TLS, only where its files are named
+
+        load_of_redis(found)
     return found if has_tls else None
 
 

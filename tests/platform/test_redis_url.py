@@ -82,6 +82,8 @@ def test_sentinel_and_cluster_have_several_hosts() -> None:
         ("redis://h?colour=red", "colour is not supported by effectively-once"),
         ("redis://h?ssl_ca_certs=/x", "rediss://"),
         ("rediss://h?ssl_cert_reqs=maybe", "required, optional, none"),
+        ("rediss://h?ssl_ca_certs=/nowhere/ca", "/nowhere/ca"),
+        ("rediss://h?ssl_certfile=/etc/hostname", "/etc/hostname"),
         ("unix://relative.sock", "unix:///path/to/socket"),
         ("redis+sentinel://h1,h2", "service"),
         ("redis+sentinel://h1,,h2/orders", "empty host"),
