@@ -78,7 +78,7 @@ class Operation:
 
 _TEXT, _NUMBER, _TIME = {"type": "string"}, {"type": "integer"}, {"type": "string", "format": "date-time"}
 
-_BODY = ("bad-request", "body-not-json", "body-repeats-a-name", "body-invalid")
+_BODY = ("body-not-json", "body-repeats-a-name", "body-invalid")
 _UNREADABLE = ("content-too-large", "unsupported-media-type")
 _KEYS = ("idempotency-key-malformed", "idempotency-key-reserved")
 _ORDER = (
@@ -145,7 +145,8 @@ OPERATIONS = (
     ),
 )  # fmt: skip
 
-_ALWAYS = ("unauthorized", "rate-limited", "internal-error", "unavailable")
+_TRANSPORT = ("bad-request", "request-timeout", "headers-too-large", "unavailable")  # before any handler is asked
+_ALWAYS = ("unauthorized", "rate-limited", "internal-error")
 _ON_PROBLEMS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 _MAYBE = ("Idempotent-Replayed",)  # every other header that is named is always there
 _HEADER_TEXTS: dict[str, tuple[str, Json]] = {
@@ -190,14 +191,22 @@ def _operation(operation: Operation) -> Json:
         "tags": [operation.tag],
         "parameters": [*operation.parameters, _REQUEST_ID],
         "security": [] if operation.public else [{"apiKey": []}],
-        "responses": {
-            **{status: _answer(status, answer, operation.headers) for status, answer in operation.answers.items()},
-            **_problems(operation),
-        },
+        "responses": _responses(operation),
     }
     if operation.body is not None:
         content = {"schema": ref(operation.body.shape), "example": operation.body.example}
         found["requestBody"] = {"required": True, "content": {"application/json": content}}
+    return found
+
+
+def _responses(operation: Operation) -> dict[str, Json]:
+    """A status may be an answer and a problem: then it has a content of each media type."""
+    found = {status: _answer(status, answer, operation.headers) for status, answer in operation.answers.items()}
+    for status, problem in _problems(operation).items():
+        if status in found:
+            found[status]["content"] |= problem["content"]
+        else:
+            found[status] = problem
     return found
 
 
@@ -212,7 +221,7 @@ def _answer(status: str, answer: Answer, headers: tuple[str, ...]) -> Json:
 
 def _problems(operation: Operation) -> dict[str, Json]:
     """An answer per status, with an example per type of problem that it may be."""
-    codes = (*operation.problems, *(() if operation.public else _ALWAYS))
+    codes = (*_TRANSPORT, *operation.problems, *(() if operation.public else _ALWAYS))
     types = sorted((PROBLEM_TYPES[code] for code in codes), key=lambda row: row.status)
     return {str(status): _problem(status, list(rows)) for status, rows in groupby(types, lambda row: row.status)}
 

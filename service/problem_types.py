@@ -74,6 +74,10 @@ _TABLE = (
         "Use a method of the Allow header.",
     ),
     ProblemType(
+        "request-timeout", 408, "Request timeout", "The request took too long to arrive.",
+        "Send it again, an order with the same key and body.",
+    ),
+    ProblemType(
         "content-too-large", 413, "Content too large", "The body is over 64 KiB, or over 2 MiB for a batch.",
         "Send fewer orders in a batch, or less in an order.",
     ),
@@ -90,10 +94,14 @@ _TABLE = (
         "Wait for the seconds of Retry-After.",
     ),
     ProblemType(
+        "headers-too-large", 431, "Header fields too large", "The headers are over 32 KiB, or more than 200.",
+        "Send fewer or shorter headers.",
+    ),
+    ProblemType(
         "internal-error", 500, "Internal error", "Something failed here; the log names it by the request's id.", _REPEAT
     ),
     ProblemType(
-        "unavailable", 503, "Unavailable", "PostgreSQL could not be asked.", _REPEAT,
+        "unavailable", 503, "Unavailable", "PostgreSQL could not be asked, or too many connections are open.", _REPEAT,
     ),
     ProblemType(
         "not-confirmed", 503, "Not confirmed", "The order may or may not be stored.", _REPEAT

@@ -13,7 +13,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from service import errors, problems
+from service import errors, front, problems
 from service.errors import BadRequest, Problem
 from service.examples import ORDER_REQUEST, PAID
 from service.money import CURRENCIES, validate
@@ -108,7 +108,7 @@ def test_amounts_have_the_bounds_of_their_currency() -> None:
 def raised() -> set[str]:
     """The types of problem that the code can answer with."""
     found = {kind.code for kind in _subclasses(Problem)} | {Problem.code}
-    found |= {code for _, code, _ in problems._FRAMEWORK.values()}
+    found |= {code for _, code, _ in (*problems._FRAMEWORK.values(), *front._REFUSALS.values())}
     for file in sorted((ROOT / "service").rglob("*.py")):
         found |= set(re.findall(r'\bcode="([a-z-]+)"', file.read_text()))
     return found
@@ -126,6 +126,9 @@ def test_every_problem_that_the_code_raises_is_in_the_table_and_no_other() -> No
     for kind in _subclasses(Problem):
         row = PROBLEM_TYPES[kind.code]
         assert (row.status, row.title) == (kind.status, kind.title), kind
+    for refusals in (problems._FRAMEWORK, front._REFUSALS):
+        for status, (title, code, _) in refusals.items():
+            assert (PROBLEM_TYPES[code].status, PROBLEM_TYPES[code].title) == (status, title)
     named = {row.uri for row in PROBLEM_TYPES.values()}
     assert all(uri.startswith(errors.TYPE_BASE) for uri in named)
     assert set(DOCUMENT["components"]["schemas"]["ProblemBody"]["properties"]["type"]["enum"]) == named
