@@ -243,7 +243,8 @@ MUTATIONS = (
     ),
     Mutation(
         "session: the isolation of the database's default", "service/db.py",
-        '        "default_transaction_isolation": "read committed",  # R4\n', "", (_CONNECTIONS + "test_the_session_is_ours",),
+        '        "default_transaction_isolation": "read committed",  # R4\n', "",
+        (_CONNECTIONS + "test_the_session_is_ours",),
     ),
     Mutation(
         "session: a shared one is not noticed", "service/starting.py",
