@@ -228,7 +228,8 @@ def as_unavailable(error: BaseException) -> Unavailable:
 def spoils_its_connection(error: BaseException) -> bool:
     """Whether no later statement should go to the connection that met this error."""
     cause = _of_driver(error)
-    return isinstance(cause, (TimeoutError, Unreplicated)) or sqlstate(cause) in _SPOILED
+    is_confused = isinstance(cause, _DRIVER_ERRORS) and not isinstance(cause, ValueError)  # half an answer was read
+    return is_confused or isinstance(cause, (TimeoutError, Unreplicated)) or sqlstate(cause) in _SPOILED
 
 
 def _is_outdated(error: BaseException) -> bool:

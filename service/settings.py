@@ -43,7 +43,7 @@ class Settings:
         "EO_RATE_LIMIT_RPS", 0, "requests per second per API key; 0: no limit", least=0, most=1_000_000
     )
     door_lock_timeout_ms: int = knob(
-        "EO_DOOR_LOCK_TIMEOUT_MS", 2_000, "one stuck key must not hold a batch (R5)", least=1, most=20_000
+        "EO_DOOR_LOCK_TIMEOUT_MS", 2_000, "one stuck key must not hold a batch (R5)", least=1, most=4_000
     )
     door_batch_max: int = knob(
         "EO_DOOR_BATCH_MAX", 256, "orders one statement may carry; bounds its parse time", least=1, most=10_000

@@ -30,6 +30,8 @@ _FORTH = "migrations/versions/2026_11_27_0004_a_database_that_forgot.py"
 _RECOVERY = "tests/recovery/"
 _FORGOT = "tests/acceptance/test_a_database_that_forgot.py::"
 _IDENTITY = "tests/platform/test_identity.py::"
+_DRIVER = "service/driver.py"
+_SILENCE, _CONNECTIONS = "tests/chaos/test_silence.py::", "tests/platform/test_connections.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,57 @@ MUTATIONS = (
         "    pg_relation_filenode(to_regclass('public.orders')), pg_relation_filenode(to_regclass('public.charges'))",
         "    '-'",
         (_IDENTITY + "test_it_is_another_when",),
+    ),
+    Mutation(
+        "waits: a missed deadline sends a cancel request", _DRIVER,
+        "self._loop.call_soon(self.distrust)", "super()._cancel_current_command(*_)",
+        (_SILENCE + "test_a_statement_that_missed",),
+    ),
+    Mutation(
+        "waits: the door waits for a COMMIT as long as it takes", "service/door.py",
+        "asyncio.timeout(DOOR_BATCH_S)", "asyncio.timeout(None)", (_SILENCE + "test_silent_connections_are_503",),
+    ),
+    Mutation(
+        "waits: the question for a key has no bound", "service/accounts.py",
+        "asyncio.timeout(KEY_CHECK_S)", "asyncio.timeout(None)", (_SILENCE + "test_one_silent_connection_holds",),
+    ),
+    Mutation(
+        "waits: a COMMIT without its standby is believed", _DRIVER,
+        "if self._unreplicated:", "if False:", (_SILENCE + "test_a_commit_acknowledged",),
+    ),
+    Mutation(
+        "waits: a host may take as long as it likes", _DRIVER,
+        "asyncio.timeout(self._connect_s)", "asyncio.timeout(None)", (_CONNECTIONS + "test_a_first_host",),
+    ),
+    Mutation(
+        "waits: a connection to a server that became read-only is kept", "service/db.py",
+        '_SPOILED = ("25006", ', "_SPOILED = (", (_CONNECTIONS + "test_connections_of_a_server",),
+    ),
+    Mutation(
+        "waits: who finds the server full fails at once", "service/sql.py",
+        "CHECKOUT_S if is_full else 0.0", "0.0", (_CONNECTIONS + "test_who_finds_the_server_full",),
+    ),
+    Mutation(
+        "session: the isolation of the database's default", "service/db.py",
+        '        "default_transaction_isolation": "read committed",  # R4\n', "",
+        (_CONNECTIONS + "test_the_session_is_ours",),
+    ),
+    Mutation(
+        "session: a shared one is not noticed", "service/starting.py",
+        'if found != "SELECT 1":', "if False:", ("tests/platform/test_poolers.py::test_other_modes",),
+    ),
+    Mutation(
+        "driver: its second try returns rows of another class", _DRIVER,
+        ", record_class=Row", "", (_CONNECTIONS + "test_a_column_whose_type_changed",),
+    ),
+    Mutation(
+        "driver: the kernel does not watch the peer", _DRIVER,
+        '        watch_peer(transport.get_extra_info("socket"))\n', "", ("tests/chaos/test_dropped_packets.py",),
+    ),
+    Mutation(
+        "worker: the time limit never looks at its clock", "workers/broker.py",
+        '    broker.emit_after("process_boot")  # from here on the time limit looks at its clock\n', "",
+        ("tests/charges/test_worker_process.py",),
     ),
 )  # fmt: skip
 

@@ -57,6 +57,7 @@ class Wires:
         self.of: dict[str, Weather] = {}  # instead of `weather`, by the wire's name
         self._seed = seed
         self._open: dict[str, set[asyncio.Event]] = {}  # per wire: what makes one of its connections silent
+        self._carrying: set[asyncio.Task[Any] | None] = set()
         self._numbers: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
         self._loop = asyncio.new_event_loop()
@@ -121,6 +122,8 @@ class Wires:
         chance = random.Random(f"{self._seed}:{name}:{self._numbers[name]}")
         silent = asyncio.Event()
         self._open.setdefault(name, set()).add(silent)
+        carrying = asyncio.current_task()
+        self._carrying.add(carrying)  # nobody else holds a task that waits for ever
         back: asyncio.StreamWriter | None = None
         with suppress(OSError, asyncio.CancelledError):
             there, back = await _connect(target)
@@ -136,6 +139,7 @@ class Wires:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
         self._open[name].discard(silent)
+        self._carrying.discard(carrying)
         for end in (back, writer):
             if end is not None:
                 end.transport.abort()
