@@ -56,7 +56,7 @@ INSERT INTO discrepancies AS d (fingerprint, class, account_id, order_id, paymen
 SELECT fingerprint, class, account_id, order_id, pi, reference, ours, stripe, amount, currency, $1, $1, $2, $2, $2
   FROM recon_report WHERE class <> ALL (CAST($3 AS text[])) ORDER BY fingerprint
 ON CONFLICT (fingerprint) DO UPDATE
-  SET last_run_id = EXCLUDED.last_run_id, last_seen_at = EXCLUDED.last_seen_at,
+  SET last_run_id = EXCLUDED.last_run_id, last_seen_at = greatest(d.last_seen_at, EXCLUDED.last_seen_at),
       ours = EXCLUDED.ours, stripe = EXCLUDED.stripe, amount_minor = EXCLUDED.amount_minor,
       account_id = EXCLUDED.account_id, reference = EXCLUDED.reference,
       opened_at = CASE WHEN d.resolved_at IS NULL THEN d.opened_at ELSE EXCLUDED.opened_at END, resolved_at = NULL
