@@ -14,7 +14,8 @@ from benchmarks.load import Load
 from benchmarks.machine import Usage, metered
 from benchmarks.report import Ratio, Report
 from benchmarks.stack import API_KEY, Stack, generate, port_of
-from workers.broker import CHARGE_QUEUE, NAMESPACE, charge_message, make_broker
+from service.broker_keys import CHARGE_QUEUE, NAMESPACE
+from workers.broker import charge_message, make_broker
 
 ORDERS, ROUNDS, REPEATS, MESSAGE = 2_000, 20, 5, 64
 SHARE = 0.15

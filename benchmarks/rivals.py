@@ -19,9 +19,10 @@ from sqlalchemy.orm import DeclarativeBase
 from uuid_utils.compat import uuid7
 
 from service import log, orders, schema, wire
-from service.api import AnyRequest, Authentication, Parts, Server, create_app
+from service.api import AnyRequest, Authentication, Server, create_app
 from service.garbage import collect_rarely
 from service.idempotency import fingerprint, key_of_headers
+from service.parts import Parts
 from service.settings import Settings
 
 _STORED = wire.Order(

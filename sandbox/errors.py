@@ -90,9 +90,11 @@ def unauthenticated(message: str, code: str | None = None) -> ApiError:
     return ApiError(401, "authentication_error", message, code=code)
 
 
-def forbidden() -> ApiError:
-    """403: the key is real but may not do this."""
+def forbidden(permission: str | None = None) -> ApiError:
+    """403: the key is real but may not do this; Stripe names the permission of a restricted key."""
     message = "The provided key does not have the required permissions for this endpoint on this account."
+    if permission is not None:
+        message += f" Having the '{permission}' permission would allow this request to continue."
     return ApiError(403, "invalid_request_error", message)
 
 

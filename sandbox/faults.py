@@ -61,6 +61,7 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     retry_after: int | None = None
     should_retry: bool | None = None
     code: str | None = None
+    permission: str | None = None
 
     def stage(self) -> Stage:
         """Where in a request this fault strikes."""

@@ -35,7 +35,7 @@ _REFUSALS: dict[str, Callable[[Rule], ApiError]] = {
     "conflict_409": lambda _: errors.key_in_use("…"),
     "failed_dependency_424": lambda _: errors.failed_dependency(),
     "unauthorized_401": lambda _: errors.unauthenticated("Invalid API Key provided."),
-    "forbidden_403": lambda _: errors.forbidden(),
+    "forbidden_403": lambda rule: errors.forbidden(rule.permission),
     "incomplete_list": lambda _: errors.server_error(),
     "error_500_before": lambda _: errors.server_error(),
 }

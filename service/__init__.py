@@ -13,14 +13,14 @@ stripe_gateway the only file that talks to Stripe
 ledger         double entry: what Stripe did, booked once, never changed
 reconcile      ours against Stripe's, and an exit code
 
-Beside the door: accounts (API keys), limits, batch, screening (card numbers), query, problems (RFC 9457), waiting
-(Prefer: wait), wakeup, timeline, health, standstill (why nothing is sent), docs, openapi with shapes and
-examples, problem_types, front (the connection).
+Beside the door: accounts (API keys), strangers (wrong ones), limits, batch, screening (card numbers), query, problems
+(RFC 9457), waiting (Prefer: wait), request_log, wakeup, timeline, why_waiting, health, overview, probes, heartbeats,
+standstill (why nothing is sent), parts, docs, openapi with shapes and examples, problem_types, front (the connection).
 Below them: starting (what a process refuses to start on), durability, driver (connections to PostgreSQL), pools,
 deadlines (every bound of a wait), money, patterns, schema, roles, db, sql, settings, knobs, errors, exit_codes, log,
-crash, garbage, fields, glyphs.
-Where things are: addresses, libpq, redis_url, redis_clients, stripe_address, tls_files.
-Around them: cli, doctor, commands, guard, supervisor, embedded, isolation, part_log, port.
+away, wording, broker_keys, crash, garbage, fields, glyphs.
+Where things are: addresses, libpq, redis_url, redis_clients, stripe_address, stripe_permissions, tls_files.
+Around them: cli, doctor, commands, guard, healthy, status_text, supervisor, embedded, isolation, part_log, port.
 The relay and the charge worker live in `workers`, because only they may know the message broker.
 """
 

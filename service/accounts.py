@@ -11,8 +11,9 @@ import string
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import uuid_utils.compat
@@ -23,9 +24,13 @@ from service import log, names
 from service.db import autocommit, is_unreachable
 from service.deadlines import KEY_CHECK_S
 from service.errors import Misconfigured, NotFound, Unauthorized, Unavailable
+from service.strangers import LookUps
+
+T = TypeVar("T")
 
 CACHE_S = 1.0
-_CACHE_MAX = 10_000  # keys; only those that were found are kept, so strangers cannot fill it
+_KEY_MAX = 1_000  # characters; nobody is looked up by more
+_CACHE_MAX = 10_000  # keys that were found, and hashes of as many that were not
 _BEARER = b"bearer "
 _ALPHABET = string.ascii_letters + string.digits
 _SECRET_LENGTH = 40  # of 62 letters: 238 bits
@@ -50,7 +55,9 @@ class ApiKeys:
         self._engine = engine
         self._hmac_key: bytes | None = None
         self._known: dict[bytes, tuple[float, Caller]] = {}
+        self._wrong: dict[bytes, float] = {}  # hashes, so that nobody fills the memory with long keys
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
+        self._strangers = LookUps(self._find)
 
     async def caller(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
         """The caller named by the Authorization header. Raises Unauthorized; Unavailable when it cannot be known."""
@@ -58,10 +65,16 @@ class ApiKeys:
         known = self._known.get(authorization)
         if known is not None and known[0] > monotonic():
             return known[1]
-        caller = await self._ask_once(authorization)
+        caller = await self._ask_once(authorization) if self._may_be_one(authorization) else None
         if caller is None:
-            raise Unauthorized("The API key is not valid.")
+            raise WrongKey("The API key is not valid.")
         return caller
+
+    def _may_be_one(self, authorization: bytes) -> bool:
+        """Whether it is worth a look: long enough, not too long, and not found wrong within the last second."""
+        if not len(_BEARER) + _INSTALLED_MIN <= len(authorization) <= len(_BEARER) + _KEY_MAX:
+            return False
+        return self._wrong.get(_digest(authorization), 0.0) <= monotonic()
 
     async def _ask_once(self, authorization: bytes) -> Caller | None:
         """One question for all requests that come with the same key at the same time; it fails for its waiters only."""
@@ -72,24 +85,36 @@ class ApiKeys:
         return await asyncio.shield(task)
 
     async def _ask(self, authorization: bytes) -> Caller | None:
+        key = authorization[len(_BEARER) :]
+        # Who was found before waits behind nobody's guesses.
+        if authorization in self._known:
+            caller = (await self._find([key])).get(key)
+        else:
+            caller = await self._strangers.get(key)
+        if caller is None:
+            self._known.pop(authorization, None)
+            _remember(self._wrong, _digest(authorization), monotonic() + CACHE_S)
+        else:
+            _remember(self._known, authorization, (monotonic() + CACHE_S, caller))
+        return caller
+
+    async def _find(self, keys: list[bytes]) -> dict[bytes, Caller]:
+        """Those of `keys` that open an account. Raises Unavailable."""
         try:
             async with asyncio.timeout(KEY_CHECK_S), autocommit(self._engine).connect() as connection:
                 if self._hmac_key is None:
                     self._hmac_key = (await connection.execute(_HMAC_KEY)).scalar_one()
-                found = {"hmac": _hmac(self._hmac_key, authorization[len(_BEARER) :])}
-                row = (await connection.execute(_FIND, found)).first()
+                by_hmac = {_hmac(self._hmac_key, key): key for key in keys}
+                rows = (await connection.execute(_FIND, {"hmacs": list(by_hmac)})).all()
         except Exception as error:
             if is_unreachable(error):
                 raise Unavailable("The API key cannot be checked: PostgreSQL is away.") from error
             raise
-        if row is None:
-            self._known.pop(authorization, None)
-            return None
-        if len(self._known) >= _CACHE_MAX:
-            self._known.clear()
-        caller = Caller(row.account_id, row.id)
-        self._known[authorization] = (monotonic() + CACHE_S, caller)
-        return caller
+        return {by_hmac[bytes(row.hmac)]: Caller(row.account_id, row.id) for row in rows}
+
+
+class WrongKey(Unauthorized):
+    """A key was sent and opens nothing: whoever sends many of them is throttled."""
 
 
 async def create_key(engine: AsyncEngine, account_name: str) -> tuple[str, str]:
@@ -125,8 +150,10 @@ async def install_key(engine: AsyncEngine, key: str) -> None:
 
     A revoked key stays revoked, whatever an old environment still says.
     """
-    if len(key) < _INSTALLED_MIN or not key.isascii() or not key.isprintable() or " " in key:
-        raise Misconfigured(f"EO_API_KEY must be at least {_INSTALLED_MIN} printable ASCII characters without spaces.")
+    if not _INSTALLED_MIN <= len(key) <= _KEY_MAX or not key.isascii() or not key.isprintable() or " " in key:
+        raise Misconfigured(
+            f"EO_API_KEY must be {_INSTALLED_MIN} to {_KEY_MAX} printable ASCII characters without spaces."
+        )
     async with engine.begin() as connection:
         account_id = (await connection.execute(_DEFAULT_ACCOUNT)).scalar_one()
         row = await _key_row(connection, "", account_id, key)
@@ -149,12 +176,22 @@ def _authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return found[0]
 
 
+def _digest(authorization: bytes) -> bytes:
+    return sha256(authorization).digest()
+
+
+def _remember(cache: dict[bytes, T], name: bytes, value: T) -> None:
+    if len(cache) >= _CACHE_MAX:
+        cache.clear()
+    cache[name] = value
+
+
 def _hmac(hmac_key: bytes, key: bytes) -> bytes:
     return hmac.digest(hmac_key, key, "sha256")
 
 
 _HMAC_KEY = text("SELECT hmac_key FROM instance WHERE id = 1")
-_FIND = text("SELECT id, account_id FROM api_keys WHERE hmac = :hmac AND revoked_at IS NULL")
+_FIND = text("SELECT id, account_id, hmac FROM api_keys WHERE hmac = ANY(:hmacs) AND revoked_at IS NULL")
 _MAKE_ACCOUNT = text("INSERT INTO accounts (id, name) VALUES (:id, :name) ON CONFLICT (name) DO NOTHING")
 _ACCOUNT_NAMED = text("SELECT id FROM accounts WHERE name = :name")
 _DEFAULT_ACCOUNT = text("SELECT id FROM accounts WHERE is_default")

@@ -9,7 +9,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any, cast
 from uuid import UUID
@@ -20,42 +19,24 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp, Receive, Scope, Send
-from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import docs, front, log, orders, problems, waiting, wire
-from service.accounts import ApiKeys, Caller, install_key
-from service.db import close, create_engine
+from service.accounts import Caller, WrongKey
 from service.deadlines import STOP_S, exit_within
-from service.door import Door
-from service.errors import BadRequest, Misconfigured, Problem, Unavailable
+from service.errors import BadRequest, Misconfigured, Problem, TooManyRequests, Unavailable
 from service.garbage import collect_rarely
-from service.health import Liveness, readiness
+from service.health import Liveness
 from service.idempotency import key_of_headers
 from service.ledger import balances, entries
-from service.limits import RateLimit
+from service.parts import Parts, check, running_parts
 from service.query import Query
-from service.redis_clients import async_client
+from service.request_log import RequestLog
 from service.settings import Settings
-from service.starting import check_start
 from service.timeline import timeline
-from service.waiting import Waiting
 
-_REDIS_CONNECTIONS = 8
+_TOO_MANY_WRONG = "Too many wrong API keys came from this address. A right one is served all the same."
 
 AnyRequest = Request[Any, Any, Any]
-
-
-@dataclass(slots=True)
-class Parts:
-    """What the handlers work with; made at start, in the event loop that serves."""
-
-    engine: AsyncEngine
-    door: Door
-    keys: ApiKeys
-    waiting: Waiting
-    redis: Redis | None
-    limit: RateLimit | None
 
 
 def create_app(settings: Settings) -> Litestar:
@@ -75,7 +56,7 @@ def create_app(settings: Settings) -> Litestar:
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then stop within 5 s and return. Raises Misconfigured or Unavailable."""
     log.configure("api")
-    asyncio.run(_check(settings))  # also at the application's start, but there uvicorn would only say "failed"
+    asyncio.run(check(settings))  # also at the application's start, but there uvicorn would only say "failed"
     # uvicorn raises the signal again when it is done; by then there is nothing left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
@@ -92,7 +73,8 @@ class Server(uvicorn.Server):
         self.app = app
         super().__init__(
             uvicorn.Config(
-                app, host=settings.host, port=settings.port, loop="uvloop", http=front.Front, ws="none", lifespan="on",
+                RequestLog(app),
+                host=settings.host, port=settings.port, loop="uvloop", http=front.Front, ws="none", lifespan="on",
                 access_log=False, log_config=None, server_header=False, proxy_headers=False,
                 timeout_graceful_shutdown=int(STOP_S), timeout_keep_alive=front.IDLE_S,
             )
@@ -128,38 +110,9 @@ class Server(uvicorn.Server):
 
 @asynccontextmanager
 async def _running(app: Litestar, settings: Settings) -> AsyncIterator[None]:
-    await _check(settings)
-    parts = app.state["parts"] = _parts(settings)
-    try:
+    async with running_parts(settings) as parts:
+        app.state["parts"] = parts
         yield
-    finally:
-        parts.waiting.close()
-        await parts.door.close()
-        if parts.redis is not None:
-            await parts.redis.aclose()
-        await close(parts.engine)
-
-
-async def _check(settings: Settings) -> None:
-    await check_start(settings)
-    engine = create_engine(settings, name="api start", pool=1)
-    try:
-        if settings.api_key:
-            await install_key(engine, settings.api_key)
-    finally:
-        await close(engine)
-
-
-def _parts(settings: Settings) -> Parts:
-    engine = create_engine(settings, name="api")
-    redis = _redis(settings.redis_url)
-    limit = RateLimit(redis, settings.rate_limit_rps) if redis is not None and settings.rate_limit_rps else None
-    return Parts(engine, Door(settings), ApiKeys(engine), Waiting(engine), redis, limit)
-
-
-def _redis(url: str) -> Redis | None:
-    """A client, or None where no broker is named. Few connections: a limiter's burst waits for one of them."""
-    return async_client(url, connections=_REDIS_CONNECTIONS) if url else None
 
 
 class Authentication(ASGIMiddleware):
@@ -172,7 +125,12 @@ class Authentication(ASGIMiddleware):
         """One request."""
         if scope.get("method") != HttpMethod.OPTIONS:  # which tells nothing but the methods
             parts: Parts = scope["litestar_app"].state["parts"]
-            scope["auth"] = await parts.keys.caller(scope["headers"])
+            try:
+                scope["auth"] = await parts.keys.caller(scope["headers"])
+            except WrongKey as wrong:
+                if wait_s := parts.wrong_keys.note((scope.get("client") or (None,))[0]):
+                    raise TooManyRequests(_TOO_MANY_WRONG, retry_after_s=wait_s) from wrong
+                raise
         await next_app(scope, receive, send)
 
 
@@ -234,11 +192,12 @@ async def get_order(request: AnyRequest) -> ASGIResponse:
 
 @route("/orders/{order_id:uuid}/timeline", http_method=[HttpMethod.GET, HttpMethod.HEAD])
 async def get_timeline(request: AnyRequest) -> ASGIResponse:
-    """What happened to one order, oldest first."""
+    """What happened to one order, oldest first, and why it waits where it does."""
     await _limit(request)
-    return wire.answer(
-        {"data": await timeline(_parts_of(request).engine, _caller(request).account_id, _order_id(request))}
-    )
+    parts = _parts_of(request)
+    checks = (await parts.readiness.ask()).checks
+    found = await timeline(parts.engine, _caller(request).account_id, _order_id(request), checks)
+    return wire.answer({"data": found})
 
 
 @route("/ledger/balances", http_method=[HttpMethod.GET, HttpMethod.HEAD])
@@ -269,8 +228,8 @@ async def live(request: AnyRequest) -> ASGIResponse:  # noqa: ARG001  the signat
 async def ready(request: AnyRequest) -> ASGIResponse:
     """Whether an order can be accepted now, and paid."""
     parts = _parts_of(request)
-    status, body = await readiness(parts.engine, parts.redis)
-    return wire.answer(body, status)
+    health = await parts.readiness.ask()
+    return wire.answer(health, health.http_status)
 
 
 def _v1() -> Router:

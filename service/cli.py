@@ -32,6 +32,7 @@ class _Elsewhere(NamedTuple):
 _ELSEWHERE = {
     "demo": _Elsewhere("demo.__main__", "main", "Watch a naive consumer and this service in the same storm."),
     "doctor": _Elsewhere("service.doctor.command", "command", "Look for what keeps this installation from working."),
+    "healthy": _Elsewhere("service.healthy", "command", "Whether the api, relay or worker here moves."),
     "reconcile": _Elsewhere("service.reconcile.cli", "command", "Compare orders, ledger and Stripe."),
     "recover": _Elsewhere("service.recovery.command", "command", "Ask Stripe what this database may have forgotten."),
 }

@@ -23,6 +23,7 @@ KEY_CHECK_S = 5.0  # the one question that all requests with the same API key sh
 WAIT_FOR_POSTGRES_S = 30.0  # a worker with a message in its hands; below the charge lease, which it must not outlive
 LISTENER_ASKED_S = 10.0  # between two questions to the connection that hears wake-ups and is never spoken to else
 DURABLE_ASKED_S = 5.0  # between two looks whether PostgreSQL still keeps what it commits
+PROBE_S = 2.0  # what readiness does of an order's work, once; what needs longer is not ready
 REDIS_S = 2.0  # connecting, and one answer; above what an idle worker waits there for a message
 
 CLOSE_S = 1.0  # saying goodbye to all connections of a pool

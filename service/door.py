@@ -8,6 +8,7 @@ a batch runs in a task of its own.
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Sequence
+from time import monotonic
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -48,6 +49,11 @@ class Door:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake_is_due = False
         self._away = False
+        self._storing: dict[int, float] = {}  # batches in flight, by when each was begun (time.monotonic)
+
+    def oldest_s(self) -> float:
+        """For how many seconds the oldest batch in flight has been waiting for PostgreSQL; 0 where none is."""
+        return monotonic() - min(self._storing.values()) if self._storing else 0.0
 
     def submit(self, candidate: Candidate) -> asyncio.Future[Placed]:
         """The future of the order for this candidate, durably stored. It may be awaited, or dropped.
@@ -140,8 +146,12 @@ class Door:
     ) -> list[Placed | UnprocessableKey | BadRequest]:
         """Raises TimeoutError where PostgreSQL could not confirm it in time; then it may be stored, or not."""
         candidates = [candidate for candidate, _ in batch]
-        async with asyncio.timeout(DOOR_BATCH_S):
-            return await repeat_on_deadlock(lambda: place(engine, candidates))
+        self._storing[id(batch)] = monotonic()
+        try:
+            async with asyncio.timeout(DOOR_BATCH_S):
+                return await repeat_on_deadlock(lambda: place(engine, candidates))
+        finally:
+            del self._storing[id(batch)]
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as a task, kept until it is done: the event loop itself holds tasks only weakly."""

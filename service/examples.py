@@ -89,9 +89,13 @@ ENTRIES: Json = {
 }  # fmt: skip
 LIVE: Json = {"status": "ok"}
 READY: Json = {
-    "status": "ok", "checks": {"postgres": "ok", "redis": "ok", "stripe": "ok", "memory": "ok"}, "reasons": []
+    "status": "ok",
+    "checks": dict.fromkeys(
+        ("postgres", "door", "memory", "redis", "stripe", "relay", "worker", "outbox", "parked"), "ok"
+    ),
+    "reasons": [],
 }  # fmt: skip
-_NO_REDIS = "Redis cannot be reached (ConnectionError): orders are accepted, charges wait."
+_NO_REDIS = "Nothing can be published through Redis: nobody listens at that address. Orders are accepted, charges wait."
 DEGRADED: Json = {"status": "degraded", "checks": {**READY["checks"], "redis": _NO_REDIS}, "reasons": [_NO_REDIS]}
 _OLD_SCHEMA = "The database has no schema yet. Run `eo migrate`, then start again."
 UNAVAILABLE: Json = {

@@ -12,7 +12,7 @@ from time import monotonic
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from service import log
+from service.away import REDIS
 from service.errors import TooManyRequests
 
 FLOOD = 10  # times the limit, where replays are refused as well
@@ -63,8 +63,8 @@ class RateLimit:
             async with asyncio.timeout(_ASK_TIMEOUT_S):
                 wait_ms, flood_ms = await self._script(keys=keys, args=[self._interval_ms, cost, FLOOD])
         except (RedisError, OSError, TimeoutError) as error:
-            if monotonic() >= self._leave_alone_until:
-                log.event("rate_limit_off_without_redis", level="warning", error=type(error).__name__)
+            REDIS.failed("rate limit, which lets everybody through", error)
             self._leave_alone_until = monotonic() + _LEAVE_ALONE_S
             return 0, 0
+        REDIS.succeeded("rate limit, which lets everybody through")
         return wait_ms, flood_ms

@@ -13,6 +13,7 @@ from hashlib import sha256
 import msgspec
 
 from service.addresses import masked
+from service.wording import in_words, kind_of
 
 _LOGGER = logging.getLogger("eo")
 _FRAMES = 5  # innermost frames of a traceback that are kept
@@ -36,11 +37,12 @@ def event(name: str, *, level: str = "info", **fields: Field) -> None:
 
 
 def of_error(error: BaseException) -> dict[str, Field]:
-    """Fields that describe an error without its text: type, SQLSTATE, and the innermost frames."""
+    """Fields that describe an error without its text: type, plain words, SQLSTATE, and the innermost frames."""
     cause = getattr(error, "orig", None) or error
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     fields: dict[str, Field] = {
-        "error": type(cause).__name__,
+        "error": kind_of(error),
+        "why": in_words(error),
         "at": [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames],
     }
     state = getattr(cause, "sqlstate", None)

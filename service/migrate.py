@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from random import uniform
 from typing import TYPE_CHECKING
@@ -120,6 +121,7 @@ def head() -> str:
     return newest
 
 
+@cache
 def _revisions() -> dict[str, str]:
     """Each revision with the one before it ("" for the first)."""
     found = (dict(_REVISION.findall(file.read_text())) for file in (FOLDER / "versions").glob("*.py"))

@@ -57,6 +57,7 @@ def request_id(scope: Scope) -> str:
 async def add_request_id(message: Message, scope: Scope) -> None:
     """A `before_send` hook: also for answers that no handler of ours made."""
     if message["type"] == "http.response.start":
+        scope["state"]["eo_status"] = message["status"]  # for the request log
         message["headers"] = [*message["headers"], (b"x-request-id", request_id(scope).encode())]
 
 

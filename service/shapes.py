@@ -27,8 +27,8 @@ from service.wire import (
 Json = dict[str, Any]
 
 _REQUESTS = (OrderRequest, BatchItem, BatchRequest)
-_STRUCTS = (Order, Failure, OrderPage, BatchAnswer, BatchResult, ProblemBody, Liveness)
-_DICTS = (Balance, Entry, Event, Readiness)
+_STRUCTS = (Order, Failure, OrderPage, BatchAnswer, BatchResult, ProblemBody, Liveness, Readiness)
+_DICTS = (Balance, Entry, Event)
 _LISTS = {"Timeline": "Event", "Balances": "Balance", "Entries": "Entry"}
 _ORDERS = ("OrderRequest", "BatchItem")
 

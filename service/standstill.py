@@ -35,6 +35,14 @@ async def announce(redis: Redis, standstill: Standstill, *, for_s: float) -> Non
         return
 
 
+async def renew(redis: Redis, standstill: Standstill, *, for_s: float) -> None:
+    """Keep the flag up where it is up: who lowered it knows better. Without Redis: nothing."""
+    try:
+        await redis.set(_KEY, msgspec.json.encode(standstill), px=int(for_s * 1000), xx=True)
+    except (RedisError, OSError):
+        return
+
+
 async def withdraw(redis: Redis) -> None:
     """Lower the flag. Without Redis: nothing."""
     try:

@@ -2,13 +2,15 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from service.addresses import shown
 from service.child import http_get
 from service.errors import Misconfigured
+from service.overview import Overview, overview
 from service.settings import RUN_FILE, Settings
 from service.up import LOCK_FILE, SECRETS_FILE, api_url, try_lock
 
@@ -22,7 +24,8 @@ _OURS = {"lock", "log", "postgres", "redis", "sandbox", "secrets.json", "run.jso
 class Status:
     """`parts`: name → pid, or None where that part is down or belongs to somebody else (the environment names it).
 
-    `ready` and `reasons`: what /health/ready says; None where the API does not answer.
+    `ready` and `reasons`: what /health/ready says; None where the API does not answer. `uptimes_s`, `restarts`: of the
+    parts that run here. `fleet`: what Redis and PostgreSQL know, of every machine; None where neither is named.
     """
 
     running: bool
@@ -31,16 +34,23 @@ class Status:
     addresses: dict[str, str]
     ready: str | None = None
     reasons: tuple[str, ...] = ()
+    uptimes_s: dict[str, float] = field(default_factory=dict)
+    restarts: dict[str, int] = field(default_factory=dict)
+    fleet: Overview | None = None
 
     def as_dict(self) -> dict[str, object]:
         """For --json."""
-        return asdict(self)
+        return {
+            **{f.name: getattr(self, f.name) for f in fields(self)},
+            "fleet": self.fleet.as_dict() if self.fleet else None,
+        }
 
 
 def status(data_dir: Path) -> Status:
     """What runs on this data folder. Raises Misconfigured where run.json is damaged."""
     if not is_locked(data_dir):
-        return Status(running=False, pid=None, parts=dict.fromkeys(PARTS), addresses={})
+        fleet = _fleet(os.environ)
+        return Status(running=False, pid=None, parts=dict.fromkeys(PARTS), addresses={}, fleet=fleet)
     found = _run_file(data_dir)
     pid = int(found["pid"]) if found else None
     children = _children(pid) if pid else {}
@@ -48,7 +58,28 @@ def status(data_dir: Path) -> Status:
     addresses = {name: shown(found["environment"][name]) for name in known} if found else {}
     ready, reasons = _readiness(found["environment"]) if found else (None, ())
     parts = {name: children.get(name) for name in PARTS}
-    return Status(running=True, pid=pid, parts=parts, addresses=addresses, ready=ready, reasons=reasons)
+    return Status(
+        running=True, pid=pid, parts=parts, addresses=addresses, ready=ready, reasons=reasons,
+        uptimes_s={name: uptime_s(child) for name, child in children.items()},
+        restarts=dict.fromkeys(children, 0) | (found or {}).get("restarts", {}),
+        fleet=_fleet(found["environment"]) if found else None,
+    )  # fmt: skip
+
+
+def _fleet(environment: Mapping[str, str]) -> Overview | None:
+    if not (environment.get("DATABASE_URL") and environment.get("REDIS_URL")):
+        return None
+    return overview(Settings.from_env(environment))
+
+
+def uptime_s(pid: int) -> float:
+    """For how long a process has been running; 0 where it ended meanwhile."""
+    try:
+        began = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        now = float(Path("/proc/uptime").read_text().split()[0])
+    except OSError:
+        return 0.0
+    return max(0.0, round(now - began / os.sysconf("SC_CLK_TCK"), 1))
 
 
 def is_locked(data_dir: Path) -> bool:

@@ -32,6 +32,7 @@ from service.stripe_objects import (
     IncompleteListing,
     Intent,
 )
+from service.stripe_permissions import NEEDED, lacking
 
 if TYPE_CHECKING:
     from stripe.params import (
@@ -176,6 +177,24 @@ class StripeGateway:
         except Exception as error:
             raise Unavailable(f"Stripe did not answer for this API key ({_reason(error)}).") from error
 
+    async def lacking_permissions(self) -> list[str]:
+        """What the key may not do of what we need, each with Stripe's name for the permission. Never raises.
+
+        What Stripe does not answer now is not told.
+        """
+        found = await asyncio.gather(*(self._lacking(method, path, params) for method, path, params in NEEDED))
+        return [words for words in found if words]
+
+    async def _lacking(self, method: str, path: str, params: Mapping[str, object]) -> str:
+        try:
+            await self._raw(method, path, params)
+        except stripe.PermissionError as error:
+            if names := lacking(error.http_status, error.user_message):
+                return f"{method.upper()} {path} needs {', '.join(names)}"
+        except Exception:  # noqa: BLE001  anything else says nothing about permissions
+            return ""
+        return ""
+
     async def _call(self, method: str, path: str, params: Mapping[str, object], **options: Any) -> Answer:
         try:
             response = await self._raw(method, path, params, **options)
@@ -293,5 +312,7 @@ def _unread(what: str, why: str, http_status: int | None, retry_after_s: float |
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, stripe.StripeError):
-        return f"{error.http_status or type(error.__cause__).__name__} {error.code or type(error).__name__}"
+        names = lacking(error.http_status, error.user_message)
+        lacks = f", it lacks {', '.join(names)}" if names else ""
+        return f"{error.http_status or type(error.__cause__).__name__} {error.code or type(error).__name__}{lacks}"
     return type(error).__name__

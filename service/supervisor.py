@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -46,6 +46,7 @@ class _Watch:
     deaths: int = 0
     due_at: float | None = None
     returning: bool = False
+    restarts: int = 0
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Supervisor:
 
     stages: Sequence[Sequence[Child]]
     stop_order: Sequence[str]
+    on_restart: Callable[[Mapping[str, int]], None] | None = None  # is told how often each part was started again
     _watched: dict[str, _Watch] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -137,6 +139,9 @@ class Supervisor:
             self._note_death(watch, time.monotonic(), f"cannot start: {error}")
 
     def _note_death(self, watch: _Watch, now: float, what: str) -> None:
+        watch.restarts += 1
+        if self.on_restart is not None:
+            self.on_restart({name: watched.restarts for name, watched in self._watched.items() if watched.restarts})
         watch.deaths = 0 if now - watch.started_at > STEADY_S else watch.deaths + 1
         delay = min(BACKOFF_S * 2 ** min(watch.deaths, 10), BACKOFF_MAX_S)
         watch.due_at = now + delay

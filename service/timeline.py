@@ -1,6 +1,8 @@
 """What happened to one order, in the order it happened: read from the rows that did it, no log of its own."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal, Required, TypedDict
 from uuid import UUID
 
@@ -11,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.db import autocommit
 from service.fields import Id, Instant
 from service.orders import get
+from service.why_waiting import Owed, why
 
 
 class Event(TypedDict, total=False):
@@ -39,12 +42,17 @@ class Event(TypedDict, total=False):
     kind: str
     deliveries: int
     reason: str | None
+    due_in_s: float
+    waits_for: str
+    next_step: str
     reference: str
     occurred_at: Instant
 
 
-async def timeline(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> list[dict[str, Any]]:
-    """Events `{"at", "event", …}`, oldest first. Raises NotFound."""
+async def timeline(
+    engine: AsyncEngine, account_id: UUID, order_id: UUID, checks: Mapping[str, str] = MappingProxyType({})
+) -> list[dict[str, Any]]:
+    """Events `{"at", "event", …}`, oldest first; `checks` are readiness's, for why it waits. Raises NotFound."""
     order = await get(engine, account_id, order_id)
     who = {"account": account_id, "order": UUID(order.id)}
     async with autocommit(engine).connect() as connection:
@@ -55,7 +63,7 @@ async def timeline(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> lis
     for charge in charges:
         events += _of_charge(charge)
     for promise in promises:
-        events += _of_promise(promise)
+        events += _of_promise(promise, checks)
     events += [
         {
             "at": e.created_at,
@@ -87,17 +95,21 @@ def _event_of(entry: dict[str, Any]) -> str:
     return next((event for name, event in kinds.items() if name in entry), "charge.noted")
 
 
-def _of_promise(promise: Row[Any]) -> list[dict[str, Any]]:
+def _of_promise(promise: Row[Any], checks: Mapping[str, str]) -> list[dict[str, Any]]:
     """A row that is still in the outbox is still owed: when it was made, when it comes next and what it waits for."""
+    owed = Owed(promise.parked_at is not None, promise.published > 0, promise.due_in_s, promise.last_error)
+    waits_for, next_step = why(owed, checks)
+    waits = {"waits_for": waits_for, "next_step": next_step}
     about = {"kind": promise.kind, "deliveries": promise.deliveries}
     made = {"at": promise.created_at, "event": "outbox.promised", **about}
     if promise.parked_at is not None:
         return [
             made,
-            {"at": promise.parked_at, "event": "outbox.parked", **about, "reason": promise.last_error},
+            {"at": promise.parked_at, "event": "outbox.parked", **about, "reason": promise.last_error, **waits},
         ]
-    why = {"reason": promise.last_error} if promise.last_error else {}
-    return [made, {"at": promise.deliver_after, "event": "outbox.due", **about, **why}]
+    reason = {"reason": promise.last_error} if promise.last_error else {}
+    due = {"at": promise.deliver_after, "event": "outbox.due", "due_in_s": round(promise.due_in_s, 1)}
+    return [made, due | about | reason | waits]
 
 
 _CHARGES = text(
@@ -105,7 +117,8 @@ _CHARGES = text(
     " WHERE account_id = :account AND order_id = :order ORDER BY attempt"
 )
 _OUTBOX = text(
-    "SELECT kind, created_at, deliver_after, deliveries, parked_at, last_error FROM outbox"
+    "SELECT kind, created_at, deliver_after, deliveries, published, parked_at, last_error,"
+    " extract(epoch FROM deliver_after - now())::float8 AS due_in_s FROM outbox"
     " WHERE account_id = :account AND order_id = :order"
 )
 _ENTRIES = text(

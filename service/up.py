@@ -17,22 +17,23 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import service
 from service.addresses import shown
-from service.child import Child, HttpPart, LoopPart, OneShot
+from service.child import Child, HttpPart, LoopPart, OneShot, http_get, wait_until
 from service.embedded import Postgres, Valkey, free_port, postgres_programs, valkey_program, write_private
 from service.errors import Misconfigured
 from service.port import refuse_busy_port
 from service.settings import RUN_FILE, Settings
 from service.settings import data_dir as named_data_dir
 from service.stripe_address import STRIPE_API
-from service.supervisor import StopRequested, Supervisor
+from service.supervisor import StopRequested, Supervisor, pause
 
 STOP_ORDER = ("api", "relay", "worker", "sandbox", "redis", "postgres", "migrate")
+_PAYABLE_S, _LOOK_S = 5.0, 0.25
 LOCK_FILE, SECRETS_FILE = "lock", "secrets.json"
 EMBEDDED_PG = 18
 
@@ -69,21 +70,29 @@ def up(*, as_json: bool = False) -> None:
         (data_dir / RUN_FILE).unlink(missing_ok=True)  # of a predecessor that was killed
         stack = plan(data_dir, os.environ)
         refuse_busy_port(stack.settings.host, stack.settings.port)
-        found = {"pid": os.getpid(), "environment": stack.environ}
+        found: dict[str, object] = {"pid": os.getpid(), "environment": stack.environ}
+
+        def note(restarts: Mapping[str, int]) -> None:
+            with contextlib.suppress(OSError):  # a full disk ends nothing
+                write_private(data_dir / RUN_FILE, json.dumps({**found, "restarts": restarts}, indent=2) + "\n")
+
         write_private(data_dir / RUN_FILE, json.dumps(found, indent=2) + "\n")
         try:
-            run(stack, as_json=as_json, began=began)
+            run(stack, as_json=as_json, began=began, on_restart=note)
         finally:
             (data_dir / RUN_FILE).unlink(missing_ok=True)
             if stack.postgres:
                 stack.postgres.discard_sockets()
 
 
-def run(stack: Stack, *, as_json: bool, began: float) -> None:
+def run(
+    stack: Stack, *, as_json: bool, began: float, on_restart: Callable[[Mapping[str, int]], None] | None = None
+) -> None:
     """Start, show, watch; return after a clean stop."""
-    with contextlib.suppress(StopRequested), Supervisor(stack.stages(), STOP_ORDER) as supervisor:
+    with contextlib.suppress(StopRequested), Supervisor(stack.stages(), STOP_ORDER, on_restart) as supervisor:
         supervisor.start()
-        show(stack, took_s=time.monotonic() - began, as_json=as_json)
+        waits = why_charges_wait(stack.api.url)
+        show(stack, took_s=time.monotonic() - began, as_json=as_json, waits=waits)
         supervisor.watch()
 
 
@@ -203,15 +212,30 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
-def show(stack: Stack, *, took_s: float, as_json: bool) -> None:
+def why_charges_wait(ready_url: str) -> list[str]:
+    """The reasons of /health/ready; none where an order can be paid now, which may take a few seconds to be known."""
+    reasons: list[str] = []
+
+    def is_ok() -> bool:
+        answer = http_get(ready_url, timeout_s=_PAYABLE_S)
+        with contextlib.suppress(ValueError):
+            reasons[:] = json.loads(answer[1])["reasons"] if answer else ["The API does not answer."]
+        return not reasons
+
+    wait_until(is_ok, within_s=_PAYABLE_S, pause=lambda _: pause(_LOOK_S))
+    return reasons
+
+
+def show(stack: Stack, *, took_s: float, as_json: bool, waits: Sequence[str] = ()) -> None:
     """The block that says where everything is. Data, so on stdout."""
     rows = {name: words for name, words in block(stack).items() if words}
     if as_json:
         values = {name.lower(): words for name, words in rows.items()}
-        text = json.dumps({"ready": True, "took_s": round(took_s, 2), **values})
+        text = json.dumps({"ready": True, "took_s": round(took_s, 2), **values, "waits": list(waits)})
     else:
         lines = [f"  {name:<9} {words}" for name, words in rows.items()]
-        last = f"ready in {took_s:.1f} s, Ctrl-C stops everything"
+        lines += [f"  {'Attention':<9} {reason}" for reason in waits]
+        last = f"ready in {took_s:.1f} s{', with reservations (see above)' if waits else ''}, Ctrl-C stops everything"
         text = "\n".join([f"effectively-once {service.__version__}", *lines, last])
     with contextlib.suppress(OSError):
         print(text, flush=True)

@@ -4,6 +4,7 @@ Dramatiq's Redis consumer polls. Here an idle one blocks on the queue itself: a 
 was published, and an idle worker costs nothing.
 """
 
+import threading
 import time
 from typing import Any
 
@@ -14,11 +15,11 @@ from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import AsyncIO, Middleware, Retries, ShutdownNotifications, TimeLimit
 
 from service import redis_clients
+from service.away import REDIS
+from service.broker_keys import CHARGE_QUEUE, NAMESPACE, QUEUE_KEY
 from service.settings import Settings
 
-CHARGE_QUEUE = "charge"
 CHARGE_ACTOR = "charge_orders"
-NAMESPACE = "{dramatiq}"  # the braces keep every key in one slot of a Redis Cluster
 
 # A worker that died is noticed by the next one's maintenance; its events come due in the outbox anyway.
 _HEARTBEAT_TIMEOUT_MS = 15_000
@@ -28,7 +29,6 @@ _TIME_LIMIT_MS = 600_000  # a batch that waits for rate tokens may take minutes;
 
 _POLL_MS = 500  # how often an idle thread of a worker looks whether it should stop
 
-_QUEUE_KEY = f"{NAMESPACE}:{CHARGE_QUEUE}"  # Dramatiq's list of the ids of messages that wait
 _BLOCK_S = 0.5  # also the heartbeat's rhythm
 _FULL_S = 0.002  # until a worker whose hands are full looks again
 
@@ -44,9 +44,13 @@ class _PromptConsumer(_RedisConsumer):
         try:
             if not self.message_cache:
                 self._wait()
-            return super().__next__()  # type: ignore[no-untyped-call]
+            found = super().__next__()  # type: ignore[no-untyped-call]
         except (redis.ConnectionError, redis.TimeoutError) as error:  # the stock one leaves a silent Redis to chance
             raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
+        if self.queue_name == CHARGE_QUEUE:
+            self.broker.looked_at = time.monotonic()
+            REDIS.succeeded("consumer")
+        return found
 
     def _wait(self) -> None:
         if self.queue_name != CHARGE_QUEUE:
@@ -55,19 +59,31 @@ class _PromptConsumer(_RedisConsumer):
             time.sleep(_FULL_S)
         else:
             # From the head of the list to its head: nothing moves, but it waits until there is something.
-            self.broker.client.blmove(_QUEUE_KEY, _QUEUE_KEY, timeout=_BLOCK_S, src="LEFT", dest="LEFT")
+            self.broker.client.blmove(QUEUE_KEY, QUEUE_KEY, timeout=_BLOCK_S, src="LEFT", dest="LEFT")
 
 
-class _PromptBroker(RedisBroker):
+class PromptBroker(RedisBroker):
+    """Dramatiq's broker with the consumer of above."""
+
+    looked_at = time.monotonic()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self.stripe_was_asked = threading.Event()  # once, whatever it answered
+
+    def last_looked(self) -> float:
+        """When a consumer of this process last looked for messages and was answered, by time.monotonic."""
+        return self.looked_at
+
     @property
     def consumer_class(self) -> type[_RedisConsumer]:
         """What consumes from this broker."""
         return _PromptConsumer
 
 
-def make_broker(settings: Settings, *extra: Middleware) -> RedisBroker:
+def make_broker(settings: Settings, *extra: Middleware) -> PromptBroker:
     """A broker with an explicit list of middleware. Does not connect: Redis may be away when a process starts."""
-    broker = _PromptBroker(  # type: ignore[no-untyped-call]
+    broker = PromptBroker(
         client=redis_clients.client(settings.redis_url),
         namespace=NAMESPACE,
         heartbeat_timeout=_HEARTBEAT_TIMEOUT_MS,

@@ -41,7 +41,7 @@ class ChargeWorker:
     ) -> None:
         self._engine = engine
         self._gateway = gateway
-        self._breaker = breaker
+        self.breaker = breaker
         self._bucket = bucket
         self._settings = settings
         self._rules = Rules.of(settings)
@@ -52,9 +52,9 @@ class ChargeWorker:
         """Work through the events of one message. Raises only what the outbox will bring back by itself."""
         remaining = list(outbox_ids)
         while remaining:
-            async with self._breaker.admission(len(remaining)) as admitted:
+            async with self.breaker.admission(len(remaining)) as admitted:
                 if not admitted.rows:
-                    shut = f"breaker open: {self._breaker.reason}"
+                    shut = f"breaker open: {self.breaker.reason}"
                     await outbox.put_back(self._engine, remaining, after_s=admitted.wait_s, reason=shut)
                     return
                 if admitted.trial:
@@ -125,15 +125,15 @@ class ChargeWorker:
         if answer.http_status is not None:
             # A replay is the word of another day.
             through = charge.call == "send" and answer.http_status in (200, 402) and not answer.replayed
-            await self._breaker.record(charge.order_id, outcome.refusal, sent_through=through)
+            await self.breaker.record(charge.order_id, outcome.refusal, sent_through=through)
         if answer.date is not None:
             skew = abs(answer.date - charge.opened_at.timestamp())
             if skew > self._settings.clock_skew_max_s + self._settings.charge_lease_s:
-                await self._breaker.trip(f"clocks differ by {skew:.0f} s: the database's and Stripe's")
+                await self.breaker.trip(f"clocks differ by {skew:.0f} s: the database's and Stripe's")
 
     def _after_refusal(self, charge: OpenCharge, outcome: Outcome) -> Outcome:
         """Where everybody is refused the breaker does the waiting; what only this order meets ends at a human (R10)."""
-        if self._breaker.reason is None:
+        if self.breaker.reason is None:
             return give_up_alone(charge, outcome, self._rules)
         return replace(outcome, retry_s=outcome.retry_s or 0.0) if outcome.refusal else outcome
 

@@ -8,10 +8,24 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.db import autocommit
-from service.errors import Unavailable
+from service.errors import Misconfigured, Unavailable
 from service.log import event
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
+
+
+async def refuse_a_key_that_may_not(gateway: StripeGateway, settings: Settings) -> None:
+    """Refuse a restricted key that cannot do what is needed. Raises Misconfigured, naming what it lacks.
+
+    Stripe being away is no reason not to start: the breaker asks again and says so.
+    """
+    if not settings.stripe_api_key.startswith("rk_"):
+        return
+    if lacks := await gateway.lacking_permissions():
+        raise Misconfigured(
+            f"STRIPE_API_KEY is a restricted key that may not do what is needed: {'; '.join(lacks)}. Allow it in"
+            " Stripe's dashboard (Developers, API keys), then start again."
+        )
 
 
 async def identify_stripe(engine: AsyncEngine, gateway: StripeGateway, settings: Settings) -> str | None:

@@ -8,17 +8,21 @@ import asyncio
 import signal
 import threading
 from contextlib import AsyncExitStack
+from functools import partial
 from uuid import UUID
 
 import dramatiq
 import uvloop
+from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import Middleware
 
 from service import guard
+from service.broker_keys import CHARGE_QUEUE
 from service.db import BY_KEY, close, create_engine
 from service.deadlines import STOP_S, WAIT_FOR_POSTGRES_S, exit_within
 from service.errors import Misconfigured
 from service.garbage import collect_rarely
+from service.heartbeats import Heart
 from service.log import configure, event
 from service.pacing import Bucket
 from service.recovery import note_margin
@@ -26,12 +30,15 @@ from service.redis_clients import async_client
 from service.settings import Settings
 from service.starting import check_start
 from service.stripe_gateway import StripeGateway
-from workers.broker import CHARGE_ACTOR, CHARGE_QUEUE, make_broker, start_worker
+from workers.broker import CHARGE_ACTOR, PromptBroker, make_broker, start_worker
 from workers.charge import ChargeWorker
-from workers.identity import identify_stripe
+from workers.identity import identify_stripe, refuse_a_key_that_may_not
+from workers.living import Living
+from workers.quiet import be_quiet_while_redis_is_away
 from workers.throttle import Breaker
 
 _WAKE_S = 0.5
+_ASKED_S = 3.0  # it is ready, also where Stripe says nothing; what Stripe refuses is known by then
 
 
 class Runtime(Middleware):
@@ -42,6 +49,24 @@ class Runtime(Middleware):
         self._stack = AsyncExitStack()
         self._worker: ChargeWorker | None = None
         self._making = asyncio.Lock()
+        self._living: Living | None = None
+
+    def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """The loop of the AsyncIO middleware runs by now."""
+        del worker
+        thread = get_event_loop_thread()
+        if thread is None or not isinstance(broker, PromptBroker):
+            raise RuntimeError("a worker needs the broker of make_broker")
+        make_heart = partial(Heart.of, self._settings.redis_url, "worker", broker.last_looked)
+        on_asked = broker.stripe_was_asked.set
+        self._living = Living(make_heart, self._breaker_of_worker, self._settings.breaker_s, on_asked)
+        self._living.start(thread.loop)
+
+    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """While the loop still runs."""
+        del broker, worker
+        if self._living is not None:
+            self._living.end()
 
     async def worker(self) -> ChargeWorker:
         """The one ChargeWorker of this process."""
@@ -49,6 +74,9 @@ class Runtime(Middleware):
             if self._worker is None:
                 self._worker = await self._make()
         return self._worker
+
+    async def _breaker_of_worker(self) -> Breaker:
+        return (await self.worker()).breaker
 
     async def _make(self) -> ChargeWorker:
         settings, stack = self._settings, self._stack
@@ -65,12 +93,13 @@ class Runtime(Middleware):
         return ChargeWorker(engine, gateway, Breaker(redis, settings, probe), bucket, settings)
 
 
-def set_up(settings: Settings) -> dramatiq.Broker:
+def set_up(settings: Settings) -> PromptBroker:
     """The broker with the actor registered. Connects to nothing."""
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     runtime = Runtime(settings)
     broker = make_broker(settings, runtime)
     dramatiq.set_broker(broker)
+    be_quiet_while_redis_is_away()
 
     @dramatiq.actor(broker=broker, queue_name=CHARGE_QUEUE, actor_name=CHARGE_ACTOR)
     async def charge_orders(outbox_ids: list[str]) -> None:
@@ -81,13 +110,15 @@ def set_up(settings: Settings) -> dramatiq.Broker:
 
 
 async def check_database(settings: Settings) -> None:
-    """Refuse to start on a database that is not durable or not at this code's schema (R30); note how long this worker
-    may go on sending after its database was exchanged (R31).
+    """Refuse to start with a key that may not do what is needed, or on a database that is not durable or not at this
+    code's schema (R30); note how long this worker may go on sending after its database was exchanged (R31).
     """
     await check_start(settings)
     engine = create_engine(settings, name="worker", pool=1)
     try:
         await note_margin(engine, settings)
+        async with StripeGateway(settings) as gateway:
+            await refuse_a_key_that_may_not(gateway, settings)
     finally:
         await close(engine)
 
@@ -108,6 +139,7 @@ def serve(settings: Settings) -> None:
     broker = set_up(settings)
     worker = start_worker(broker, settings)
     collect_rarely()
+    broker.stripe_was_asked.wait(_ASKED_S)
     event("ready")
     # The kernel may hand a signal to any thread (to a process that is just being resumed it does), and Python runs the
     # handler only when the main thread wakes: so it wakes now and then.

@@ -19,18 +19,20 @@ from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import fees, guard, ledger, outbox, pools, recovery
+from service.away import POSTGRES, REDIS
 from service.crash import CrashPoint, reach
 from service.db import BY_KEY, autocommit, close, create_engine, is_unreachable
 from service.deadlines import LONG_STATEMENT_S, STOP_S, exit_within
+from service.heartbeats import Heart
 from service.log import configure, event, of_error
 from service.settings import Settings
 from service.starting import check_start
 from service.stripe_gateway import StripeGateway
 from service.wakeup import listen
 from workers.broker import charge_message, make_broker
-from workers.identity import identify_stripe
+from workers.identity import identify_stripe, refuse_a_key_that_may_not
 
-_BROKER_AWAY = (BrokerConnectionError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
+_BROKER_AWAY = (BrokerConnectionError, redis.exceptions.RedisError)
 _REMEMBER_S = 5.0  # between looks at which life the database is in; a worker that meets a new one looks at once
 _PAUSE_MAX_S = 2.0  # between attempts while PostgreSQL or the broker is away
 
@@ -43,6 +45,11 @@ class Relay:
         self._broker = broker
         self._settings = settings
         self._again = _Budget(settings.relay_republish_rps)
+        self._moved_at = time.monotonic()
+
+    def last_moved(self) -> float:
+        """When it last looked into the outbox and could publish what it found, by time.monotonic."""
+        return self._moved_at
 
     async def run_once(self) -> int:
         """Claim what is due and publish it; returns how many events.
@@ -59,6 +66,7 @@ class Relay:
         except Exception:
             await outbox.put_back(self._engine, claim.ids, after_s=_PAUSE_MAX_S)
             raise
+        REDIS.succeeded("relay")
         reach(CrashPoint.RELAY_AFTER_PUBLISH)
         return len(claim.ids)
 
@@ -75,7 +83,9 @@ class Relay:
 
     async def _once(self) -> bool:
         """Whether to look again at once: only after a full claim. What came since a smaller one has sent a wake-up."""
-        return await self.run_once() >= outbox.CLAIM_MAX
+        published = await self.run_once()
+        self._moved_at = time.monotonic()
+        return published >= outbox.CLAIM_MAX
 
 
 class _Budget:
@@ -114,20 +124,23 @@ async def _repeat(
                 woken.clear()  # before looking: what is stored after this look sets it again
             pause_s = 0.0 if await once() else idle_s
             failures = 0
+            POSTGRES.succeeded(name)
         except Exception as error:  # noqa: BLE001  a relay outlives whatever is away
             pause_s = min(_PAUSE_MAX_S, 0.1 * 2**failures)
             failures += 1
-            _report(name, error, failures)
+            _report(name, error)
         if pause_s:
             await _sleep_unless(stop if woken is None or failures else woken, pause_s)
 
 
-def _report(name: str, error: Exception, failures: int) -> None:
-    """Say once that something is away, and again every so often; a bug is said every time, with its traceback."""
-    if not isinstance(error, _BROKER_AWAY) and not is_unreachable(error):
-        event(f"{name}.failed", level="error", **of_error(error))
-    elif failures in (1, 10) or failures % 100 == 0:
-        event(f"{name}.waits", level="warning", for_error=type(error).__name__)
+def _report(name: str, error: Exception) -> None:
+    """Say once that something is away, and rarely again; a bug is said every time, with its traceback."""
+    if isinstance(error, _BROKER_AWAY):
+        REDIS.failed(name, error)
+    elif is_unreachable(error):
+        POSTGRES.failed(name, error)
+    else:
+        event("relay.task_failed", level="error", task=name, **of_error(error))
 
 
 async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:
@@ -158,11 +171,15 @@ async def serve(settings: Settings) -> None:
         engine, books = engines(settings, stack)
         await check_start(settings)
         gateway = await stack.enter_async_context(StripeGateway(settings))
+        await refuse_a_key_that_may_not(gateway, settings)
         stripe = BoundStripe(engine, gateway, settings)
         relay = Relay(engine, make_broker(settings), settings)
+        heart = Heart.of(settings.redis_url, "relay", relay.last_moved)
+        stack.push_async_callback(heart.end)
         event("ready")
         await _until_stopped(
             stop,
+            heart.run(stop),
             relay.run(stop, woken),
             _repeat("wake-up", lambda: _listen(engine, stop, woken), _PAUSE_MAX_S, stop),
             _repeat("fees", lambda: _sweep(engine, gateway, stripe), settings.fee_sweep_s, stop),

@@ -21,6 +21,7 @@ from service.standstill import Standstill
 
 _LOOK_S = 0.1  # so long after another process opened the breaker, this one may still send
 _TRIAL_KEY = "eo:trial"
+_NOTHING_IS_SENT = "nothing is sent until Stripe answers a probe; no order fails by it"
 _SHOWN = 6  # times as long as between two probes the flag is shown, unless it is renewed or lowered
 
 
@@ -69,6 +70,12 @@ class Breaker:
         finally:
             if admitted.trial:
                 self._trying = False
+
+    async def identify(self) -> None:
+        """Where it is open and the time has come, ask Stripe who it is; so also before the first order."""
+        async with self._asking:
+            if self._open is not None and time.monotonic() >= self._probe_at:
+                await self._ask()
 
     async def record(self, order_id: UUID, refusal: Refusal | None, *, sent_through: bool = False) -> None:
         """Count an answer: what it refuses of ours, or whether it says that a send went through."""
@@ -126,6 +133,7 @@ class Breaker:
         elif (refused := await self._refused_send()) is not None:
             self._open, self._half_open = refused, True
             self._wait()
+            await standstill.renew(self._redis, refused, for_s=_SHOWN * self._settings.breaker_s)
         else:
             await self._close()
 
@@ -159,7 +167,7 @@ class Breaker:
         if self._said:
             event("breaker.stays_open", level="warning", reason=why.reason)
         else:
-            event("breaker.open: nothing is sent until Stripe answers a probe", level="error", reason=why.reason)
+            event("breaker.open", level="error", reason=why.reason, means=_NOTHING_IS_SENT)
         self._open, self._said, self._half_open, self._form_disproved = why, True, False, False
         self._refusals = ("", 0)
         self._refused_orders.clear()

@@ -27,7 +27,7 @@ def judge_send(charge: OpenCharge, answer: Answer) -> Outcome:
     if status in (200, 402):
         return _spoken(charge, answer)
     if status in (401, 403):
-        return _unexecuted(charge, answer, refusal=Refusal("key", answer.word))
+        return _unexecuted(charge, answer, refusal=Refusal("key", reason_of(answer.word, answer.error)))
     if status == 429:
         return _unexecuted(charge, answer)
     if status == 409:
@@ -41,7 +41,7 @@ def judge_retrieve(charge: OpenCharge, answer: Answer) -> Outcome:
     """What the answer to a GET of the known PaymentIntent means. The present state decides, not a saved body."""
     if answer.http_status == 200 and answer.intent is not None:
         return judge_intent(charge, answer.intent, answer)
-    refusal = Refusal("key", answer.word) if answer.http_status in (401, 403) else None
+    refusal = Refusal("key", reason_of(answer.word, answer.error)) if answer.http_status in (401, 403) else None
     return Outcome(
         status=_undecided(charge),
         next_call="retrieve",

@@ -8,6 +8,7 @@ import re
 from enum import Enum
 
 from service.stripe_objects import ErrorBody
+from service.stripe_permissions import lacking
 
 
 class Fault(Enum):
@@ -52,6 +53,8 @@ def reason_of(word: str, error: ErrorBody | None) -> str:
 
     Names only: Stripe's messages may repeat what a customer wrote.
     """
+    if error is not None and (names := lacking(403 if word.startswith("403") else None, error.message)):
+        return f"{word}: the key lacks {', '.join(names)}"
     param = error.param if error else None
     return f"{word} ({param})" if param and _PARAM.match(param) else word
 

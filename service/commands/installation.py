@@ -76,17 +76,17 @@ def _knob(one: Knob, value: Any) -> dict[str, Any]:
 @click.command()
 @json_option
 def status(*, as_json: bool) -> None:
-    """Show what of `eo up` runs and whether orders can be paid; exit 3 where nothing runs."""
+    """Show which processes run and move, what waits, and whether orders can be paid; exit 3 where nothing runs."""
     from service.status import status as read_status  # noqa: PLC0415
+    from service.status_text import lines, rows  # noqa: PLC0415
 
     found = read_status(named_data_dir())
     if as_json:
         print_json(found.as_dict())
     else:
-        print_rows([{"part": name, "pid": pid or "-"} for name, pid in found.parts.items()], as_json=False)
-        if found.running:
-            click.echo("\n".join([f"ready: {found.ready or 'the API does not answer'}", *found.reasons]))
-    if not found.running:
+        print_rows(rows(found), as_json=False)
+        click.echo("\n".join(lines(found)))
+    if not found.running and not (found.fleet and found.fleet.beats):
         click.echo("eo: no `eo up` runs here.", err=True)
         raise SystemExit(AWAY)
 

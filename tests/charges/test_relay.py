@@ -11,12 +11,13 @@ import redis
 from sqlalchemy import text
 
 from service import outbox
+from service.broker_keys import CHARGE_QUEUE, NAMESPACE
 from service.embedded import Valkey, free_port
 from service.errors import Misconfigured
 from service.outbox import CLAIM_MAX
 from service.settings import Settings
 from tests.charges.world import Books, Promise, World, planner_without
-from workers.broker import CHARGE_QUEUE, NAMESPACE, make_broker
+from workers.broker import make_broker
 from workers.relay import Relay
 
 MANY = 10**6

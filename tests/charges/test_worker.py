@@ -252,10 +252,10 @@ async def test_a_storm_of_401_opens_the_breaker_fails_no_order_and_closes_by_its
 async def test_a_breaker_that_one_worker_opens_is_open_for_the_fleet(world: World) -> None:
     one, two = await world.worker(breaker_s=30), await world.worker(breaker_s=30)
     for worker in (one, two):
-        async with worker._breaker.admission(9) as admitted:
+        async with worker.breaker.admission(9) as admitted:
             assert admitted.rows == 9
-    await one._breaker.trip("401")
-    async with two._breaker.admission(9) as admitted:
+    await one.breaker.trip("401")
+    async with two.breaker.admission(9) as admitted:
         assert admitted.rows == 0
         assert 25 < admitted.wait_s <= 30
 
@@ -428,7 +428,7 @@ async def test_a_worker_that_slept_through_its_lease_posts_nothing(
 ) -> None:
     promise = await world.order()
     worker = await world.worker()
-    async with worker._breaker.admission(1) as admitted:
+    async with worker.breaker.admission(1) as admitted:
         assert admitted.rows == 1
     now = time.clock_gettime(time.CLOCK_BOOTTIME)
     limit = world.settings.charge_lease_s - world.settings.stripe_timeout_s
@@ -473,7 +473,7 @@ async def test_a_clock_that_runs_away_stops_the_sending(own_world: World) -> Non
     world = own_world
     before, after = await world.order(), await world.order()
     worker = await world.worker()
-    async with worker._breaker.admission(1) as admitted:
+    async with worker.breaker.admission(1) as admitted:
         assert admitted.rows == 1
     world.stripe.control("POST", "clock", {"advance_s": 400})
     await world.deliver(before, worker=worker)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import dramatiq
 import pytest
 
+from service.broker_keys import CHARGE_QUEUE
 from service.settings import Settings
-from workers.broker import CHARGE_QUEUE, make_broker, start_worker
+from workers.broker import make_broker, start_worker
 
 
 @pytest.fixture

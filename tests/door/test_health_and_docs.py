@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -18,27 +17,7 @@ from service.db import create_engine
 from service.errors import Misconfigured
 from service.openapi import OPERATIONS, description
 from service.settings import Settings
-from tests.door.conftest import ORDER, Api, serve
-
-
-async def test_ready_says_ok_and_degraded_without_redis(api: Api, settings: Settings) -> None:
-    answer = await api.http.get("/health/ready", headers={"Authorization": ""})
-    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
-    async with serve(replace(settings, redis_url="redis://127.0.0.1:9/0")) as without:
-        answer = await without.http.get("/health/ready")
-        assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
-        assert "Redis" in answer.json()["reasons"][0]
-        assert (await without.order("k1")).status_code == 201
-
-
-async def test_ready_is_503_on_another_schema(api: Api, settings: Settings) -> None:
-    owner = create_engine(settings, name="owner", as_app=False)
-    async with owner.begin() as connection:
-        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    await owner.dispose()
-    answer = await api.http.get("/health/ready")
-    assert answer.status_code == 503
-    assert "revision" in answer.json()["reasons"][0]
+from tests.door.conftest import ORDER, Api
 
 
 async def test_an_old_schema_is_refused_at_start(settings: Settings) -> None:

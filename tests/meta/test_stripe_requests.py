@@ -33,6 +33,7 @@ from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
 from service.stripe_objects import Intent
+from service.stripe_permissions import NEEDED
 from tests.meta.stripe_names import decode, problems
 
 pytestmark = pytest.mark.slow
@@ -40,7 +41,10 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 KEY = "sk_test_" + "0" * 24
 ID = UUID("0192e4a0-0000-7000-8000-000000000001")
-SENDERS = {"service/stripe_gateway.py", "benchmarks/sdk.py", "benchmarks/naive/worker.py", "demo/naive.py"}
+SENDERS = {
+    "service/stripe_gateway.py", "service/stripe_permissions.py", "benchmarks/sdk.py", "benchmarks/naive/worker.py",
+    "demo/naive.py",
+}  # fmt: skip
 CREATE = "/v1/payment_intents"
 INTENT = {"id": "pi_1", "object": "payment_intent", "created": 1, "amount": 1999, "currency": "usd",
           "status": "succeeded", "metadata": {}, "latest_charge": "ch_1"}  # fmt: skip
@@ -136,6 +140,7 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "list_balance_transactions": lambda g: _all(g.list_balance_transactions(1, 2, "ch_1", "charge")),
     "key_of": lambda g: g.key_of(msgspec.convert(INTENT | {"id": "pi_other"}, Intent)),
     "account_id": lambda g: g.account_id(),
+    "lacking_permissions": lambda g: g.lacking_permissions(),
 }
 EVENT = {"id": "evt_1", "data": {"object": {"id": "pi_1"}}, "request": {"idempotency_key": "k"}}
 LISTED = {CREATE: INTENT, "/v1/balance_transactions": MOVEMENT, "/v1/events": EVENT}
@@ -145,8 +150,11 @@ LISTED = {CREATE: INTENT, "/v1/balance_transactions": MOVEMENT, "/v1/events": EV
 async def test_every_call_of_the_gateway_sends_names_that_stripe_knows(witness: Witness, name: str) -> None:
     async with StripeGateway(witness.settings()) as gateway:
         await CALLS[name](gateway)
-    assert len(witness.sent) == (2 if name.startswith("list_") or name == "key_of" else 1)
-    assert [sent.problems() for sent in witness.sent] == [[]] * len(witness.sent)
+    expected = {"key_of": 2, "lacking_permissions": len(NEEDED)}
+    assert len(witness.sent) == expected.get(name, 2 if name.startswith("list_") else 1)
+    # A request that shall be refused leaves out what is required.
+    meant = {"lacking_permissions": ["amount: missing", "currency: missing"]}.get(name, [])
+    assert {problem for sent in witness.sent for problem in sent.problems()} == set(meant)
     assert {sent.version for sent in witness.sent} == {stripe.api_version}
 
 

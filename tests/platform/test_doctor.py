@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import db, pools
-from service.api import _parts
 from service.doctor.examination import Check, examine
+from service.parts import make_parts
 from service.settings import Settings
 from tests.platform.test_cli import eo
 from workers import relay as relay_process
@@ -86,7 +86,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 async def test_an_api_process_holds_what_the_formula_says(settings: Settings, sizes: list[int]) -> None:
     settings = replace(settings, db_pool=3, door_writers=5)
-    parts = _parts(settings)
+    parts = make_parts(settings)
     assert sum(sizes) == pools.per_process(settings)["api"]
     await parts.door.close()
     await db.close(parts.engine)

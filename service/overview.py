@@ -1,0 +1,86 @@
+"""What a fleet does, read from outside: who moves, what waits, why nothing is sent. Each source by itself, bounded."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from service import probes
+from service.db import close, create_engine
+from service.heartbeats import Beat
+from service.probes import Bounded, BrokerState, OutboxState
+from service.redis_clients import async_client
+from service.settings import Settings
+from service.wording import in_words
+
+_PATIENCE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """`beats` and `breaker` come from Redis, `outbox` from PostgreSQL. `unknown`: what could not be asked, and why."""
+
+    beats: list[Beat]
+    breaker: str | None  # why nothing is sent; None where it is closed, or not known
+    outbox: OutboxState | None
+    unknown: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For --json."""
+        return {
+            "processes": [
+                {
+                    "part": beat.process.part, "host": beat.process.host, "pid": beat.process.pid,
+                    "started_at": beat.process.started_at, "moved_s_ago": round(beat.age_s, 1), "moves": beat.is_alive,
+                }
+                for beat in self.beats
+            ],
+            "breaker": self.breaker,
+            "outbox": None
+            if self.outbox is None
+            else {
+                "waiting": self.outbox.waiting, "parked": self.outbox.parked,
+                "due_s": round(self.outbox.due_s, 1), "oldest_s": round(self.outbox.oldest_s, 1),
+            },
+            "unknown": self.unknown,
+        }  # fmt: skip
+
+
+def overview(settings: Settings) -> Overview:
+    """Ask both. Never raises for what is away."""
+    return asyncio.run(_overview(settings))
+
+
+async def _overview(settings: Settings) -> Overview:
+    bounded = Bounded()
+    broker, outbox = await asyncio.gather(
+        bounded.run(_broker(settings), _PATIENCE_S), bounded.run(_outbox(settings), _PATIENCE_S), return_exceptions=True
+    )
+    unknown = [
+        f"{name} cannot be asked: {in_words(found)}."
+        for name, found in (("Redis", broker), ("PostgreSQL", outbox))
+        if isinstance(found, BaseException)
+    ]
+    if isinstance(broker, BaseException):
+        broker = BrokerState([], None)
+    return Overview(
+        broker.beats,
+        broker.standstill.reason if broker.standstill else None,
+        None if isinstance(outbox, BaseException) else outbox,
+        unknown,
+    )
+
+
+async def _broker(settings: Settings) -> BrokerState:
+    redis = async_client(settings.redis_url)
+    try:
+        return await probes.broker_state(redis)
+    finally:
+        await redis.aclose()
+
+
+async def _outbox(settings: Settings) -> OutboxState:
+    engine = create_engine(settings, name="status", pool=1)
+    try:
+        return await probes.outbox_state(engine)
+    finally:
+        await close(engine)

@@ -1,0 +1,24 @@
+"""What a restricted key (`rk_…`) must be allowed at Stripe, and what an answer says that it lacks. Pure."""
+
+import re
+
+# The smallest request of each kind we make: permissions are judged before parameters, so that a POST without any shows
+# whether charging is allowed, and can charge nobody.
+NEEDED: tuple[tuple[str, str, dict[str, object]], ...] = (
+    ("get", "/v1/account", {}),
+    ("post", "/v1/payment_intents", {}),
+    ("get", "/v1/payment_intents", {"limit": 1}),
+    ("get", "/v1/charges", {"limit": 1}),
+    ("get", "/v1/balance_transactions", {"limit": 1}),
+    ("get", "/v1/events", {"limit": 1}),
+)
+
+_NAME = re.compile(r"'((?:rak_)?[a-z][a-z_]{1,60}_(?:read|write))'")
+_MORE = "permissions that Stripe does not name"
+
+
+def lacking(http_status: int | None, message: str | None) -> list[str]:
+    """The permissions that a refusal asks for, by Stripe's names; empty where it is about something else."""
+    if http_status != 403 or message is None or "permission" not in message:
+        return []
+    return sorted(set(_NAME.findall(message))) or [_MORE]

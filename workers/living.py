@@ -1,0 +1,76 @@
+"""What a worker process does besides messages: it beats, and asks Stripe who it is before the first order comes.
+
+Both on the event loop that runs the messages, so that a stuck loop is a missing beat.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from service.away import POSTGRES
+from service.db import is_unreachable
+from service.heartbeats import Heart
+from service.log import event, of_error
+from workers.throttle import Breaker
+
+if TYPE_CHECKING:
+    import concurrent.futures
+
+_AGAIN_S = 2.0  # while PostgreSQL is away
+_END_S = 3.0
+
+
+class Living:
+    """Runs from the worker's boot to its shutdown. `make_breaker` connects to nothing."""
+
+    def __init__(
+        self,
+        make_heart: Callable[[], Heart],
+        make_breaker: Callable[[], Awaitable[Breaker]],
+        every_s: float,
+        on_asked: Callable[[], None],
+    ) -> None:
+        self._make_heart = make_heart
+        self._make_breaker = make_breaker
+        self._every_s = every_s
+        self._on_asked = on_asked
+        self._stop = asyncio.Event()
+        self._running: concurrent.futures.Future[None] | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin, on the loop of another thread."""
+        self._loop = loop
+        self._running = asyncio.run_coroutine_threadsafe(self._run(), loop)
+
+    def end(self) -> None:
+        """Stop, and wait until it has: a process that ended on purpose is not missed."""
+        if self._running is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            with suppress(TimeoutError):
+                self._running.result(_END_S)
+
+    async def _run(self) -> None:
+        heart = self._make_heart()
+        try:
+            await asyncio.gather(heart.run(self._stop), self._identify(self._stop))
+        finally:
+            await heart.end()
+
+    async def _identify(self, stop: asyncio.Event) -> None:
+        """While nothing may be sent, ask again and again: an idle fleet must not forget that Stripe refuses it."""
+        breaker = await self._make_breaker()
+        while not stop.is_set():
+            pause_s = self._every_s
+            try:
+                await breaker.identify()
+                POSTGRES.succeeded("identification")
+            except Exception as error:  # noqa: BLE001  it outlives whatever is away
+                pause_s = _AGAIN_S
+                if is_unreachable(error):
+                    POSTGRES.failed("identification", error)
+                else:
+                    event("stripe.identification_failed", level="error", **of_error(error))
+            self._on_asked()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause_s)

@@ -1,0 +1,34 @@
+"""What Dramatiq's consumers log while Redis is away: about three critical lines a second, of which one is enough."""
+
+import logging
+
+import redis
+from dramatiq.errors import BrokerConnectionError
+
+from service.away import REDIS
+from service.broker_keys import CHARGE_QUEUE
+
+_CONSUMERS = tuple(f"dramatiq.worker.ConsumerThread({queue})" for queue in (CHARGE_QUEUE, f"{CHARGE_QUEUE}.DQ"))
+_OF_REDIS = (BrokerConnectionError, redis.RedisError)
+
+
+class _OneLine(logging.Filter):
+    """Hands errors of the connection over to the one place that says them, and lets everything else pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether Dramatiq's own line is written."""
+        given = record.args if isinstance(record.args, tuple) else ()
+        raised = record.exc_info[1] if record.exc_info else None
+        error = next((e for e in (*given, raised) if isinstance(e, _OF_REDIS)), None)
+        if error is None:
+            return True
+        REDIS.failed("consumer", error)
+        return False
+
+
+def be_quiet_while_redis_is_away() -> None:
+    """For this process's consumers. Doing it again changes nothing."""
+    for name in _CONSUMERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, _OneLine) for known in logger.filters):
+            logger.addFilter(_OneLine())
