@@ -128,7 +128,9 @@ async def test_asking_a_silent_database_often_leaves_few_connections_behind(
     monkeypatch.setattr(probes, "PATIENCE_S", 0.05)
     server = await asyncio.start_server(silent, "127.0.0.1")
     port = server.sockets[0].getsockname()[1]
-    probe = probes.DatabaseProbe(replace(settings, database_url=f"postgresql://nobody@127.0.0.1:{port}/none"))
+    probe = probes.DatabaseProbe(
+        replace(settings, database_url=f"postgresql://nobody@127.0.0.1:{port}/none?sslmode=disable")
+    )
     for _ in range(20):
         with pytest.raises(TimeoutError):
             await probe.look()
