@@ -12,6 +12,7 @@ from uuid import UUID
 
 import dramatiq
 import uvloop
+from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import Middleware
 
 from service import guard
@@ -19,7 +20,7 @@ from service.db import BY_KEY, close, create_engine
 from service.deadlines import STOP_S, WAIT_FOR_POSTGRES_S, exit_within
 from service.errors import Misconfigured
 from service.garbage import collect_rarely
-from service.log import configure, event
+from service.log import configure, event, of_error
 from service.pacing import Bucket
 from service.recovery import note_margin
 from service.redis_clients import async_client
@@ -32,6 +33,7 @@ from workers.identity import identify_stripe
 from workers.throttle import Breaker
 
 _WAKE_S = 0.5
+_EXCUSE_S = 1.0  # of the time that a stop may take
 
 
 class Runtime(Middleware):
@@ -42,6 +44,20 @@ class Runtime(Middleware):
         self._stack = AsyncExitStack()
         self._worker: ChargeWorker | None = None
         self._making = asyncio.Lock()
+
+    def before_worker_shutdown(self, _broker: dramatiq.Broker, _worker: dramatiq.Worker) -> None:
+        """What is in hand while this process is stopped does not count as what killed it (R10)."""
+        loop = get_event_loop_thread()
+        if self._worker is not None and loop is not None:
+            loop.run_coroutine(self._excuse(self._worker))
+
+    @staticmethod
+    async def _excuse(worker: ChargeWorker) -> None:
+        try:
+            async with asyncio.timeout(_EXCUSE_S):
+                await worker.excuse()
+        except Exception as error:  # noqa: BLE001  a database that is away must not keep a process from stopping
+            event("worker.stops_uncounted", level="warning", **of_error(error))
 
     async def worker(self) -> ChargeWorker:
         """The one ChargeWorker of this process."""
