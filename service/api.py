@@ -7,7 +7,7 @@ dependency injection and no second decoding stand between a request and its orde
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import FrameType
 from typing import Any, cast
@@ -35,6 +35,7 @@ from service.settings import Settings
 from service.timeline import timeline
 
 _TOO_MANY_WRONG = "Too many wrong API keys came from this address. A right one is served all the same."
+_BATCH_WEIGHT = 100  # orders of a batch that weigh as much as a request of its own where a flood is measured
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -158,9 +159,9 @@ async def create_order(request: AnyRequest) -> ASGIResponse:
 async def create_orders(request: AnyRequest) -> ASGIResponse:
     """Accept up to 1,000 orders, each with its own key and its own answer."""
     parts, caller = _parts_of(request), _caller(request)
-    batch = await wire.read_batch(request)
-    await _limit(request, cost=len(batch))
-    submitted = [_submit(parts, caller, item) for item in batch]
+    items = [_read_item(raw) for raw in await wire.read_batch(request)]
+    await _limit_batch(parts, caller, items)
+    submitted = [_submit(parts, caller, item) for item in items]
     waited = [s for s in submitted if not isinstance(s, Problem)]
     answers = iter(await asyncio.gather(*waited, return_exceptions=True))
     results = [_result(s if isinstance(s, Problem) else next(answers), request) for s in submitted]
@@ -248,12 +249,34 @@ def _options(path: str, *methods: str) -> HTTPRouteHandler:
     return options
 
 
-def _submit(parts: Parts, caller: Caller, item: bytes) -> "asyncio.Future[orders.Placed] | Problem":
+_Item = tuple[str, wire.OrderRequest]
+
+
+def _read_item(raw: bytes) -> _Item | Problem:
     try:
-        key, order = wire.read_item(item)
+        return wire.read_item(raw)
     except BadRequest as problem:
         return problem
-    return parts.door.submit(orders.Candidate.of(caller.account_id, key, order))
+
+
+async def _limit_batch(parts: Parts, caller: Caller, items: Sequence[_Item | Problem]) -> None:
+    """A batch counts its new orders; one that only repeats orders is a replay (R7)."""
+    if parts.limit is None:
+        return
+    keys = {item[0] for item in items if not isinstance(item, Problem)}
+    new = len(items) - await orders.known_keys(parts.engine, caller.account_id, sorted(keys))
+
+    async def is_replay() -> bool:
+        return not new
+
+    weight = max(1, len(items) // _BATCH_WEIGHT)
+    await parts.limit.admit(caller.key_id, cost=new, weight=weight, is_replay=is_replay)
+
+
+def _submit(parts: Parts, caller: Caller, item: _Item | Problem) -> "asyncio.Future[orders.Placed] | Problem":
+    if isinstance(item, Problem):
+        return item
+    return parts.door.submit(orders.Candidate.of(caller.account_id, *item))
 
 
 def _result(outcome: "orders.Placed | BaseException", request: AnyRequest) -> wire.BatchResult:
@@ -263,10 +286,10 @@ def _result(outcome: "orders.Placed | BaseException", request: AnyRequest) -> wi
     return wire.BatchResult(problem.status, problem=problems.body_of(problem, problems.request_id(request.scope)))
 
 
-async def _limit(request: AnyRequest, cost: int = 1) -> None:
+async def _limit(request: AnyRequest) -> None:
     limit = _parts_of(request).limit
     if limit is not None:
-        await limit.admit(_caller(request).key_id, cost=cost)
+        await limit.admit(_caller(request).key_id)
 
 
 def _parts_of(request: AnyRequest) -> Parts:

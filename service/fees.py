@@ -1,21 +1,22 @@
-"""The fee sweep: Stripe's fee of a charge becomes known after the charge, and is booked then (PROTOCOL R24).
+"""The fee sweep: Stripe's fee of a charge becomes known after the charge, and is booked then (PROTOCOL R24, R36).
 
-A charge is due until its `balance_transaction_id` is set. Recent ones are found in one listing of balance
-transactions by time, 100 a call. What is still due after ten minutes is listed by time where many lie close,
-else asked for by charge id, few at a time and not in every sweep. A sweep keeps no state: any number may run.
+A charge is due until its `balance_transaction_id` is set. While it is young it is looked for in one listing of balance
+transactions, 100 a call; a few are asked for by charge, a call each. What Stripe does not show yet is asked for again
+after a quarter of its age, so what never comes costs ever less and stands in nobody's way.
 """
 
-import logging
-import random
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import Protocol
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.db import repeat_on_deadlock
 from service.ledger import JournalEntry, fee_entry, fee_reference, post
+from service.log import event
 from service.sql import Connection, Row, Statement, begin, connect
 from service.stripe_objects import BalanceTransaction, IncompleteListing
 
@@ -23,13 +24,11 @@ RECENT = timedelta(minutes=10)  # almost every fee is known within seconds; late
 DUE_MAX = 5_000  # charges read per sweep and kind; bounds memory and the length of a listing
 LISTED_MAX = 10_000  # balance transactions per listing: 100 calls; the next sweep goes on
 PAGE = 100  # fees per transaction: what one call of Stripe's list brings
-STRAGGLERS_MAX = 20  # asked for one by one, a call each
-STRAGGLERS_EVERY = 30  # one sweep in so many, on average: an old fee has time, the call limit has none
-
-_FOREVER = datetime.max.replace(tzinfo=UTC)
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
-
-log = logging.getLogger(__name__)
+FEW = 3  # so many are asked for one by one, and not listed
+STRAGGLERS_MAX = 25  # asked for one by one in a sweep, a call each; those that a listing did not reach wait their turn
+HITLESS_MAX = 5  # pages in a row without one that is wanted: then a listing is too dear
+_OF_ITS_AGE = 4
+_SOONEST, _LATEST = timedelta(seconds=1), timedelta(hours=6)
 
 
 class FeeGateway(Protocol):
@@ -40,178 +39,173 @@ class FeeGateway(Protocol):
     ) -> AsyncIterator[BalanceTransaction]:
         """Those of charges, created in [gte, lt) Unix seconds, newest first; `source`: those of one charge.
 
-        Raises IncompleteListing when a page could not be read.
+        Each page waits for its turn in the rate that the fleet shares. Raises IncompleteListing when one could not
+        be read.
         """
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SweepResult:
     """Numbers of charges. Not `complete`: a listing broke off, and what it did not show is unknown."""
 
-    due: int
-    booked: int
-    mismatched: int
-    conflicting: int
-    complete: bool
-
-
-@dataclass(slots=True)
-class _Tally:
+    due: int = 0
     booked: int = 0
-    mismatched: int = 0
+    other_currency: int = 0
     conflicting: int = 0
     complete: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """One listing to ask Stripe for, and the due charges that may be found in it, by Stripe's charge id."""
+@dataclass(slots=True)
+class FeeSweep:
+    """One sweeper. It remembers when it last looked for a young charge, which is no harm to forget."""
 
-    wanted: dict[str, Row]
-    created_gte: int
-    created_lt: int | None = None
-    source: str | None = None
+    engine: AsyncEngine
+    gateway: FeeGateway
+    _again: dict[UUID, datetime] = field(default_factory=dict)
+
+    async def once(self, *, now: datetime) -> SweepResult:
+        """Book the fees that Stripe knows by now; `now` (aware) tells young charges from stragglers.
+
+        A fee that contradicts the books stays due; reconciliation names it. No transaction is open during a call.
+        """
+        result = SweepResult()
+        await self._young(now, result)
+        await self._stragglers(now, result)
+        if result.other_currency:
+            event("fees.other_currency", count=result.other_currency)
+        return result
+
+    async def _young(self, now: datetime, result: SweepResult) -> None:
+        due = await self._read(_YOUNG, since=now - RECENT, rows=DUE_MAX)
+        result.due += len(due)
+        self._again = {row.id: self._again[row.id] for row in due if row.id in self._again}
+        wanted = [row for row in due if self._again.get(row.id, now) <= now]
+        for row in await self._look(wanted, FEW, result):
+            self._again[row.id] = now + _pause(now - row.charged_at)
+
+    async def _stragglers(self, now: datetime, result: SweepResult) -> None:
+        """Those that turned old, from both ends, and those whose time has come again: everybody gets a turn."""
+        ends = [_OLDEST, _YOUNGEST]
+        turned = [await self._read(end, since=now - RECENT, rows=DUE_MAX // 2) for end in ends]
+        again = await self._read(_AGAIN, now=now, rows=DUE_MAX)
+        due = {row.id: row for rows in zip_longest(*turned, again) for row in rows if row is not None}
+        result.due += len(due)
+        asked = await self._look(list(due.values()), STRAGGLERS_MAX, result)
+        if asked:
+            values = {
+                "ids": [row.id for row in asked],
+                "look_at": [now + _pause(now - row.charged_at) for row in asked],
+            }
+            async with connect(self.engine) as connection:
+                await connection.rows(_PUT_OFF, values)
+
+    async def _read(self, statement: Statement, **values: object) -> Sequence[Row]:
+        async with connect(self.engine) as connection:
+            return await connection.rows(statement, values)
+
+    async def _look(self, wanted: Sequence[Row], one_by_one: int, result: SweepResult) -> list[Row]:
+        """Look for the fees of these charges; returns those that were asked for and have none that can be booked."""
+        search = _Search({row.stripe_charge_id: row for row in wanted})
+        asked: list[Row] = []
+        try:
+            if len(wanted) > FEW:
+                asked = await self._list(search, result)
+            for row in list(search.missing.values())[:one_by_one]:
+                source = row.stripe_charge_id
+                await self._read_through(search, result, _seconds(row.charged_at), source=source)
+                asked += [row] if search.missing.pop(source, None) else []
+        except IncompleteListing as error:
+            result.complete = False
+            event("fees.incomplete", level="warning", reason=str(error))
+        return [*asked, *search.refused]
+
+    async def _list(self, search: "_Search", result: SweepResult) -> list[Row]:
+        """All at once; returns those that the listing would have shown, and drops them from what is missing."""
+        since = min(_seconds(row.charged_at) for row in search.missing.values())
+        reached = await self._read_through(search, result, since)
+        shown = [row for row in search.missing.values() if _seconds(row.charged_at) >= reached]
+        for row in shown:
+            del search.missing[row.stripe_charge_id]
+        return shown
+
+    async def _read_through(self, search: "_Search", result: SweepResult, since: int, source: str | None = None) -> int:
+        """Read a listing, newest first, as long as it is worth it. Returns from which second on it is read."""
+        page: list[_Found] = []
+        listed = hitless = reached = 0
+        try:
+            async for transaction in self.gateway.list_balance_transactions(since, None, source):
+                page += search.found(transaction)
+                listed, reached = listed + 1, transaction.created + 1
+                if not search.missing or listed == LISTED_MAX:
+                    return reached
+                if listed % PAGE == 0:
+                    hitless = 0 if page else hitless + 1
+                    await self._book(page, search, result)
+                    page.clear()
+                    if hitless == HITLESS_MAX:
+                        return reached
+            return since
+        finally:  # also what a listing showed before it broke off
+            await self._book(page, search, result)
+
+    async def _book(self, page: "Sequence[_Found]", search: "_Search", result: SweepResult) -> None:
+        async def once() -> _Booked:
+            async with begin(self.engine) as connection:
+                return await _book_page(connection, page)
+
+        if page:
+            booked = await repeat_on_deadlock(once)
+            result.booked += booked.fees
+            result.other_currency += booked.other_currency
+            result.conflicting += len(booked.refused)
+            search.refused += booked.refused
 
 
 _Found = tuple[Row, BalanceTransaction]
 
-_DUE = Statement("""
-SELECT id, account_id, order_id, payment_intent_id, stripe_charge_id, currency, stripe_created
-  FROM charges
- WHERE status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL
-   AND stripe_created >= :since AND stripe_created < :until
-   AND stripe_charge_id IS NOT NULL
- ORDER BY stripe_created
- LIMIT :rows
-""")
 
-# Locked in the order of their ids (R5). Another sweep may have booked some meanwhile: those are not returned.
-_LOCK = Statement("""
-SELECT id FROM charges
- WHERE id = ANY (CAST(:ids AS uuid[])) AND balance_transaction_id IS NULL
- ORDER BY id
-   FOR NO KEY UPDATE
-""")
+@dataclass(slots=True)
+class _Search:
+    """Due charges by Stripe's charge id that were not shown yet, and those whose fee the books refused."""
 
-_MARK = Statement("""
-UPDATE charges c SET balance_transaction_id = f.balance_transaction_id, updated_at = now()
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:balance_transaction_ids AS text[]))
-    AS f (id, balance_transaction_id)
- WHERE c.id = f.id
-""")
+    missing: dict[str, Row]
+    refused: list[Row] = field(default_factory=list)
+
+    def found(self, transaction: BalanceTransaction) -> Iterable[_Found]:
+        """The charge of this balance transaction, if it is one that is looked for."""
+        charge = self.missing.pop(transaction.source or "", None)
+        return [] if charge is None else [(charge, transaction)]
 
 
-async def sweep_once(
-    engine: AsyncEngine, gateway: FeeGateway, *, now: datetime, rng: random.Random | None = None
-) -> SweepResult:
-    """Book the fees that Stripe knows by now; `now` (aware) tells recent charges from stragglers.
+@dataclass(frozen=True, slots=True)
+class _Booked:
+    fees: int
+    other_currency: int
+    refused: list[Row]
 
-    A fee in another currency than its charge, or one that contradicts the books, stays due; reconciliation
-    names it `fee_missing`. No transaction is open during a call to Stripe. `rng` draws the stragglers.
+
+async def _book_page(connection: Connection, page: Sequence[_Found]) -> _Booked:
+    """Book the fees of one page, and note which charges are settled in another currency than they were made in: how
+    those are booked is not decided by a fee.
     """
-    rng = rng or random.Random()  # noqa: S311  fairness, not secrecy
-    recent = await _due(engine, since=now - RECENT, until=_FOREVER)
-    old = await _due(engine, since=_EVER, until=now - RECENT)
-    tally = _Tally()
-    page: list[_Found] = []
-    async for found in _found(gateway, [*_of_recent(recent), *_of_stragglers(old, rng)], tally):
-        page.append(found)
-        if len(page) == PAGE:
-            await _book(engine, page, tally)
-            page = []
-    if page:
-        await _book(engine, page, tally)
-    due = len(recent) + len(old)
-    return SweepResult(due, tally.booked, tally.mismatched, tally.conflicting, tally.complete)
-
-
-async def _due(engine: AsyncEngine, *, since: datetime, until: datetime) -> Sequence[Row]:
-    async with connect(engine) as connection:
-        return await connection.rows(_DUE, {"since": since, "until": until, "rows": DUE_MAX})
-
-
-def _of_recent(due: Sequence[Row]) -> Iterator[_Listing]:
-    """One listing from the oldest due charge on; up to now, unless more are due than were read."""
-    if due:
-        yield _together(due, open_end=len(due) < DUE_MAX)
-
-
-def _of_stragglers(due: Sequence[Row], rng: random.Random) -> Iterator[_Listing]:
-    """After an outage many lie close: list around a random one, so that hopeless ones block no others."""
-    if not due:
-        return
-    first = rng.choice(due).stripe_created
-    near = [charge for charge in due if first <= charge.stripe_created < first + RECENT]
-    if len(near) > STRAGGLERS_MAX:
-        yield _together(near, open_end=False)
-    if rng.randrange(STRAGGLERS_EVERY) == 0:
-        for charge in rng.sample(due, min(len(due), STRAGGLERS_MAX)):
-            name = charge.stripe_charge_id
-            yield _Listing({name: charge}, _seconds(charge.stripe_created), source=name)
-
-
-def _together(due: Sequence[Row], *, open_end: bool) -> _Listing:
-    return _Listing(
-        wanted={charge.stripe_charge_id: charge for charge in due},
-        created_gte=_seconds(due[0].stripe_created),
-        created_lt=None if open_end else _seconds(due[-1].stripe_created) + 1,
-    )
-
-
-async def _found(gateway: FeeGateway, listings: Sequence[_Listing], tally: _Tally) -> AsyncIterator[_Found]:
-    """Due charges with their balance transactions. A listing that breaks off says nothing of the rest."""
-    for listing in listings:
-        try:
-            async for charge, transaction in _read(gateway, listing):
-                if charge.currency == transaction.currency:
-                    yield charge, transaction
-                else:
-                    tally.mismatched += 1
-                    log.warning(
-                        "fee not booked: settled in %s, charged in %s, charge %s",
-                        transaction.currency, charge.currency, charge.stripe_charge_id,
-                    )  # fmt: skip
-        except IncompleteListing as error:
-            tally.complete = False
-            log.warning("fees: %s; the next sweep asks again", error)
-
-
-async def _read(gateway: FeeGateway, listing: _Listing) -> AsyncIterator[_Found]:
-    """Until all that is wanted was seen, or the listing's bound."""
-    missing = dict(listing.wanted)
-    listed = 0
-    async for transaction in gateway.list_balance_transactions(listing.created_gte, listing.created_lt, listing.source):
-        charge = missing.pop(transaction.source or "", None)
-        if charge is not None:
-            yield charge, transaction
-        listed += 1
-        if not missing or listed == LISTED_MAX:
-            return
-
-
-async def _book(engine: AsyncEngine, page: Sequence[_Found], tally: _Tally) -> None:
-    async def once() -> tuple[int, int]:
-        async with begin(engine) as connection:
-            return await _book_page(connection, page)
-
-    booked, conflicting = await repeat_on_deadlock(once)
-    tally.booked += booked
-    tally.conflicting += conflicting
-
-
-async def _book_page(connection: Connection, page: Sequence[_Found]) -> tuple[int, int]:
-    """(charges done, charges left due because the books contradict their fee)."""
     locked = set(await connection.column(_LOCK, {"ids": [charge.id for charge, _ in page]}))
     open_ = [found for found in page if found[0].id in locked]
-    result = await post(connection, [entry for found in open_ if (entry := _entry(*found))])
-    contradicted = {entry.reference for entry in result.conflicting}
+    entries = [entry for charge, bt in open_ if charge.currency == bt.currency and (entry := _entry(charge, bt))]
+    contradicted = {entry.reference for entry in (await post(connection, entries)).conflicting}
     for reference in sorted(contradicted):
-        log.error("fee not booked: the books have other content under %s", reference)
+        event("fees.contradicted", level="error", reference=reference)
     done = [(charge, bt) for charge, bt in open_ if fee_reference(bt.id) not in contradicted]
-    marks = {"ids": [charge.id for charge, _ in done], "balance_transaction_ids": [bt.id for _, bt in done]}
+    elsewhere = [None if charge.currency == bt.currency else bt.currency for charge, bt in done]
+    marks = {
+        "ids": [charge.id for charge, _ in done],
+        "balance_transaction_ids": [bt.id for _, bt in done],
+        "settlement_currencies": elsewhere,
+    }
     await connection.rows(_MARK, marks)
-    return len(done), len(contradicted)
+    refused = [charge for charge, bt in open_ if fee_reference(bt.id) in contradicted]
+    others = sum(currency is not None for currency in elsewhere)
+    return _Booked(len(done) - others, others, refused)
 
 
 def _entry(charge: Row, transaction: BalanceTransaction) -> JournalEntry | None:
@@ -226,5 +220,55 @@ def _entry(charge: Row, transaction: BalanceTransaction) -> JournalEntry | None:
     )
 
 
+def _pause(age: timedelta) -> timedelta:
+    return min(max(age / _OF_ITS_AGE, _SOONEST), _LATEST)
+
+
 def _seconds(instant: datetime) -> int:
     return int(instant.timestamp())
+
+
+_COLUMNS = "id, account_id, order_id, payment_intent_id, stripe_charge_id, currency, charged_at"
+_IS_DUE = "status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL AND stripe_charge_id IS NOT NULL"
+
+_YOUNG = Statement(f"""
+SELECT {_COLUMNS} FROM charges WHERE {_IS_DUE} AND fee_look_at IS NULL AND charged_at >= :since
+ ORDER BY charged_at DESC LIMIT :rows
+""")
+
+_OLDEST = Statement(f"""
+SELECT {_COLUMNS} FROM charges WHERE {_IS_DUE} AND fee_look_at IS NULL AND charged_at < :since
+ ORDER BY charged_at LIMIT :rows
+""")
+
+_YOUNGEST = Statement(f"""
+SELECT {_COLUMNS} FROM charges WHERE {_IS_DUE} AND fee_look_at IS NULL AND charged_at < :since
+ ORDER BY charged_at DESC LIMIT :rows
+""")
+
+_AGAIN = Statement(f"""
+SELECT {_COLUMNS} FROM charges WHERE {_IS_DUE} AND fee_look_at IS NOT NULL AND fee_look_at <= :now
+ ORDER BY fee_look_at LIMIT :rows
+""")
+
+_PUT_OFF = Statement("""
+UPDATE charges c SET fee_look_at = f.look_at
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:look_at AS timestamptz[])) AS f (id, look_at)
+ WHERE c.id = f.id AND c.balance_transaction_id IS NULL
+""")
+
+# Locked in the order of their ids (R5). Another sweep may have booked some meanwhile: those are not returned.
+_LOCK = Statement("""
+SELECT id FROM charges
+ WHERE id = ANY (CAST(:ids AS uuid[])) AND balance_transaction_id IS NULL
+ ORDER BY id
+   FOR NO KEY UPDATE
+""")
+
+_MARK = Statement("""
+UPDATE charges c SET balance_transaction_id = f.balance_transaction_id, settlement_currency = f.settlement_currency,
+    updated_at = now()
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:balance_transaction_ids AS text[]), CAST(:settlement_currencies AS text[]))
+    AS f (id, balance_transaction_id, settlement_currency)
+ WHERE c.id = f.id
+""")

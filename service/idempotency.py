@@ -17,6 +17,7 @@ from service.errors import BadRequest
 KEY_MAX = 200  # characters; Stripe takes 255
 RESERVED_PREFIX = "eo1:"  # ours on the wire to Stripe, so no producer's key may look like one
 CHARGE = "charge"
+CANCEL = "cancel"
 
 _BARE = re.compile(r"[!#-\[\]-~]+")  # 0x21-0x7E without the quote and the backslash
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')  # an sf-string of RFC 8941 without parameters
@@ -86,15 +87,19 @@ def is_fingerprint(stored: bytes) -> bool:
 _FINGERPRINTS = {1: fingerprint}
 
 
-def wire_key(*, account_id: UUID, is_default: bool, operation: str, order_key: str, attempt: int) -> str:
+def wire_key(
+    *, account_id: UUID, is_default: bool, operation: str, order_key: str, attempt: int, nth: int | None = None
+) -> str:
     """The idempotency key that Stripe is sent (R1).
 
     The default account's first attempt to charge sends the producer's key verbatim, so that it can be looked up at
     Stripe by the name the producer knows. Every other key is a hash: a readable suffix such as `cart:17:2` could be
-    some producer's own key.
+    some producer's own key. `nth` is the number of the try, for what may be asked of Stripe more than once (R37).
     """
     if is_default and operation == CHARGE and attempt == 1:
         return order_key
-    parts = (account_id.bytes, operation.encode(), order_key.encode(), str(attempt).encode())
+    parts = [account_id.bytes, operation.encode(), order_key.encode(), str(attempt).encode()]
+    if nth is not None:
+        parts.append(str(nth).encode())
     digest = sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()
     return RESERVED_PREFIX + b32encode(digest).decode().rstrip("=")

@@ -19,8 +19,9 @@ FLOOD = 10  # times the limit, where replays are refused as well
 _ASK_TIMEOUT_S = 0.5
 _LEAVE_ALONE_S = 1.0  # after a failure, so that not every request waits for a Redis that is away
 
-# Each of two theoretical arrival times moves on by `cost` intervals when it is at most a second ahead of now. The
-# first is of the limit; the second, ten times as fast, of everything. Answers: ms until allowed, ms until not a flood.
+# Each of two theoretical arrival times moves on when it is at most a second ahead of now: the first, of the limit, by
+# `cost` intervals; the second, ten times as fast, of everything, by `weight` of its own. Answers: ms until allowed, ms
+# until not a flood.
 _GCRA = """
 local now = redis.call('TIME')
 now = now[1] * 1000 + now[2] / 1000
@@ -31,7 +32,7 @@ local function take(key, interval, cost)
   redis.call('SET', key, string.format('%.3f', due + cost * interval), 'PX', math.ceil(ahead + cost * interval) + 1000)
   return 0
 end
-local flood = take(KEYS[2], tonumber(ARGV[1]) / tonumber(ARGV[3]), tonumber(ARGV[2]))
+local flood = take(KEYS[2], tonumber(ARGV[1]) / tonumber(ARGV[3]), tonumber(ARGV[4]))
 if flood > 0 then return {0, flood} end
 return {take(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])), 0}
 """
@@ -46,22 +47,30 @@ class RateLimit:
         self._leave_alone_until = 0.0
 
     async def admit(
-        self, key_id: str, *, cost: int = 1, is_replay: Callable[[], Awaitable[bool]] | None = None
+        self,
+        key_id: str,
+        *,
+        cost: int = 1,
+        weight: int = 1,
+        is_replay: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
-        """Return where the request may go on. Raises TooManyRequests, with the seconds after which it may."""
-        wait_ms, flood_ms = await self._ask(key_id, cost)
+        """Return where the request may go on. Raises TooManyRequests, with the seconds after which it may.
+
+        cost: new orders, or 1 for a read. weight: what the request is to a flood, of which replays are part.
+        """
+        wait_ms, flood_ms = await self._ask(key_id, cost, weight)
         if not flood_ms and (not wait_ms or (is_replay is not None and await is_replay())):
             return
         seconds = -(-max(wait_ms, flood_ms) // 1000)
         raise TooManyRequests("This API key sends more requests than its limit allows.", retry_after_s=seconds)
 
-    async def _ask(self, key_id: str, cost: int) -> tuple[int, int]:
+    async def _ask(self, key_id: str, cost: int, weight: int) -> tuple[int, int]:
         if monotonic() < self._leave_alone_until:
             return 0, 0
         keys = [f"eo:door:{{{key_id}}}:{name}" for name in ("limit", "flood")]
         try:
             async with asyncio.timeout(_ASK_TIMEOUT_S):
-                wait_ms, flood_ms = await self._script(keys=keys, args=[self._interval_ms, cost, FLOOD])
+                wait_ms, flood_ms = await self._script(keys=keys, args=[self._interval_ms, cost, FLOOD, weight])
         except (RedisError, OSError, TimeoutError) as error:
             REDIS.failed("rate limit, which lets everybody through", error)
             self._leave_alone_until = monotonic() + _LEAVE_ALONE_S

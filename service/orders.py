@@ -84,6 +84,12 @@ async def exists(engine: AsyncEngine, account_id: UUID, key: str) -> bool:
         return await connection.row(_EXISTS, {"account": account_id, "key": key}) is not None
 
 
+async def known_keys(engine: AsyncEngine, account_id: UUID, keys: Sequence[str]) -> int:
+    """How many of these keys were used before: what only repeats them costs no limit (R7)."""
+    async with connect(engine) as connection:
+        return len(await connection.column(_KNOWN_KEYS, {"account": account_id, "keys": list(keys)}))
+
+
 async def get(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> Order:
     """The order, also by the id it had before it was forgotten. Raises NotFound, also when it is another account's."""
     who = {"account": account_id, "id": order_id}
@@ -230,6 +236,10 @@ SELECT o.* FROM unnest(CAST(:accounts AS uuid[]), CAST(:keys AS text[])) AS i (a
 _LOCK = Statement("SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 
 _EXISTS = Statement("SELECT 1 FROM orders WHERE account_id = :account AND idempotency_key = :key")
+
+_KNOWN_KEYS = Statement("""
+SELECT idempotency_key FROM orders WHERE account_id = :account AND idempotency_key = ANY(CAST(:keys AS text[]))
+""")
 
 _GET = Statement(f"SELECT {_COLUMNS} FROM orders WHERE account_id = :account AND id = :id")
 

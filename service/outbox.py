@@ -61,6 +61,13 @@ async def put_back(engine: AsyncEngine, ids: Sequence[UUID], *, after_s: float, 
         await connection.rows(_PUT_BACK, {"ids": list(ids), "after": timedelta(seconds=after_s), "reason": reason})
 
 
+async def excuse(engine: AsyncEngine, ids: Sequence[UUID]) -> None:
+    """The opens of these rows by a process that is being stopped count for nothing, should it end before it settles."""
+    if ids:
+        async with connect(engine) as connection:
+            await connection.rows(_EXCUSE, {"ids": list(ids)})
+
+
 async def list_rows(engine: AsyncEngine, parked: bool | None = None, limit: int = 100) -> list[dict[str, Any]]:
     """Rows as dictionaries, oldest first: all, only parked, or only open ones."""
     async with connect(engine) as connection:
@@ -112,6 +119,11 @@ UPDATE outbox SET published = 0, last_error = coalesce(:reason, last_error),
  WHERE id = ANY(CAST(:ids AS uuid[])) AND parked_at IS NULL
 """)
 
+_EXCUSE = Statement("""
+UPDATE outbox SET opens_unsettled = greatest(opens_unsettled - 1, 0), opens_alone = greatest(opens_alone - 1, 0)
+ WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+
 _LIST = Statement("""
 SELECT id, account_id, order_id, kind, created_at, deliver_after, published, deliveries, last_error, parked_at
   FROM outbox
@@ -120,7 +132,7 @@ SELECT id, account_id, order_id, kind, created_at, deliver_after, published, del
 """)
 
 _RETRY = Statement("""
-UPDATE outbox SET parked_at = NULL, deliver_after = now(), published = 0, opens_unsettled = 0
+UPDATE outbox SET parked_at = NULL, deliver_after = now(), published = 0, opens_unsettled = 0, opens_alone = 0
  WHERE parked_at IS NOT NULL AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(CAST(:ids AS uuid[])))
 RETURNING id
 """)

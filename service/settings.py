@@ -97,6 +97,20 @@ class Settings:
         least=88_200,
         most=604_800,
     )
+    action_max_s: float = knob(
+        "EO_ACTION_MAX_S",
+        86_400.0,
+        "24 h: a 3-D Secure that nobody finishes is canceled at Stripe (R25)",
+        least=600,
+        most=2_592_000,
+    )
+    bank_max_s: float = knob(
+        "EO_BANK_MAX_S",
+        1_209_600.0,
+        "14 days: no bank takes longer; a payment still `processing` is parked (R36)",
+        least=3_600,
+        most=7_776_000,
+    )
     poison_opens: int = knob(
         "EO_POISON_OPENS", 5, "opened so often without ever settling: parked (R10)", least=2, most=1_000
     )

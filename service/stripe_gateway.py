@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         BalanceTransactionListParams,
         BalanceTransactionListParamsCreated,
         EventListParams,
+        PaymentIntentCancelParams,
         PaymentIntentListParams,
         PaymentIntentRetrieveParams,
     )
@@ -48,6 +49,7 @@ PAGE = 100  # Stripe's maximum per list call
 _EVENT_MAY_BE_OFF_S = 60  # between an object's moment and its event's
 # The connection could not be made, so no byte of the request left. Everything else may have been executed.
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_EXPAND_CHARGE = ["latest_charge"]
 _EXPAND_INTENT = ["latest_charge.balance_transaction"]
 _EXPAND_INTENTS = ["data.latest_charge.balance_transaction"]
 
@@ -104,8 +106,17 @@ class StripeGateway:
         return await self._call("post", "/v1/payment_intents", request, idempotency_key=key, stripe_version=version)
 
     async def get_payment_intent(self, intent_id: str) -> Answer:
-        """The PaymentIntent as it is now, as an Answer. Never raises."""
-        return await self._call("get", f"/v1/payment_intents/{intent_id}", {})
+        """The PaymentIntent as it is now, its charge expanded, as an Answer. Never raises."""
+        params: PaymentIntentRetrieveParams = {"expand": _EXPAND_CHARGE}
+        await self._pace.turn("get_payment_intent")
+        return await self._call("get", f"/v1/payment_intents/{intent_id}", params)
+
+    async def cancel_payment_intent(self, intent_id: str, *, key: str, version: str) -> Answer:
+        """Cancel a PaymentIntent that nobody finished. Never raises."""
+        params: PaymentIntentCancelParams = {"cancellation_reason": "abandoned"}
+        path = f"/v1/payment_intents/{intent_id}/cancel"
+        await self._pace.turn("post_payment_intent_cancel")
+        return await self._call("post", path, params, idempotency_key=key, stripe_version=version)
 
     async def retrieve_payment_intent(self, intent_id: str) -> Intent | None:
         """The PaymentIntent, charge and fee expanded; None where Stripe has none. Raises IncompleteListing."""

@@ -85,6 +85,11 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
         """`ch_…` of the latest charge, expanded or not."""
         return self.latest_charge.id if isinstance(self.latest_charge, Charge) else self.latest_charge
 
+    @property
+    def charged_at(self) -> int | None:
+        """Unix seconds of the latest charge, where it is expanded: 3-D Secure may finish a day after `created`."""
+        return self.latest_charge.created if isinstance(self.latest_charge, Charge) else None
+
 
 class EventRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The request that made an event happen."""

@@ -15,9 +15,10 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
-from service.charges.answers import give_up_alone, judge_retrieve, judge_send
+from service.charges.answers import give_up_alone, judge_cancel, judge_retrieve, judge_send
 from service.charges.model import OpenCharge, Outcome, Rules
-from service.charges.opening import open_charges
+from service.charges.opening import Opened, open_charges
+from service.charges.request import STRIPE_VERSION
 from service.charges.settling import Settlement, settle
 from service.crash import CrashPoint, reach
 from service.log import event
@@ -26,6 +27,7 @@ from service.settings import Settings
 from service.stripe_gateway import StripeGateway
 from service.stripe_objects import Answer
 from workers.lookups import LookUps
+from workers.room import Room
 from workers.throttle import Breaker
 from workers.verifying import Verification
 
@@ -43,6 +45,8 @@ class ChargeWorker:
         self._gateway = gateway
         self.breaker = breaker
         self._bucket = bucket
+        self._room = Room()
+        self._in_hand: set[UUID] = set()
         self._settings = settings
         self._rules = Rules.of(settings)
         self._lookups = LookUps(engine, gateway, settings)
@@ -70,15 +74,33 @@ class ChargeWorker:
 
     async def _charge_batch(self, outbox_ids: Sequence[UUID]) -> bool:
         """False: nothing was opened, because Stripe was not yet asked what this database may have forgotten (R31)."""
+        async with self._room.shared():
+            opened = await self._open_and_call(outbox_ids, alone=False)
+        for suspect in opened.suspects:
+            await self._bucket.take(1)
+            async with self._room.alone():
+                await self._open_and_call([suspect], alone=True)
+        return opened.is_verified
+
+    async def _open_and_call(self, outbox_ids: Sequence[UUID], *, alone: bool) -> Opened:
         began = _boottime()
         reach(CrashPoint.WORKER_BEFORE_OPEN)
-        opened = await open_charges(self._engine, outbox_ids, self._settings)
+        opened = await open_charges(self._engine, outbox_ids, self._settings, alone=alone)
         reach(CrashPoint.WORKER_AFTER_OPEN)
-        await self._bucket.give_back(len(outbox_ids) - len(opened.charges))
+        await self._bucket.give_back(len(outbox_ids) - sum(c.call == "send" for c in opened.charges))
         deadline = began + self._settings.charge_lease_s - self._settings.stripe_timeout_s
         if opened.charges:
-            await self._call_and_settle(opened.charges, deadline)
-        return opened.is_verified
+            rows = {c.outbox_id for c in opened.charges}
+            self._in_hand |= rows
+            try:
+                await self._call_and_settle(opened.charges, deadline)
+            finally:
+                self._in_hand -= rows
+        return opened
+
+    async def excuse(self) -> None:
+        """This process is being stopped: should it die with charges in hand, it does not die of them (R10)."""
+        await outbox.excuse(self._engine, sorted(self._in_hand))
 
     async def _call_and_settle(self, charges: Sequence[OpenCharge], deadline: float) -> None:
         """Start every call at once; settle whatever has arrived, again and again, until all have."""
@@ -109,16 +131,22 @@ class ChargeWorker:
         if _boottime() > deadline:
             await arrived.put(Settlement(charge, _abandoned(charge)))
             return
-        if charge.call == "retrieve" and charge.payment_intent_id is not None:
-            answer = await self._gateway.get_payment_intent(charge.payment_intent_id)
-            outcome = judge_retrieve(charge, answer)
-        else:
+        answer, outcome = await self._ask(charge)
+        await self._watch(charge, answer, outcome)
+        await arrived.put(Settlement(charge, self._after_refusal(charge, outcome), answer))
+
+    async def _ask(self, charge: OpenCharge) -> tuple[Answer, Outcome]:
+        intent_id = charge.payment_intent_id
+        if intent_id is None or charge.call == "send":
             answer = await self._gateway.create_payment_intent(
                 charge.request, key=charge.idempotency_key, version=charge.stripe_version
             )
-            outcome = judge_send(charge, answer)
-        await self._watch(charge, answer, outcome)
-        await arrived.put(Settlement(charge, self._after_refusal(charge, outcome), answer))
+            return answer, judge_send(charge, answer)
+        if charge.call == "cancel":
+            answer = await self._gateway.cancel_payment_intent(intent_id, key=charge.cancel_key, version=STRIPE_VERSION)
+            return answer, judge_cancel(charge, answer)
+        answer = await self._gateway.get_payment_intent(intent_id)
+        return answer, judge_retrieve(charge, answer)
 
     async def _watch(self, charge: OpenCharge, answer: Answer, outcome: Outcome) -> None:
         """What an answer says about all charges: we are refused (R20, R33), or clocks disagree (R28)."""

@@ -23,7 +23,7 @@ from service.deadlines import STOP_S, WAIT_FOR_POSTGRES_S, exit_within
 from service.errors import Misconfigured
 from service.garbage import collect_rarely
 from service.heartbeats import Heart
-from service.log import configure, event
+from service.log import configure, event, of_error
 from service.pacing import Bucket
 from service.recovery import note_margin
 from service.redis_clients import async_client
@@ -39,6 +39,7 @@ from workers.throttle import Breaker
 
 _WAKE_S = 0.5
 _ASKED_S = 3.0  # it is ready, also where Stripe says nothing; what Stripe refuses is known by then
+_EXCUSE_S = 1.0  # of the time that a stop may take
 
 
 class Runtime(Middleware):
@@ -63,10 +64,21 @@ class Runtime(Middleware):
         self._living.start(thread.loop)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        """While the loop still runs."""
+        """While the loop still runs. What is in hand in a stop does not count as what killed the process (R10)."""
         del broker, worker
         if self._living is not None:
             self._living.end()
+        loop = get_event_loop_thread()
+        if self._worker is not None and loop is not None:
+            loop.run_coroutine(self._excuse(self._worker))
+
+    @staticmethod
+    async def _excuse(worker: ChargeWorker) -> None:
+        try:
+            async with asyncio.timeout(_EXCUSE_S):
+                await worker.excuse()
+        except Exception as error:  # noqa: BLE001  a database that is away must not keep a process from stopping
+            event("worker.stops_uncounted", level="warning", **of_error(error))
 
     async def worker(self) -> ChargeWorker:
         """The one ChargeWorker of this process."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import redis
 import uvloop
@@ -18,13 +19,15 @@ from dramatiq import Broker
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import fees, guard, ledger, outbox, pools, recovery
+from service import duties, guard, ledger, outbox, pools, recovery
 from service.away import POSTGRES, REDIS
 from service.crash import CrashPoint, reach
 from service.db import BY_KEY, autocommit, close, create_engine, is_unreachable
 from service.deadlines import LONG_STATEMENT_S, STOP_S, exit_within
+from service.fees import FeeSweep
 from service.heartbeats import Heart
 from service.log import configure, event, of_error
+from service.redating import redate_once
 from service.settings import Settings
 from service.starting import check_start
 from service.stripe_gateway import StripeGateway
@@ -34,6 +37,7 @@ from workers.identity import identify_stripe, refuse_a_key_that_may_not
 
 _BROKER_AWAY = (BrokerConnectionError, redis.exceptions.RedisError)
 _REMEMBER_S = 5.0  # between looks at which life the database is in; a worker that meets a new one looks at once
+_REDATE_S = 10.0  # between two looks at bookings of an earlier version
 _PAUSE_MAX_S = 2.0  # between attempts while PostgreSQL or the broker is away
 
 
@@ -176,13 +180,16 @@ async def serve(settings: Settings) -> None:
         relay = Relay(engine, make_broker(settings), settings)
         heart = Heart.of(settings.redis_url, "relay", relay.last_moved)
         stack.push_async_callback(heart.end)
+        after = AfterTheCharge(engine, gateway, stripe)
+        stack.push_async_callback(after.give_up)
         event("ready")
         await _until_stopped(
             stop,
             heart.run(stop),
             relay.run(stop, woken),
             _repeat("wake-up", lambda: _listen(engine, stop, woken), _PAUSE_MAX_S, stop),
-            _repeat("fees", lambda: _sweep(engine, gateway, stripe), settings.fee_sweep_s, stop),
+            _repeat("fees", after.sweep, settings.fee_sweep_s, stop),
+            _repeat("redating", after.redate, _REDATE_S, stop),
             _repeat("recovery", lambda: _remember(engine, gateway, stripe, settings), _REMEMBER_S, stop),
             _repeat("rollup", lambda: _rollup(books), settings.rollup_s, stop),
         )
@@ -230,10 +237,36 @@ class BoundStripe:
 # These answer 0: the next round is due by the clock, not at once.
 
 
-async def _sweep(engine: AsyncEngine, gateway: StripeGateway, stripe: BoundStripe) -> int:
-    if await stripe.is_ours():
-        await fees.sweep_once(engine, gateway, now=datetime.now(UTC))
-    return 0
+class AfterTheCharge:
+    """What is asked of Stripe after the charge, by one relay of the fleet at a time."""
+
+    def __init__(self, engine: AsyncEngine, gateway: StripeGateway, stripe: BoundStripe) -> None:
+        self._engine = engine
+        self._gateway = gateway
+        self._stripe = stripe
+        self._holder = uuid4()
+        self._fees = FeeSweep(engine, gateway)
+
+    async def sweep(self) -> int:
+        """Book the fees that Stripe knows by now."""
+        if await self._may("fees"):
+            await self._fees.once(now=datetime.now(UTC))
+        return 0
+
+    async def redate(self) -> int:
+        """Correct what was booked under another moment than its charge's."""
+        if await self._may("redating"):
+            await redate_once(self._engine, self._gateway)
+        return 0
+
+    async def give_up(self) -> None:
+        """Let another relay begin at once. Where the database is away the duties end by themselves."""
+        with suppress(Exception):
+            async with asyncio.timeout(1.0):
+                await duties.give_up(self._engine, self._holder)
+
+    async def _may(self, duty: str) -> bool:
+        return await self._stripe.is_ours() and await duties.hold(self._engine, duty, self._holder)
 
 
 async def _remember(engine: AsyncEngine, gateway: StripeGateway, stripe: BoundStripe, settings: Settings) -> int:

@@ -8,15 +8,16 @@ Sources: PROTOCOL R15, R16, R18, R20, R33; Stripe's idempotency rules (which ans
 from dataclasses import replace
 from datetime import datetime
 
-from service.charges.model import OpenCharge, Outcome, Refusal, Rules
+from service.charges.model import OpenCharge, Outcome, Refusal, Rules, WaitsFor
+from service.charges.parking import Parked
 from service.charges.refusals import Fault, fault_of, reason_of
 from service.stripe_objects import Answer, ErrorBody, Intent
 
 # Declined, and nothing more will come of it by itself.
 _INTENT_IS_DEAD = "requires_payment_method"
-_OPEN_STATES = {"requires_action": "requires_action", "processing": "processing"}
-# How long until an open PaymentIntent is asked for again: a customer needs a minute, a bank days.
-_ASK_AGAIN_S = 30.0
+_WHOSE_TURN: dict[str, WaitsFor] = {"requires_action": "customer", "processing": "bank"}
+_ANSWERED_IN_S = 80  # Stripe gives a request no longer: a charge is at most so much younger than its PaymentIntent
+_DAY_S = 86_400
 
 
 def judge_send(charge: OpenCharge, answer: Answer) -> Outcome:
@@ -41,12 +42,34 @@ def judge_retrieve(charge: OpenCharge, answer: Answer) -> Outcome:
     """What the answer to a GET of the known PaymentIntent means. The present state decides, not a saved body."""
     if answer.http_status == 200 and answer.intent is not None:
         return judge_intent(charge, answer.intent, answer)
-    refusal = Refusal("key", reason_of(answer.word, answer.error)) if answer.http_status in (401, 403) else None
+    if answer.http_status == 404:
+        return replace(
+            _ask_again(charge, answer), waits_for="human", entry={"alarm": "Stripe has no such PaymentIntent"}
+        )
+    return _ask_again(charge, answer)
+
+
+def judge_cancel(charge: OpenCharge, answer: Answer) -> Outcome:
+    """What the answer to a cancellation means. Only `canceled` is taken from it; whatever else it says, the payment's
+    present state is asked for next: it may have succeeded meanwhile, and a refusal may be a saved one.
+    """
+    if answer.http_status == 200 and answer.intent is not None and answer.intent.status == "canceled":
+        return judge_intent(charge, answer.intent, answer)
+    asked = _ask_again(charge, answer)
+    if answer.http_status is None or answer.http_status in (401, 403, 409, 429):
+        return asked
+    if answer.http_status >= 500:  # perhaps a saved one: the next try has a key of its own
+        return replace(asked, cancel_refused=True)
+    return replace(asked, cancel_refused=True, waits_for="cancellation")
+
+
+def _ask_again(charge: OpenCharge, answer: Answer) -> Outcome:
+    """Nothing new is known of a payment whose id is known: it is asked for again."""
     return Outcome(
         status=_undecided(charge),
         next_call="retrieve",
         unclear=charge.unclear,
-        refusal=refusal,
+        refusal=Refusal("key", reason_of(answer.word, answer.error)) if answer.http_status in (401, 403) else None,
         retry_s=answer.retry_after_s,
     )
 
@@ -61,30 +84,44 @@ def judge_intent(charge: OpenCharge, intent: Intent, answer: Answer) -> Outcome:
         return Outcome(status="succeeded", order_status="paid", intent=intent)
     if intent.status == "canceled":
         return Outcome(status="canceled", order_status="canceled", intent=intent)
-    if intent.status in _OPEN_STATES:
-        state = _OPEN_STATES[intent.status]
-        order_status = "requires_action" if state == "requires_action" else "processing"
-        return Outcome(
-            status=state, order_status=order_status, next_call="retrieve", intent=intent, retry_s=_ASK_AGAIN_S
-        )
+    if turn := _WHOSE_TURN.get(intent.status):
+        state = intent.status
+        return Outcome(status=state, order_status=state, next_call="retrieve", intent=intent, waits_for=turn)
     if intent.status == _INTENT_IS_DEAD and (answer.http_status == 402 or intent.last_payment_error is not None):
         return _declined(intent, answer.error)
     # requires_confirmation, requires_capture or a status of tomorrow: not what a confirmed card payment can be.
-    return _unclear(charge, answer, look_up=True)
+    odd = Outcome(status=_undecided(charge), next_call="retrieve", intent=intent, waits_for="human")
+    return replace(odd, unclear=charge.unclear + 1, retry_s=answer.retry_after_s)
 
 
 def _undecided(charge: OpenCharge) -> str:
     """The state of a charge about which nothing new is known."""
-    return charge.status if charge.status in _OPEN_STATES else "unknown"
+    return charge.status if charge.status in _WHOSE_TURN else "unknown"
 
 
 def _spoken(charge: OpenCharge, answer: Answer) -> Outcome:
     """Stripe's own word about this key: an object, or a decline with the object inside."""
     if answer.intent is not None:
-        return judge_intent(charge, answer.intent, answer)
+        outcome = judge_intent(charge, answer.intent, answer)
+        return _ask_for_its_moment(charge, answer.intent) if _may_be_of_another_day(outcome) else outcome
     if answer.http_status == 402 and answer.error is not None:
         return _declined(None, answer.error)
     return _unclear(charge, answer, look_up=True)
+
+
+def _may_be_of_another_day(outcome: Outcome) -> bool:
+    """Whether a success's charge may have been made on another UTC day than its PaymentIntent, just before midnight.
+
+    The answer to a POST does not show the charge: showing it would cost every order what these few need.
+    """
+    intent = outcome.intent
+    if outcome.status != "succeeded" or intent is None or intent.charged_at is not None:
+        return False
+    return intent.created // _DAY_S != (intent.created + _ANSWERED_IN_S) // _DAY_S
+
+
+def _ask_for_its_moment(charge: OpenCharge, intent: Intent) -> Outcome:
+    return Outcome(status=_undecided(charge), next_call="retrieve", unclear=charge.unclear, intent=intent, retry_s=0.0)
 
 
 def _declined(intent: Intent | None, error: ErrorBody | None) -> Outcome:
@@ -143,7 +180,7 @@ def give_up_alone(charge: OpenCharge, outcome: Outcome, rules: Rules) -> Outcome
     first = datetime.fromisoformat(charge.history[0]["at"])
     if (charge.opened_at - first).total_seconds() < rules.key_age_max_s:
         return outcome
-    return replace(outcome, parked=f"refused: {outcome.refusal.reason}, and other orders are not")
+    return replace(outcome, parked=Parked.REFUSED.because(f"{outcome.refusal.reason}, and other orders are not"))
 
 
 def _unexecuted(charge: OpenCharge, answer: Answer, *, refusal: Refusal | None = None) -> Outcome:
@@ -182,5 +219,6 @@ def _mismatch(charge: OpenCharge) -> Outcome:
         status=_undecided(charge),
         next_call="retrieve" if charge.payment_intent_id else "lookup",
         unclear=charge.unclear + 1,
+        waits_for="human" if charge.payment_intent_id else None,
         entry={"alarm": "the answer's id, amount, currency or metadata is not this charge's"},
     )

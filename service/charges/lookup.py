@@ -10,11 +10,11 @@ from datetime import datetime
 
 from service.charges.answers import judge_intent
 from service.charges.model import OpenCharge, Outcome, Rules
+from service.charges.parking import KEY_AT_STRIPE, LOOK_UPS_INCONCLUSIVE
 from service.stripe_objects import Answer, Intent
 
 STRIPE_FORGETS_S = 86_400.0  # a key this old is a new one to Stripe
 _CONFLICT_REACH_S = 2 * STRIPE_FORGETS_S  # Stripe promises to keep a key for a day, and may keep it longer
-KEY_CONFLICT = "key_conflict: Stripe has the key for another request"
 # How long after a look-up would have counted one may still be impossible, before a human is asked.
 HOPELESS_AFTER_S = 3_600
 
@@ -85,7 +85,7 @@ def _strongest(found: Sequence[Intent]) -> Intent:
 def _missed(charge: OpenCharge, rules: Rules) -> Outcome:
     """Every page was read and the charge is on none of them."""
     if charge.key_conflict:
-        return Outcome(status="unknown", next_call="lookup", unclear=charge.unclear, parked=KEY_CONFLICT)
+        return Outcome(status="unknown", next_call="lookup", unclear=charge.unclear, parked=KEY_AT_STRIPE)
     since = charge.since_last_send_s
     if since is None:
         # An old order met for the first time: nothing of it is at Stripe, so it may be sent like a new one (R17).
@@ -114,6 +114,4 @@ def _hopeless(charge: OpenCharge, rules: Rules) -> Outcome | None:
     since = charge.since_last_send_s or charge.age_s or 0.0
     if since < rules.miss_counts_after_s + HOPELESS_AFTER_S:
         return None
-    return Outcome(
-        status="unknown", next_call="lookup", unclear=charge.unclear, parked="look-ups were inconclusive for a day"
-    )
+    return Outcome(status="unknown", next_call="lookup", unclear=charge.unclear, parked=LOOK_UPS_INCONCLUSIVE)

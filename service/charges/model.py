@@ -9,7 +9,9 @@ from service.charges.marks import Marks, read_marks
 from service.settings import Settings
 from service.stripe_objects import Intent
 
-NextCall = Literal["send", "lookup", "retrieve"]
+NextCall = Literal["send", "lookup", "retrieve", "cancel"]
+# Whose turn it is, where Stripe has answered and the payment has no end yet. patience.py says how each wait ends.
+WaitsFor = Literal["customer", "bank", "cancellation", "human"]
 
 # Which states a charge may move to. Success is reachable from every state but success itself: Stripe's proof of it
 # outranks whatever we believed (R23). `duplicate` is a second success of one order: booked to suspense, for a human.
@@ -63,6 +65,8 @@ class OpenCharge:
     deliveries: int = 0
     unclear: int = 0
     payment_intent_id: str | None = None
+    cancel_key: str = ""
+    cancel_try: int = 1
     key_conflict: bool = False
     history: tuple[dict[str, Any], ...] = ()
 
@@ -115,6 +119,8 @@ class Outcome:
     retry_s: at least so long until then; None lets the backoff decide. parked: needs a human, with this reason.
     refusal: the answer speaks of us, not of this charge (R20, R33).
     key_conflict: Stripe has the key for another request, so nobody may post it again (R32).
+    waits_for: whose turn it is, where the answer was a fact and not the end. wait_s: then exactly so long until then.
+    cancel_refused: Stripe did not cancel, and would say so again to the same key for a day.
     """
 
     status: str
@@ -128,6 +134,9 @@ class Outcome:
     parked: str | None = None
     refusal: Refusal | None = None
     key_conflict: bool = False
+    waits_for: WaitsFor | None = None
+    wait_s: float | None = None
+    cancel_refused: bool = False
     entry: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -144,10 +153,17 @@ class Rules:
     miss_counts_after_s: float
     lease_s: float
     clock_skew_max_s: float
+    action_max_s: float
+    bank_max_s: float
 
     @classmethod
     def of(cls, settings: Settings) -> "Rules":
         """The bounds as configured."""
         return cls(
-            settings.key_age_max_s, settings.miss_counts_after_s, settings.charge_lease_s, settings.clock_skew_max_s
+            key_age_max_s=settings.key_age_max_s,
+            miss_counts_after_s=settings.miss_counts_after_s,
+            lease_s=settings.charge_lease_s,
+            clock_skew_max_s=settings.clock_skew_max_s,
+            action_max_s=settings.action_max_s,
+            bank_max_s=settings.bank_max_s,
         )

@@ -17,17 +17,17 @@ from uuid_utils.compat import uuid7
 from service.charges.lookup import STRIPE_FORGETS_S
 from service.charges.marks import Marks
 from service.charges.model import FINAL, NextCall, OpenCharge
+from service.charges.parking import KEY_IS_ANOTHERS, POISON
 from service.charges.request import STRIPE_VERSION, Request, payment_intent_request, request_to_send
 from service.db import repeat_on_deadlock
-from service.idempotency import wire_key
+from service.idempotency import CANCEL, CHARGE, wire_key
+from service.outbox import SUSPECT_OPENS
 from service.settings import Settings
 from service.sql import Connection, Statement, begin
 
 # Orders that still want their money; to any other a charge may at most be found, never sent.
 _WANTED = frozenset({"pending", "processing", "requires_action"})
-POISON = "poison: opened again and again without ever settling"
 _AFTER_LEASE = timedelta(seconds=1)  # a row whose charge is leased comes back just after the lease
-KEY_CONFLICT = "key_conflict: this key already charges something else"
 
 
 @dataclass(slots=True)
@@ -35,12 +35,14 @@ class Opened:
     """What became of the outbox rows of a message.
 
     charges: to be called now. absorbed: duplicates and rows whose work is done; nothing is left to do for them.
+    suspects: rows not opened, because one of them may be what kills its worker: each is to be opened alone (R10).
     is_verified: False where nothing was touched, because Stripe was not yet asked what this database forgot (R31).
     """
 
     charges: list[OpenCharge] = field(default_factory=list)
     absorbed: int = 0
     parked: int = 0
+    suspects: list[UUID] = field(default_factory=list)
     is_verified: bool = True
 
 
@@ -52,35 +54,42 @@ class _Decision:
     done: bool = False
     drop: UUID | None = None
     leased_until: datetime | None = None
+    early: bool = False
+    suspect: bool = False
     park: str | None = None
 
 
-async def open_charges(engine: AsyncEngine, outbox_ids: Sequence[UUID], settings: Settings) -> Opened:
-    """Open the charges of these outbox rows under the unique index; absorb what is final, leased, gone or parked.
+async def open_charges(
+    engine: AsyncEngine, outbox_ids: Sequence[UUID], settings: Settings, *, alone: bool | None = None
+) -> Opened:
+    """Open the charges of these outbox rows under the unique index; absorb what is final, leased, gone, parked, or
+    comes before its time. `alone`: this process has nothing else open (unsaid: judged by the number of ids).
 
     The rows are read again here, the message carries nothing but their ids (R9). After the commit each returned charge
     has a fresh token, a lease, `first_sent_at` and `maybe_executed`, so that no crash can forget that it may have run.
     """
+    ids = list(dict.fromkeys(outbox_ids))
 
     async def run() -> Opened:
         async with begin(engine) as tx:
-            return await _open(tx, list(dict.fromkeys(outbox_ids)), settings)
+            return await _open(tx, ids, settings, alone=len(ids) == 1 if alone is None else alone)
 
     return await repeat_on_deadlock(run)
 
 
-async def _open(tx: Connection, outbox_ids: list[UUID], settings: Settings) -> Opened:
+async def _open(tx: Connection, outbox_ids: list[UUID], settings: Settings, *, alone: bool) -> Opened:
     rows = await tx.rows(_LOCK_ORDERS, {"ids": outbox_ids})
     if any(r["life"] is None for r in rows):
         return Opened(is_verified=False)
     known = await _charges_of(tx, [r["order_id"] for r in rows if r["status"] != "pending"])
-    decisions = {r["outbox_id"]: _decide(r, known.get((r["order_id"], r["attempt"])), settings) for r in rows}
-    opened = Opened(absorbed=len(outbox_ids) - len(rows))
+    decisions = {
+        r["outbox_id"]: _decide(r, known.get((r["order_id"], r["attempt"])), settings, alone=alone) for r in rows
+    }
+    opened = Opened(absorbed=len(outbox_ids) - len(rows), suspects=[i for i, d in decisions.items() if d.suspect])
     await _absorb(tx, decisions, opened)
-    await _take_over(
-        tx, [d.charge for d in decisions.values() if d.charge and d.charge.status != "new"], opened, settings
-    )
-    await _insert(tx, [d.charge for d in decisions.values() if d.charge and d.charge.status == "new"], opened, settings)
+    charges = [d.charge for d in decisions.values() if d.charge]
+    await _take_over(tx, [c for c in charges if c.status != "new"], opened, settings, alone=alone)
+    await _insert(tx, [c for c in charges if c.status == "new"], opened, settings, alone=alone)
     return opened
 
 
@@ -92,8 +101,10 @@ async def _charges_of(tx: Connection, order_ids: list[UUID]) -> dict[tuple[UUID,
     return {(r["order_id"], r["attempt"]): r for r in rows}
 
 
-def _decide(row: Any, known: Any | None, settings: Settings) -> _Decision:
+def _decide(row: Any, known: Any | None, settings: Settings, *, alone: bool) -> _Decision:
     """What one locked outbox row asks for, given the charge of its attempt if there is one."""
+    if row["early"]:
+        return _Decision(early=True)  # a message from before its last answer, which said when to ask again
     if known is None:
         if row["status"] not in ("pending", "processing"):
             return _Decision(done=True)  # canceled before it was opened, or settled by another attempt
@@ -104,32 +115,46 @@ def _decide(row: Any, known: Any | None, settings: Settings) -> _Decision:
         return _Decision(leased_until=known["lease_until"])
     if row["status"] not in _WANTED and not known["maybe_executed"]:
         return _Decision(drop=known["id"])  # another attempt paid meanwhile, and this one is proven not to have run
-    if row["opens_unsettled"] >= settings.poison_opens:
+    if row["opens_unsettled"] >= SUSPECT_OPENS and not alone:
+        return _Decision(suspect=True)
+    if _is_poison(row, settings):
         return _Decision(park=POISON)
     return _Decision(charge=_known_charge(row, known, settings))
+
+
+def _is_poison(row: Any, settings: Settings) -> bool:
+    """Opened so often without ever settling, and often enough alone: who shared its process may have died of another,
+    and be innocent (R10).
+    """
+    alone_often_enough = max(1, settings.poison_opens - SUSPECT_OPENS)
+    return bool(row["opens_unsettled"] >= settings.poison_opens and row["opens_alone"] >= alone_often_enough)
 
 
 def _new_charge(row: Any, settings: Settings) -> OpenCharge:
     """A first open. An order older than a key may live was perhaps charged in a life we forgot: look first (R17)."""
     too_old = (row["now"] - row["created_at"]).total_seconds() >= settings.key_age_max_s
     request = _build(row)
-    key = wire_key(
-        account_id=row["account_id"],
-        is_default=row["is_default"],
-        operation="charge",
-        order_key=row["idempotency_key"],
-        attempt=row["attempt"],
-    )
     return _open_charge(
         row,
         id=uuid7(),
-        idempotency_key=key,
+        idempotency_key=_key(row, CHARGE),
         request=request.params,
         stripe_version=request.version,
         status="new",
         call="lookup" if too_old else "send",
         first_send=not too_old,
         first_sent_at=_first_sent(row, None, settings),
+    )
+
+
+def _key(row: Any, operation: str, nth: int | None = None) -> str:
+    return wire_key(
+        account_id=row["account_id"],
+        is_default=row["is_default"],
+        operation=operation,
+        order_key=row["idempotency_key"],
+        attempt=row["attempt"],
+        nth=nth,
     )
 
 
@@ -174,8 +199,10 @@ def _known_charge(row: Any, known: Any, settings: Settings) -> OpenCharge:
         first_send=not known["maybe_executed"],
         first_sent_at=_first_sent(row, known["first_sent_at"], settings),
         last_sent_at=known["last_sent_at"],
-        unclear=known["unclear_answers"],
+        unclear=known["unclear_in_a_row"],
         payment_intent_id=known["payment_intent_id"],
+        cancel_key=_key(row, CANCEL, known["cancel_try"]) if known["next_call"] == "cancel" else "",
+        cancel_try=known["cancel_try"],
         key_conflict=known["key_conflict"],
         history=tuple(msgspec.json.decode(known["history"])),
     )
@@ -187,7 +214,7 @@ def _with_call(charge: OpenCharge, call: NextCall, settings: Settings, *, wanted
     another request (R32), nor for a paid order.
     """
     if charge.payment_intent_id is not None:
-        return replace(charge, call="retrieve")
+        return replace(charge, call="cancel" if call == "cancel" else "retrieve")
     is_old = charge.age_s is not None and charge.age_s >= settings.key_age_max_s
     if not wanted or is_old or charge.key_conflict:
         return replace(charge, call="lookup")
@@ -237,31 +264,35 @@ async def _absorb(tx: Connection, decisions: dict[UUID, _Decision], opened: Open
         await tx.rows(_DELAY_OUTBOX, {"ids": [i for i, _ in leased], "until": [t for _, t in leased]})
     if park:
         await tx.rows(_PARK_OUTBOX, {"ids": [i for i, _ in park], "reasons": [r for _, r in park]})
-    opened.absorbed += len(done) + len(leased)
+    opened.absorbed += len(done) + len(leased) + sum(d.early for d in decisions.values())
     opened.parked += len(park)
 
 
-async def _insert(tx: Connection, charges: list[OpenCharge], opened: Opened, settings: Settings) -> None:
+async def _insert(
+    tx: Connection, charges: list[OpenCharge], opened: Opened, settings: Settings, *, alone: bool
+) -> None:
     """New charges, under the unique index. A conflict is not this order and attempt: an alarm, no duplicate (R2)."""
     if not charges:
         return
     charges.sort(key=lambda c: (c.account_id.bytes, c.idempotency_key.encode()))
-    inserted = set(await tx.column(_INSERT_CHARGES, _columns(charges, settings)))
+    inserted = set(await tx.column(_INSERT_CHARGES, _columns(charges, settings, alone=alone)))
     opened.charges += [c for c in charges if c.id in inserted]
     conflicts = [c.outbox_id for c in charges if c.id not in inserted]
     if conflicts:
-        await tx.rows(_PARK_OUTBOX, {"ids": conflicts, "reasons": [KEY_CONFLICT] * len(conflicts)})
+        await tx.rows(_PARK_OUTBOX, {"ids": conflicts, "reasons": [KEY_IS_ANOTHERS] * len(conflicts)})
         opened.parked += len(conflicts)
 
 
-async def _take_over(tx: Connection, charges: list[OpenCharge], opened: Opened, settings: Settings) -> None:
+async def _take_over(
+    tx: Connection, charges: list[OpenCharge], opened: Opened, settings: Settings, *, alone: bool
+) -> None:
     if charges:
         charges.sort(key=lambda c: c.id.bytes)
-        await tx.rows(_TAKE_OVER, _columns(charges, settings))
+        await tx.rows(_TAKE_OVER, _columns(charges, settings, alone=alone))
         opened.charges += charges
 
 
-def _columns(charges: list[OpenCharge], settings: Settings) -> dict[str, Any]:
+def _columns(charges: list[OpenCharge], settings: Settings, *, alone: bool) -> dict[str, Any]:
     """Charges as the parallel arrays that the set-based statements unnest."""
     return {
         "ids": [c.id for c in charges],
@@ -280,6 +311,7 @@ def _columns(charges: list[OpenCharge], settings: Settings) -> dict[str, Any]:
         "lives": [c.life for c in charges],
         "lease": timedelta(seconds=settings.charge_lease_s),
         "hidden": timedelta(seconds=settings.outbox_lease_s),
+        "alone": int(alone),
     }
 
 
@@ -291,6 +323,7 @@ WITH here AS MATERIALIZED (
     FROM instance i
 )
 SELECT x.id AS outbox_id, coalesce((x.payload ->> 'attempt')::smallint, 1) AS attempt, x.deliveries, x.opens_unsettled,
+       x.opens_alone, x.published = 0 AND x.opens_unsettled = 0 AND x.deliver_after > now() AS early,
        o.id AS order_id, o.account_id, a.is_default, o.idempotency_key, o.amount_minor, o.currency, o.payment_method,
        o.customer, o.description, o.metadata::text AS metadata, o.fingerprint, o.status, o.created_at, now() AS now,
        here.life, here.instance
@@ -305,8 +338,8 @@ SELECT x.id AS outbox_id, coalesce((x.payload ->> 'attempt')::smallint, 1) AS at
 
 _READ_CHARGES = Statement("""
 SELECT id, order_id, attempt, idempotency_key, request::text AS request, stripe_version, status, next_call, lease_until,
-       maybe_executed, first_sent_at, last_sent_at, unclear_answers, payment_intent_id, key_conflict,
-       history::text AS history
+       maybe_executed, first_sent_at, last_sent_at, unclear_in_a_row, payment_intent_id, key_conflict,
+       cancel_try, history::text AS history
   FROM charges WHERE order_id = ANY(CAST(:order_ids AS uuid[]))
 """)
 
@@ -326,7 +359,8 @@ UPDATE outbox x SET deliver_after = i.until
 
 _PARK_OUTBOX = Statement("""
 UPDATE outbox x SET parked_at = now(), published = 0, last_error = i.reason
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS i(id, reason) WHERE x.id = i.id
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS i(id, reason)
+ WHERE x.id = i.id AND x.parked_at IS NULL
 """)
 
 # Only an order moved to processing by this statement's own UPDATE, or already there, gets a charge (R12).
@@ -348,13 +382,14 @@ WITH incoming AS (
   SELECT i.id, i.account_id, i.order_id, i.attempt, i.key, i.amount, i.currency, i.request::json,
       i.version, 'sending', i.call, i.token, now() + CAST(:lease AS interval), true,
       coalesce(i.first_sent, now()), CASE WHEN i.call = 'send' THEN now() END, i.life,
-      jsonb_build_array(jsonb_build_object('at', now(), 'call', i.call))
+      CASE WHEN i.call = 'send' THEN jsonb_build_array(jsonb_build_object('at', now(), 'call', i.call)) ELSE '[]' END
     FROM moved i
    ORDER BY i.account_id, i.key COLLATE "C"
   ON CONFLICT DO NOTHING
   RETURNING id, order_id
 ), counted AS (
   UPDATE outbox x SET deliveries = x.deliveries + 1, opens_unsettled = x.opens_unsettled + 1,
+      opens_alone = x.opens_alone + CAST(:alone AS int),
       deliver_after = greatest(x.deliver_after, now() + CAST(:hidden AS interval))
     FROM opened p WHERE x.order_id = p.order_id AND x.id = ANY(CAST(:outbox_ids AS uuid[]))
 )
@@ -370,6 +405,7 @@ WITH incoming AS (
     AS i(id, outbox_id, call, token, first_sent, life, request, version)
 ), counted AS (
   UPDATE outbox x SET deliveries = x.deliveries + 1, opens_unsettled = x.opens_unsettled + 1,
+      opens_alone = x.opens_alone + CAST(:alone AS int),
       deliver_after = greatest(x.deliver_after, now() + CAST(:hidden AS interval))
     FROM incoming i WHERE x.id = i.outbox_id
 )
@@ -380,6 +416,9 @@ UPDATE charges c SET request = CASE WHEN c.maybe_executed THEN c.request ELSE i.
     maybe_executed = c.maybe_executed OR i.call = 'send',
     first_sent_at = CASE WHEN i.call = 'send' THEN coalesce(i.first_sent, now()) ELSE c.first_sent_at END,
     last_sent_at = CASE WHEN i.call = 'send' THEN now() ELSE c.last_sent_at END,
-    history = c.history || jsonb_build_object('at', now(), 'call', i.call), updated_at = now()
+    -- A question changes nothing at Stripe: its answer is noted, where it brings news.
+    history = CASE WHEN i.call IN ('send', 'cancel') THEN c.history || jsonb_build_object('at', now(), 'call', i.call)
+                   ELSE c.history END,
+    updated_at = now()
   FROM incoming i WHERE c.id = i.id
 """)

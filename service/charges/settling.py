@@ -6,7 +6,7 @@ guarded UPDATE returned. One exception: Stripe's proof of success settles whoeve
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import uniform
 from typing import Any
@@ -16,16 +16,17 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
-from service.charges.model import CHARGE_TRANSITIONS, OpenCharge, Outcome
+from service.charges.model import CHARGE_TRANSITIONS, OpenCharge, Outcome, Rules
+from service.charges.parking import Parked
+from service.charges.patience import with_an_end
 from service.db import repeat_on_deadlock, sqlstate
 from service.log import event
 from service.orders import ORDER_TRANSITIONS, lock
 from service.settings import Settings
 from service.sql import Connection, Statement, begin
-from service.stripe_objects import Answer
+from service.stripe_objects import Answer, Intent
 
-# A customer finishing 3-D Secure, a bank taking days: asked for with growing pauses, never in a tight loop.
-_GROWTH_MAX = 12
+_GROWTH_MAX = 12  # the backoff doubles at most so often
 _REFUSALS = ("22", "23")  # SQLSTATE classes: a value that cannot be stored, a constraint
 
 
@@ -46,8 +47,16 @@ async def settle(engine: AsyncEngine, settlements: Sequence[Settlement], setting
     """Record what came back; returns the ids of the charges that changed (the others were fenced off).
 
     What cannot be stored (a constraint, a value that no column holds) is repeated one by one, the offender parked
-    with its PaymentIntent id: one bad item never holds up its neighbours (R22).
+    with its PaymentIntent id: one bad item never holds up its neighbours (R22). Whoever settles, a wait without an end
+    is given one (R36).
     """
+    rules = Rules.of(settings)
+    return await _settle_all(
+        engine, [replace(s, outcome=with_an_end(s.charge, s.outcome, rules)) for s in settlements], settings
+    )
+
+
+async def _settle_all(engine: AsyncEngine, settlements: Sequence[Settlement], settings: Settings) -> set[UUID]:
     try:
         return await repeat_on_deadlock(lambda: _settle(engine, settlements, settings))
     except (asyncpg.PostgresError, BookedDifferently, ValueError) as error:
@@ -58,7 +67,7 @@ async def settle(engine: AsyncEngine, settlements: Sequence[Settlement], setting
             return set()
     changed: set[UUID] = set()
     for settlement in settlements:
-        changed |= await settle(engine, [settlement], settings)
+        changed |= await _settle_all(engine, [settlement], settings)
     return changed
 
 
@@ -100,13 +109,21 @@ def _entry(settlement: Settlement, status: str) -> ledger.JournalEntry | None:
         stripe_charge_id=intent.charge_id,
         amount_minor=charge.amount,
         currency=charge.currency,
-        occurred_at=datetime.fromtimestamp(intent.created, UTC),
+        occurred_at=_charged_at(intent),
     )
+
+
+def _charged_at(intent: Intent) -> datetime:
+    """The moment of the charge. Where a POST's answer does not show it, it is of the same request, and day, as the
+    PaymentIntent (`answers.py` sees to that).
+    """
+    return datetime.fromtimestamp(intent.charged_at or intent.created, UTC)
 
 
 async def _park(engine: AsyncEngine, settlement: Settlement, error: Exception) -> None:
     intent = settlement.outcome.intent
-    reason = f"{type(error).__name__} while settling; PaymentIntent {intent.id if intent else 'unknown'}"
+    detail = f"{type(error).__name__} while settling; PaymentIntent {intent.id if intent else 'unknown'}"
+    reason = Parked.BOOKS.because(detail)
     event("settlement.parked", level="error", order_id=str(settlement.charge.order_id), reason=reason)
     async with begin(engine) as tx:
         await tx.rows(_PARK, {"id": settlement.charge.outbox_id, "reason": reason})
@@ -115,8 +132,10 @@ async def _park(engine: AsyncEngine, settlement: Settlement, error: Exception) -
 def backoff_s(settlement: Settlement, settings: Settings) -> float:
     """Seconds until the next delivery: doubling with jitter, never sooner than the answer asked for."""
     charge, outcome = settlement.charge, settlement.outcome
-    if outcome.retry_s == 0.0:
+    if outcome.retry_s == 0.0 or outcome.wait_s == 0.0:
         return 0.0
+    if outcome.wait_s is not None:
+        return max(outcome.retry_s or 0.0, outcome.wait_s) * uniform(1.0, 1.1)  # noqa: S311  a spread, no secret
     grown: float = settings.retry_base_s * 2 ** min(max(charge.deliveries - 1, 0), _GROWTH_MAX)
     jitter = uniform(0.75, 1.25)  # noqa: S311  a spread, no secret
     return max((outcome.retry_s or 0.0) * max(1.0, jitter), min(grown, settings.retry_max_s) * jitter)
@@ -139,8 +158,10 @@ def _columns(settlements: Sequence[Settlement], settings: Settings) -> dict[str,
         "intents": [i.id if i else None for i in intents],
         "stripe_charges": [i.charge_id if i else None for i in intents],
         "created": [datetime.fromtimestamp(i.created, UTC) if i else None for i in intents],
+        "charged": [_charged_at(o.intent) if o.intent and o.status == "succeeded" else None for o in outcomes],
+        "cancels_refused": [o.cancel_refused for o in outcomes],
         "failures": [json.dumps(o.failure) if o.failure else None for o in outcomes],
-        "entries": [json.dumps(_history(s)) for s in ordered],
+        "entries": [json.dumps(entry) if (entry := _news(s)) else None for s in ordered],
         "final": [o.final for o in outcomes],
         "delays": [timedelta(seconds=backoff_s(s, settings)) for s in ordered],
         "errors": [o.parked or (s.answer.word if s.answer else None) for s, o in zip(ordered, outcomes, strict=True)],
@@ -150,9 +171,22 @@ def _columns(settlements: Sequence[Settlement], settings: Settings) -> dict[str,
     }
 
 
+def _news(settlement: Settlement) -> dict[str, Any] | None:
+    """The entry for the history; None where the same question had the same answer the last time and changes nothing."""
+    entry, charge = _history(settlement), settlement.charge
+    if charge.call not in ("retrieve", "lookup") or settlement.outcome.status != charge.status:
+        return entry
+    last = charge.history[-1] if charge.history else {}
+    said = {name: value for name, value in last.items() if name not in ("at", "request_id")}
+    says = {name: value for name, value in entry.items() if name != "request_id"}
+    return None if says == said else entry
+
+
 def _history(settlement: Settlement) -> dict[str, Any]:
     """One small entry: what came back. Fields by name, never the body (R30)."""
     entry: dict[str, Any] = dict(settlement.outcome.entry)
+    if settlement.charge.call in ("retrieve", "lookup"):
+        entry["call"] = settlement.charge.call
     answer = settlement.answer
     if answer is not None:
         entry |= {"answer": answer.word, "request_id": answer.request_id}
@@ -170,7 +204,12 @@ def _moves(table: Mapping[str, frozenset[str]], name: str) -> dict[str, list[str
 _CHARGE_MOVES = _moves(CHARGE_TRANSITIONS, "charge")
 _ORDER_MOVES = _moves(ORDER_TRANSITIONS, "order")
 
-_PARK = Statement("UPDATE outbox SET parked_at = now(), published = 0, last_error = :reason WHERE id = :id")
+# A row that a human has parked meanwhile keeps his reason.
+_PARK = Statement("""
+UPDATE outbox SET parked_at = coalesce(parked_at, now()), published = 0,
+    last_error = concat_ws('; ', CASE WHEN parked_at IS NOT NULL THEN last_error END, CAST(:reason AS text))
+ WHERE id = :id
+""")
 
 _SETTLE = Statement("""
 WITH incoming AS (
@@ -179,15 +218,15 @@ WITH incoming AS (
     CAST(:cleared AS boolean[]), CAST(:unclear AS smallint[]), CAST(:conflicts AS boolean[]), CAST(:intents AS text[]),
     CAST(:stripe_charges AS text[]), CAST(:created AS timestamptz[]), CAST(:failures AS text[]),
     CAST(:entries AS text[]), CAST(:final AS boolean[]), CAST(:delays AS interval[]), CAST(:errors AS text[]),
-    CAST(:parked AS boolean[]))
+    CAST(:parked AS boolean[]), CAST(:charged AS timestamptz[]), CAST(:cancels_refused AS boolean[]))
     AS i(id, token, outbox_id, status, order_status, next_call, cleared, unclear, conflict, intent, stripe_charge,
-         created, failure, entry, final, delay, error, parked)
+         created, failure, entry, final, delay, error, parked, charged, cancel_refused)
 ), settled AS (
   UPDATE charges c SET
       status = CASE WHEN i.status = 'succeeded' AND EXISTS (
           SELECT FROM charges other WHERE other.account_id = c.account_id AND other.order_id = c.order_id
              AND other.status = 'succeeded' AND other.id <> c.id) THEN 'duplicate' ELSE i.status END,
-      next_call = i.next_call, token = NULL, lease_until = NULL, unclear_answers = i.unclear,
+      next_call = i.next_call, token = NULL, lease_until = NULL, unclear_in_a_row = i.unclear,
       key_conflict = c.key_conflict OR i.conflict,
       maybe_executed = c.maybe_executed AND NOT i.cleared,
       first_sent_at = CASE WHEN NOT i.cleared THEN c.first_sent_at
@@ -196,8 +235,12 @@ WITH incoming AS (
       payment_intent_id = coalesce(i.intent, c.payment_intent_id),
       stripe_charge_id = coalesce(i.stripe_charge, c.stripe_charge_id),
       stripe_created = coalesce(i.created, c.stripe_created),
+      charged_at = coalesce(i.charged, c.charged_at),
+      cancel_try = c.cancel_try + CAST(i.cancel_refused AS int),
       failure = i.failure::jsonb,
-      history = c.history || (jsonb_build_object('at', now()) || i.entry::jsonb),
+      history = CASE WHEN i.entry IS NULL THEN c.history
+                     ELSE c.history || (jsonb_build_object('at', now()) || i.entry::jsonb) END,
+      polls = CASE WHEN i.entry IS NULL THEN c.polls + 1 ELSE 0 END,
       updated_at = now()
     FROM incoming i
    WHERE c.id = i.id
@@ -207,18 +250,22 @@ WITH incoming AS (
   RETURNING c.id, c.status, c.order_id, i.outbox_id, i.order_status, i.intent, i.failure, i.final, i.delay, i.error,
             i.parked
 ), moved AS (
-  UPDATE orders o SET status = s.order_status, payment_intent_id = coalesce(s.intent, o.payment_intent_id),
+  UPDATE orders o SET status = coalesce(s.order_status, o.status),
+      payment_intent_id = coalesce(s.intent, o.payment_intent_id),
       failure = CASE s.order_status WHEN 'paid' THEN NULL WHEN 'failed' THEN s.failure::jsonb ELSE o.failure END,
       updated_at = now()
     FROM settled s
-   WHERE o.id = s.order_id AND s.order_status IS NOT NULL AND s.status <> 'duplicate'
-     AND EXISTS (SELECT FROM unnest(CAST(:order_from AS text[]), CAST(:order_to AS text[])) AS m(f, t)
-                  WHERE m.f = o.status AND m.t = s.order_status)
+   WHERE o.id = s.order_id AND s.status <> 'duplicate'
+     AND (EXISTS (SELECT FROM unnest(CAST(:order_from AS text[]), CAST(:order_to AS text[])) AS m(f, t)
+                   WHERE m.f = o.status AND m.t = s.order_status)
+          OR o.status = 'processing' AND coalesce(s.order_status, o.status) = o.status  -- sent, and now known by its id
+             AND s.intent IS NOT NULL AND o.payment_intent_id IS DISTINCT FROM s.intent)
 ), done AS (
   DELETE FROM outbox x USING settled s WHERE x.id = s.outbox_id AND s.final
 ), returned AS (
-  UPDATE outbox x SET deliver_after = now() + s.delay, published = 0, opens_unsettled = 0, last_error = s.error,
-      parked_at = CASE WHEN s.parked THEN now() END
+  UPDATE outbox x SET deliver_after = now() + s.delay, published = 0, opens_unsettled = 0, opens_alone = 0,
+      last_error = CASE WHEN x.parked_at IS NULL THEN s.error ELSE x.last_error END,
+      parked_at = CASE WHEN x.parked_at IS NULL AND s.parked THEN now() ELSE x.parked_at END
     FROM settled s WHERE x.id = s.outbox_id AND NOT s.final
 )
 SELECT id, status FROM settled

@@ -2,6 +2,7 @@
 
 journal   the chart of accounts, the journal entry, and the pure rules event -> entry
 posting   a batch of entries onto the books, inside the caller's transaction
+correcting  what was booked under a wrong moment, by reversal and new entry
 rollups   balances, an order's entries, and the sums that keep reading cheap
 checks    named passes that recompute what the database promises
 
@@ -9,6 +10,7 @@ There is no balance row to contend on: a balance is the sum of postings, helped 
 """
 
 from service.ledger.checks import Finding, verify
+from service.ledger.correcting import redate
 from service.ledger.journal import (
     CHART,
     JournalEntry,
@@ -19,6 +21,8 @@ from service.ledger.journal import (
     duplicate_reference,
     fee_entry,
     fee_reference,
+    redated_entry,
+    reversal_entry,
 )
 from service.ledger.posting import PostResult, post
 from service.ledger.rollups import Balance, Entry, balances, entries, rollup
@@ -40,6 +44,9 @@ __all__ = [
     "fee_entry",
     "fee_reference",
     "post",
+    "redate",
+    "redated_entry",
+    "reversal_entry",
     "rollup",
     "verify",
 ]

@@ -7,7 +7,7 @@ Money is gross at success; the fee is an entry of its own, because Stripe tells 
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -152,6 +152,21 @@ def fee_entry(
         occurred_at=occurred_at,
         postings=_move(fee_minor, currency, debit=PROCESSING_FEES, credit=STRIPE_BALANCE),
     )
+
+
+def reversal_entry(entry: JournalEntry) -> JournalEntry:
+    """What takes `entry` back, at its own moment: at no instant do the two leave anything."""
+    return replace(
+        entry,
+        reference=f"reversal:{entry.reference}",
+        kind="reversal",
+        postings=tuple(Posting(p.code, p.currency, -p.amount_minor) for p in entry.postings),
+    )
+
+
+def redated_entry(entry: JournalEntry, occurred_at: datetime) -> JournalEntry:
+    """`entry` again, under the moment at which it really happened."""
+    return replace(entry, reference=f"redated:{entry.reference}", kind="redated", occurred_at=occurred_at)
 
 
 def _move(amount_minor: int, currency: str, *, debit: str, credit: str) -> tuple[Posting, ...]:

@@ -12,9 +12,9 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from service.charges.lookup import KEY_CONFLICT
 from service.charges.marks import Marks, producers_own
 from service.charges.model import FINAL, OpenCharge
+from service.charges.parking import KEY_AT_STRIPE
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.db import repeat_on_deadlock
 from service.orders import lock
@@ -183,7 +183,7 @@ async def _block(tx: Connection, listed: Listed, order_id: UUID, life: int) -> N
     for attempt in missing:
         at = replace(listed, marks=replace(listed.marks, attempt=attempt))
         await _insert_charge(tx, at, order_id, life, status="unknown", call="lookup", conflict=True)
-    await tx.rows(_PARK, {"order": order_id, "reason": KEY_CONFLICT})
+    await tx.rows(_PARK, {"order": order_id, "reason": KEY_AT_STRIPE})
 
 
 _OF_CHARGE = (
@@ -266,7 +266,7 @@ SELECT :id, o.account_id, o.id, 'charge', jsonb_build_object('attempt', CAST(:at
 _READ = Statement("""
 SELECT c.id, x.id AS outbox_id, c.account_id, c.attempt, c.idempotency_key, c.amount_minor AS amount, c.currency,
        o.customer, c.stripe_version, c.status, c.life, o.created_at AS order_created_at, now() AS opened_at,
-       c.first_sent_at, c.last_sent_at, x.deliveries, c.unclear_answers AS unclear, c.payment_intent_id, c.key_conflict
+       c.first_sent_at, c.last_sent_at, x.deliveries, c.unclear_in_a_row AS unclear, c.payment_intent_id, c.key_conflict
   FROM charges c
   JOIN orders o ON o.id = c.order_id
   JOIN outbox x ON x.order_id = c.order_id AND coalesce((x.payload ->> 'attempt')::smallint, 1) = c.attempt

@@ -44,7 +44,7 @@ UPDATE orders SET created_at = created_at - $1, updated_at = updated_at - $1;
 UPDATE outbox SET created_at = created_at - $1, deliver_after = deliver_after - $1, parked_at = parked_at - $1;
 UPDATE charges SET created_at = created_at - $1, updated_at = updated_at - $1,
     first_sent_at = first_sent_at - $1, last_sent_at = last_sent_at - $1,
-    lease_until = lease_until - $1, stripe_created = stripe_created - $1,
+    lease_until = lease_until - $1, stripe_created = stripe_created - $1, charged_at = charged_at - $1,
     history = (SELECT coalesce(jsonb_agg(
         h.entry || jsonb_build_object('at', (h.entry ->> 'at')::timestamptz - $1) ORDER BY h.n), '[]')
       FROM jsonb_array_elements(history) WITH ORDINALITY AS h(entry, n));

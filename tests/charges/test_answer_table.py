@@ -46,6 +46,7 @@ NOT_RUN = Meaning("sending", None, "send", cleared=True)
 REFUSED = NOT_RUN._replace(alarm=True)
 SEND_AGAIN = Meaning("unknown", None, "send")
 LOOK_UP = Meaning("unknown", None, "lookup")
+ASK_HUMAN = Meaning("unknown", None, "retrieve")
 
 # answer: (what it means on a first send, what it means on a re-send)
 TABLE: dict[str, tuple[Answer, Meaning, Meaning]] = {
@@ -53,7 +54,7 @@ TABLE: dict[str, tuple[Answer, Meaning, Meaning]] = {
     "requires_action": (ok("requires_action"), ASK_CUSTOMER, ASK_CUSTOMER),
     "processing": (ok("processing"), ASK_BANK, ASK_BANK),
     "canceled": (ok("canceled"), CANCELED, CANCELED),
-    "a status of tomorrow": (ok("requires_weather"), LOOK_UP, LOOK_UP),
+    "a status of tomorrow": (ok("requires_weather"), ASK_HUMAN, ASK_HUMAN),
     "402": (decline(), DECLINED, DECLINED),
     "402 replayed": (decline(replayed=True), DECLINED, DECLINED),
     "402 without an object": (error(402, "card_error", code="expired_card"), DECLINED, DECLINED),

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
 from service.charges.model import Outcome
-from service.charges.opening import KEY_CONFLICT, POISON, open_charges
+from service.charges.opening import open_charges
+from service.charges.parking import KEY_IS_ANOTHERS, POISON
 from service.idempotency import RESERVED_PREFIX, wire_key
 from service.settings import Settings
 from tests.charges.answers import intent
@@ -74,7 +75,7 @@ async def test_eight_workers_opening_the_same_events_under_any_plan_never_deadlo
 
     async def one(engine: AsyncEngine) -> list[UUID]:
         shuffled = rng.sample(ids, len(ids))
-        return [c.id for c in (await open_charges(engine, shuffled, settings)).charges]
+        return [c.id for c in (await open_charges(engine, shuffled, settings, alone=True)).charges]
 
     try:
         for _ in range(settings.poison_opens):
@@ -176,7 +177,7 @@ async def test_a_key_that_already_charges_something_else_is_parked_and_its_neigh
     third = await books.order()
     assert [c.order_id for c in await books.open(two, third)] == [third.order_id]
     parked = await books.open_row(two)
-    assert (parked["parked_at"] is not None, parked["last_error"]) == (True, KEY_CONFLICT)
+    assert (parked["parked_at"] is not None, parked["last_error"]) == (True, KEY_IS_ANOTHERS)
 
 
 async def test_a_poison_parks_after_five_opens_that_never_settled(books: Books) -> None:

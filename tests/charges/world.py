@@ -109,8 +109,16 @@ class Books:
         await self.run("UPDATE orders SET status = 'processing' WHERE id = :id", id=promise.order_id)
         return replace(promise, outbox_id=row["id"])
 
+    async def due(self, *promises: Promise) -> None:
+        """The time of what waits for it has come, for these rows."""
+        await self.run(
+            "UPDATE outbox SET deliver_after = now() WHERE published = 0 AND id = ANY(:ids)",
+            ids=[p.outbox_id for p in promises],
+        )
+
     async def open(self, *promises: Promise) -> list[OpenCharge]:
-        """Open the charges of these promises; returns those that may be called."""
+        """Open the charges of these promises, in their time; returns those that may be called."""
+        await self.due(*promises)
         return (await open_charges(self.engine, [p.outbox_id for p in promises], self.settings)).charges
 
     async def open_one(self, promise: Promise) -> OpenCharge:
@@ -210,7 +218,8 @@ class World(Books):
         return ChargeWorker(self.engine, gateway, breaker, bucket, settings)
 
     async def deliver(self, *promises: Promise, worker: ChargeWorker | None = None) -> None:
-        """Hand the events to a worker, due or not, as a broker may."""
+        """Hand the events to a worker, in their time."""
+        await self.due(*promises)
         await (worker or await self._usual()).charge([p.outbox_id for p in promises])
 
     async def work(
@@ -266,7 +275,16 @@ class World(Books):
 _TIMES: dict[str, Sequence[str]] = {
     "orders": ("created_at", "updated_at"),
     "outbox": ("created_at", "deliver_after", "parked_at"),
-    "charges": ("created_at", "updated_at", "lease_until", "first_sent_at", "last_sent_at", "stripe_created"),
+    "charges": (
+        "created_at",
+        "updated_at",
+        "lease_until",
+        "first_sent_at",
+        "last_sent_at",
+        "stripe_created",
+        "charged_at",
+        "fee_look_at",
+    ),
     # 'infinity' stays what it is.
     "lives": ("seen_at", "bound", "verified_until", "heartbeat_at", "verifier_until"),
     "order_aliases": ("created_at",),

@@ -1,18 +1,17 @@
 """R24: a late fee is never forgotten, booked once, and cheap to look for."""
 
 import asyncio
-import random
+import logging
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import fees, ledger
-from service.fees import sweep_once
+from service import duties, fees, ledger
+from service.fees import FeeSweep, SweepResult
 from service.stripe_objects import BalanceTransaction, IncompleteListing
 from tests.ledger.support import ALICE, balance_of, book, count
 
@@ -42,18 +41,8 @@ class Stripe:
             await asyncio.sleep(0)
 
 
-class Never(random.Random):
-    """Draws no stragglers one by one."""
-
-    def randrange(self, *_: Any) -> int:
-        return 1
-
-
-class Always(random.Random):
-    """Draws stragglers one by one in every sweep."""
-
-    def randrange(self, *_: Any) -> int:
-        return 0
+async def sweep(engine: AsyncEngine, stripe: Stripe, now: datetime = NOW) -> SweepResult:
+    return await FeeSweep(engine, stripe).once(now=now)
 
 
 def transaction(n: int | str, *, fee: int = 88, currency: str = "usd", at: datetime = NOW) -> BalanceTransaction:
@@ -81,7 +70,7 @@ async def due(engine: AsyncEngine) -> set[str]:
 
 async def test_a_fee_is_booked_when_stripe_knows_it(engine: AsyncEngine) -> None:
     await paid(engine, 1, 2)
-    result = await sweep_once(engine, Stripe([transaction(1, at=NOW + timedelta(seconds=3))]), now=NOW)
+    result = await sweep(engine, Stripe([transaction(1, at=NOW + timedelta(seconds=3))]))
     assert (result.due, result.booked, result.complete) == (2, 1, True)
     assert await due(engine) == {"ch_2"}
     assert await balance_of(engine, PROCESSING) == 88
@@ -90,7 +79,7 @@ async def test_a_fee_is_booked_when_stripe_knows_it(engine: AsyncEngine) -> None
 
 async def test_a_fee_entry_names_its_order_and_payment_intent(engine: AsyncEngine) -> None:
     await paid(engine, 1)
-    await sweep_once(engine, Stripe([transaction(1)]), now=NOW)
+    await sweep(engine, Stripe([transaction(1)]))
     async with engine.connect() as connection:
         order_id: UUID = (await connection.execute(text("SELECT order_id FROM charges"))).scalar_one()
     (entry,) = await ledger.entries(engine, ALICE, order_id)
@@ -99,27 +88,27 @@ async def test_a_fee_entry_names_its_order_and_payment_intent(engine: AsyncEngin
 
 async def test_a_fee_of_zero_is_done_without_an_entry(engine: AsyncEngine) -> None:
     await paid(engine, 1)
-    result = await sweep_once(engine, Stripe([transaction(1, fee=0)]), now=NOW)
+    result = await sweep(engine, Stripe([transaction(1, fee=0)]))
     assert (result.booked, await due(engine), await count(engine, "journal_entries")) == (1, set(), 0)
 
 
 async def test_the_fee_of_a_duplicate_is_booked_too(engine: AsyncEngine) -> None:
     await paid(engine, 1, status="duplicate")
-    assert (await sweep_once(engine, Stripe([transaction(1)]), now=NOW)).booked == 1
+    assert (await sweep(engine, Stripe([transaction(1)]))).booked == 1
 
 
 async def test_nothing_due_asks_stripe_nothing(engine: AsyncEngine) -> None:
     await paid(engine, 1, status="declined")
     stripe = Stripe([transaction(1)])
-    assert (await sweep_once(engine, stripe, now=NOW)).due == 0
+    assert (await sweep(engine, stripe)).due == 0
     assert stripe.asked == []
 
 
-async def test_recent_charges_cost_one_listing_that_ends_when_all_are_found(engine: AsyncEngine) -> None:
+async def test_young_charges_cost_one_listing_that_ends_when_all_are_found(engine: AsyncEngine) -> None:
     others = [transaction(f"other{n}", at=NOW + timedelta(seconds=n - 400)) for n in range(400)]
     await paid(engine, *range(30), at=NOW - timedelta(seconds=100))
     stripe = Stripe([*others, *(transaction(n, at=NOW - timedelta(seconds=10)) for n in range(30))])
-    assert (await sweep_once(engine, stripe, now=NOW)).booked == 30
+    assert (await sweep(engine, stripe)).booked == 30
     assert stripe.asked == [(int(NOW.timestamp()) - 100, None, None)]
     assert stripe.shown <= 30 + 11  # newest first, and none of the 90 s before the last one found
 
@@ -127,18 +116,27 @@ async def test_recent_charges_cost_one_listing_that_ends_when_all_are_found(engi
 async def test_a_listing_that_breaks_off_books_what_it_showed_and_says_so(engine: AsyncEngine) -> None:
     await paid(engine, *range(5))
     stripe = Stripe([transaction(n, at=NOW + timedelta(seconds=n)) for n in range(5)], breaks_after=2)
-    result = await sweep_once(engine, stripe, now=NOW)
+    result = await sweep(engine, stripe)
     assert (result.booked, result.complete) == (2, False)
     assert await due(engine) == {"ch_0", "ch_1", "ch_2"}
 
 
-async def test_a_fee_in_another_currency_is_left_due_and_named(
+async def test_a_charge_settled_in_another_currency_is_known_as_such_and_quiet(
     engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     await paid(engine, 1, 2)
-    result = await sweep_once(engine, Stripe([transaction(1, currency="eur"), transaction(2)]), now=NOW)
-    assert (result.booked, result.mismatched, await due(engine)) == (1, 1, {"ch_1"})
-    assert "ch_1" in caplog.text
+    stripe = Stripe([transaction(1, currency="eur"), transaction(2)])
+    result = await sweep(engine, stripe)
+    assert (result.booked, result.other_currency, await due(engine)) == (1, 1, set())
+    async with engine.connect() as connection:
+        known = text("SELECT stripe_charge_id, settlement_currency, balance_transaction_id FROM charges ORDER BY 1")
+        rows = [tuple(row) for row in await connection.execute(known)]
+    assert rows == [("ch_1", "eur", "txn_1"), ("ch_2", None, "txn_2")]
+    asked = len(stripe.asked)
+    await sweep(engine, stripe, NOW + timedelta(hours=1))
+    assert len(stripe.asked) == asked, "it is asked for once"
+    assert [r.message for r in caplog.records if r.levelno >= logging.WARNING] == []
+    assert await count(engine, "journal_entries") == 1, "its fee waits for the booking of the exchange"
 
 
 async def test_a_fee_that_contradicts_the_books_is_left_due_and_named(
@@ -151,52 +149,93 @@ async def test_a_fee_that_contradicts_the_books_is_left_due_and_named(
     assert entry is not None
     await book(engine, entry)
     await paid(engine, 1, 2)
-    result = await sweep_once(engine, Stripe([transaction(1), transaction(2)]), now=NOW)
+    result = await sweep(engine, Stripe([transaction(1), transaction(2)]))
     assert (result.booked, result.conflicting, await due(engine)) == (1, 1, {"ch_1"})
-    assert "fee:txn_1" in caplog.text
+    assert "fees.contradicted" in caplog.text
 
 
 async def test_many_sweeps_at_once_book_every_fee_once(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fees, "PAGE", 7)
     await paid(engine, *range(40))
     transactions = [transaction(n, at=NOW + timedelta(seconds=n % 5)) for n in range(40)]
-    results = await asyncio.gather(*(sweep_once(engine, Stripe(transactions), now=NOW) for _ in range(4)))
+    results = await asyncio.gather(*(sweep(engine, Stripe(transactions)) for _ in range(4)))
     assert sum(r.booked for r in results) == 40
     assert (await due(engine), await balance_of(engine, PROCESSING)) == (set(), 40 * 88)
 
 
-async def test_a_few_stragglers_are_asked_for_by_charge_and_not_in_every_sweep(engine: AsyncEngine) -> None:
+async def test_a_few_late_fees_are_asked_for_by_charge_and_ever_more_rarely(engine: AsyncEngine) -> None:
     old = NOW - timedelta(days=2)
     await paid(engine, 1, 2, at=old)
-    quiet = Stripe()
-    await sweep_once(engine, quiet, now=NOW, rng=Never())
-    assert quiet.asked == []
-    stripe = Stripe([transaction(n, at=NOW - timedelta(days=1)) for n in (1, 2)])
-    assert (await sweep_once(engine, stripe, now=NOW, rng=Always())).booked == 2
+    stripe = Stripe()
+    sweeper = FeeSweep(engine, stripe)
+    await sweeper.once(now=NOW)
     assert sorted(stripe.asked, key=str) == [(int(old.timestamp()), None, f"ch_{n}") for n in (1, 2)]
+    for minutes in range(1, 350, 5):
+        await sweeper.once(now=NOW + timedelta(minutes=minutes))
+    assert len(stripe.asked) == 2, "six hours are the longest pause, and the right one after two days"
+    stripe.transactions = [transaction(n, at=NOW) for n in (1, 2)]
+    assert (await sweeper.once(now=NOW + timedelta(hours=6))).booked == 2
 
 
-async def test_stragglers_are_bounded_and_all_get_their_turn(
-    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fees, "STRAGGLERS_MAX", 3)
-    for n in range(9):  # an hour apart, the first three without a balance transaction for ever
-        await paid(engine, n, at=NOW - timedelta(hours=10 - n))
-    stripe = Stripe([transaction(n, at=NOW - timedelta(minutes=30)) for n in range(3, 9)])
-    rng = Always(1)
-    for _ in range(30):
+async def test_one_late_fee_among_thousands_of_younger_charges_costs_a_call_now_and_then(engine: AsyncEngine) -> None:
+    """It had every second's sweep list all that came after it: 27 calls a second."""
+    await paid(engine, "late", at=NOW)
+    booked = [transaction(f"other{n}", at=NOW + timedelta(seconds=1 + n // 10)) for n in range(3_000)]
+    stripe = Stripe(booked)
+    sweeper = FeeSweep(engine, stripe)
+    for second in range(1, 300):
+        await sweeper.once(now=NOW + timedelta(seconds=second))
+    assert len(stripe.asked) < 30
+    assert {source for _, _, source in stripe.asked} == {"ch_late"}
+    assert stripe.shown == 0
+
+
+async def test_some_late_fees_do_not_have_all_that_came_later_listed(engine: AsyncEngine) -> None:
+    await paid(engine, *range(10), at=NOW)
+    stripe = Stripe([transaction(f"other{n}", at=NOW + timedelta(seconds=1 + n // 10)) for n in range(3_000)])
+    await sweep(engine, stripe, NOW + timedelta(seconds=310))
+    assert stripe.shown <= fees.HITLESS_MAX * fees.PAGE
+
+
+async def test_fees_that_never_come_hide_no_others(engine: AsyncEngine) -> None:
+    """Old and young ones beside thousands that Stripe will never show: all are booked after a few sweeps."""
+    async with engine.begin() as connection:
+        await connection.execute(_MANY_THAT_NEVER_COME, {"account_id": ALICE, "at": NOW - timedelta(days=3)})
+    await paid(engine, "oldest", at=NOW - timedelta(days=4))
+    await paid(engine, "between", at=NOW - timedelta(days=3) + timedelta(seconds=600))
+    await paid(engine, "younger", at=NOW - timedelta(hours=1))
+    await paid(engine, "young", at=NOW)
+    names = ("oldest", "between", "younger", "young")
+    stripe = Stripe([transaction(name, at=NOW) for name in names])
+    sweeper = FeeSweep(engine, stripe)
+    calls = []
+    for second in range(30):
         before = len(stripe.asked)
-        await sweep_once(engine, stripe, now=NOW, rng=rng)
-        assert len(stripe.asked) - before <= 3
-    assert await due(engine) == {"ch_0", "ch_1", "ch_2"}
+        await sweeper.once(now=NOW + timedelta(seconds=second))
+        calls.append(len(stripe.asked) - before)
+    assert await due(engine) & {f"ch_{name}" for name in names} == set()
+    assert max(calls) <= 1 + fees.STRAGGLERS_MAX + fees.FEW
+
+
+async def test_late_fees_each_get_their_turn(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them can be listed: Stripe shows others between, page after page."""
+    monkeypatch.setattr(fees, "STRAGGLERS_MAX", 3)
+    monkeypatch.setattr(fees, "PAGE", 1)
+    await paid(engine, *range(20), at=NOW - timedelta(hours=10))
+    stripe = Stripe([transaction(n, at=NOW - timedelta(hours=9)) for n in range(10, 20)])
+    stripe.transactions += [transaction(f"other{n}", at=NOW) for n in range(10)]
+    sweeper = FeeSweep(engine, stripe)
+    for second in range(7):
+        await sweeper.once(now=NOW + timedelta(seconds=second))
+    assert await due(engine) == {f"ch_{n}" for n in range(10)}
 
 
 async def test_after_an_outage_old_charges_are_listed_together(engine: AsyncEngine) -> None:
     old = NOW - timedelta(hours=1)
     await paid(engine, *range(50), at=old)
     stripe = Stripe([transaction(n, at=old) for n in range(50)])
-    assert (await sweep_once(engine, stripe, now=NOW, rng=Never())).booked == 50
-    assert stripe.asked == [(int(old.timestamp()), int(old.timestamp()) + 1, None)]
+    assert (await sweep(engine, stripe)).booked == 50
+    assert stripe.asked == [(int(old.timestamp()), None, None)]
 
 
 async def test_more_due_than_one_sweep_reads_are_booked_by_the_next(
@@ -207,10 +246,40 @@ async def test_more_due_than_one_sweep_reads_are_booked_by_the_next(
         await paid(engine, n, at=NOW - timedelta(seconds=100 - n))
     stripe = Stripe([transaction(n, at=NOW - timedelta(seconds=99 - n)) for n in range(25)])
     for _ in range(5):
-        await sweep_once(engine, stripe, now=NOW)
+        await sweep(engine, stripe)
     assert await due(engine) == set()
-    assert stripe.asked[0] == (int(NOW.timestamp()) - 100, int(NOW.timestamp()) - 90, None)
 
+
+async def test_fees_are_looked_for_by_the_charges_moment_and_not_the_payments(engine: AsyncEngine) -> None:
+    """3-D Secure finished a day after the PaymentIntent was made (`paid` makes all of them so)."""
+    await paid(engine, *range(300), at=NOW - timedelta(seconds=5))
+    stripe = Stripe([transaction(n, at=NOW - timedelta(seconds=5)) for n in range(300)])
+    assert (await sweep(engine, stripe)).booked == 300
+    assert stripe.asked[0][0] == int(NOW.timestamp()) - 5
+
+
+async def test_one_relay_at_a_time_has_the_duty_and_another_takes_it_over(engine: AsyncEngine) -> None:
+    one, two = uuid4(), uuid4()
+    assert await duties.hold(engine, "fees", one)
+    assert not await duties.hold(engine, "fees", two)
+    assert await duties.hold(engine, "fees", one), "whoever has it keeps it"
+    assert await duties.hold(engine, "redating", two), "each duty by itself"
+    await duties.give_up(engine, one)
+    assert await duties.hold(engine, "fees", two)
+
+
+_MANY_THAT_NEVER_COME = text("""
+WITH new AS (SELECT n, gen_random_uuid() AS order_id FROM generate_series(1, 1500) AS n), placed AS (
+  INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, status)
+  SELECT order_id, :account_id, 'never' || n, '', 1999, 'usd', 'pm_card_visa', 'paid' FROM new
+)
+INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, status, request,
+                     stripe_version, maybe_executed, payment_intent_id, stripe_charge_id, stripe_created, charged_at,
+                     life)
+SELECT gen_random_uuid(), :account_id, order_id, 1, 'never' || n, 1999, 'usd', 'succeeded', '{}', '', true,
+       'pi_never' || n, 'ch_never' || n, :at, CAST(:at AS timestamptz) + make_interval(secs => n), 1
+  FROM new
+""")
 
 _ORDER = text("""
 INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, status)
@@ -220,7 +289,7 @@ VALUES (:order_id, :account_id, :key, '', 1999, 'usd', 'pm_card_visa', 'paid')
 _CHARGE = text("""
 INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, status, request,
                      stripe_version, maybe_executed, payment_intent_id, stripe_charge_id, stripe_created,
-                     life)
+                     charged_at, life)
 VALUES (:id, :account_id, :order_id, 1, :key, 1999, 'usd', :status, '{}', '', true,
-        'pi_' || CAST(:name AS text), 'ch_' || CAST(:name AS text), :at, 1)
+        'pi_' || CAST(:name AS text), 'ch_' || CAST(:name AS text), CAST(:at AS timestamptz) - interval '1 day', :at, 1)
 """)

@@ -135,6 +135,7 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
         request_with_everything(), key="k", version=STRIPE_VERSION
     ),
     "get_payment_intent": lambda g: g.get_payment_intent("pi_1"),
+    "cancel_payment_intent": lambda g: g.cancel_payment_intent("pi_1", key="k", version=STRIPE_VERSION),
     "retrieve_payment_intent": lambda g: g.retrieve_payment_intent("pi_1"),
     "list_payment_intents": lambda g: _all(g.list_payment_intents(1, 2, "cus_1")),
     "list_balance_transactions": lambda g: _all(g.list_balance_transactions(1, 2, "ch_1", "charge")),

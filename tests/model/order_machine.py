@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from service import outbox
-from service.charges.answers import judge_intent, judge_retrieve, judge_send
+from service.charges.answers import judge_cancel, judge_intent, judge_retrieve, judge_send
 from service.charges.lookup import judge_lookup, windows
 from service.charges.model import CHARGE_TRANSITIONS, OpenCharge, Outcome, Rules
 from service.charges.opening import open_charges
@@ -110,6 +110,8 @@ class OrderMachine(RuleBasedStateMachine):
         self.open([self.promise.outbox_id, self.promise.outbox_id])
 
     def open(self, ids: list[UUID]) -> None:
+        # Before its time a message changes nothing: here its time has always come.
+        self.do(self.books.due(self.promise))
         opened = self.do(open_charges(self.books.engine, ids, self.books.settings)).charges
         assert len(opened) <= 1, "one attempt is opened by one worker at a time"
         for charge in opened:
@@ -176,6 +178,9 @@ class OrderMachine(RuleBasedStateMachine):
         elif charge.call == "retrieve" and charge.payment_intent_id:
             answer = Answer(http_status=None, note="lost") if odd else self.stripe.get(charge.payment_intent_id)
             held.settlement = Settlement(charge, judge_retrieve(charge, answer), answer)
+        elif charge.call == "cancel" and charge.payment_intent_id:
+            answer = self.stripe.cancel(charge.payment_intent_id, charge.cancel_key, odd=odd)
+            held.settlement = Settlement(charge, judge_cancel(charge, answer), answer)
         else:
             answer = self.stripe.post(charge.request, charge.idempotency_key, now=time.time(), result=result, odd=odd)
             held.settlement = Settlement(charge, judge_send(charge, answer), answer)

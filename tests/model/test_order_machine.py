@@ -52,6 +52,10 @@ HISTORIES = (
     "days:25, work:succeeded/500 not saved, work, work",
     "work:succeeded/500 saved, work, days:25, work",
     "work:succeeded/429, days:25, work, work",
+    # Nobody finished it: canceled a day later, with its reply or without, unless it succeeds just then.
+    "work:requires_action, days:25, work, work",
+    "work:requires_action, days:25, work, work/lost reply, work",
+    "work:requires_action, days:25, work, payment:requires_action>succeeded, work, work",
 )
 
 

@@ -30,6 +30,9 @@ class Payment:
         return replace_intent(self.intent, created=int(self.created))
 
 
+CANCELABLE = ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action")
+
+
 @dataclass
 class _Saved:
     answer: Answer
@@ -60,6 +63,21 @@ class TinyStripe:
         """The present state of a payment."""
         (found,) = (p for p in self.payments if p.intent.id == intent_id)
         return Answer(http_status=200, intent=found.seen(), request_id="req_get")
+
+    def cancel(self, intent_id: str, key: str, *, odd: str | None) -> Answer:
+        """Cancels what nobody has finished; else the refusal, which is saved. An odd one was executed, or was not."""
+        if saved := self._replayed(key):
+            return saved
+        (found,) = (p for p in self.payments if p.intent.id == intent_id)
+        if odd in ("429", "401", "409", "refused", "lost request", "html", "500 not saved"):
+            return Answer(http_status=None, note=odd)
+        if found.status in CANCELABLE:
+            found.intent = _in_state(found.intent, "canceled")
+            answer = Answer(http_status=200, intent=found.intent, request_id="req_cancel")
+        else:
+            answer = _error(400, "payment_intent_unexpected_state")
+        self._saved[key] = _Saved(answer)
+        return Answer(http_status=None, note=odd) if odd else answer
 
     def successes(self) -> list[Payment]:
         return [p for p in self.payments if p.status == "succeeded"]

@@ -7,7 +7,7 @@ import pytest
 
 from service import orders, outbox
 from service.charges.ending import fail_by_hand
-from service.charges.lookup import KEY_CONFLICT
+from service.charges.parking import KEY_AT_STRIPE
 from service.errors import Misconfigured
 from service.stripe_gateway import StripeGateway
 from tests.charges.world import Promise, World
@@ -54,12 +54,12 @@ async def test_a_key_used_by_another_system_is_parked_and_no_retry_ever_posts_it
     world, promise = own_world, await own_world.order(fresh_key())
     await used_elsewhere(world, promise.key)
     await world.work()
-    assert (await world.open_row(promise))["last_error"] == KEY_CONFLICT
+    assert (await world.open_row(promise))["last_error"] == KEY_AT_STRIPE
     if hours:
         await a_day_passes(hours)
     assert await outbox.retry(world.engine) == [promise.outbox_id]
     await world.work()
-    assert (await world.open_row(promise))["last_error"] == KEY_CONFLICT
+    assert (await world.open_row(promise))["last_error"] == KEY_AT_STRIPE
     assert await world.calls(promise) == ["send", "lookup", "lookup"]
     assert world.charges_at_stripe(promise) == 0
 
@@ -69,7 +69,7 @@ async def test_the_payment_of_another_request_is_not_taken_for_this_orders(remem
     await lost.sent(world)
     promise = await repeat_of(world, lost, amount=2500)
     await world.work()
-    assert (await world.open_row(promise))["last_error"] == KEY_CONFLICT
+    assert (await world.open_row(promise))["last_error"] == KEY_AT_STRIPE
     assert charges_of(world, lost.marks.order_id, promise.order_id) == 1
 
 
@@ -79,7 +79,7 @@ async def test_an_incomplete_listing_parks_nothing_and_posts_nothing(remembering
     world.stripe.faults({"fault": "unauthorized_401", **LIST, "times": 1})
     await world.work()
     assert await world.calls(promise) == ["send", "lookup", "lookup"]
-    assert (await world.open_row(promise))["last_error"] == KEY_CONFLICT
+    assert (await world.open_row(promise))["last_error"] == KEY_AT_STRIPE
 
 
 async def test_a_human_ends_a_parked_order_and_its_key_is_not_posted_any_more(remembering: World) -> None:

@@ -6,12 +6,11 @@ from uuid import UUID
 import pytest
 
 from service import orders
-from service.fees import sweep_once
+from service.fees import FeeSweep
 from service.reconcile import Span, reconcile
 from service.stripe_gateway import StripeGateway
 from service.timeline import timeline
 from tests.charges.world import World
-from tests.ledger.test_fees import Always
 from tests.recovery.forgetting import (
     Passes,
     charges_of,
@@ -79,7 +78,7 @@ async def test_a_repeat_that_has_the_money_reconciles_also_in_a_window_that_it_i
     await lost.repeated(world)
     await world.work()
     async with StripeGateway(world.settings) as gateway:
-        await sweep_once(world.engine, gateway, now=datetime.now(UTC), rng=Always())
+        await FeeSweep(world.engine, gateway).once(now=datetime.now(UTC))
     for span in (Span(since=days_ago(3)), Span(since=days_ago(3), until=days_ago(0.5)), Span(since=days_ago(0.5))):
         async with (
             StripeGateway(world.settings) as gateway,

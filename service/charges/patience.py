@@ -1,0 +1,90 @@
+"""How an open PaymentIntent is waited for: how often it is asked for, and how each wait ends (R25, R36). Pure.
+
+Every fact of Stripe's that is not an end names whose turn it is. Each of these waits has a bound, counted from the
+making of the PaymentIntent, and an end: it is canceled at Stripe, or a human is asked. What is no fact (a lost reply, a
+429, a 500) has no bound here: it says nothing about the payment, and ends when Stripe answers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from service.charges.model import OpenCharge, Outcome, Rules, WaitsFor
+from service.charges.parking import Parked
+
+# A payment is asked for again after a quarter of its age: within seconds while the customer is likely there, and some
+# forty times in its first day.
+_OF_ITS_AGE = 0.25
+_SOONEST_S = 30.0
+_LATEST_S = 21_600.0  # 6 h: a bank that takes days is still asked every quarter of one
+_CANCELING_S = 86_400.0  # a day, in which Stripe may refuse to cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A wait with an end: so many seconds from the making of the PaymentIntent, then `end`."""
+
+    means: str
+    bound_s: Callable[[Rules], float]
+    end: str
+    parked: str | None = None
+
+
+WAITS: dict[WaitsFor, Wait] = {
+    "customer": Wait(
+        means="`requires_action`: 3-D Secure is not finished",
+        bound_s=lambda rules: rules.action_max_s,
+        end="canceled at Stripe; the order follows Stripe's answer",
+    ),
+    "bank": Wait(
+        means="`processing`: the bank takes its time",
+        bound_s=lambda rules: rules.bank_max_s,
+        end="parked",
+        parked="still processing at Stripe",
+    ),
+    "cancellation": Wait(
+        means="Stripe refused to cancel, and the payment has no end either",
+        bound_s=lambda rules: rules.action_max_s + _CANCELING_S,
+        end="parked",
+        parked="Stripe does not cancel it",
+    ),
+    "human": Wait(
+        means="a state that no payment of ours can be in (`requires_capture`, `requires_confirmation`, one of "
+        "tomorrow), a PaymentIntent that Stripe does not have, or one whose sum or metadata is not the charge's",
+        bound_s=lambda rules: rules.action_max_s,
+        end="parked",
+        parked="not what a payment of ours can be",
+    ),
+}
+
+
+def with_an_end(charge: OpenCharge, outcome: Outcome, rules: Rules) -> Outcome:
+    """The outcome with the time of the next question, or with the end of its wait."""
+    if outcome.waits_for is None or outcome.parked is not None:
+        return outcome
+    wait, age_s = WAITS[outcome.waits_for], _age_s(charge, outcome)
+    left_s = wait.bound_s(rules) - age_s
+    if left_s > 0:
+        return replace(outcome, wait_s=_pause_s(charge, outcome, age_s, left_s))
+    if wait.parked is None:
+        return replace(outcome, next_call="cancel", wait_s=0.0 if charge.cancel_try == 1 else _again_s(-left_s))
+    state = outcome.intent.status if outcome.intent else outcome.entry.get("alarm", "not shown")
+    return replace(outcome, parked=Parked.UNFINISHED.because(f"{wait.parked} ({state})"))
+
+
+def _pause_s(charge: OpenCharge, outcome: Outcome, age_s: float, left_s: float) -> float:
+    if outcome.waits_for == "cancellation" and charge.cancel_try == 1:
+        return 0.0  # most likely the payment has just succeeded: the order follows at once
+    return min(_again_s(age_s), max(left_s, 1.0))
+
+
+def _again_s(age_s: float) -> float:
+    return min(max(age_s * _OF_ITS_AGE, _SOONEST_S), _LATEST_S)
+
+
+def _age_s(charge: OpenCharge, outcome: Outcome) -> float:
+    """Seconds since the PaymentIntent was made, as far as is known."""
+    if outcome.intent is not None:
+        return charge.opened_at.timestamp() - outcome.intent.created
+    since = charge.first_sent_at or charge.order_created_at
+    return max(charge.opened_at - since, timedelta()).total_seconds()

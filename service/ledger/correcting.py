@@ -1,0 +1,46 @@
+"""A booking under the wrong moment is corrected by two new entries; nothing booked is ever changed (P6).
+
+The reversal is dated as what it reverses and the new entry by the right moment, so that the balance at any instant is
+afterwards what Stripe says it was.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from service.ledger.journal import JournalEntry, Posting, redated_entry, reversal_entry
+from service.ledger.posting import PostResult, post
+from service.sql import Connection, Statement
+
+
+async def redate(connection: Connection, account_id: UUID, reference: str, occurred_at: datetime) -> PostResult:
+    """Have `reference` count from `occurred_at` (aware) on, in the caller's transaction. Safe to repeat."""
+    booked = await _entry(connection, account_id, reference)
+    if booked is None or booked.occurred_at == occurred_at:
+        return PostResult()
+    return await post(connection, [reversal_entry(booked), redated_entry(booked, occurred_at)])
+
+
+async def _entry(connection: Connection, account_id: UUID, reference: str) -> JournalEntry | None:
+    rows = await connection.rows(_ENTRY, {"account": account_id, "reference": reference})
+    if not rows:
+        return None
+    first = rows[0]
+    return JournalEntry(
+        account_id=account_id,
+        reference=reference,
+        kind=first.kind,
+        order_id=first.order_id,
+        payment_intent_id=first.payment_intent_id,
+        occurred_at=first.occurred_at,
+        postings=tuple(Posting(row.code, row.currency, row.amount_minor) for row in rows),
+    )
+
+
+_ENTRY = Statement("""
+SELECT e.kind, e.order_id, e.payment_intent_id, e.occurred_at, l.code, p.currency, p.amount_minor
+  FROM journal_entries e
+  JOIN postings p ON p.entry_id = e.id
+  JOIN ledger_accounts l ON l.id = p.ledger_account_id
+ WHERE e.account_id = :account AND e.reference = :reference
+ ORDER BY p.line
+""")
