@@ -67,7 +67,7 @@ async def listen(connection: AsyncConnection, woken: asyncio.Event, stop: asynci
     await driver.add_listener(CHANNEL, on_notify)
     # Nothing is ever sent on this connection else, so that only a question tells whether it still lives.
     while not await _is_set(stop, LISTENER_ASKED_S):
-        await driver.execute("")
+        await driver.execute("SELECT")
 
 
 async def _is_set(event: asyncio.Event, within_s: float) -> bool:

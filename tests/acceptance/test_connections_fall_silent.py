@@ -1,6 +1,6 @@
-"""PostgreSQL's open connections fall silent for good, or its only synchronous standby is gone: nobody waits for ever.
+"""Open connections fall silent for good, or the only synchronous standby is gone: nobody waits for ever.
 
-The silence never heals by itself: only connections that are made afterwards work.
+The silence, to PostgreSQL and Redis, never heals by itself: only connections that are made afterwards work.
 """
 
 import signal
@@ -33,7 +33,7 @@ def wires() -> Iterator[Wires]:
 
 @pytest.fixture(scope="module")
 def fleet(new_fleet: Callable[..., Fleet], wires: Wires) -> Fleet:
-    """One of each, each with its own wire to PostgreSQL."""
+    """One of each, each with its own wires to PostgreSQL and Redis."""
     fleet = new_fleet(
         EO_CHARGE_LEASE_S="4", EO_OUTBOX_LEASE_S="6", EO_STRIPE_TIMEOUT_S="2", EO_STRIPE_CONNECT_TIMEOUT_S="1"
     )
@@ -43,13 +43,16 @@ def fleet(new_fleet: Callable[..., Fleet], wires: Wires) -> Fleet:
         folder.mkdir(mode=0o700)
         wires.add_unix(name, there, folder / there.name)
         url = fleet.postgres.url.replace(quote(str(fleet.postgres.sockets)), quote(str(folder)))
-        fleet.start(name.partition("-")[0], DATABASE_URL=url)
+        port = wires.add_tcp(f"{name} redis", fleet.redis.port)
+        redis = fleet.redis.url.replace(f":{fleet.redis.port}", f":{port}")
+        fleet.start(name.partition("-")[0], DATABASE_URL=url, REDIS_URL=redis)
     return fleet
 
 
 def silence(wires: Wires) -> None:
     for name in PARTS:
         wires.silence(name)
+        wires.silence(f"{name} redis")
 
 
 def until_accepted(fleet: Fleet, key: str) -> Answer:

@@ -218,10 +218,6 @@ MUTATIONS = (
         (_SILENCE + "test_a_statement_that_missed",),
     ),
     Mutation(
-        "waits: the door waits for a COMMIT as long as it takes", "service/door.py",
-        "asyncio.timeout(DOOR_BATCH_S)", "asyncio.timeout(None)", (_SILENCE + "test_silent_connections_are_503",),
-    ),
-    Mutation(
         "waits: the question for a key has no bound", "service/accounts.py",
         "asyncio.timeout(KEY_CHECK_S)", "asyncio.timeout(None)", (_SILENCE + "test_one_silent_connection_holds",),
     ),

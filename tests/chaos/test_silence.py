@@ -131,6 +131,27 @@ async def _sleep_briefly(engine: AsyncEngine) -> None:
         await connection.rows(Statement("SELECT pg_sleep(0.05)"), {})
 
 
+async def test_a_listener_that_is_asked_again_and_again_goes_on_hearing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeup, "LISTENER_ASKED_S", 0.01)
+    engine = create_engine(settings, name="listener", pool=2)
+    woken, stop = asyncio.Event(), asyncio.Event()
+    async with asyncio.timeout(10), engine.connect() as connection:
+        listening = asyncio.create_task(wakeup.listen(connection, woken, stop))
+        await asyncio.sleep(0.2)
+        while not woken.is_set():
+            await _notify(engine)
+        stop.set()
+        await listening
+    await close(engine)
+
+
+async def _notify(engine: AsyncEngine) -> None:
+    async with connect(engine) as other:
+        await other.rows(Statement(f"NOTIFY {wakeup.CHANNEL}"), {})
+
+
 @pytest.mark.usefixtures("short_bounds")
 async def test_a_listener_whose_connection_is_silent_is_told(wired: Settings, wires: Wires) -> None:
     engine = create_engine(wired, name="listener", pool=1, statement_s=BOUND_S)
