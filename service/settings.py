@@ -168,6 +168,14 @@ class Settings:
         _refuse_live_and_embedded(settings, named, running)
         return settings
 
+    def require(self, *variables: str) -> None:
+        """Raises Misconfigured where one of them is not set, neither here nor by an `eo up`."""
+        for one in KNOBS:
+            if one.variable in variables and not getattr(self, one.name):
+                raise Misconfigured(
+                    f"{one.variable} is not set and no `eo up` runs here. Start `eo up`, or set {one.variable}."
+                )
+
 
 KNOBS = tuple(Knob.of(one) for one in fields(Settings))
 RULES = (

@@ -100,6 +100,13 @@ def test_a_data_folder_whose_name_cannot_be_written_down_is_refused() -> None:
     assert said(EO_DATA_DIR="/data/\udcff").startswith("EO_DATA_DIR=")
 
 
+def test_what_a_process_needs_is_named_with_the_next_command() -> None:
+    with pytest.raises(Misconfigured, match="REDIS_URL is not set and no `eo up` runs here"):
+        Settings(stripe_api_key=KEY).require("REDIS_URL", "STRIPE_API_KEY")
+    with pytest.raises(Misconfigured, match="STRIPE_API_KEY is not set"):
+        Settings(redis_url="redis://h").require("REDIS_URL", "STRIPE_API_KEY")
+
+
 def test_a_misspelt_variable_is_warned_of_with_the_nearest_name() -> None:
     assert unknown({"EO_PROT": "1", "EO_PORT": "1", "PORT": "1"}, KNOBS) == [
         "EO_PROT is not a setting of effectively-once and has no effect. Did you mean EO_PORT?"
