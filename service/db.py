@@ -69,8 +69,7 @@ def create_engine(
     `session` are further settings of PostgreSQL for each connection; a statement may take `statement_s`. Who borrows a
     connection by `service.sql` waits `patience_s` for a PostgreSQL that is away.
     """
-    if not settings.database_url:
-        raise Misconfigured("DATABASE_URL is not set and no `eo up` runs here. Start `eo up`, or set DATABASE_URL.")
+    settings.require("DATABASE_URL")
     engine = bare_engine(
         settings.database_url,
         session={**_session(name, statement_s), **session},

@@ -38,6 +38,7 @@ class Knob:
     why: str
     least: float | None = None
     most: float | None = None
+    verbatim: bool = False  # spaces around it are a part of it
 
     @classmethod
     def of(cls, one: "Field[Any]") -> "Knob":
@@ -51,7 +52,7 @@ class Knob:
 
     def read(self, text: str) -> Any:
         """The value that a text stands for. Raises Misconfigured, naming variable, value and bound."""
-        text = text.strip()
+        text = text if self.verbatim else text.strip()
         value = _PARSERS[self.kind](text)
         if value is None:
             raise Misconfigured(
@@ -91,9 +92,9 @@ def knob(variable: str, default: Any, why: str, *, least: float | None = None, m
     return field(default=default, metadata={"variable": variable, "why": why, "least": least, "most": most})
 
 
-def secret(variable: str, why: str) -> Any:
+def secret(variable: str, why: str, *, verbatim: bool = False) -> Any:
     """A field that must not be seen where settings are printed."""
-    return field(default="", repr=False, metadata={"variable": variable, "why": why})
+    return field(default="", repr=False, metadata={"variable": variable, "why": why, "verbatim": verbatim})
 
 
 def unknown(environ: Mapping[str, str], knobs: Iterable[Knob]) -> list[str]:

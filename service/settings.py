@@ -27,7 +27,9 @@ class Settings:
     # where the parts are
     database_url: str = secret("DATABASE_URL", "PostgreSQL >= 15; unset: embedded")
     redis_url: str = secret("REDIS_URL", "broker; unset: embedded")
-    redis_password: str = secret("REDIS_PASSWORD", "for a REDIS_URL without one: written as it is, nothing encoded")
+    redis_password: str = secret(
+        "REDIS_PASSWORD", "for a REDIS_URL without one: written as it is, nothing encoded", verbatim=True
+    )
     stripe_api_key: str = secret("STRIPE_API_KEY", "sk_test_…; unset: the sandbox's")
     stripe_api_base: str = knob("STRIPE_API_BASE", "", "address of Stripe's API; unset: Stripe, or the sandbox")
     api_key: str = secret("EO_API_KEY", "key to install for the default account")
@@ -179,6 +181,14 @@ class Settings:
         check(settings)
         _refuse_live_and_embedded(settings, named, running)
         return settings
+
+    def require(self, *variables: str) -> None:
+        """Raises Misconfigured where one of them is not set, neither here nor by an `eo up`."""
+        for one in KNOBS:
+            if one.variable in variables and not getattr(self, one.name):
+                raise Misconfigured(
+                    f"{one.variable} is not set and no `eo up` runs here. Start `eo up`, or set {one.variable}."
+                )
 
 
 KNOBS = tuple(Knob.of(one) for one in fields(Settings))

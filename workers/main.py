@@ -20,7 +20,6 @@ from service import guard
 from service.broker_keys import CHARGE_QUEUE
 from service.db import BY_KEY, close, create_engine
 from service.deadlines import STOP_S, WAIT_FOR_POSTGRES_S, exit_within
-from service.errors import Misconfigured
 from service.garbage import collect_rarely
 from service.heartbeats import Heart
 from service.log import configure, event, of_error
@@ -137,8 +136,7 @@ async def check_database(settings: Settings) -> None:
 
 def serve(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT. Raises Misconfigured or Unavailable when it must not start."""
-    if not settings.redis_url:
-        raise Misconfigured("REDIS_URL is not set and no `eo up` is running here. Start `eo up`, or set REDIS_URL.")
+    settings.require("REDIS_URL", "STRIPE_API_KEY")
     stop = threading.Event()
 
     def end(*_: object) -> None:

@@ -161,6 +161,7 @@ async def _listen(engine: AsyncEngine, stop: asyncio.Event, woken: asyncio.Event
 
 async def serve(settings: Settings) -> None:
     """Run a relay process until SIGTERM or SIGINT. Raises Misconfigured or Unavailable when it must not start."""
+    settings.require("REDIS_URL", "STRIPE_API_KEY")
     stop = asyncio.Event()
     woken = asyncio.Event()
 

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from service.errors import Misconfigured
 from service.knobs import Knob, unknown
 from service.settings import KNOBS, RULES, Settings, check
-from service.stripe_address import check_key, normal
+from service.stripe_address import STRIPE_API, check_key, normal
 
 NUMBERS = [one for one in KNOBS if isinstance(one.default, int | float) and not isinstance(one.default, bool)]
 KEY = "sk_test_" + "0" * 24
@@ -99,6 +100,13 @@ def test_a_data_folder_whose_name_cannot_be_written_down_is_refused() -> None:
     assert said(EO_DATA_DIR="/data/\udcff").startswith("EO_DATA_DIR=")
 
 
+def test_what_a_process_needs_is_named_with_the_next_command() -> None:
+    with pytest.raises(Misconfigured, match="REDIS_URL is not set and no `eo up` runs here"):
+        Settings(stripe_api_key=KEY).require("REDIS_URL", "STRIPE_API_KEY")
+    with pytest.raises(Misconfigured, match="STRIPE_API_KEY is not set"):
+        Settings(redis_url="redis://h").require("REDIS_URL", "STRIPE_API_KEY")
+
+
 def test_a_misspelt_variable_is_warned_of_with_the_nearest_name() -> None:
     assert unknown({"EO_PROT": "1", "EO_PORT": "1", "PORT": "1"}, KNOBS) == [
         "EO_PROT is not a setting of effectively-once and has no effect. Did you mean EO_PORT?"
@@ -159,6 +167,30 @@ def test_a_stand_in_keeps_its_own_address() -> None:
     assert normal("http://127.0.0.1:12111/") == "http://127.0.0.1:12111"
     assert normal("http://[::1]:80") == "http://[::1]"
     assert normal("https://api.stripe.com.example.org/mock/") == "https://api.stripe.com.example.org/mock"
+
+
+@given(text=st.text(st.characters(codec="utf-8"), max_size=40), one=st.sampled_from(KNOBS))
+def test_whatever_a_variable_holds_is_a_value_or_one_line_that_names_it(text: str, one: Knob) -> None:
+    for value in (text, f"https://{text}", f"http://api.stripe.com{text}", f"sk_test_{text}"):
+        line = said(**{one.variable: value.replace("\0", "")})
+        assert "\n" not in line
+        assert line == "" or one.variable in line, line
+
+
+@given(text=st.text(max_size=30))
+def test_an_address_has_one_spelling(text: str) -> None:
+    for base in (text, f"https://{text}", f"https://api.stripe.com{text}", f"https://{text}.stripe.com"):
+        found = _normal(base)
+        assert found is None or _normal(found) == found, base
+        at_stripe = found is not None and f".{urlsplit(found).hostname}".endswith(".stripe.com")
+        assert not at_stripe or found == STRIPE_API, base
+
+
+def _normal(base: str) -> str | None:
+    try:
+        return normal(base)
+    except Misconfigured:
+        return None
 
 
 @pytest.mark.parametrize(

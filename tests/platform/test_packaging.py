@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
 
+from service import redis_url
+from service.addresses import postgres_dsns
+from service.settings import Settings
 from service.status import PARTS
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +46,22 @@ def test_compose_commits_no_secret_and_opens_one_loopback_port(compose: dict[str
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
     assert len(ports) == 1
     assert ports[0].startswith("127.0.0.1:")
+
+
+@pytest.mark.parametrize("password", ["p@ss:w/rd?#%&+ é", "'a\\\"b$c", " spaces around ", "%2F"])
+def test_compose_takes_any_password(compose: dict[str, Any], password: str) -> None:
+    told = {"STRIPE_API_KEY": "sk_test_x", "EO_API_KEY": "x" * 24}
+
+    def filled(found: re.Match[str]) -> str:
+        return found["default"] or told.get(found["name"], password)
+
+    variable = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*)|:\?[^}]*)?\}")
+    for name in ("migrate", "api", "relay", "worker"):
+        named = compose["services"][name]["environment"]
+        environ = {key: variable.sub(filled, str(value)) for key, value in named.items()} | {"HOME": "/nonexistent"}
+        (dsn,) = postgres_dsns(environ["DATABASE_URL"], environ)
+        assert parse_qs(urlsplit(dsn).query)["password"] == [password]
+        assert redis_url.parse(Settings.from_env(environ).redis_url).login == {"password": password}
 
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="no docker client")
