@@ -1,25 +1,31 @@
-"""The example configuration in deploy/ is one that nginx takes, and that an order passes."""
+"""What is in deploy/ works: nginx takes its configuration and an order passes it, and the logins of compose hold."""
 
 import asyncio
+import os
 import shutil
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
+import yaml
+from sqlalchemy import text
 
-from service import front
+from service import front, migrate
 from service.child import Child
-from service.embedded import free_port
+from service.db import create_engine
+from service.embedded import Postgres, free_port
 from service.settings import Settings
 from service.waiting import WAIT_MAX_S
 from tests.door.conftest import ORDER, serve
 
 pytestmark = pytest.mark.slow
 
+LOGINS = Path(__file__).parents[2] / "deploy" / "postgres" / "10-logins.sh"
 CONF = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 needs_nginx = pytest.mark.skipif(
     not (shutil.which("nginx") and shutil.which("openssl")), reason="nginx or openssl is not installed"
@@ -68,6 +74,45 @@ async def nginx(conf: Path) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.to_thread(child.stop)
+
+
+def test_the_logins_of_compose_are_no_superusers_and_take_over_what_was_there(servers_folder: Path) -> None:
+    """Its script, run twice, on a database that version 0.1 migrated as the superuser."""
+    with Postgres(servers_folder / "compose") as server:
+        migrate.upgrade(server.url, "0004")
+        environ = {
+            "PATH": f"{server.programs}:{os.environ['PATH']}", "PGHOST": str(server.sockets),
+            "PGPASSWORD": server.password, "EO_OWNER_PASSWORD": "o'w$ner", "EO_PROCESSES_PASSWORD": 'p"r %oc',
+        }  # fmt: skip
+        subprocess.run(["sh", str(LOGINS)], env=environ, check=True)  # noqa: S607
+        with pytest.raises(subprocess.CalledProcessError):  # the superuser has no password any more
+            subprocess.run(["sh", str(LOGINS)], env=environ, check=True, capture_output=True)  # noqa: S607
+        owner, processes = (
+            server.owner_url.replace("eo@", f"{login}:{quote(environ[f'{variable}_PASSWORD'])}@", 1)
+            for login, variable in (("eo_owner", "EO_OWNER"), ("eo_processes", "EO_PROCESSES"))
+        )
+        migrate.upgrade(owner, grant_to="eo_processes")
+        asyncio.run(assert_starts(processes))
+
+
+async def assert_starts(url: str) -> None:
+    engine = create_engine(Settings(database_url=url), name="test", pool=1)
+    try:
+        await migrate.check(engine)
+        async with engine.connect() as connection:
+            question = "SELECT rolsuper FROM pg_roles WHERE rolname = session_user"
+            assert (await connection.execute(text(question))).scalar_one() is False
+    finally:
+        await engine.dispose()
+
+
+def test_compose_migrates_as_the_owner_and_runs_as_a_login_without_power() -> None:
+    services = yaml.safe_load((CONF.parents[1] / "compose.yaml").read_text())["services"]
+    assert services["migrate"]["command"] == ["migrate", "--grant-to", "eo_processes"]
+    assert services["migrate"]["environment"]["DATABASE_URL"].startswith("postgresql://eo_owner@")
+    for name in ("api", "relay", "worker"):
+        assert services[name]["environment"]["DATABASE_URL"].startswith("postgresql://eo_processes@")
+    assert f"./deploy/{LOGINS.parent.name}:/docker-entrypoint-initdb.d:ro" in services["postgres"]["volumes"]
 
 
 @needs_nginx
