@@ -77,7 +77,7 @@ class Server(uvicorn.Server):
                 RequestLog(app),
                 host=settings.host, port=settings.port, loop="uvloop", http=front.Front, ws="none", lifespan="on",
                 access_log=False, log_config=None, server_header=False, proxy_headers=False,
-                timeout_graceful_shutdown=int(STOP_S), timeout_keep_alive=front.IDLE_S,
+                timeout_graceful_shutdown=int(STOP_S),
             )
         )  # fmt: skip
 

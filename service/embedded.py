@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from service.child import Child, wait_until
 from service.errors import Misconfigured, Unavailable
-from service.isolation import User, become_user, give, named_user, private_user, reachable
+from service.isolation import User, become_user, close_to_others, give, named_user, private_user, reachable
 
 PG_PORT = 5432  # only names the socket file; nothing listens on TCP
 SUPERUSER_FILE = "superuser.password"  # in the data folder, so that copies of it have it
@@ -270,8 +270,8 @@ class Valkey(Child):
         private_folder(self.folder)
         config = "\n".join(f"{name} {value}" for name, value in self._config().items()) + "\n"
         write_private(self.folder / "valkey.conf", config)
-        if self.user:
-            give(self.folder, self.user)
+        close_to_others(self.folder)
+        give(self.folder, self.user)
         program = valkey_program()
         program = reachable(program.parent, program.name, self.user) / program.name
         self.folder_of_work = self.folder

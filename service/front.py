@@ -10,7 +10,6 @@ assignments only.
 import asyncio
 import resource
 from collections.abc import Iterable
-from enum import Enum, auto
 from typing import ClassVar, cast
 
 import httptools
@@ -58,18 +57,19 @@ async def protect(message: Message, scope: Scope) -> None:  # noqa: ARG001  the 
         message["headers"] = headers
 
 
-class _Stage(Enum):
-    """What a connection is waiting for."""
+# What a connection is waiting for. Numbers, not an enumeration: each request passes through four of them.
+HEAD = 1  # the rest of a request's headers, or a first request
+BODY = 2
+ANSWER = 3  # ours; the handlers have deadlines of their own
+IDLE = 4  # the next request, perhaps
+CLOSING = 5  # refused; what still arrives is thrown away
 
-    HEAD = auto()  # the rest of a request's headers, or a first request
-    BODY = auto()
-    ANSWER = auto()  # ours; the handlers have deadlines of their own
-    IDLE = auto()  # the next request, perhaps
-    CLOSING = auto()  # refused; what still arrives is thrown away
+_WITHOUT_REQUEST = (HEAD, IDLE, CLOSING)
+_BOUND_S = {HEAD: HEAD_S, BODY: BODY_S, IDLE: IDLE_S, CLOSING: LINGER_S}
 
 
-_WITHOUT_REQUEST = (_Stage.HEAD, _Stage.IDLE, _Stage.CLOSING)
-_BOUND_S = {_Stage.HEAD: HEAD_S, _Stage.BODY: BODY_S, _Stage.IDLE: IDLE_S, _Stage.CLOSING: LINGER_S}
+class _Refused(Exception):
+    """Stops the parser."""
 
 
 class Front(HttpToolsProtocol):
@@ -85,7 +85,7 @@ class Front(HttpToolsProtocol):
         self._received = 0  # bytes of the present message
         self._had_request = False
         self._stuck_since: float | None = None
-        self._enter(_Stage.HEAD)
+        self._enter(HEAD)
         if len(self.connections) > self.connections_max:
             self._make_room()
 
@@ -96,28 +96,24 @@ class Front(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes: counted, then parsed."""
-        if self._stage is _Stage.CLOSING:
+        if self._stage == CLOSING:
             return
         self._received += len(data)
-        self._unset_keepalive_if_required()
         try:
-            self._feed(data)
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stopped:
+            self._without_offer(data[stopped.args[0] :])
         except httptools.HttpParserError:
             self._refuse(400)
-        if self._stage is _Stage.HEAD and self._received > HEAD_MAX:
+        if self._stage == HEAD and self._received > HEAD_MAX:
             self._refuse(431)
-        elif self._stage is _Stage.BODY and self._received > MESSAGE_MAX:
+        elif self._stage == BODY and self._received > MESSAGE_MAX:
             self._refuse(413)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
-        self._enter(_Stage.HEAD)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; what stands behind a body (a trailer) is no header of ours."""
-        if self._stage is _Stage.HEAD:
-            super().on_header(name, value)
+        self._enter(HEAD)
 
     def on_headers_complete(self) -> None:
         """The request is known: the handler may begin."""
@@ -125,29 +121,34 @@ class Front(HttpToolsProtocol):
             return
         if len(self.headers) > HEADERS_MAX or (self._received > HEAD_MAX and self._head_bytes() > HEAD_MAX):
             self._refuse(431)
-            return
-        self._enter(_Stage.BODY)
+            raise _Refused
+        self._enter(BODY)
         super().on_headers_complete()
         self._had_request = True
-
-    def on_body(self, body: bytes) -> None:
-        """A part of the body."""
-        if self._stage is _Stage.BODY:
-            super().on_body(body)
+        self.headers = []  # what stands behind a body (a trailer) is no header of ours
 
     def on_message_complete(self) -> None:
         """The request is here."""
-        if self._stage is not _Stage.BODY:
+        if self._stage != BODY:
             return
         super().on_message_complete()
         self._received = 0
-        self._enter(_Stage.IDLE if self.cycle.response_complete else _Stage.ANSWER)
+        self._enter(IDLE if self.cycle.response_complete else ANSWER)
 
     def on_response_complete(self) -> None:
-        """The answer is sent; perhaps before the body had come, which then is still awaited."""
-        super().on_response_complete()
-        if self._stage is _Stage.ANSWER and not self._owes_answer():
-            self._enter(_Stage.IDLE)
+        """The answer is sent; perhaps before the body had come, which then is still awaited.
+
+        As uvicorn's own, but for the timer of an idle connection, which cost more than all the bounds here: the sweep
+        finds it.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._stage == ANSWER:
+            self._enter(IDLE)
 
     def pause_writing(self) -> None:
         """The client does not take its answer."""
@@ -169,17 +170,18 @@ class Front(HttpToolsProtocol):
             self.transport.abort()
         elif (bound_s := _BOUND_S.get(self._stage)) is None or now - self._since <= bound_s:
             return
-        elif self._stage is _Stage.CLOSING:
+        elif self._stage == CLOSING:
             self.transport.abort()
-        elif self._stage is _Stage.IDLE or not self._received:
+        elif self._stage == IDLE or not self._received:
             self.transport.close()
         elif not self.flow.read_paused:  # else it is we who do not read
             self._refuse(408)
 
-    def _enter(self, stage: _Stage) -> None:
+    def _enter(self, stage: int) -> None:
         self._stage = stage
         self._since = self.loop.time()
-        self._waiting.pop(self, None)
+        if stage != ANSWER:
+            self._waiting.pop(self, None)
         if stage in _WITHOUT_REQUEST:
             self._waiting[self] = None
 
@@ -189,17 +191,19 @@ class Front(HttpToolsProtocol):
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
-    def _feed(self, data: bytes) -> None:
-        """Parse. Where the parser stops for an upgrade that nobody takes, go on with a request that offers none."""
+    def _without_offer(self, rest: bytes) -> None:
+        """The parser stopped for an upgrade that nobody takes: go on with the same request, which offers none."""
+        if self._stage == CLOSING:
+            return
+        head = self._plain_head()
+        self.parser = self._parser()
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as stopped:
-            if self._stage is _Stage.CLOSING:
-                return
-            head, rest = self._plain_head(), data[stopped.args[0] :]
-            self.parser = self._parser()
             self.parser.feed_data(head)
-            self._feed(rest)
+            self.parser.feed_data(rest)
+        except httptools.HttpParserUpgrade as stopped:  # the next request in the same packet offers it again
+            self._without_offer(rest[stopped.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(400)
 
     def _offers_upgrade(self) -> bool:
         # CONNECT is an upgrade to the parser whatever its headers say; it is refused as any other method.
@@ -222,15 +226,15 @@ class Front(HttpToolsProtocol):
 
     def _refuse(self, status: int) -> None:
         """Answer and close. Where an earlier request still waits for its answer, only close: this one is not its."""
-        if self._stage is _Stage.CLOSING:
+        if self._stage == CLOSING:
             return
-        is_its_own = self._is_only_request() if self._stage is _Stage.BODY else not self._owes_answer()
+        is_its_own = self._is_only_request() if self._stage == BODY else not self._owes_answer()
         if is_its_own and not self.transport.is_closing():
             self.transport.write(_answer(status, self.server_state.default_headers))
         if self._owes_answer():  # its handler is told that the client is gone
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self._enter(_Stage.CLOSING)
+        self._enter(CLOSING)
         self.flow.resume_reading()
 
     def _owes_answer(self) -> bool:

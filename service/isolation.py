@@ -84,6 +84,16 @@ def give(tree: Path, user: User | None) -> None:
         os.lchown(folder, user.uid, user.gid)
 
 
+def close_to_others(tree: Path) -> None:
+    """Folders 0700, files 0600, whatever the umask was that they were made under. Links are not followed."""
+    for folder, folders, files in os.walk(tree):
+        Path(folder).chmod(0o700)
+        for name in files + folders:
+            path = Path(folder, name)
+            if not path.is_symlink() and path.is_file():
+                path.chmod(0o600)
+
+
 def reachable(tree: Path, needed: str, user: User | None, *, libraries: Path | None = None) -> Path:
     """A folder with the same programs that `user` can run: `tree` itself, or a copy where a folder above it is closed.
 
@@ -102,9 +112,7 @@ def reachable(tree: Path, needed: str, user: User | None, *, libraries: Path | N
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:
         raise Misconfigured(f"{_COPIES} is not a folder that only root may write. Remove it.")
     _COPIES.chmod(0o755)  # whatever the umask was
-    program = (tree / needed).stat()
-    mark = f"{tree} {program.st_size} {program.st_mtime_ns}".encode()
-    copy = _COPIES / hashlib.sha256(mark).hexdigest()[:16]
+    copy = _COPIES / hashlib.sha256((tree / needed).read_bytes()).hexdigest()[:16]  # one for all installations
     inside = Path(tree.parent.name, tree.name)
     if not copy.exists():
         _copy({tree: inside} | ({libraries: Path(libraries.name)} if libraries and libraries.is_dir() else {}), copy)

@@ -26,6 +26,7 @@ from service.addresses import shown
 from service.child import Child, HttpPart, LoopPart, OneShot, http_get, wait_until
 from service.embedded import Postgres, Valkey, free_port, postgres_programs, valkey_program, write_private
 from service.errors import Misconfigured
+from service.isolation import close_to_others
 from service.port import refuse_busy_port
 from service.settings import RUN_FILE, Settings
 from service.settings import data_dir as named_data_dir
@@ -181,7 +182,7 @@ def locked(data_dir: Path) -> Iterator[None]:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         (data_dir / "log").mkdir(mode=0o700, exist_ok=True)
-        close_to_others(data_dir)
+        close_folder(data_dir)
         lock = (data_dir / LOCK_FILE).open("a+")
     except OSError as error:
         raise Misconfigured(f"EO_DATA_DIR {data_dir} cannot be used: {error.strerror}.") from error
@@ -195,12 +196,14 @@ def locked(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def close_to_others(data_dir: Path) -> None:
-    """Folders 0700, files 0600: also what version 0.1 made. The servers' own folders are for them to close."""
+def close_folder(data_dir: Path) -> None:
+    """`.eo` and what is ours in it, also what version 0.1 made. The servers close their own folders."""
     data_dir.chmod(0o700)
-    for path in (*data_dir.glob("*"), *(data_dir / "log").glob("*"), *(data_dir / "sandbox").glob("*")):
-        if not path.is_symlink() and path.name not in ("postgres", "redis"):
-            path.chmod(0o700 if path.is_dir() else 0o600)
+    for path in data_dir.glob("*"):
+        if path.name in ("log", "sandbox"):
+            close_to_others(path)
+        elif path.is_file() and not path.is_symlink():
+            path.chmod(0o600)
 
 
 def try_lock(descriptor: int) -> bool:

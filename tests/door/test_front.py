@@ -72,12 +72,12 @@ def chunked(head: bytes) -> bytes:
     return head.replace(b"Content-Length: %d" % len(BODY), b"Transfer-Encoding: chunked")
 
 
-def stages(api: Api) -> list[front._Stage]:
+def stages(api: Api) -> list[int]:
     """What each connection is waiting for."""
     return [c._stage for c in api.server.server_state.connections if isinstance(c, front.Front)]
 
 
-async def is_at(api: Api, stage: front._Stage) -> None:
+async def is_at(api: Api, stage: int) -> None:
     while stage not in stages(api):
         await asyncio.sleep(0.005)
 
@@ -175,7 +175,7 @@ async def test_headers_that_are_never_finished_end_the_connection(api: Api) -> N
 async def test_a_body_that_never_ends_is_given_up_and_nothing_is_stored(api: Api, engine: AsyncEngine) -> None:
     async with connected(api) as raw:
         await raw.send(order(api, "k"), BODY[:10])
-        await is_at(api, front._Stage.BODY)
+        await is_at(api, front.BODY)
         later(api, front.BODY_S - 1)
         later(api, front.BODY_S + 1)
         assert_problem(await raw.answer(), 408, "request-timeout")
@@ -241,7 +241,7 @@ async def test_where_every_place_has_a_request_the_newcomer_is_told_to_come_agai
     monkeypatch.setattr(front.Front, "connections_max", 1)
     async with connected(api) as busy:
         await busy.send(order(api, "k", "Prefer: wait=20") + BODY)
-        await is_at(api, front._Stage.ANSWER)
+        await is_at(api, front.ANSWER)
         async with connected(api) as fresh:
             answer = await fresh.answer()
         assert_problem(answer, 503, "unavailable")
