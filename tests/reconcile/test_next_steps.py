@@ -239,6 +239,7 @@ def test_every_class_has_a_case() -> None:
     assert {name for name, _ in CASES} == set(CLASSES) - {IN_FLIGHT, SOURCE_INCOMPLETE}
 
 
+@pytest.mark.slow  # whole commands, several per case
 @pytest.mark.parametrize(("name", "plant"), CASES, ids=[plant.__name__.strip("_") for _, plant in CASES])
 async def test_after_the_printed_steps_it_is_gone_or_acknowledged(
     engine: AsyncEngine,
