@@ -70,7 +70,8 @@ SELECT row_number() OVER (ORDER BY pi) AS n, pi FROM (
   SELECT pi FROM recon_carried k
    WHERE pi IS NOT NULL AND NOT EXISTS (SELECT FROM recon_stripe s WHERE s.pi = k.pi)
   UNION
-  SELECT c.payment_intent_id FROM recon_carried k JOIN charges c ON c.order_id = k.order_id
+  SELECT c.payment_intent_id FROM recon_carried k
+    JOIN charges c ON c.account_id = k.account_id AND c.order_id = k.order_id
    WHERE c.payment_intent_id IS NOT NULL
      AND NOT EXISTS (SELECT FROM recon_stripe s WHERE s.pi = c.payment_intent_id)
   UNION
