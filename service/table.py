@@ -34,6 +34,11 @@ def fields(row: Mapping[str, object], columns: int) -> list[str]:
     return list(_block(list(row), [_text(value) for value in row.values()], columns))
 
 
+def paragraph(text: str, columns: int) -> list[str]:
+    """One sentence; what does not fit goes on in the next line, indented."""
+    return wrap(text, columns, subsequent_indent=" " * _GAP)
+
+
 def age(then: datetime) -> str:
     """How long ago, in the largest unit: 40s, 12m, 3h, 5d; `in 40s` for what is to come."""
     seconds = round((datetime.now(UTC) - then).total_seconds())

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from service import table
 from service.exit_codes import AWAY
 from service.knobs import Knob
 from service.settings import KNOBS, RULES, Settings
@@ -60,7 +61,8 @@ def settings(*, as_json: bool) -> None:
         print_json([row | {"rules": rules} for row, rules in zip(rows, about, strict=True)])
     else:
         print_rows(rows, as_json=False)
-        click.echo("\n".join(["", *(f"{rule.says}: {rule.why}" for rule in RULES)]))
+        rules = (table.paragraph(f"{rule.says}: {rule.why}", table.width()) for rule in RULES)
+        click.echo("\n".join(["", *(line for rule in rules for line in rule)]))
 
 
 def _knob(one: Knob, value: Any) -> dict[str, Any]:

@@ -1,12 +1,16 @@
 """`eo ledger`: the books."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from service.arguments import Instant
 from service.exit_codes import FOUND
 from service.terminal import ask, json_option, print_rows
+
+if TYPE_CHECKING:
+    from service.ledger import Balance
 
 
 @click.group()
@@ -36,3 +40,10 @@ def ledger_verify(*, as_json: bool) -> None:
     click.echo(f"eo: {len(findings)} findings." if findings else "eo: the books hold.", err=True)
     if findings:
         raise SystemExit(FOUND)
+
+
+def _row(balance: "Balance") -> dict[str, object]:
+    """A line of a table: the account's name is enough for a person."""
+    return {"owner": balance["account_name"]} | {
+        name: value for name, value in balance.items() if name not in ("account_id", "account_name")
+    }

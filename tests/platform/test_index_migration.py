@@ -15,7 +15,7 @@ _INSERT = """
 INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method)
 VALUES (gen_random_uuid(), gen_random_uuid(), 'k', '\\x01', 1999, 'usd', 'pm_card_visa')
 """
-_WAITS = "SELECT count(*) FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'"
+_WAITS = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'"
 _VALID = f"SELECT indisvalid FROM pg_index WHERE indexrelid = '{INDEX}'::regclass"
 
 
@@ -33,12 +33,14 @@ async def test_orders_are_placed_while_the_index_is_built(before: str) -> None:
     await transaction.start()
     await placing.execute(_INSERT)
     migrating = asyncio.create_task(asyncio.to_thread(upgrade, before))
-    while not await other.fetchval(_WAITS):
-        assert not migrating.done(), "the index is there, and has not waited for the order that was under way"
-        await asyncio.sleep(0.05)
-    await other.execute(_INSERT)
-    await transaction.commit()
-    await migrating
+    try:
+        while not await other.fetchval(_WAITS):
+            assert not migrating.done(), "the index has not waited for the order that was under way"
+            await asyncio.sleep(0.05)
+        await other.execute(_INSERT)
+    finally:
+        await transaction.commit()
+        await migrating
     assert await other.fetchval(_VALID)
     await placing.close()
     await other.close()

@@ -15,12 +15,12 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import orders, outbox, table
+from service import ledger, orders, outbox, table
 from service.charges.ending import fail_by_hand
 from service.cli import cli
 from service.orders import Candidate
 from service.settings import Settings
-from service.sql import Statement, connect
+from service.sql import Statement, begin, connect
 from service.wire import OrderRequest
 
 pytestmark = pytest.mark.slow
@@ -63,6 +63,19 @@ async def run(eo: Eo, *words: str, **options: Any) -> Result:
     return await asyncio.to_thread(eo, *words, **options)
 
 
+async def booked(engine: AsyncEngine) -> None:
+    """Somebody's fees, so that there are balances."""
+    async with begin(engine) as tx:
+        (owner,) = await tx.column(ACCOUNT, {})
+        now = datetime.now(UTC)
+        fee = ledger.fee_entry(
+            account_id=owner, order_id=None, payment_intent_id=None, balance_transaction_id="txn_1", fee_minor=88,
+            currency="usd", occurred_at=now,
+        )  # fmt: skip
+        assert fee is not None
+        await ledger.post(tx, [fee])
+
+
 def assert_fits(printed: str, columns: int = WIDTH) -> None:
     assert printed
     assert max(map(len, printed.splitlines())) <= columns, printed
@@ -72,12 +85,14 @@ def assert_fits(printed: str, columns: int = WIDTH) -> None:
 async def test_every_table_fits_its_terminal_and_breaks_no_id(eo: Eo, engine: AsyncEngine, columns: int) -> None:
     ids = await place(engine, "k" * 200, "cart-17")
     await park_all(engine, LONG)
-    assert (await run(eo, "keys", "create", "--account", "a shop " * 10)).exit_code == 0
-    for words in (("orders", "list"), ("outbox", "list"), ("orders", "show", ids[0]), ("keys", "list")):
+    assert (await run(eo, "keys", "create", "--account", ("a shop " * 8).strip())).exit_code == 0
+    alone = [("keys", "list"), ("settings",), ("ledger", "balances")]
+    await booked(engine)
+    for words in (("orders", "list"), ("outbox", "list"), ("orders", "show", ids[0]), *alone):
         done = await run(eo, *words, columns=columns)
         assert done.exit_code == 0, done.output
         assert_fits(done.stdout, min(columns, WIDTH))
-        if words != ("keys", "list"):
+        if words not in alone:
             assert ids[0] in done.stdout
 
 
