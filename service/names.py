@@ -16,16 +16,16 @@ def checked(text: str, *, what: str, longest: int = NAME_MAX) -> str:
     """
     text = unicodedata.normalize("NFC", text)
     if not text.strip():
-        raise BadRequest(f"{what} must not be empty.", code="name-invalid")
+        raise BadRequest(f"{what} must not be empty.", code="string-invalid")
     if len(text) > longest:
-        raise BadRequest(f"{what} must have at most {longest} characters; it has {len(text)}.", code="name-invalid")
+        raise BadRequest(f"{what} must have at most {longest} characters; it has {len(text)}.", code="string-invalid")
     if text != text.strip():
-        raise BadRequest(f"{what} must not begin or end with a space.", code="name-invalid")
+        raise BadRequest(f"{what} must not begin or end with a space.", code="string-invalid")
     if not is_plain(text):
         raise BadRequest(
             f"{what} must consist of characters that can be seen: no line feed, control character, zero-width "
             "character or change of direction.",
-            code="name-invalid",
+            code="string-invalid",
         )
     screen([text])
     return text

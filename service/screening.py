@@ -34,7 +34,7 @@ _GROUP = re.compile(r"[0-9]+")
 _CARD_WORD = re.compile(r"(?i)(?:card|visa|amex|maestro|discover|cc|pan|karte|carte|tarjeta)$")
 _AFTER_WORD = re.compile(r"(?i)(?:exp|cvc|cvv|cvn)")
 
-# The first digits of each network's cards, and how many digits they have. docs/operations.md names the sources.
+# The first digits of each network's cards, and how many digits they have. docs/api.md names the sources.
 _NETWORKS = tuple(
     (re.compile(first), frozenset(lengths))
     for first, lengths in (

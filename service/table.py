@@ -51,7 +51,14 @@ def age(then: datetime) -> str:
 def _text(value: object) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    return "" if value is None else " ".join(str(value).split())
+    return "" if value is None else _printable(" ".join(str(value).split()))
+
+
+def _printable(text: str) -> str:
+    """What a terminal would obey, or would not show, is spelt out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _fitting(rows: list[list[str]], room: int) -> list[int]:

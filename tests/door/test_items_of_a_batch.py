@@ -145,7 +145,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(values=st.lists(_JSON, min_size=1, max_size=5), ascii_only=st.booleans(), indent=st.sampled_from([None, 1]))
 def test_any_values_are_cut_where_they_were_joined(values: list[Any], ascii_only: bool, indent: int | None) -> None:
     body = json.dumps({"orders": values}, ensure_ascii=ascii_only, indent=indent).encode(errors="surrogatepass")
@@ -155,7 +155,7 @@ def test_any_values_are_cut_where_they_were_joined(values: list[Any], ascii_only
     assert [repr(json.loads(item.decode(errors="surrogatepass"))) for item in cut] == [repr(value) for value in values]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(noise=st.binary(max_size=60), key=st.integers())
 def test_noise_is_a_bad_request_and_never_another_error(noise: bytes, key: int) -> None:
     for body in (noise, b'{"orders":[' + noise, b'{"orders":[%s,%s]}' % (GOOD, noise)):

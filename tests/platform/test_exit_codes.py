@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service import exit_codes, guard
+from service import exit_codes, guard, table
 from service.cli import cli, run
 from service.errors import BadRequest, Misconfigured, Unavailable
 from service.names import checked
@@ -45,6 +46,8 @@ def leaves(command: click.Command = cli, path: tuple[str, ...] = ()) -> Iterator
 
 
 COMMANDS = dict(leaves())
+DOING = [path for path, found in COMMANDS.items() if not isinstance(found, click.Group) or found.invoke_without_command]
+RIGHT = {"uuid": "0190a000-0000-7000-8000-000000000000", "fingerprint": "0" * 16}
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +147,7 @@ def test_every_error_has_its_code_and_its_words(
     assert ("bug" in err and "--debug" in err) == (code == exit_codes.BUG)
 
 
-@pytest.mark.parametrize("path", [path for path, found in COMMANDS.items() if not isinstance(found, click.Group)])
+@pytest.mark.parametrize("path", DOING, ids=" ".join)
 def test_an_error_that_nobody_foresaw_is_70_in_every_command(
     path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,8 +165,19 @@ def test_an_error_that_nobody_foresaw_is_70_in_every_command(
 
 
 def _right(parameter: click.Parameter) -> list[str]:
-    value = "0190a000-0000-7000-8000-000000000000" if isinstance(parameter.type, type(click.UUID)) else "words"
+    value = RIGHT.get(parameter.type.name, "words")
     return [parameter.opts[0], value] if isinstance(parameter, click.Option) else [value]
+
+
+def test_the_page_lists_every_code() -> None:
+    page = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    section = page.split("## Exit codes")[1].split("\n## ")[0]
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)}
+    assert listed == {value for name, value in vars(exit_codes).items() if name.isupper()}
+
+
+def test_what_a_terminal_would_obey_is_spelt_out() -> None:
+    assert table.lines([{"account": "a\x1b[2Jb\u202ec"}], 80)[1] == "a\\x1b[2Jb\\u202ec"
 
 
 def test_what_a_card_or_a_database_says_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
