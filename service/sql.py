@@ -91,7 +91,10 @@ async def begin(engine: AsyncEngine) -> AsyncIterator[Connection]:
 @asynccontextmanager
 async def _lent(engine: AsyncEngine) -> AsyncIterator[Driver]:
     """The driver's connection, given back whole: one that was lost, left in a transaction or cut off is thrown away."""
-    lent = await _checked_out(engine)
+    try:
+        lent = await engine.raw_connection()
+    except Exception as error:  # noqa: BLE001  judged there
+        lent = await _patiently(engine, error)
     driver: Any = lent.driver_connection
     is_whole = True
     try:
@@ -111,18 +114,19 @@ async def _lent(engine: AsyncEngine) -> AsyncIterator[Driver]:
             lent.invalidate()
 
 
-async def _checked_out(engine: AsyncEngine) -> PoolProxiedConnection:
-    """A connection of the pool. Where the server has none to give, a neighbour may return one soon: look again.
+async def _patiently(engine: AsyncEngine, error: Exception) -> PoolProxiedConnection:
+    """A connection after all. Where the server has none to give, a neighbour may return one soon: look again.
 
     A process that would rather wait for PostgreSQL than fail (`Connector.patience_s`) waits here: nothing is sent yet.
     """
     began = time.monotonic()
     while True:
+        is_full = (sqlstate(error) or "").startswith(FULL)
+        patience_s = max(connector_of(engine).patience_s, CHECKOUT_S if is_full else 0.0)
+        if not is_unreachable(error) or time.monotonic() - began >= patience_s:
+            raise error
+        await asyncio.sleep(uniform(0.5, 1.0) * _LOOK_AGAIN_S)  # noqa: S311  jitter
         try:
             return await engine.raw_connection()
-        except Exception as error:
-            is_full = (sqlstate(error) or "").startswith(FULL)
-            patience_s = max(connector_of(engine).patience_s, CHECKOUT_S if is_full else 0.0)
-            if not is_unreachable(error) or time.monotonic() - began >= patience_s:
-                raise
-        await asyncio.sleep(uniform(0.5, 1.0) * _LOOK_AGAIN_S)  # noqa: S311  jitter
+        except Exception as again:  # noqa: BLE001  judged above
+            error = again
