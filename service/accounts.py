@@ -23,18 +23,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service import log, names
 from service.db import autocommit, is_unreachable
 from service.deadlines import KEY_CHECK_S
-from service.errors import Misconfigured, NotFound, Unauthorized, Unavailable
+from service.errors import NotFound, Unauthorized, Unavailable
+from service.settings import KEY_MAX, KEY_MIN, check_api_key
 from service.strangers import LookUps
 
 T = TypeVar("T")
 
 CACHE_S = 1.0
-_KEY_MAX = 1_000  # characters; nobody is looked up by more
 _CACHE_MAX = 10_000  # keys that were found, and hashes of as many that were not
 _BEARER = b"bearer "
 _ALPHABET = string.ascii_letters + string.digits
 _SECRET_LENGTH = 40  # of 62 letters: 238 bits
-_INSTALLED_MIN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class ApiKeys:
 
     def _may_be_one(self, authorization: bytes) -> bool:
         """Whether it is worth a look: long enough, not too long, and not found wrong within the last second."""
-        if not len(_BEARER) + _INSTALLED_MIN <= len(authorization) <= len(_BEARER) + _KEY_MAX:
+        if not len(_BEARER) + KEY_MIN <= len(authorization) <= len(_BEARER) + KEY_MAX:
             return False
         return self._wrong.get(_digest(authorization), 0.0) <= monotonic()
 
@@ -150,10 +149,7 @@ async def install_key(engine: AsyncEngine, key: str) -> None:
 
     A revoked key stays revoked, whatever an old environment still says.
     """
-    if not _INSTALLED_MIN <= len(key) <= _KEY_MAX or not key.isascii() or not key.isprintable() or " " in key:
-        raise Misconfigured(
-            f"EO_API_KEY must be {_INSTALLED_MIN} to {_KEY_MAX} printable ASCII characters without spaces."
-        )
+    check_api_key(key)
     async with engine.begin() as connection:
         account_id = (await connection.execute(_DEFAULT_ACCOUNT)).scalar_one()
         row = await _key_row(connection, "", account_id, key)

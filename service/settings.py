@@ -17,6 +17,7 @@ from service.knobs import Knob, Rule, knob, secret
 
 RUN_FILE = "run.json"
 _WINDOW_S = 10
+KEY_MIN, KEY_MAX = 20, 1_000  # characters of a key of ours
 _DAY_S = 86_400  # Stripe forgets a key after 24 hours
 
 
@@ -240,6 +241,12 @@ def check(settings: Settings) -> None:
             raise Misconfigured(f"{rule.says} must hold, and does not with {found}: {rule.why}. Change one of them.")
 
 
+def check_api_key(key: str) -> None:
+    """Raises Misconfigured, without the key, where a text cannot be a key of ours (EO_API_KEY)."""
+    if not KEY_MIN <= len(key) <= KEY_MAX or not key.isascii() or not key.isprintable() or " " in key:
+        raise Misconfigured(f"EO_API_KEY must be {KEY_MIN} to {KEY_MAX} printable ASCII characters without spaces.")
+
+
 def _with_addresses(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """The settings with their addresses in one spelling, each judged by its form. Raises Misconfigured."""
     if settings.database_url:
@@ -247,6 +254,8 @@ def _with_addresses(settings: Settings, environ: Mapping[str, str]) -> Settings:
     base = stripe_address.normal(settings.stripe_api_base) if settings.stripe_api_base else ""
     if settings.stripe_api_key:
         stripe_address.check_key(settings.stripe_api_key, base)
+    if settings.api_key:
+        check_api_key(settings.api_key)
     if settings.stripe_is_live and not settings.live:
         raise Misconfigured("STRIPE_API_KEY is a live key and charges real cards. Set EO_LIVE=1 if that is meant.")
     if any(character.isspace() or character in "/@?#" for character in settings.host):

@@ -96,6 +96,12 @@ def test_no_setting_lets_a_key_be_sent_that_stripe_may_have_forgotten(age: float
     assert age + lease + skew < 86_400
 
 
+def test_a_key_of_ours_that_is_none_is_refused_before_anything_starts() -> None:
+    for key in ("short", "x" * 19, "x" * 19 + "é", "x" * 10 + " " + "x" * 10):
+        assert said(EO_API_KEY=key).startswith("EO_API_KEY must be"), key
+    assert said(EO_API_KEY="x" * 20) == ""
+
+
 def test_a_data_folder_whose_name_cannot_be_written_down_is_refused() -> None:
     assert said(EO_DATA_DIR="/data/\udcff").startswith("EO_DATA_DIR=")
 
