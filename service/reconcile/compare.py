@@ -36,19 +36,9 @@ class Comparison:
 async def open_staging(driver: asyncpg.Connection) -> None:
     """Empty staging tables on this connection, and a session that may take its time: a full day takes minutes."""
     await driver.execute("SET statement_timeout = 0; SET work_mem = '64MB'")
-    await drop_staging(driver)
-    await driver.execute(sql.STAGING)
-
-
-async def close_staging(driver: asyncpg.Connection) -> None:
-    """The connection as it was: it goes back to a pool."""
-    await drop_staging(driver)
-    await driver.execute("RESET statement_timeout; RESET work_mem")
-
-
-async def drop_staging(driver: asyncpg.Connection) -> None:
-    """Remove what an earlier run may have left."""
+    # What an earlier run may have left, where a pooler hands its server connections on.
     await driver.execute(f"DROP TABLE IF EXISTS {', '.join(f'pg_temp.{table}' for table in sql.TABLES)}")
+    await driver.execute(sql.STAGING)
 
 
 async def note_known(driver: asyncpg.Connection, window: Window, *, carry: bool) -> None:

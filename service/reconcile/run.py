@@ -22,7 +22,6 @@ from service.reconcile import store
 from service.reconcile.classes import NOT_KEPT, SOURCE_INCOMPLETE, next_step
 from service.reconcile.compare import (
     Comparison,
-    close_staging,
     compare,
     find_edges,
     hidden,
@@ -235,7 +234,7 @@ def _age_s(at: datetime, now: datetime) -> int:
 
 @asynccontextmanager
 async def _session(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connection]:
-    """One connection with the driver's own COPY; given back without our tables. Raises Unavailable."""
+    """One connection with the driver's own COPY, thrown away with our tables and settings. Raises Unavailable."""
     with _lost_is(Unavailable):
         connection = await engine.connect()
     driver = (await connection.get_raw_connection()).driver_connection
@@ -243,10 +242,7 @@ async def _session(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connection]:
     try:
         yield driver
     finally:
-        try:
-            await close_staging(driver)
-        except Exception:  # noqa: BLE001  whatever it is: a connection that cannot be cleaned is not given back
-            await connection.invalidate()
+        await connection.invalidate()
         await connection.close()
 
 

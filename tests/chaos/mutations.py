@@ -106,6 +106,16 @@ MUTATIONS = (
         ("tests/charges/test_answer_table.py::test_an_incomplete", "tests/charges/test_worker.py::test_an_incomplete"),
     ),
     Mutation(
+        "lookup: the end of a listing is believed", "workers/lookups.py",
+        "in_order(ask, window.gte, window.lt)", "ask(window.gte, window.lt)",
+        ("tests/charges/test_listings_prove_themselves.py::test_a_look_up_whose",),
+    ),
+    Mutation(
+        "reconcile: what is older than the window is forgotten", "service/reconcile/run.py",
+        "carry=span == Span()", "carry=False",
+        ("tests/reconcile/test_open_discrepancies.py::test_whatever_is_open",),
+    ),
+    Mutation(
         "lookup: it does not keep its lease", "workers/lookups.py",
         "renewing = asyncio.create_task(self._keep_leases(charges))",
         "renewing = asyncio.create_task(asyncio.sleep(0))",

@@ -364,4 +364,5 @@ async def test_our_tables_are_left_as_they_were(tell: Ask, account: UUID, engine
     async with engine.connect() as connection:
         left = (await connection.execute(text("SELECT count(*) FROM pg_class WHERE relname LIKE 'recon\\_%'"))).scalar()
         timeout = (await connection.execute(text("SHOW statement_timeout"))).scalar()
-    assert (left, timeout) == (0, "30s")
+    assert left == 0
+    assert timeout != "0", "the next user of the engine has limits again"

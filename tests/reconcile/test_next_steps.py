@@ -307,7 +307,8 @@ def _unknown(line: str) -> str | None:
     while words and not words[0].startswith("-") and isinstance(command, click.Group):
         below = command.get_command(context, words[0])
         if below is None:
-            return None if command is not cli and not words[0].islower() else f"no command {words[0]}"
+            is_filled_in = words[0].startswith(("{", "<")) or (command is not cli and not words[0].islower())
+            return None if is_filled_in else f"no command {words[0]}"
         command = below
         words.pop(0)
     if command.context_settings.get("ignore_unknown_options"):
