@@ -130,11 +130,12 @@ def _is_secret(name: str) -> bool:
     return re.search(r"pass(?!file)|secret|token", unquote(name), re.IGNORECASE) is not None
 
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
+# Every repetition has a bound, or a long text without any secret would be read again from each of its characters.
+_URL = re.compile(r"[a-z][a-z0-9+.-]{0,30}://[^\s\"'<>]+", re.IGNORECASE)
 _SECRETS = (
     # To the last @ of the line: a password may hold anything, and too much is better than a part of it.
-    (re.compile(r"([a-z][a-z0-9+.-]*://[^\s:@/?#]*):.*@", re.IGNORECASE), r"\1:***@"),
-    (re.compile(r"\b((?:\w*_)?\w*passw(?:or)?d|pwd)=[^\s&\"'<>]+", re.IGNORECASE), r"\1=***"),
+    (re.compile(r"([a-z][a-z0-9+.-]{0,30}://[^\s:@/?#]{0,500}):.{0,2000}@", re.IGNORECASE), r"\1:***@"),
+    (re.compile(r"\b(\w{0,60}passw(?:or)?d|pwd)=[^\s&\"'<>]+", re.IGNORECASE), r"\1=***"),
     (re.compile(r"\b((?:sk|rk)_(?:test|live)|sk_org|whsec)_[A-Za-z0-9_]+"), r"\1_***"),
 )
 

@@ -21,6 +21,7 @@ from service.errors import Defect, EffectivelyOnceError, Unavailable
 from service.screening import has_card_number
 
 _TEXT_MAX = 300  # characters of a foreign error's text that are shown
+_WORDS_MAX = 4_000  # characters of a line; an argument may be of any length
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _shows_tracebacks = False
 
@@ -189,8 +190,12 @@ def _text_of(error: BaseException) -> str:
     return f": {words}"
 
 
+def _cut(words: str) -> str:
+    return words if len(words) <= _WORDS_MAX else f"{words[: _WORDS_MAX // 2]} … {words[-_WORDS_MAX // 2 :]}"
+
+
 def _say(words: str) -> None:
     with contextlib.suppress(OSError):
         if words:
-            sys.stderr.write(f"eo: {masked(words)}\n")
+            sys.stderr.write(f"eo: {masked(_cut(words))}\n")
             sys.stderr.flush()
