@@ -1,5 +1,6 @@
 """The breaker: what opens it, whom it lets through, and who is told (R20, R33)."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -10,10 +11,12 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import Redis
 
-from service import standstill
+from service import heartbeats, standstill
 from service.charges.model import Refusal
+from service.heartbeats import Heart
 from service.settings import Settings
 from service.standstill import Standstill
+from workers.living import Living
 from workers.throttle import Admission, Breaker
 
 FORM = Refusal("form", "400 parameter_unknown (payment_method_types)")
@@ -213,6 +216,39 @@ async def test_it_is_said_loudly_once_also_where_it_starts_open(fleet: Fleet, ca
     assert "401" in flag.reason
     fleet.says = None
     assert (await asked(time_passes(breaker))).rows == 9
+    assert await standstill.read(fleet.redis) is None
+
+
+async def test_a_worker_that_starts_says_that_stripe_refuses_it_before_any_order_comes(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet.says = "Stripe did not answer for this API key (401 authentication_error)."
+    breaker, asked_once = fleet.breaker(), asyncio.Event()
+
+    async def make_breaker() -> Breaker:
+        return breaker
+
+    living = Living(lambda: Heart(fleet.redis, "worker"), make_breaker, 0.05, asked_once.set)
+    living.start(asyncio.get_running_loop())
+    async with asyncio.timeout(10):
+        await asked_once.wait()
+        assert [said.partition(":")[0] for said in log_of(caplog, logging.ERROR)] == ["breaker.open"]
+        flag = await standstill.read(fleet.redis)
+        assert flag is not None
+        assert "401" in flag.reason
+        assert [beat.process.part for beat in await heartbeats.read(fleet.redis)] == ["worker"]
+        fleet.says = None
+        while breaker.reason is not None:  # nobody has sent anything, and it closes by itself
+            time_passes(breaker)
+            await asyncio.sleep(0.01)
+    await asyncio.to_thread(living.end)
+    assert await heartbeats.read(fleet.redis) == [], "it is not missed"
+
+
+async def test_a_flag_that_another_process_lowered_is_not_renewed(fleet: Fleet) -> None:
+    breaker = await fleet.half_open()
+    await standstill.withdraw(fleet.redis)
+    await asked(breaker)
     assert await standstill.read(fleet.redis) is None
 
 

@@ -136,6 +136,8 @@ async def test_asking_a_silent_database_often_leaves_few_connections_behind(
             await probe.look()
     assert 0 < len(taken) <= 20
     await probe.close()
+    for writer in taken:
+        writer.close()
     server.close()
 
 
