@@ -382,7 +382,7 @@ WITH incoming AS (
   SELECT i.id, i.account_id, i.order_id, i.attempt, i.key, i.amount, i.currency, i.request::json,
       i.version, 'sending', i.call, i.token, now() + CAST(:lease AS interval), true,
       coalesce(i.first_sent, now()), CASE WHEN i.call = 'send' THEN now() END, i.life,
-      CASE WHEN i.call = 'send' THEN jsonb_build_array(jsonb_build_object('at', now(), 'call', i.call)) ELSE '[]' END
+      jsonb_build_array(jsonb_build_object('at', now(), 'call', i.call))
     FROM moved i
    ORDER BY i.account_id, i.key COLLATE "C"
   ON CONFLICT DO NOTHING
@@ -416,9 +416,9 @@ UPDATE charges c SET request = CASE WHEN c.maybe_executed THEN c.request ELSE i.
     maybe_executed = c.maybe_executed OR i.call = 'send',
     first_sent_at = CASE WHEN i.call = 'send' THEN coalesce(i.first_sent, now()) ELSE c.first_sent_at END,
     last_sent_at = CASE WHEN i.call = 'send' THEN now() ELSE c.last_sent_at END,
-    -- A question changes nothing at Stripe: its answer is noted, where it brings news.
-    history = CASE WHEN i.call IN ('send', 'cancel') THEN c.history || jsonb_build_object('at', now(), 'call', i.call)
-                   ELSE c.history END,
+    -- A known payment may be asked for for days: what it answers is noted, where it brings news.
+    history = CASE WHEN i.call = 'retrieve' THEN c.history
+                   ELSE c.history || jsonb_build_object('at', now(), 'call', i.call) END,
     updated_at = now()
   FROM incoming i WHERE c.id = i.id
 """)

@@ -172,9 +172,9 @@ def _columns(settlements: Sequence[Settlement], settings: Settings) -> dict[str,
 
 
 def _news(settlement: Settlement) -> dict[str, Any] | None:
-    """The entry for the history; None where the same question had the same answer the last time and changes nothing."""
+    """The entry for the history; None where a known payment was asked for and nothing about it is new."""
     entry, charge = _history(settlement), settlement.charge
-    if charge.call not in ("retrieve", "lookup") or settlement.outcome.status != charge.status:
+    if charge.call != "retrieve" or settlement.outcome.status != charge.status:
         return entry
     last = charge.history[-1] if charge.history else {}
     said = {name: value for name, value in last.items() if name not in ("at", "request_id")}
@@ -185,7 +185,7 @@ def _news(settlement: Settlement) -> dict[str, Any] | None:
 def _history(settlement: Settlement) -> dict[str, Any]:
     """One small entry: what came back. Fields by name, never the body (R30)."""
     entry: dict[str, Any] = dict(settlement.outcome.entry)
-    if settlement.charge.call in ("retrieve", "lookup"):
+    if settlement.charge.call == "retrieve":
         entry["call"] = settlement.charge.call
     answer = settlement.answer
     if answer is not None:

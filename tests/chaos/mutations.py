@@ -165,8 +165,55 @@ MUTATIONS = (
     ),
     Mutation(
         "poison: never parked", _OPENING,
-        'if row["opens_unsettled"] >= settings.poison_opens:', "if False:",
+        "    if _is_poison(row, settings):", "    if False:",
         ("tests/charges/test_opening.py::test_a_poison",),
+    ),
+    Mutation(
+        "ends: deaths beside others make a poison", _OPENING,
+        ' and row["opens_alone"] >= alone_often_enough', "",
+        ("tests/charges/test_parking.py::test_deaths_beside",),
+    ),
+    Mutation(
+        "ends: a suspect is opened beside others", _OPENING,
+        'if row["opens_unsettled"] >= SUSPECT_OPENS and not alone:', "if False:",
+        ("tests/charges/test_parking.py::test_who_only_shared",),
+    ),
+    Mutation(
+        "ends: a call under way brings a parked row back", _SETTLING,
+        "parked_at = CASE WHEN x.parked_at IS NULL AND s.parked THEN now() ELSE x.parked_at END",
+        "parked_at = CASE WHEN s.parked THEN now() END",
+        ("tests/charges/test_parking.py::test_a_row_that_a_human",),
+    ),
+    Mutation(
+        "ends: a message is worked on before its time", _OPENING,
+        'if row["early"]:', "if False:",
+        ("tests/charges/test_parking.py::test_a_message_that_comes",),
+    ),
+    Mutation(
+        "ends: an abandoned 3-D Secure waits for ever", "service/charges/patience.py",
+        'next_call="cancel"', 'next_call="retrieve"',
+        ("tests/charges/test_ends.py::test_no_state_at_stripe",),
+    ),
+    Mutation(
+        "ends: a cancellation's own word is believed", "service/charges/answers.py",
+        'answer.intent is not None and answer.intent.status == "canceled":', "answer.intent is not None:",
+        ("tests/charges/test_ends.py::test_a_canceled_payment",),
+    ),
+    Mutation(
+        "ends: booked under the PaymentIntent's moment", _SETTLING,
+        "datetime.fromtimestamp(intent.charged_at or intent.created, UTC)",
+        "datetime.fromtimestamp(intent.created, UTC)",
+        ("tests/charges/test_ends.py::test_a_success_that_races",),
+    ),
+    Mutation(
+        "ends: a listing of fees goes on for ever", "service/fees.py",
+        "if hitless == HITLESS_MAX:", "if False:",
+        ("tests/ledger/test_fees.py::test_some_late_fees",),
+    ),
+    Mutation(
+        "ends: stragglers are looked for from one end", "service/fees.py",
+        "ends = [_OLDEST, _YOUNGEST]", "ends = [_OLDEST]",
+        ("tests/ledger/test_fees.py::test_fees_that_never_come",),
     ),
     Mutation(
         "life: sending under one that Stripe was not asked about", _OPENING,
