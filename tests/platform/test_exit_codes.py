@@ -165,7 +165,9 @@ def test_an_error_that_nobody_foresaw_is_70_in_every_command(
 
 
 def _right(parameter: click.Parameter) -> list[str]:
-    value = RIGHT.get(parameter.type.name, "words")
+    """A value that `parameter` takes, with its name."""
+    kind = parameter.type
+    value = str(kind.choices[0]) if isinstance(kind, click.Choice) else RIGHT.get(kind.name, "words")
     return [parameter.opts[0], value] if isinstance(parameter, click.Option) else [value]
 
 
