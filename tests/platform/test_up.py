@@ -211,9 +211,10 @@ def test_a_busy_port_is_said_by_name_before_anything_starts(installation: Instal
 def test_a_second_one_on_the_same_data_is_refused_with_the_pid_of_the_first(running: Installation) -> None:
     first = running.process
     assert first
+    stderr, running.stderr = running.stderr, subprocess.PIPE
     second = running.up(EO_PORT=str(free_port()))
-    _, said = second.communicate(timeout=10)
-    running.process = first
+    running.process, running.stderr = first, stderr
+    _, said = second.communicate(timeout=60)
     assert second.returncode == 2
     assert f"pid {first.pid}" in said
 
