@@ -54,7 +54,7 @@ HISTORIES = (
     "work:succeeded/429, days:25, work, work",
     # Nobody finished it: canceled a day later, with its reply or without, unless it succeeds just then.
     "work:requires_action, days:25, work, work",
-    "work:requires_action, days:25, work, work/lost reply, work",
+    "work:requires_action, days:25, work, work:succeeded/lost reply, work",
     "work:requires_action, days:25, work, payment:requires_action>succeeded, work, work",
 )
 
