@@ -35,7 +35,7 @@ def test_compose_starts_nothing_of_ours_before_the_schema_is_there(compose: dict
     for name in ("api", "relay", "worker"):
         assert services[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
     assert services["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
-    for name in ("postgres", "redis", "sandbox", "api"):
+    for name in PARTS:
         assert services[name]["healthcheck"]["test"]
 
 
