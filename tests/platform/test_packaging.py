@@ -53,9 +53,10 @@ def test_compose_takes_any_password(compose: dict[str, Any], password: str) -> N
     told = {"STRIPE_API_KEY": "sk_test_x", "EO_API_KEY": "x" * 24}
 
     def filled(found: re.Match[str]) -> str:
-        return found["default"] or told.get(found["name"], password)
+        default = found["default"]
+        return variable.sub(filled, default) if default else told.get(found["name"], password)
 
-    variable = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*)|:\?[^}]*)?\}")
+    variable = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>(?:[^{}]|\{[^{}]*\})*)|:\?[^}]*)?\}")
     for name in ("migrate", "api", "relay", "worker"):
         named = compose["services"][name]["environment"]
         environ = {key: variable.sub(filled, str(value)) for key, value in named.items()} | {"HOME": "/nonexistent"}
