@@ -9,6 +9,11 @@ from collections.abc import Iterator
 
 # By SQLSTATE: what it means, and the next step.
 _POSTGRES = {
+    "08000": "the connection to PostgreSQL failed",
+    "08001": "no connection to PostgreSQL could be made",
+    "08003": "the connection to PostgreSQL was lost in the middle of an operation",
+    "08004": "PostgreSQL rejected the connection. Look at its log",
+    "08006": "the connection to PostgreSQL was lost in the middle of an operation",
     "08P01": "the server or a pooler broke the protocol",
     "25006": "PostgreSQL is read-only: a standby, or a primary that was demoted. Point DATABASE_URL to the primary",
     "28000": "PostgreSQL refuses this user. Look at pg_hba.conf and DATABASE_URL",
