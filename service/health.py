@@ -11,11 +11,18 @@ from typing import Literal
 
 import msgspec
 
-from service.errors import EffectivelyOnceError
 from service.heartbeats import SILENT_S
-from service.probes import COUNTED_MAX, PATIENCE_S, BrokerProbe, BrokerState, DatabaseProbe, OutboxState
+from service.probes import (
+    COUNTED_MAX,
+    PATIENCE_S,
+    BrokerProbe,
+    BrokerState,
+    DatabaseProbe,
+    OutboxState,
+    why_not_published,
+    why_not_stored,
+)
 from service.settings import Settings
-from service.wording import in_words
 
 SHARED_S = 1.0  # so long one look is good for everybody
 DOOR_STUCK_S = 3.0  # a batch at the door that waits longer (a stuck key's lock ends after two) may not be confirmed
@@ -93,7 +100,7 @@ class ReadyCheck:
         try:
             outbox, is_verified = await self._database.look()
         except Exception as error:  # noqa: BLE001  a health check reports, whatever it meets
-            return {"postgres": _why_not_stored(error)}, {}
+            return {"postgres": why_not_stored(error)}, {}
         return {"postgres": "ok"}, {
             "memory": "ok"
             if is_verified
@@ -118,7 +125,7 @@ class ReadyCheck:
         try:
             found = await self._broker.look()
         except Exception as error:  # noqa: BLE001  as above
-            return {"redis": f"Nothing can be published through Redis: {in_words(error)}. {_WAIT}"}
+            return {"redis": f"{why_not_published(error)}. {_WAIT}"}
         return {"redis": "ok", **_of_fleet(found)}
 
 
@@ -138,17 +145,6 @@ def _of_fleet(found: BrokerState) -> dict[str, str]:
         else:
             checks[part] = f"No {part} runs (none moved in the last {SILENT_S:.0f} s). {_WAIT} Start `eo {part}`."
     return checks
-
-
-def _why_not_stored(error: Exception) -> str:
-    if isinstance(error, EffectivelyOnceError):
-        return str(error)
-    if isinstance(error, TimeoutError):
-        return (
-            f"PostgreSQL has not confirmed a write within {PATIENCE_S:.0f} s. Look at its log, its disk and its"
-            " synchronous standby, and at the network between."
-        )
-    return f"PostgreSQL does not store orders: {in_words(error)}."
 
 
 def counted(number: int) -> str:

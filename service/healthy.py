@@ -1,8 +1,8 @@
 """`eo healthy api|relay|worker`: whether that process of this machine or container moves. For container health checks.
 
 It asks about the process and not about what the process needs: a Redis or a PostgreSQL that is away is no reason to
-restart anybody, and `/health/ready` says it. A relay or worker moves where its beat does; where Redis cannot tell, the
-kernel does, which knows a stopped process but not a stuck one.
+restart anybody, and `/health/ready` says it. A relay or worker moves where its beat does; where Redis cannot tell, or
+what it needs is away and it can but wait, the kernel does, which knows a stopped process but not a stuck one.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from service import exit_codes, heartbeats
 from service.child import http_get
 from service.heartbeats import SILENT_S, Beat
+from service.probes import BrokerProbe, DatabaseProbe, why_not_published, why_not_stored
 from service.redis_clients import async_client
 from service.settings import Settings
 from service.up import api_url
@@ -55,9 +56,11 @@ def _judge_api(settings: Settings) -> tuple[int, str]:
 def _judge_beats(part: str, settings: Settings) -> tuple[int, str]:
     beats = asyncio.run(_beats_of_this_host(part, settings.redis_url))
     if beats is None:
-        return _judge_processes(part)
+        return _judge_processes(part, "whether it moves is not known, because Redis cannot be asked.")
     alive = [beat for beat in beats if _exists(beat.process.pid)]
     silent = [beat for beat in alive if not beat.is_alive]
+    if silent and (away := asyncio.run(_what_is_away(settings))):
+        return _judge_processes(part, f"it waits. {away}")
     if silent:
         worst = max(silent, key=lambda beat: beat.age_s)
         return exit_codes.FOUND, (
@@ -71,13 +74,23 @@ def _judge_beats(part: str, settings: Settings) -> tuple[int, str]:
     return exit_codes.AWAY, f"no {part} runs here. Start one with `eo {part}`; its log says why it ended."
 
 
-def _judge_processes(part: str) -> tuple[int, str]:
+def _judge_processes(part: str, otherwise: str) -> tuple[int, str]:
     found = running(part)
     if not found:
-        return exit_codes.AWAY, f"no {part} runs here, and Redis cannot be asked."
+        return exit_codes.AWAY, f"no {part} runs here. Start one with `eo {part}`; its log says why it ended."
     if stopped := [pid for pid, state in found.items() if state in _STOPPED]:
         return exit_codes.FOUND, f"the {part} with pid {stopped[0]} is stopped. `kill -CONT {stopped[0]}` goes on."
-    return exit_codes.OK, f"the {part} runs; whether it moves is not known, because Redis cannot be asked."
+    return exit_codes.OK, f"the {part} runs; {otherwise}"
+
+
+async def _what_is_away(settings: Settings) -> str | None:
+    """Why a process that is well may stand still: PostgreSQL or Redis does not take what an order writes."""
+    database, broker = DatabaseProbe(settings), BrokerProbe(settings.redis_url)
+    stored, published = await asyncio.gather(database.look(), broker.look(), return_exceptions=True)
+    await asyncio.gather(database.close(), broker.close(), return_exceptions=True)
+    if isinstance(published, BaseException):
+        return f"{why_not_published(published)}."
+    return why_not_stored(stored) if isinstance(stored, BaseException) else None
 
 
 async def _beats_of_this_host(part: str, redis_url: str) -> list[Beat] | None:

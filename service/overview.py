@@ -4,10 +4,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from service import probes
 from service.db import close, create_engine
 from service.heartbeats import Beat
-from service.probes import Bounded, BrokerState, OutboxState
+from service.probes import Bounded, BrokerState, OutboxState, why_not_published, why_not_stored
 from service.redis_clients import async_client
 from service.settings import Settings
 from service.wording import in_words
@@ -17,10 +19,13 @@ _PATIENCE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`beats` and `breaker` come from Redis, `outbox` from PostgreSQL. `unknown`: what could not be asked, and why."""
+    """`beats` and `breaker` come from Redis, `outbox` from PostgreSQL. `unknown`: what could not be asked or does not
+    take what an order writes, and why.
+    """
 
     beats: list[Beat]
     breaker: str | None  # why nothing is sent; None where it is closed, or not known
+    is_breaker_known: bool
     outbox: OutboxState | None
     unknown: list[str]
 
@@ -60,27 +65,44 @@ async def _overview(settings: Settings) -> Overview:
         for name, found in (("Redis", broker), ("PostgreSQL", outbox))
         if isinstance(found, BaseException)
     ]
-    if isinstance(broker, BaseException):
-        broker = BrokerState([], None)
+    is_known = not isinstance(broker, BaseException)
+    state, full = (BrokerState([], None), None) if isinstance(broker, BaseException) else broker
+    rows, refused = (None, None) if isinstance(outbox, BaseException) else outbox
+    unknown += [f"{full}."] if full else []
+    unknown += [refused] if refused else []
     return Overview(
-        broker.beats,
-        broker.standstill.reason if broker.standstill else None,
-        None if isinstance(outbox, BaseException) else outbox,
+        state.beats,
+        state.standstill.reason if state.standstill else None,
+        is_known,
+        rows,
         unknown,
     )
 
 
-async def _broker(settings: Settings) -> BrokerState:
+async def _broker(settings: Settings) -> tuple[BrokerState, str | None]:
+    """What Redis knows, and why nothing can be published: one that is full is still read."""
     redis = async_client(settings.redis_url)
     try:
-        return await probes.broker_state(redis)
+        state = await probes.broker_state(redis)
+        try:
+            await probes.publish(redis)
+        except RedisError as error:
+            return state, why_not_published(error)
+        return state, None
     finally:
         await redis.aclose()
 
 
-async def _outbox(settings: Settings) -> OutboxState:
+async def _outbox(settings: Settings) -> tuple[OutboxState, str | None]:
+    """The outbox, and why no order can be stored: a read-only PostgreSQL is still read."""
     engine = create_engine(settings, name="status", pool=1)
     try:
-        return await probes.outbox_state(engine)
+        state = await probes.outbox_state(engine)
+        try:
+            async with asyncio.timeout(probes.PATIENCE_S):
+                await probes.store(engine)
+        except Exception as error:  # noqa: BLE001  it is told, whatever it is
+            return state, why_not_stored(error)
+        return state, None
     finally:
         await close(engine)

@@ -20,7 +20,7 @@ from service import heartbeats, migrate, standstill
 from service.broker_keys import CONSUMERS_KEY, MESSAGES_KEY, NAMESPACE, QUEUE_KEY
 from service.db import close, create_engine
 from service.deadlines import CLOSE_S, PROBE_S
-from service.errors import Unavailable
+from service.errors import EffectivelyOnceError, Unavailable
 from service.heartbeats import Beat
 from service.pools import READINESS
 from service.recovery import is_verified
@@ -28,6 +28,7 @@ from service.redis_clients import async_client
 from service.settings import Settings
 from service.sql import Statement, connect
 from service.standstill import Standstill
+from service.wording import in_words
 
 T = TypeVar("T")
 
@@ -120,17 +121,44 @@ class BrokerProbe:
 
     def __init__(self, redis_url: str) -> None:
         self._redis = async_client(redis_url)
-        self._script = self._redis.register_script(_PUBLISH)
 
     async def look(self) -> BrokerState:
         """Who moves, why nothing is sent. Raises RedisError, OSError, TimeoutError where nothing can be published."""
         async with asyncio.timeout(PATIENCE_S):
-            await self._script(keys=_KEYS, args=[])
+            await publish(self._redis)
             return await broker_state(self._redis)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
+
+
+async def publish(redis: Redis) -> None:
+    """What publishing an order does, on keys of the probe's own. Raises RedisError or OSError."""
+    await redis.register_script(_PUBLISH)(keys=_KEYS, args=[])
+
+
+async def store(engine: AsyncEngine) -> None:
+    """A write with its COMMIT, as an order needs it. Raises whatever keeps it from being stored."""
+    async with connect(engine) as connection:
+        await connection.rows(_WRITE, {})
+
+
+def why_not_published(error: BaseException) -> str:
+    """What keeps orders from being published, in words without a full stop."""
+    return f"Nothing can be published through Redis: {in_words(error)}"
+
+
+def why_not_stored(error: BaseException) -> str:
+    """What keeps orders from being stored, in whole sentences."""
+    if isinstance(error, EffectivelyOnceError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return (
+            f"PostgreSQL has not confirmed a write within {PATIENCE_S:.0f} s. Look at its log, its disk and its"
+            " synchronous standby, and at the network between."
+        )
+    return f"PostgreSQL does not store orders: {in_words(error)}."
 
 
 async def broker_state(redis: Redis) -> BrokerState:
@@ -149,8 +177,7 @@ async def outbox_state(engine: AsyncEngine) -> OutboxState:
 
 async def _look(engine: AsyncEngine) -> tuple[OutboxState, bool]:
     await migrate.check(engine)
-    async with connect(engine) as connection:
-        await connection.rows(_WRITE, {})
+    await store(engine)
     return await outbox_state(engine), await is_verified(engine)
 
 

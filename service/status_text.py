@@ -5,6 +5,7 @@ from socket import gethostname
 from typing import Any
 
 from service.heartbeats import Beat
+from service.overview import Overview
 from service.probes import COUNTED_MAX
 from service.status import Status
 
@@ -30,11 +31,17 @@ def lines(found: Status) -> Iterator[str]:
             wait = f"more than {COUNTED_MAX}" if outbox.waiting > COUNTED_MAX else str(outbox.waiting)
             due, oldest = span(outbox.due_s), span(outbox.oldest_s)
             yield f"outbox: {wait} wait, the oldest for {oldest}, overdue by {due}; {outbox.parked} parked"
-        yield f"breaker: open, nothing is sent ({found.fleet.breaker})" if found.fleet.breaker else "breaker: closed"
+        yield f"breaker: {_breaker(found.fleet)}"
         yield from found.fleet.unknown
     if found.running:
         yield f"ready: {found.ready or 'the API does not answer'}"
         yield from found.reasons
+
+
+def _breaker(fleet: Overview) -> str:
+    if not fleet.is_breaker_known:
+        return "not known"
+    return f"open, nothing is sent ({fleet.breaker})" if fleet.breaker else "closed"
 
 
 def span(seconds: float) -> str:

@@ -1,11 +1,14 @@
 """Errors of servers and of the network in plain words, with what to do: for logs, readiness and timelines.
 
-The texts of errors are never repeated: those of PostgreSQL carry the values of a statement, those of a client its
-address. What is told is the kind of the error, and a sentence of ours for the kinds that operators meet.
+The texts of others' errors are never repeated: those of PostgreSQL carry the values of a statement, those of a client
+its address. What is told is the kind of the error, and a sentence of ours for the kinds that operators meet.
 """
 
 import os
 from collections.abc import Iterator
+
+from service.addresses import masked
+from service.errors import EffectivelyOnceError
 
 # By SQLSTATE: what it means, and the next step.
 _POSTGRES = {
@@ -27,8 +30,8 @@ _POSTGRES = {
     "53200": "PostgreSQL has no memory left",
     "53300": "PostgreSQL has no connection left. Raise max_connections, or lower EO_DB_POOL",
     "55P03": "somebody holds a lock that this needs. See pg_stat_activity",
-    "57014": "PostgreSQL cancelled the statement, because it took too long",
-    "57P01": "PostgreSQL is shutting down",
+    "57014": "PostgreSQL cancelled the statement: it took too long, or somebody ended it",
+    "57P01": "PostgreSQL is shutting down, or somebody ended the session",
     "57P02": "PostgreSQL crashed and starts again",
     "57P03": "PostgreSQL is starting",
     "58030": "PostgreSQL cannot read or write its disk",
@@ -85,6 +88,7 @@ _NETWORK = {
     "IncompleteReadError": "the other side closed the connection",
     "ConnectionDoesNotExistError": "the connection was lost in the middle of an operation",
     "ConnectionTimeoutError": "no connection in time",
+    "InternalClientError": "the connection was cut in the middle of an answer",
 }
 
 
@@ -96,12 +100,14 @@ def kind_of(error: BaseException) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """What happened, and where it is known what to do about it. Never a text of the error itself."""
+    """What happened, and where it is known what to do about it. Of the errors' texts only our own are told."""
     for cause in _chain(error):
         if said := _known(cause):
             return said
     if any(kind_of(cause) == "redis.ConnectionError" for cause in _chain(error)):
         return "Redis cannot be reached"
+    if (ours := next((cause for cause in _chain(error) if isinstance(cause, EffectivelyOnceError)), None)) is not None:
+        return masked(str(ours)).rstrip(".")
     return f"an error of the kind {kind_of(error)}"
 
 

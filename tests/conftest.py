@@ -142,6 +142,15 @@ def settings(database: str, valkey: Valkey, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def full_redis(settings: Settings, valkey: Valkey) -> Iterator[None]:
+    """Redis has reached maxmemory: it is read, and takes no writes."""
+    del settings  # it empties Redis, and that first
+    valkey.command("CONFIG SET maxmemory 1")
+    yield
+    valkey.command("CONFIG SET maxmemory 0")
+
+
+@pytest.fixture
 async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
     """The application's own engine: its role, its time limits."""
     engine = create_engine(settings, name="test")

@@ -15,12 +15,14 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
+from service.away import POSTGRES
 from service.charges.answers import give_up_alone, judge_cancel, judge_retrieve, judge_send
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.opening import Opened, open_charges
 from service.charges.request import STRIPE_VERSION
 from service.charges.settling import Settlement, settle
 from service.crash import CrashPoint, reach
+from service.db import is_unreachable
 from service.log import event
 from service.pacing import Bucket
 from service.settings import Settings
@@ -32,6 +34,7 @@ from workers.throttle import Breaker
 from workers.verifying import Verification
 
 _VERIFICATION_AGAIN_S = 1.0
+_SETTLE_AGAIN_S = 0.2
 _ABANDONED = "abandoned before the call: the lease was too short for it"
 
 
@@ -83,28 +86,38 @@ class ChargeWorker:
         return opened.is_verified
 
     async def _open_and_call(self, outbox_ids: Sequence[UUID], *, alone: bool) -> Opened:
-        began = _boottime()
         reach(CrashPoint.WORKER_BEFORE_OPEN)
-        opened = await open_charges(self._engine, outbox_ids, self._settings, alone=alone)
+        began, opened = await self._open(outbox_ids, alone=alone)
         reach(CrashPoint.WORKER_AFTER_OPEN)
         await self._bucket.give_back(len(outbox_ids) - sum(c.call == "send" for c in opened.charges))
-        deadline = began + self._settings.charge_lease_s - self._settings.stripe_timeout_s
         if opened.charges:
             rows = {c.outbox_id for c in opened.charges}
             self._in_hand |= rows
             try:
-                await self._call_and_settle(opened.charges, deadline)
+                await self._call_and_settle(opened.charges, began + self._settings.charge_lease_s)
             finally:
                 self._in_hand -= rows
         return opened
+
+    async def _open(self, outbox_ids: Sequence[UUID], *, alone: bool) -> tuple[float, Opened]:
+        """What was opened, and when that was begun. Repeated once where PostgreSQL was lost in the middle: what such a
+        lost COMMIT has opened is absorbed, and comes back after its lease.
+        """
+        try:
+            return _boottime(), await open_charges(self._engine, outbox_ids, self._settings, alone=alone)
+        except Exception as error:
+            if not is_unreachable(error):
+                raise
+        return _boottime(), await open_charges(self._engine, outbox_ids, self._settings, alone=alone)
 
     async def excuse(self) -> None:
         """This process is being stopped: should it die with charges in hand, it does not die of them (R10)."""
         await outbox.excuse(self._engine, sorted(self._in_hand))
 
-    async def _call_and_settle(self, charges: Sequence[OpenCharge], deadline: float) -> None:
+    async def _call_and_settle(self, charges: Sequence[OpenCharge], lease_ends: float) -> None:
         """Start every call at once; settle whatever has arrived, again and again, until all have."""
         arrived: asyncio.Queue[Settlement] = asyncio.Queue()
+        deadline = lease_ends - self._settings.stripe_timeout_s
         async with asyncio.TaskGroup() as calls:
             for charge in charges:
                 if charge.call != "lookup":
@@ -117,14 +130,30 @@ class ChargeWorker:
                 while not arrived.empty():
                     batch.append(arrived.get_nowait())
                 left -= len(batch)
-                await self._settle(batch)
+                await self._settle(batch, lease_ends)
 
-    async def _settle(self, batch: list[Settlement]) -> None:
+    async def _settle(self, batch: list[Settlement], lease_ends: float) -> None:
         reach(CrashPoint.WORKER_AFTER_REPLY)
-        changed = await settle(self._engine, batch, self._settings)
+        changed = await self._record(batch, lease_ends)
         reach(CrashPoint.WORKER_AFTER_SETTLE)
         if len(changed) < len(batch):
             event("charge.fenced", level="warning", count=len(batch) - len(changed))
+
+    async def _record(self, batch: list[Settlement], lease_ends: float) -> set[UUID]:
+        """Settle; again while PostgreSQL is away, as long as the lease lasts. To record a thing twice changes nothing,
+        to lose it costs a lease, and the calls that are still under way.
+        """
+        while True:
+            try:
+                changed = await settle(self._engine, batch, self._settings)
+            except Exception as error:
+                if not is_unreachable(error) or _boottime() >= lease_ends:
+                    raise
+                POSTGRES.failed("settlement", error)
+                await asyncio.sleep(_SETTLE_AGAIN_S)
+            else:
+                POSTGRES.succeeded("settlement")
+                return changed
 
     async def _call(self, charge: OpenCharge, deadline: float, arrived: "asyncio.Queue[Settlement]") -> None:
         # Checked immediately before the request, by a clock that counts a suspended machine's sleep (R14).

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from service import migrate
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import migrate, probes
 from service.addresses import PostgresAddress, postgres_address
 from service.db import check_durable, close, create_engine
-from service.deadlines import CONNECT_S, STATEMENT_S
+from service.deadlines import CONNECT_S, PROBE_S, STATEMENT_S
 from service.doctor.connections import Connections, add_up
 from service.driver import Connector, Driver, host_of, in_words
 from service.errors import EffectivelyOnceError
@@ -62,6 +64,7 @@ async def _of_postgres(
             await _asked("sessions", lambda: _sessions(address), "are our own"),
             await _asked("durability", lambda: check_durable(engine), "what is committed is kept"),
             await _asked("schema", lambda: migrate.check(engine), f"at {migrate.head()}"),
+            await _writes(engine),
         ]
         async with _connected(address) as connection:
             sum_ = await add_up(connection, settings, processes)
@@ -81,17 +84,27 @@ async def _sessions(address: PostgresAddress) -> None:
         await refuse_shared_sessions(one, other)
 
 
+async def _writes(engine: AsyncEngine) -> Check:
+    try:
+        async with asyncio.timeout(PROBE_S):
+            await probes.store(engine)
+    except Exception as error:  # noqa: BLE001  a doctor reports whatever is found
+        return Check("writes", ok=False, said=probes.why_not_stored(error))
+    return Check("writes", ok=True, said="are committed")
+
+
 async def _redis(settings: Settings) -> Check:
     if not settings.redis_url:
         return Check("redis", ok=False, said="REDIS_URL is not set", next_step="Set it, or start `eo up`.")
     client = async_client(settings.redis_url)
 
-    async def ping() -> None:
-        async with asyncio.timeout(STATEMENT_S):
-            await client.ping()
-
     try:
-        return await _asked("redis", ping, "answers", _REDIS)
+        async with asyncio.timeout(STATEMENT_S):
+            await probes.publish(client)
+    except Exception as error:  # noqa: BLE001  as above
+        return Check("redis", ok=False, said=probes.why_not_published(error), next_step=_REDIS)
+    else:
+        return Check("redis", ok=True, said="takes messages")
     finally:
         await client.aclose()
 
@@ -127,4 +140,4 @@ async def _connected(address: PostgresAddress) -> AsyncIterator[Driver]:
 _REACH = "Is the server up, DATABASE_URL right, and pg_hba.conf open? `eo status` tells what runs here."
 _STANDBY = "Bring a standby back, or change synchronous_standby_names; until then nothing is confirmed."
 _SUM = "Raise max_connections, or run fewer processes, or lower EO_DB_POOL."
-_REDIS = "Start it, or correct REDIS_URL; orders are accepted meanwhile and wait."
+_REDIS = "Orders are accepted meanwhile and wait."

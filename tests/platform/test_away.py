@@ -13,7 +13,9 @@ from dramatiq.errors import BrokerConnectionError
 from redis.asyncio import Redis
 from sqlalchemy.exc import DBAPIError
 
+from service.addresses import postgres_address
 from service.away import Away
+from service.driver import Connector, PostgresAway
 from service.heartbeats import Heart
 from service.log import _Lines, of_error
 from service.wording import in_words, kind_of
@@ -124,3 +126,14 @@ def test_an_error_of_a_library_is_told_in_words_too() -> None:
     )
     line = json.loads(_Lines("api").format(record))
     assert (line["error"], line["why"]) == ("ConnectionResetError", "the other side cut the connection")
+
+
+async def test_an_error_of_ours_is_told_with_its_own_words() -> None:
+    connect = Connector(postgres_address("postgresql://me:geheim@127.0.0.1:9/none"), statement_s=1, session={})
+    with pytest.raises(PostgresAway) as away:
+        await connect()
+    assert "PostgreSQL cannot be reached: 127.0.0.1:9" in in_words(away.value)
+    assert "geheim" not in in_words(away.value)
+    assert "in the middle of an answer" in in_words(
+        asyncpg.InternalClientError("got result for unknown protocol state")
+    )

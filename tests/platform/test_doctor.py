@@ -29,10 +29,22 @@ async def test_where_everything_works_every_check_says_so(settings: Settings, sa
     checks, sum_ = await examine(replace(settings, stripe_api_base=sandbox), ONE_EACH)
     assert [check for check in checks if not check.ok] == []
     assert [check.name.split()[0] for check in checks] == [
-        *("postgres", "sessions", "durability", "schema", "standby", "connections", "redis", "stripe")
+        *("postgres", "sessions", "durability", "schema", "writes", "standby", "connections", "redis", "stripe")
     ]
     assert sum_ is not None
     assert sum_.needed == 13 + 5 + 8 + pools.COMMAND
+
+
+async def test_what_is_read_and_takes_no_writes_is_wrong(
+    settings: Settings, admin: Callable[[str], object], sandbox: str, full_redis: None
+) -> None:
+    name = urlsplit(settings.database_url).path[1:]
+    await asyncio.to_thread(admin, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    checks, _ = await examine(replace(settings, stripe_api_base=sandbox), ONE_EACH)
+    wrong = {check.name: check.said for check in checks if not check.ok}
+    assert wrong.keys() == {"writes", "redis"}
+    assert "read-only" in wrong["writes"]
+    assert "maxmemory" in wrong["redis"]
 
 
 async def test_too_few_connections_for_the_fleet_are_named_with_the_sum(

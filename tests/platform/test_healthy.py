@@ -1,6 +1,7 @@
 """Signs of life: who moves is seen, who stands still is missed, and a health check tells one from the other."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -36,6 +37,23 @@ async def test_one_whose_work_stands_still_beats_in_vain(redis: Redis, settings:
     assert code == exit_codes.FOUND
     assert "has not moved for 15 s" in words
     assert [beat.is_alive for beat in await heartbeats.read(redis)] == [False]
+
+
+async def test_one_that_can_but_wait_is_not_restarted(
+    redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch, full_redis: None
+) -> None:
+    stuck_since = time.monotonic() - SILENT_S - 5
+    await redis.config_set("maxmemory", 0)
+    await Heart(redis, "relay", lambda: stuck_since).beat()
+    monkeypatch.setattr(healthy, "running", lambda _part: {os.getpid(): "S"})
+    away = replace(settings, database_url="postgresql://me@127.0.0.1:9/none")
+    code, words = await judged("relay", away)
+    assert (code, "it waits. PostgreSQL cannot be reached" in words) == (exit_codes.OK, True)
+    await redis.config_set("maxmemory", 1)
+    code, words = await judged("relay", settings)
+    assert (code, "it waits. Nothing can be published" in words) == (exit_codes.OK, True)
+    monkeypatch.setattr(healthy, "running", lambda _part: {os.getpid(): "T"})
+    assert (await judged("relay", settings))[0] == exit_codes.FOUND
 
 
 async def test_one_that_ended_on_purpose_is_not_missed(redis: Redis) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
@@ -56,6 +58,26 @@ def test_what_cannot_be_asked_is_named_without_its_password(settings: Settings) 
     assert [words.partition(" ")[0] for words in seen.unknown] == ["Redis", "PostgreSQL"]
     assert "nobody listens" in seen.unknown[0]
     assert "geheim" not in str(seen.as_dict())
+
+
+async def test_servers_that_are_read_and_take_no_writes_are_named(
+    engine: AsyncEngine, settings: Settings, admin: Callable[[str], object], full_redis: None
+) -> None:
+    await Books(engine, settings).orders(2)
+    name = urlsplit(settings.database_url).path[1:]
+    await asyncio.to_thread(admin, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    seen = await asyncio.to_thread(overview, settings)
+    assert seen.outbox is not None
+    assert seen.outbox.waiting == 2
+    assert [next(word for word in ("maxmemory", "read-only") if word in said) for said in seen.unknown] == [
+        *("maxmemory", "read-only")
+    ]
+
+
+def test_a_breaker_that_nobody_can_ask_is_not_called_closed(settings: Settings) -> None:
+    seen = overview(replace(settings, redis_url="redis://127.0.0.1:9/0"))
+    found = Status(running=False, pid=None, parts=dict.fromkeys(PARTS), addresses={}, fleet=seen)
+    assert "breaker: not known" in list(lines(found))
 
 
 def test_a_process_has_an_uptime() -> None:
