@@ -52,7 +52,8 @@ PG_SETTINGS = {
 
 
 # Run by a server of one session, before anybody can connect. Repeated runs change nothing but the password.
-# `public` belongs to the owner of its database; what version 0.1 made there belongs to the superuser still.
+# `public` belongs to the owner of its database; what version 0.1 made there belongs to the superuser still, and so does
+# the role that `eo migrate` made while version 0.1 was running.
 _ADMIT = f"""
 ALTER ROLE postgres PASSWORD '{{password}}'
 DO $$ BEGIN IF to_regrole('{OWNER}') IS NULL THEN CREATE ROLE {OWNER} LOGIN CREATEROLE; END IF; END $$
@@ -62,6 +63,8 @@ DO $$ DECLARE one text; BEGIN FOR one IN \
    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm') \
   UNION ALL SELECT format('ALTER ROUTINE %s OWNER TO {OWNER}', oid::regprocedure) FROM pg_proc \
    WHERE pronamespace = 'public'::regnamespace \
+  UNION ALL SELECT format('GRANT %I TO {OWNER} WITH ADMIN OPTION', rolname) FROM pg_roles \
+   WHERE rolname ^@ 'eo_app_' \
   LOOP EXECUTE one; END LOOP; END $$
 """
 

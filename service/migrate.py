@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import roles
-from service.db import LOCK_TIMEOUT, as_unavailable, is_unreachable, sqlstate
+from service.db import DEADLOCK, LOCK_TIMEOUT, as_unavailable, is_unreachable, sqlstate
 from service.driver import in_words
 from service.errors import EffectivelyOnceError, Misconfigured, Unavailable
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent.parent / "migrations"
 LOCKS_S = 60.0  # how long locks are asked for, a moment each time, before somebody must look who holds them
 _PAUSE_S = (0.5, 1.5)  # between two tries, so that those who queued behind the first get through
+_HELD = (LOCK_TIMEOUT, DEADLOCK)  # somebody works here, and has what the migration needs
 _NOT_ALLOWED = "42501"
 _REVISION = re.compile(r"""^(revision|down_revision)\b[^=]*=\s*["'](\w+)["']""", re.MULTILINE)
 
@@ -47,7 +48,7 @@ def upgrade(database_url: str, revision: str = "head", *, grant_to: str = "") ->
             try:
                 return command.upgrade(config, revision)
             except DBAPIError as error:
-                if sqlstate(error) != LOCK_TIMEOUT or time.monotonic() > deadline:
+                if sqlstate(error) not in _HELD or time.monotonic() > deadline:
                     raise
             time.sleep(uniform(*_PAUSE_S))  # noqa: S311  jitter
 
@@ -148,7 +149,7 @@ def _words_for_errors() -> Iterator[None]:
 
 
 def _in_words(error: Exception) -> EffectivelyOnceError:
-    if sqlstate(error) == LOCK_TIMEOUT:
+    if sqlstate(error) in _HELD:
         return Unavailable("Another process held a lock this migration needs, so nothing was changed. Run it again.")
     if sqlstate(error) == _NOT_ALLOWED:
         return Misconfigured(

@@ -113,9 +113,11 @@ UPDATE outbox o SET published = o.published + 1,
 RETURNING o.id, o.published, o.opens_unsettled
 """)
 
+# A row that nobody claimed since its last answer waits for a time of its own, which a duplicate must not shorten.
 _PUT_BACK = Statement("""
 UPDATE outbox SET published = 0, last_error = coalesce(:reason, last_error),
-    deliver_after = now() + CAST(:after AS interval) * (1 + 0.25 * random())
+    deliver_after = greatest(now() + CAST(:after AS interval) * (1 + 0.25 * random()),
+                             CASE WHEN published = 0 THEN deliver_after END)
  WHERE id = ANY(CAST(:ids AS uuid[])) AND parked_at IS NULL
 """)
 

@@ -16,8 +16,8 @@ FAILED_BY_HAND = "failed_by_operator"
 async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None:
     """Make a parked order `failed`; nothing of it is sent any more. `reason` is shown to its producer.
 
-    Stripe's proof of success would still make it `paid` (R23). Raises Misconfigured where no row of it is parked, or
-    where its PaymentIntent is known and may still take the money.
+    Stripe's proof of success would still make it `paid` (R23). Raises Misconfigured where no row of it is parked, where
+    a call may be in flight, or where its PaymentIntent is known and may still take the money.
     """
     failure = {"code": FAILED_BY_HAND, "decline_code": None, "message": reason}
     values = {"id": order_id, "failure": json.dumps(failure), "reason": reason}
@@ -25,6 +25,8 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
         await lock(tx, [order_id])
         if await tx.row(_PARKED, values) is None:
             raise Misconfigured("There is no parked row of this order. `eo outbox list --parked` shows what there is.")
+        if await tx.row(_IN_HAND, values) is not None:
+            raise Misconfigured("A worker may be calling Stripe for it at this moment. Say it again in a minute.")
         if await tx.row(_AT_STRIPE, values) is not None:
             raise Misconfigured(
                 "Its PaymentIntent is known and may still take the money: `eo outbox retry` asks Stripe."
@@ -35,6 +37,8 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
 
 
 _PARKED = Statement("SELECT FROM outbox WHERE order_id = :id AND kind = 'charge' AND parked_at IS NOT NULL")
+
+_IN_HAND = Statement("SELECT FROM charges WHERE order_id = :id AND lease_until > now()")
 
 _AT_STRIPE = Statement("""
 SELECT FROM charges

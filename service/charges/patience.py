@@ -18,6 +18,7 @@ _OF_ITS_AGE = 0.25
 _SOONEST_S = 30.0
 _LATEST_S = 21_600.0  # 6 h: a bank that takes days is still asked every quarter of one
 _CANCELING_S = 86_400.0  # a day, in which Stripe may refuse to cancel
+_TRIES = 3  # refusals before a human is asked: after an outage of ours the day may be over before the first one
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +63,20 @@ def with_an_end(charge: OpenCharge, outcome: Outcome, rules: Rules) -> Outcome:
     """The outcome with the time of the next question, or with the end of its wait."""
     if outcome.waits_for is None or outcome.parked is not None:
         return outcome
+    if outcome.waits_for == "cancellation":
+        # A refusal tells nothing of the payment: it may have succeeded, or be canceled long since. It is asked for.
+        return replace(outcome, wait_s=0.0)
     wait, age_s = WAITS[outcome.waits_for], _age_s(charge, outcome)
     left_s = wait.bound_s(rules) - age_s
     if left_s > 0:
-        return replace(outcome, wait_s=_pause_s(charge, outcome, age_s, left_s))
+        return replace(outcome, wait_s=min(_again_s(age_s), max(left_s, 1.0)))
+    refused = WAITS["cancellation"]
+    if wait.parked is None and charge.cancel_try > _TRIES and age_s >= refused.bound_s(rules):
+        wait = refused
     if wait.parked is None:
         return replace(outcome, next_call="cancel", wait_s=0.0 if charge.cancel_try == 1 else _again_s(-left_s))
     state = outcome.intent.status if outcome.intent else outcome.entry.get("alarm", "not shown")
     return replace(outcome, parked=Parked.UNFINISHED.because(f"{wait.parked} ({state})"))
-
-
-def _pause_s(charge: OpenCharge, outcome: Outcome, age_s: float, left_s: float) -> float:
-    if outcome.waits_for == "cancellation" and charge.cancel_try == 1:
-        return 0.0  # most likely the payment has just succeeded: the order follows at once
-    return min(_again_s(age_s), max(left_s, 1.0))
 
 
 def _again_s(age_s: float) -> float:

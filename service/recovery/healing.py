@@ -36,13 +36,13 @@ async def heal(
     if intent is None or intent.status != "succeeded":
         return Verdict(Step.REPORT, "Stripe did not take its money")
     held = await _holder(engine, intent)
+    if held is not None and _differs(held, intent):
+        return Verdict(Step.REPORT, "its amount or currency is not its charge's")
     if held is not None and _is_settled(held):
         return await _complete(engine, held, intent, dry_run=dry_run)
     marks = read_marks(intent.metadata)
     if marks is None or marks.instance not in (None, await instance_of(engine)):
         return _NOT_OURS
-    if held is not None and _differs(held, intent):
-        return Verdict(Step.REPORT, "its amount or currency is not its charge's")
     listed = Listed(intent, marks)
     (known,) = await what_is_known(engine, [listed])
     if known.order_id is None and known.is_default:

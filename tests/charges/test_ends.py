@@ -13,7 +13,9 @@ from service.charges.answers import judge_cancel, judge_intent, judge_retrieve, 
 from service.charges.model import FINAL, OpenCharge, Outcome, Rules, WaitsFor
 from service.charges.parking import Parked
 from service.charges.patience import WAITS, with_an_end
+from service.charges.request import STRIPE_VERSION
 from service.settings import Settings
+from service.stripe_gateway import StripeGateway
 from service.stripe_objects import Answer
 from tests.charges.answers import NOW, RULES, charge, decline, error, intent, nothing, ok, resent
 from tests.charges.world import Promise, World
@@ -126,6 +128,22 @@ def test_a_canceled_payment_is_canceled_here_and_nothing_else_is_believed_of_a_c
     assert with_an_end(waiting, judge_cancel(waiting, raced), RULES).wait_s == 0.0, "it may have succeeded just now"
 
 
+def test_a_refused_cancellation_parks_nobody_before_the_payment_is_asked_for() -> None:
+    """Days late, after an outage: it may have succeeded, or been canceled by the worker that died."""
+    refused = error(400, "invalid_request_error", code="payment_intent_unexpected_state")
+    for tries in (1, 9):
+        late = known("requires_action", age=LONG, call="cancel", cancel_try=tries)
+        outcome = with_an_end(late, judge_cancel(late, refused), RULES)
+        assert (outcome.parked, outcome.next_call, outcome.wait_s) == (None, "retrieve", 0.0)
+    still = shown("requires_action", LONG)
+    ends = {}
+    for tries in (1, 2, 9):
+        late = known("requires_action", age=LONG, cancel_try=tries)
+        ends[tries] = with_an_end(late, judge_retrieve(late, still), RULES)
+    assert [ends[tries].next_call for tries in (1, 2)] == ["cancel", "cancel"]
+    assert ends[9].parked == "unfinished: Stripe does not cancel it (requires_action)"
+
+
 async def _wait_for_the_customer(world: World) -> Promise:
     promise = await world.order(payment_method=CUSTOMER)
     await world.deliver(promise)
@@ -176,6 +194,26 @@ async def test_a_success_that_races_the_cancellation_wins_and_is_dated_by_its_ch
     charged = (await own_world.charge(promise))["charged_at"]
     assert entry["occurred_at"] == charged
     assert charged - row["stripe_created"] > timedelta(hours=24), "today, and not in yesterday's closed balance"
+
+
+@pytest.mark.parametrize("is_paid", [True, False])
+async def test_what_ended_at_stripe_long_before_our_cancellation_is_not_given_to_a_human(
+    own_world: World, a_day_passes: Hours, *, is_paid: bool
+) -> None:
+    """The workers were away for days. What Stripe answers to a cancellation that comes too late is a refusal."""
+    promise = await _wait_for_the_customer(own_world)
+    await a_day_passes(72)
+    await own_world.deliver(promise)
+    intent_id = (await own_world.charge(promise))["payment_intent_id"]
+    if is_paid:
+        own_world.stripe.control("POST", f"payment_intents/{intent_id}/complete_action", {"succeed": True})
+    else:
+        async with StripeGateway(own_world.settings) as gateway:
+            await gateway.cancel_payment_intent(intent_id, key="a key that Stripe forgot", version=STRIPE_VERSION)
+    await own_world.deliver(promise)
+    assert (await own_world.open_row(promise))["parked_at"] is None
+    await own_world.work()
+    assert await own_world.status(promise) == ("paid" if is_paid else "canceled")
 
 
 async def test_a_lost_reply_to_a_cancellation_is_no_harm(own_world: World, a_day_passes: Hours) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from service import outbox
+from service.charges.ending import fail_by_hand
 from service.charges.model import Outcome
 from service.charges.opening import open_charges
 from service.charges.parking import HELP, POISON, Parked
+from service.errors import Misconfigured
 from service.outbox import SUSPECT_OPENS
 from tests.charges.answers import paid
 from tests.charges.world import Books, Promise, World
@@ -66,7 +68,7 @@ async def test_a_message_that_comes_before_its_time_is_absorbed(books: Books) ->
     assert (early.charges, early.absorbed) == ([], 1)
     row = await books.open_row(promise)
     assert row["deliveries"] == 1
-    await books.run("UPDATE outbox SET deliver_after = deliver_after - interval '700 seconds'")
+    await books.run("UPDATE outbox SET deliver_after = deliver_after - interval '800 seconds'")
     (claimed,) = (await outbox.claim(books.engine, books.settings, again_max=10)).ids
     assert len((await open_charges(books.engine, [claimed], books.settings)).charges) == 1
 
@@ -84,6 +86,30 @@ async def test_what_waits_for_stripes_pause_is_not_called_by_a_duplicate(world: 
     assert world.charges_at_stripe(promise) == 0
     await world.deliver(promise)
     await world.assert_charged_once(promise)
+
+
+async def test_a_row_that_waits_for_its_time_is_not_put_back_to_a_sooner_one(books: Books) -> None:
+    """A duplicate of the message met an open breaker, and Stripe had said `Retry-After: 600`."""
+    promise = await books.order()
+    opened = await books.open_one(promise)
+    assert await books.settle(opened, Outcome(status="sending", cleared=True, retry_s=600.0))
+    before = await books.open_row(promise)
+    await outbox.put_back(books.engine, [promise.outbox_id], after_s=1.0, reason="breaker open")
+    after = await books.open_row(promise)
+    assert after["deliver_after"] == before["deliver_after"]
+    assert after["last_error"] == "breaker open"
+
+
+async def test_an_order_is_not_ended_by_hand_while_its_call_is_in_flight(books: Books) -> None:
+    promise = await books.order()
+    opened = await books.open_one(promise)
+    await outbox.park(books.engine, promise.outbox_id, BY_HAND)
+    with pytest.raises(Misconfigured, match="in a minute"):
+        await fail_by_hand(books.engine, promise.order_id, BY_HAND)
+    assert await books.status(promise) == "processing"
+    assert await books.settle(opened, UNDECIDED)
+    await fail_by_hand(books.engine, promise.order_id, BY_HAND)
+    assert await books.status(promise) == "failed"
 
 
 async def _dies(books: Books, *promises: Promise, alone: bool | None = None) -> None:

@@ -121,6 +121,9 @@ def test_the_service_owns_its_database_and_nothing_of_the_machine(closed: Path) 
                 ask(postgres.owner_url, forbidden)
 
 
+MIGRATED = "eo_app_01234567"  # made by `eo migrate` while version 0.1 was running, so of the superuser
+
+
 @pytest.fixture
 def of_0_1(closed: Path) -> Path:
     """Data as version 0.1 left it: of `nobody` where root made it, the socket trusted, all of it the superuser's."""
@@ -128,6 +131,7 @@ def of_0_1(closed: Path) -> Path:
     with Postgres(folder) as postgres:
         ask(postgres.url, "CREATE TABLE kept (n int)")
         ask(postgres.url, "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        ask(postgres.url, f"CREATE ROLE {MIGRATED} NOLOGIN")
         ask(postgres.url, "ALTER DATABASE postgres OWNER TO postgres")
         ask(postgres.url, f"DROP ROLE {OWNER}")
     (postgres.data / SUPERUSER_FILE).unlink()
@@ -143,6 +147,7 @@ def test_data_of_0_1_goes_on_under_the_new_rules(of_0_1: Path) -> None:
         with Postgres(of_0_1) as postgres:
             assert ask(postgres.owner_url, "SELECT count(*) FROM kept") == 0
             assert ask(postgres.owner_url, "SELECT one()") == 1
+            assert ask(postgres.owner_url, f"SELECT pg_has_role('{MIGRATED}', 'MEMBER')")
             assert ask(postgres.owner_url, "ALTER TABLE kept ADD COLUMN IF NOT EXISTS more int") is None
             with pytest.raises(asyncpg.PostgresError, match="password"):
                 ask(f"postgresql://postgres@/postgres?host={postgres.sockets}", "SELECT 1")

@@ -10,8 +10,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service import migrate
@@ -99,6 +101,29 @@ def test_a_migration_that_waits_for_a_lock_holds_up_no_reader(postgres: Postgres
             await connection.close()
 
     asyncio.run(run())
+
+
+def test_a_migration_that_was_chosen_to_end_a_deadlock_comes_again(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen beside workers of 0.1 under load: `eo migrate` ended, and said that PostgreSQL could not be reached."""
+    execute(postgres.url, "CREATE DATABASE deadlocks")
+    url = postgres.database_url("deadlocks")
+    upgrade, tried = command.upgrade, list[str]()
+
+    def deadlocks_once(config: Config, revision: str) -> None:
+        tried.append(revision)
+        if len(tried) == 1:
+            raise DBAPIError("ALTER TABLE", None, asyncpg.DeadlockDetectedError("deadlock detected"))
+        upgrade(config, revision)
+
+    monkeypatch.setattr(command, "upgrade", deadlocks_once)
+    migrate.upgrade(url)
+    assert len(tried) == 2
+    monkeypatch.setattr(migrate, "LOCKS_S", -1.0)
+    tried.clear()
+    with pytest.raises(Unavailable, match=r"held a lock.*Run it again"):
+        migrate.upgrade(url)
 
 
 def test_two_migrations_at_once_are_safe(postgres: Postgres) -> None:

@@ -145,6 +145,16 @@ async def test_another_sum_is_never_booked(remembering: World) -> None:
     assert await world.status(promise) == "failed"
 
 
+@pytest.mark.parametrize("other", ["amount_minor = 5", "currency = 'eur'"])
+async def test_another_sum_of_a_settled_charge_is_not_booked_either(remembering: World, other: str) -> None:
+    world = remembering
+    promise, intent_id = await declined_here_and_paid_there(world)
+    await world.run("UPDATE orders SET status = 'paid' WHERE id = :id", id=promise.order_id)
+    await world.run(f"UPDATE charges SET status = 'succeeded', {other} WHERE order_id = :id", id=promise.order_id)
+    assert (await healed(world, intent_id)).step is Step.REPORT
+    assert await world.entries(promise) == []
+
+
 async def test_what_is_not_ours_or_took_nothing_is_left(remembering: World) -> None:
     world, promise = remembering, await remembering.order(fresh_key(), payment_method=DECLINES)
     await world.work()
