@@ -15,9 +15,11 @@ from service.settings import Settings
 from service.sql import Connection
 
 
-async def open_and_count(engine: AsyncEngine, outbox_ids: Sequence[UUID], settings: Settings) -> Opened:
+async def open_and_count(
+    engine: AsyncEngine, outbox_ids: Sequence[UUID], settings: Settings, *, alone: bool | None = None
+) -> Opened:
     """The real opening; says how many orders came, and how many of them were absorbed."""
-    opened = await open_charges(engine, outbox_ids, settings)
+    opened = await open_charges(engine, outbox_ids, settings, alone=alone)
     event("demo.delivered", count=len(outbox_ids))
     if opened.absorbed:
         event("demo.absorbed", count=opened.absorbed)
