@@ -133,6 +133,8 @@ def _of_fleet(found: BrokerState) -> dict[str, str]:
     checks = {"stripe": "ok"}
     if found.standstill is not None:
         checks["stripe"] = f"Nothing is sent to Stripe ({found.standstill.reason}). {_WAIT}"
+    elif found.unanswered is not None:
+        checks["stripe"] = f"{found.unanswered}. {_WAIT}"
     for part, work in (("relay", "publishes orders"), ("worker", "charges orders")):
         beats = [beat for beat in found.beats if beat.process.part == part]
         if any(beat.is_alive for beat in beats):

@@ -17,6 +17,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from service import standstill
 from service.away import REDIS
 from service.redis_clients import async_client
 
@@ -64,24 +65,41 @@ class Beat(msgspec.Struct, frozen=True):
 
 
 class Heart:
-    """Beats for this process while `run` runs. `last_moved` answers when its work last moved (time.monotonic)."""
+    """Beats for this process while `run` runs. `last_moved` answers when its work last moved (time.monotonic),
+    `answers` whether Stripe answers it; who does not ask Stripe for payments has none.
+    """
 
-    def __init__(self, redis: Redis, part: str, last_moved: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        part: str,
+        last_moved: Callable[[], float] = time.monotonic,
+        answers: standstill.Answers | None = None,
+    ) -> None:
         self._redis = redis
         self._script = redis.register_script(_BEAT)
         self._last_moved = last_moved
+        self._answers = answers
         process = Process(part, socket.gethostname(), os.getpid(), int(time.time()))
         self._member = msgspec.json.encode(process)
 
     @classmethod
-    def of(cls, redis_url: str, part: str, last_moved: Callable[[], float] = time.monotonic) -> Self:
+    def of(
+        cls,
+        redis_url: str,
+        part: str,
+        last_moved: Callable[[], float] = time.monotonic,
+        answers: standstill.Answers | None = None,
+    ) -> Self:
         """A heart with a connection of its own: what hangs on another must not hold it up."""
-        return cls(async_client(redis_url), part, last_moved)
+        return cls(async_client(redis_url), part, last_moved, answers)
 
     async def beat(self) -> None:
         """One sign of life. Raises RedisError or OSError."""
         still_s = max(0.0, time.monotonic() - self._last_moved())
         await self._script(keys=[_KEY], args=[self._member, f"{still_s:.3f}", _FORGET_S])
+        if self._answers is not None and (why := self._answers.why_nothing()) is not None:
+            await standstill.tell_unanswered(self._redis, why)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Beat until `stop` is set."""

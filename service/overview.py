@@ -26,6 +26,7 @@ class Overview:
     beats: list[Beat]
     breaker: str | None  # why nothing is sent; None where it is closed, or not known
     is_breaker_known: bool
+    unanswered: str | None  # why nothing comes back from Stripe; None where it answers, or not known
     outbox: OutboxState | None
     unknown: list[str]
 
@@ -40,6 +41,7 @@ class Overview:
                 for beat in self.beats
             ],
             "breaker": self.breaker,
+            "stripe_unanswered": self.unanswered,
             "outbox": None
             if self.outbox is None
             else {
@@ -74,6 +76,7 @@ async def _overview(settings: Settings) -> Overview:
         state.beats,
         state.standstill.reason if state.standstill else None,
         is_known,
+        state.unanswered,
         rows,
         unknown,
     )

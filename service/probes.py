@@ -49,10 +49,11 @@ class OutboxState(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class BrokerState:
-    """What Redis knows: who moves, and why nothing is sent where nothing is."""
+    """What Redis knows: who moves, and why nothing is sent, or answered, where nothing is."""
 
     beats: list[Beat]
     standstill: Standstill | None
+    unanswered: str | None = None
 
 
 class Bounded:
@@ -163,7 +164,9 @@ def why_not_stored(error: BaseException) -> str:
 
 async def broker_state(redis: Redis) -> BrokerState:
     """What Redis knows of the fleet. Raises RedisError or OSError."""
-    return BrokerState(await heartbeats.read(redis), await standstill.read(redis))
+    return BrokerState(
+        await heartbeats.read(redis), await standstill.read(redis), await standstill.read_unanswered(redis)
+    )
 
 
 async def outbox_state(engine: AsyncEngine) -> OutboxState:

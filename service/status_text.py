@@ -32,6 +32,7 @@ def lines(found: Status) -> Iterator[str]:
             due, oldest = span(outbox.due_s), span(outbox.oldest_s)
             yield f"outbox: {wait} wait, the oldest for {oldest}, overdue by {due}; {outbox.parked} parked"
         yield f"breaker: {_breaker(found.fleet)}"
+        yield from [f"{found.fleet.unanswered}."] if found.fleet.unanswered else []
         yield from found.fleet.unknown
     if found.running:
         yield f"ready: {found.ready or 'the API does not answer'}"

@@ -22,6 +22,7 @@ from service.deadlines import watched_socket
 from service.errors import Unavailable
 from service.pacing import WORKERS, AskAgain, Pace, Patience, may_pass, patiently
 from service.settings import Settings
+from service.standstill import ANSWERS
 from service.stripe_address import STRIPE_API
 from service.stripe_objects import (
     Answer,
@@ -220,7 +221,13 @@ class StripeGateway:
     async def _raw(self, method: str, path: str, params: Mapping[str, object], **options: Any) -> Any:
         if self._client is None:
             raise RuntimeError("the gateway is used as a context manager")
-        return await self._client.raw_request_async(method, path, **options, **params)
+        try:
+            response = await self._client.raw_request_async(method, path, **options, **params)
+        except Exception as error:
+            _note(method, _why_no_answer(error))
+            raise
+        _note(method, None if response.headers.get("request-id") else f"{response.code} not Stripe's")
+        return response
 
     async def _pages(self, path: str, params: Mapping[str, object], kind: type[T]) -> AsyncIterator[T]:
         cursor: dict[str, str] = {}
@@ -272,6 +279,23 @@ def _decode_item(raw: msgspec.Raw, kind: type[T]) -> T:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:
         raise IncompleteListing(f"an item of a listing is not a {kind.__name__}: {error}") from error
+
+
+def _note(method: str, why_no_answer: str | None) -> None:
+    if why_no_answer is None:
+        ANSWERS.heard(method)
+    else:
+        ANSWERS.missed(method, why_no_answer)
+
+
+def _why_no_answer(error: Exception) -> str | None:
+    """Why a call that failed settles nothing; None where Stripe has spoken."""
+    if not isinstance(error, stripe.StripeError) or isinstance(error, stripe.APIConnectionError):
+        return type(error.__cause__ or error).__name__
+    answer = _from_error(error)
+    if answer.http_status is None or answer.http_status == 429 or answer.http_status >= 500:
+        return answer.word
+    return None
 
 
 def _from_response(body: str, status: int, headers: Mapping[str, str]) -> Answer:

@@ -27,6 +27,7 @@ from service.pacing import Bucket
 from service.recovery import note_margin
 from service.redis_clients import async_client
 from service.settings import Settings
+from service.standstill import ANSWERS
 from service.starting import check_start
 from service.stripe_gateway import StripeGateway
 from workers.broker import CHARGE_ACTOR, PromptBroker, make_broker, start_worker
@@ -57,7 +58,7 @@ class Runtime(Middleware):
         thread = get_event_loop_thread()
         if thread is None or not isinstance(broker, PromptBroker):
             raise RuntimeError("a worker needs the broker of make_broker")
-        make_heart = partial(Heart.of, self._settings.redis_url, "worker", broker.last_looked)
+        make_heart = partial(Heart.of, self._settings.redis_url, "worker", broker.last_looked, ANSWERS)
         on_asked = broker.stripe_was_asked.set
         self._living = Living(make_heart, self._breaker_of_worker, self._settings.breaker_s, on_asked)
         self._living.start(thread.loop)

@@ -1,6 +1,7 @@
 """What is read from Stripe is asked for again within bounds, and at the pace of the fleet."""
 
 import asyncio
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -8,10 +9,13 @@ import pytest
 from redis.asyncio import Redis
 
 from service import pacing
+from service.charges.request import STRIPE_VERSION
 from service.pacing import COMMANDS, WORKERS, AskAgain, Patience, patiently
 from service.settings import Settings
+from service.standstill import Answers
 from service.stripe_gateway import StripeGateway
 from service.stripe_objects import IncompleteListing
+from tests.charges.world import POST
 from tests.sandbox.process import SandboxProcess
 
 LIST = {"method": "GET", "path": "^/v1/payment_intents$"}
@@ -115,3 +119,43 @@ async def test_listings_of_all_processes_share_one_rate(settings: Settings, stri
     paced = replace(settings, stripe_max_rps=5)
     await asyncio.gather(*(listed(paced, stripe) for _ in range(4)))
     assert await spent() > 2, "four processes have asked once each, within a second"
+
+
+@pytest.mark.parametrize(
+    ("fault", "missed"),
+    [
+        *[(name, True) for name in ("drop_before", "html_502", "executed_500", "rate_limited", "no_request_id")],
+        ("unauthorized_401", False),
+    ],
+)
+async def test_a_stripe_that_settles_nothing_is_known_from_one_that_speaks(
+    settings: Settings, stripe: SandboxProcess, monkeypatch: pytest.MonkeyPatch, fault: str, *, missed: bool
+) -> None:
+    now, never = 0.0, {"enabled": True, "allow_redirects": "never"}
+    request = {"amount": 1_000, "currency": "eur", "payment_method": "pm_card_visa", "confirm": True}
+    request["automatic_payment_methods"] = never
+    answers = Answers(lambda: now)
+    monkeypatch.setattr("service.stripe_gateway.ANSWERS", answers)
+    stripe.faults({"fault": fault, **POST})
+    async with StripeGateway(replace(settings, stripe_api_base=stripe.base)) as gateway:
+        for n in range(2):
+            await gateway.create_payment_intent(request, key=f"k{n}", version=STRIPE_VERSION)
+            now += 10
+        assert (answers.why_nothing() is not None) is missed
+        stripe.faults()
+        await gateway.create_payment_intent(request, key="well", version=STRIPE_VERSION)
+    assert answers.why_nothing() is None
+
+
+def test_what_was_lost_long_ago_tells_nothing_of_now(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="eo")
+    now = 0.0
+    answers = Answers(lambda: now)
+    for _ in range(3):
+        answers.missed("post", "500 api_error")
+        now += 20
+    assert answers.why_nothing() == "Stripe has answered no POST for 60 s (500 api_error)"
+    assert answers.why_nothing() is not None
+    now += 300
+    assert answers.why_nothing() is None
+    assert [record.getMessage() for record in caplog.records] == ["stripe.unanswered", "stripe.answers_again"]

@@ -18,7 +18,8 @@ from service.embedded import Valkey
 from service.health import Readiness, ReadyCheck
 from service.heartbeats import SILENT_S, Heart
 from service.settings import Settings
-from service.standstill import Standstill
+from service.standstill import Answers, Standstill
+from service.why_waiting import Owed, why
 from tests.door.conftest import Api, serve
 
 
@@ -191,6 +192,27 @@ async def test_a_broker_that_takes_no_message_is_degraded(name: str, settings: S
         health = await look(own)
     assert (health.http_status, health.status) == (200, "degraded")
     assert expected in health.checks["redis"]
+
+
+async def test_a_stripe_that_answers_nothing_is_degraded(redis: Redis, settings: Settings) -> None:
+    now = 0.0
+    answers = Answers(lambda: now)
+    heart = Heart(redis, "worker", answers=answers)
+    answers.missed("post", "TimeoutError")
+    now += 20
+    await heart.beat()
+    assert (await look(settings)).checks["stripe"] == "ok"  # one lost answer is none too many
+    answers.missed("post", "TimeoutError")
+    answers.heard("get")
+    now += 20
+    await heart.beat()
+    health = await look(settings)
+    assert health.status == "degraded"
+    assert "Stripe has answered no POST for 40 s (TimeoutError)" in health.checks["stripe"]
+    assert (
+        why(Owed(parked=False, out=False, due_in_s=9, last_error="TimeoutError"), health.checks)[0]
+        == (health.checks["stripe"])
+    )
 
 
 @pytest.mark.parametrize("part", ["relay", "worker"])
