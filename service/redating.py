@@ -6,16 +6,19 @@ Migration 0006 lists them in `undated_charges`; this drains the list, and then h
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
+from service.charges.settling import is_about_content
 from service.db import repeat_on_deadlock
-from service.log import event
+from service.log import event, of_error
 from service.sql import Row, Statement, begin, connect
 from service.stripe_objects import IncompleteListing, Intent
 
 AT_ONCE = 20  # charges per round, a call each
 _AGAIN = timedelta(minutes=5)  # where Stripe could not be asked
+_REFUSED = timedelta(hours=6)  # where the books refused the correction: nobody behind it waits for a human
 
 
 class Retriever(Protocol):
@@ -35,9 +38,15 @@ async def redate_once(engine: AsyncEngine, gateway: Retriever) -> int:
             intent = await gateway.retrieve_payment_intent(row.payment_intent_id)
         except IncompleteListing as error:
             event("ledger.moment_unknown_yet", level="warning", reason=str(error))
-            await _put_off(engine, row)
+            await _put_off(engine, row, _AGAIN)
             continue
-        await _correct(engine, row, _moment(row, intent))
+        try:
+            await _correct(engine, row, _moment(row, intent))
+        except (asyncpg.PostgresError, ValueError) as error:
+            if not is_about_content(error):
+                raise
+            event("ledger.not_redated", level="error", charge=str(row.charge_id), **of_error(error))
+            await _put_off(engine, row, _REFUSED)
     return len(undated)
 
 
@@ -66,9 +75,9 @@ async def _correct(engine: AsyncEngine, row: Row, moment: datetime | None) -> No
         event("ledger.moment_unknown", level="warning", charge=str(row.charge_id))
 
 
-async def _put_off(engine: AsyncEngine, row: Row) -> None:
+async def _put_off(engine: AsyncEngine, row: Row, after: timedelta) -> None:
     async with connect(engine) as connection:
-        await connection.rows(_PUT_OFF, {"id": row.charge_id, "after": _AGAIN})
+        await connection.rows(_PUT_OFF, {"id": row.charge_id, "after": after})
 
 
 _UNDATED = Statement("""

@@ -25,23 +25,33 @@ _SECRET = ("KEY", "SECRET", "PASSWORD")
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bool = True, is_long: bool = False) -> T:
+def ask(
+    question: Callable[["AsyncEngine"], Awaitable[T]],
+    *,
+    checked: bool = True,
+    is_long: bool = False,
+    as_app: bool = True,
+) -> T:
     """Await `question(engine)` on the configured database, `checked`: at this code's schema. `is_long`: it reads whole
-    books.
+    books. Not `as_app`: with the login's own rights, whatever the processes' role may do.
 
     Raises Misconfigured or Unavailable.
     """
-    return asyncio.run(_ask(question, checked=checked, is_long=is_long))
+    return asyncio.run(_ask(question, checked=checked, is_long=is_long, as_app=as_app))
 
 
-async def _ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bool, is_long: bool) -> T:
+async def _ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bool, is_long: bool, as_app: bool) -> T:
     # Only commands that need a database pay for these.
     from service.db import as_unavailable, close, create_engine, is_unreachable  # noqa: PLC0415
     from service.deadlines import COMMAND_S, LONG_STATEMENT_S  # noqa: PLC0415
     from service.migrate import check  # noqa: PLC0415
 
     engine = create_engine(
-        Settings.from_env(), name="cli", pool=1, statement_s=LONG_STATEMENT_S if is_long else COMMAND_S
+        Settings.from_env(),
+        name="cli",
+        pool=1,
+        as_app=as_app,
+        statement_s=LONG_STATEMENT_S if is_long else COMMAND_S,
     )
     try:
         if checked:

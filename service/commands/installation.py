@@ -25,7 +25,7 @@ def migrate(*, only_check: bool, grant_to: str) -> None:
         ask(check, checked=False)
         click.echo(f"The schema is at {head()}.")
         return
-    before = ask(current, checked=False)
+    before = ask(current, checked=False, as_app=False)
     upgrade(settings.database_url, grant_to=grant_to)
     click.echo(
         f"The schema is at {head()}." if before == head() else f"Migrated from {before or 'nothing'} to {head()}."

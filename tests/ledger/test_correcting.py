@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -13,7 +14,7 @@ from service.db import async_url, create_engine
 from service.embedded import Postgres
 from service.redating import redate_once
 from service.settings import Settings
-from service.sql import begin
+from service.sql import Connection, begin
 from service.stripe_objects import Charge, IncompleteListing, Intent
 from tests.ledger.support import ALICE, NOON, balance_of, book, charged, count, superuser
 
@@ -148,6 +149,35 @@ async def _corrects(url: str) -> None:
     assert await balance_of(engine, REVENUE) == 300
     await engine.dispose()
     await _holds(url, entries=5)
+
+
+def test_a_booking_that_cannot_be_corrected_stands_in_nobodys_way(older: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(_booked_by_the_version_before(older, {"bad": DAY, "late": DAY}))
+    migrate.upgrade(older)
+    redate = ledger.redate
+
+    async def refuses_one(tx: Connection, account_id: UUID, reference: str, at: datetime) -> ledger.PostResult:
+        if reference == "charge:ch_bad":
+            raise ValueError("a posting of zero")
+        return await redate(tx, account_id, reference, at)
+
+    monkeypatch.setattr(ledger, "redate", refuses_one)
+    asyncio.run(_corrects_the_other(older))
+    asyncio.run(_holds(older, entries=4))
+
+
+async def _corrects_the_other(url: str) -> None:
+    engine = create_engine(Settings(database_url=url), name="test")
+    async with superuser(url) as connection:
+        await connection.execute(
+            text("UPDATE undated_charges SET look_at = look_at - interval '1 hour' WHERE charge_id ="
+                 " (SELECT id FROM charges WHERE payment_intent_id = 'pi_bad')")
+        )  # fmt: skip
+    assert await redate_once(engine, Stripe(later=DAY)) == 2
+    assert await redate_once(engine, Stripe(later=DAY)) == 0, "and it is not asked for in every round"
+    assert await count(engine, "undated_charges") == 1, "nor forgotten"
+    assert await balance_of(engine, REVENUE, as_of=NOON + timedelta(hours=1)) == 100
+    await engine.dispose()
 
 
 async def _holds(url: str, *, entries: int) -> None:

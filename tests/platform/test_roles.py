@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import asyncpg
 import pytest
+from click.testing import CliRunner
 
 from service import migrate, roles
+from service.commands.installation import migrate as eo_migrate
 from service.db import create_engine
 from service.embedded import Postgres, postgres_programs
 from service.errors import Misconfigured
@@ -170,6 +172,17 @@ def test_a_database_that_is_another_now_is_refused_until_it_is_migrated(cluster:
         assert cluster.rights(other, former) == {}
         assert "orders" in cluster.rights(other, cluster.role(other))
         cluster.admin(f"DROP DATABASE {other} WITH (FORCE)")
+
+
+def test_eo_migrate_gives_the_rights_that_a_restore_left_out(cluster: Cluster) -> None:
+    """Into the same database, so that the role is there and may do nothing: not even see which revision it is at."""
+    with cluster.installation() as name:
+        url = cluster.url(name, name)
+        migrate.upgrade(url)
+        cluster.run(url, f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {cluster.role(name)}")
+        done = CliRunner().invoke(eo_migrate, env={"DATABASE_URL": url}, catch_exceptions=False)
+        assert done.output == f"The schema is at {migrate.head()}.\n"
+        cluster.check(url)
 
 
 def test_an_owner_who_may_not_make_roles_works_without_one(cluster: Cluster) -> None:
