@@ -1,6 +1,7 @@
 """Text as a person sees it: digits of every script, and the characters that cannot be seen. Pure."""
 
 import unicodedata
+from collections.abc import Callable
 from typing import Final
 
 RIGHT_TO_LEFT_OVERRIDE: Final = "\u202e"
@@ -9,13 +10,17 @@ _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # letters and a symbol
 _NOT_DRAWN = frozenset(("Cf", "Mn", "Me"))  # zero-width, soft hyphen, selectors; what is drawn over another character
 
 
-class _AsSeen(dict[int, str]):
+class _Remembered(dict[int, str]):
     """What each character counts as; filled as it is met."""
+
+    def __init__(self, counts_as: Callable[[str], str]) -> None:
+        super().__init__()
+        self._counts_as = counts_as
 
     def __missing__(self, point: int) -> str:
         if len(self) >= _REMEMBERED_MAX:
             self.clear()
-        seen = self[point] = _seen(chr(point))
+        seen = self[point] = self._counts_as(chr(point))
         return seen
 
 
@@ -24,7 +29,7 @@ def as_seen(text: str) -> str:
 
     ASCII stays as it is, what is not drawn is left out. Nothing but numbers can be read from the result.
     """
-    return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_AS_SEEN)
+    return text if text.isascii() else unicodedata.normalize("NFKC", text.translate(_NO_SIGNS)).translate(_AS_SEEN)
 
 
 def is_plain(text: str) -> bool:
@@ -43,9 +48,17 @@ def _seen(character: str) -> str:
     return "x" if character.isalpha() else " "
 
 
+def _unless_sign(character: str) -> str:
+    """A sign that normalization spells with letters (№, ™, ㎏) is no letter of the number beside it."""
+    if character.isascii() or unicodedata.category(character)[0] != "S":
+        return character
+    spelt = unicodedata.normalize("NFKC", character)
+    return " " if any(c.isalpha() and unicodedata.numeric(c, -1.0) not in range(10) for c in spelt) else character
+
+
 def _is_drawn(character: str) -> bool:
     # C: control, format, surrogate, private, unassigned. Z: separators other than the space.
     return unicodedata.category(character)[0] not in "CZ" and character not in _INVISIBLE
 
 
-_AS_SEEN = _AsSeen()
+_AS_SEEN, _NO_SIGNS = _Remembered(_seen), _Remembered(_unless_sign)

@@ -150,7 +150,7 @@ def _of_click(error: BaseException) -> Verdict | None:
             error.show()
             return exit_codes.USAGE, ""
         case click.UsageError() if error.ctx is not None:
-            return exit_codes.USAGE, f"{error.format_message()} See `{error.ctx.command_path} --help`."
+            return exit_codes.USAGE, f"{_sentence(error.format_message())} See `{error.ctx.command_path} --help`."
         case click.ClickException():
             return exit_codes.USAGE, error.format_message()
         case _:
@@ -165,6 +165,12 @@ def _of_database(error: BaseException) -> Verdict | None:
     if not is_unreachable(error):
         return None
     return exit_codes.AWAY, "PostgreSQL went away meanwhile. `eo status` tells what runs."
+
+
+def _sentence(words: str) -> str:
+    """In one line, and with its end: another sentence follows."""
+    line = " ".join(words.split())
+    return line if line.endswith((".", "?", "!")) else f"{line}."
 
 
 def _not_installed(error: ModuleNotFoundError) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 def instant(text: str, *, zone_required: bool = False) -> datetime:
     """An ISO 8601 instant in UTC; without a zone it is taken as UTC unless one is required. Raises ValueError."""
-    moment = datetime.fromisoformat(text)
+    moment = datetime.fromisoformat(text.upper())  # RFC 3339, 5.6: t and z may be lower case
     if moment.tzinfo is None:
         if zone_required:
             raise ValueError("an instant without its offset from UTC")

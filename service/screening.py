@@ -31,7 +31,9 @@ _MANY_DIGITS = b"0" * _DIGITS_MIN
 _RUN = re.compile(rf"[0-9](?:[^0-9A-Za-z\x00]{{0,{_BETWEEN_MAX}}}+[0-9]){{{_DIGITS_MIN - 1},}}")
 _GROUP = re.compile(r"[0-9]+")
 # A word that says "card" is no letter of an id.
-_CARD_WORD = re.compile(r"(?i)(?:card|visa|amex|maestro|discover|cc|pan|karte|carte|tarjeta)$")
+_CARD_WORD = re.compile(
+    r"(?i)(?:card|visa|amex|maestro|discover|cc|pan|karten?|carte|tarjeta)(?:no|nr|num|number|nummer)?$"
+)
 _AFTER_WORD = re.compile(r"(?i)(?:exp|cvc|cvv|cvn)")
 
 # The first digits of each network's cards, and how many digits they have. docs/api.md names the sources.

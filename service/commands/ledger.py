@@ -7,6 +7,7 @@ import click
 
 from service.arguments import Instant
 from service.exit_codes import FOUND
+from service.money import spelled
 from service.terminal import ask, json_option, print_rows
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def ledger_balances(*, as_of: datetime | None, as_json: bool) -> None:
     """Show every account's balance, now or at an instant."""
     from service.ledger import balances  # noqa: PLC0415
 
-    print_rows(ask(lambda engine: balances(engine, as_of=as_of)), as_json=as_json)
+    found = ask(lambda engine: balances(engine, as_of=as_of))
+    print_rows(found if as_json else map(_row, found), as_json=as_json)
 
 
 @ledger.command("verify")
@@ -43,7 +45,12 @@ def ledger_verify(*, as_json: bool) -> None:
 
 
 def _row(balance: "Balance") -> dict[str, object]:
-    """A line of a table: the account's name is enough for a person."""
-    return {"owner": balance["account_name"]} | {
-        name: value for name, value in balance.items() if name not in ("account_id", "account_name")
+    """A line of a table: the account's name is enough for a person, and money is spelt as in every other table."""
+    currency = balance["currency"]
+    return {
+        "owner": balance["account_name"],
+        "account": balance["account"],
+        "debit": spelled(balance["debit"], currency),
+        "credit": spelled(balance["credit"], currency),
+        "balance": spelled(balance["balance"], currency),
     }

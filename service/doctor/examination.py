@@ -49,8 +49,8 @@ async def _host(address: PostgresAddress, dsn: str) -> Check:
     name = f"postgres {host_of(dsn)}"
     try:
         async with _connected(replace(address, dsns=(dsn,))) as connection:
-            version = ".".join(str(part) for part in connection.get_server_version()[:2])
-            return Check(name, ok=True, said=f"answers, PostgreSQL {version}")
+            version = connection.get_settings().server_version  # as the server spells it: 18.4, 15.18 (Debian …)
+            return Check(name, ok=True, said=f"answers, PostgreSQL {version.partition(' ')[0]}")
     except EffectivelyOnceError as error:
         return Check(name, ok=False, said=str(error).replace(" `eo doctor` tells more.", ""), next_step=_REACH)
 

@@ -180,7 +180,7 @@ async def _compared(healer: Healer, wanted: Wanted, use: Callable[[Report], Awai
             await use(report)
             return _VERDICTS[report.verdict]
     except ValueError as error:  # the window lies behind its own end, seen from now
-        raise Misconfigured(f"{error}. Give a --since in the past.") from error
+        raise Misconfigured(f"{error}. Give a --day or --since in the past.") from error
 
 
 async def _shown(healer: Healer, report: Report, wanted: Wanted) -> None:

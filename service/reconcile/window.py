@@ -47,9 +47,14 @@ class Window:
 
 
 def fix(span: Span, *, now: datetime, grace_s: int) -> Window:
-    """The window of a run at `now`; younger than `grace_s` seconds is in flight. Raises ValueError for an empty one."""
-    until = span.until or now.replace(microsecond=0) + timedelta(seconds=1)
+    """The window of a run at `now`; younger than `grace_s` seconds is in flight. It ends now at the latest: nothing is
+    known of a moment to come, so nothing is "clean" in it. Raises ValueError for an empty one.
+    """
+    latest = now.replace(microsecond=0) + timedelta(seconds=1)
+    until = min(span.until or latest, latest)
     since = span.since or _before(until)
+    if since >= latest:
+        raise ValueError(f"the window begins at {iso(since)}, and it is {iso(now)} only")
     Span(since, until)
     return Window(since, until, now - timedelta(seconds=grace_s), now)
 
@@ -72,4 +77,4 @@ def _before(until: datetime) -> datetime:
 
 def iso(moment: datetime) -> str:
     """UTC, to the second, as reports show it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"  # %Y has no zeros before 999

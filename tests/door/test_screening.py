@@ -26,7 +26,8 @@ CARDS = """
 """.split()
 FRAMES = [
     "{}", "card {}", "x={};", "order_{}", "{} 12/30", "2 {}", "12 {} 123", "a\n{}\nb", "Karte: {}.", "1. {} 2. nothing",
-    "{} exp 12/30 cvc 123", "Der Kunde: {} bitte", "(£5) {} é", "card{}", "CC:{}", "{}exp1230", "on 2026-11-24 {}",
+    "{} exp 12/30 cvc 123", "Der Kunde: {} bitte", "(£5) {} é", "card{}", "CC:{}",
+    "{}exp1230", "on 2026-11-24 {}", "cardnumber{}", "Kartennummer{}", "VisaNo{}", "№{}", "{}™", "{}℃",
 ]  # fmt: skip
 SEPARATORS = [
     "", " ", "-", ".", "/", "_", ",", "\t", "\n", "\r\n", "  ", " - ", " / ", ", ", "|", ":", "*", "#", "+", "=", "'",

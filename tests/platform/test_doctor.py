@@ -13,8 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import db, pools
 from service.doctor.examination import Check, examine
+from service.embedded import postgres_programs
 from service.parts import make_parts
 from service.settings import Settings
+from service.up import version_of
 from tests.platform.test_cli import eo
 from workers import relay as relay_process
 
@@ -28,6 +30,7 @@ def named(checks: list[Check], name: str) -> Check:
 async def test_where_everything_works_every_check_says_so(settings: Settings, sandbox: str) -> None:
     checks, sum_ = await examine(replace(settings, stripe_api_base=sandbox), ONE_EACH)
     assert [check for check in checks if not check.ok] == []
+    assert named(checks, "postgres").said == f"answers, PostgreSQL {version_of(postgres_programs(18) / 'postgres')}"
     assert [check.name.split()[0] for check in checks] == [
         *("postgres", "sessions", "durability", "schema", "writes", "standby", "connections", "redis", "stripe")
     ]

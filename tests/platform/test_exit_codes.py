@@ -171,6 +171,17 @@ def _right(parameter: click.Parameter) -> list[str]:
     return [parameter.opts[0], value] if isinstance(parameter, click.Option) else [value]
 
 
+@pytest.mark.parametrize(
+    "words", [("healthy",), ("orders", "list", "--status", "gone"), ("gone",), ("settings", "--gone")]
+)
+def test_a_usage_error_is_whole_sentences_in_one_line(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        guard.run(lambda: run(words))
+    assert re.fullmatch(r"eo: [^\t\n]+[.?!] See `eo[a-z ]* --help`\.\n", capsys.readouterr().err)
+
+
 def test_the_page_lists_every_code() -> None:
     page = (Path(__file__).parents[2] / "docs/operations.md").read_text()
     section = page.split("## Exit codes")[1].split("\n## ")[0]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE
@@ -94,6 +95,14 @@ async def test_every_table_fits_its_terminal_and_breaks_no_id(eo: Eo, engine: As
         assert_fits(done.stdout, min(columns, WIDTH))
         if words not in alone:
             assert ids[0] in done.stdout
+
+
+async def test_balances_are_a_table_of_money_at_80_columns_and_minor_units_in_json(eo: Eo, engine: AsyncEngine) -> None:
+    await booked(engine)
+    head, *rows = (await run(eo, "ledger", "balances", columns=80)).stdout.splitlines()
+    assert head.split() == ["owner", "account", "debit", "credit", "balance"]
+    assert any(re.search("expenses:stripe:processing +0.88 usd", row) for row in rows), rows
+    assert {row["balance"] for row in json.loads((await run(eo, "ledger", "balances", "--json")).stdout)} == {88, -88}
 
 
 async def test_a_list_has_the_newest_first_of_all_accounts_and_json_has_everything(eo: Eo, engine: AsyncEngine) -> None:
