@@ -7,9 +7,10 @@ owner. No transaction is open while Stripe is called.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from random import shuffle
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -33,8 +34,11 @@ from workers.room import Room
 from workers.throttle import Breaker
 from workers.verifying import Verification
 
+T = TypeVar("T")
+
 _VERIFICATION_AGAIN_S = 1.0
-_SETTLE_AGAIN_S = 0.2
+_AGAIN_S = 0.2
+_OPEN_FOR_S = 5.0  # one that is not opened comes back after its lease
 _ABANDONED = "abandoned before the call: the lease was too short for it"
 
 
@@ -100,15 +104,14 @@ class ChargeWorker:
         return opened
 
     async def _open(self, outbox_ids: Sequence[UUID], *, alone: bool) -> tuple[float, Opened]:
-        """What was opened, and when that was begun. Repeated once where PostgreSQL was lost in the middle: what such a
-        lost COMMIT has opened is absorbed, and comes back after its lease.
+        """What was opened, and when that was begun. What a lost COMMIT has opened is absorbed when this is made again,
+        and comes back after its lease.
         """
-        try:
+
+        async def run() -> tuple[float, Opened]:
             return _boottime(), await open_charges(self._engine, outbox_ids, self._settings, alone=alone)
-        except Exception as error:
-            if not is_unreachable(error):
-                raise
-        return _boottime(), await open_charges(self._engine, outbox_ids, self._settings, alone=alone)
+
+        return await _while_cut_off(run, until=_boottime() + _OPEN_FOR_S)
 
     async def excuse(self) -> None:
         """This process is being stopped: should it die with charges in hand, it does not die of them (R10)."""
@@ -134,26 +137,11 @@ class ChargeWorker:
 
     async def _settle(self, batch: list[Settlement], lease_ends: float) -> None:
         reach(CrashPoint.WORKER_AFTER_REPLY)
-        changed = await self._record(batch, lease_ends)
+        # To record an answer twice changes nothing; to lose it costs a lease, and the calls that are still under way.
+        changed = await _while_cut_off(lambda: settle(self._engine, batch, self._settings), until=lease_ends)
         reach(CrashPoint.WORKER_AFTER_SETTLE)
         if len(changed) < len(batch):
             event("charge.fenced", level="warning", count=len(batch) - len(changed))
-
-    async def _record(self, batch: list[Settlement], lease_ends: float) -> set[UUID]:
-        """Settle; again while PostgreSQL is away, as long as the lease lasts. To record a thing twice changes nothing,
-        to lose it costs a lease, and the calls that are still under way.
-        """
-        while True:
-            try:
-                changed = await settle(self._engine, batch, self._settings)
-            except Exception as error:
-                if not is_unreachable(error) or _boottime() >= lease_ends:
-                    raise
-                POSTGRES.failed("settlement", error)
-                await asyncio.sleep(_SETTLE_AGAIN_S)
-            else:
-                POSTGRES.succeeded("settlement")
-                return changed
 
     async def _call(self, charge: OpenCharge, deadline: float, arrived: "asyncio.Queue[Settlement]") -> None:
         # Checked immediately before the request, by a clock that counts a suspended machine's sleep (R14).
@@ -197,6 +185,21 @@ class ChargeWorker:
     async def _look_up(self, charges: Sequence[OpenCharge], arrived: "asyncio.Queue[Settlement]") -> None:
         for settlement in await self._lookups.look_up(charges):
             await arrived.put(settlement)
+
+
+async def _while_cut_off(run: Callable[[], Awaitable[T]], *, until: float) -> T:
+    """Run a transaction again where PostgreSQL was lost in its middle, as long as it is not `until`."""
+    while True:
+        try:
+            result = await run()
+        except Exception as error:
+            if not is_unreachable(error) or _boottime() >= until:
+                raise
+            POSTGRES.failed("charges", error)
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            POSTGRES.succeeded("charges")
+            return result
 
 
 def _abandoned(charge: OpenCharge) -> Outcome:

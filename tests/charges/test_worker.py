@@ -583,7 +583,7 @@ async def test_answers_outlast_a_settlement_that_was_cut_off(world: World, monke
 
 async def test_an_opening_that_was_cut_off_is_made_again_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     promises = await world.orders(3)
-    Ended(monkeypatch, "open_charges", made=[False])
+    Ended(monkeypatch, "open_charges", made=[False] * 3)
     await world.deliver(*promises)
     await world.assert_charged_once(*promises)
 
