@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from random import shuffle
 from typing import TypeVar
 from uuid import UUID
@@ -94,11 +95,12 @@ class ChargeWorker:
         began, opened = await self._open(outbox_ids, alone=alone)
         reach(CrashPoint.WORKER_AFTER_OPEN)
         await self._bucket.give_back(len(outbox_ids) - sum(c.call == "send" for c in opened.charges))
+        deadline = began + self._settings.charge_lease_s - self._settings.stripe_timeout_s
         if opened.charges:
             rows = {c.outbox_id for c in opened.charges}
             self._in_hand |= rows
             try:
-                await self._call_and_settle(opened.charges, began + self._settings.charge_lease_s)
+                await self._call_and_settle(opened.charges, deadline)
             finally:
                 self._in_hand -= rows
         return opened
@@ -111,16 +113,15 @@ class ChargeWorker:
         async def run() -> tuple[float, Opened]:
             return _boottime(), await open_charges(self._engine, outbox_ids, self._settings, alone=alone)
 
-        return await _while_cut_off(run, until=_boottime() + _OPEN_FOR_S)
+        return await _while_cut_off(run, for_s=_OPEN_FOR_S)
 
     async def excuse(self) -> None:
         """This process is being stopped: should it die with charges in hand, it does not die of them (R10)."""
         await outbox.excuse(self._engine, sorted(self._in_hand))
 
-    async def _call_and_settle(self, charges: Sequence[OpenCharge], lease_ends: float) -> None:
+    async def _call_and_settle(self, charges: Sequence[OpenCharge], deadline: float) -> None:
         """Start every call at once; settle whatever has arrived, again and again, until all have."""
         arrived: asyncio.Queue[Settlement] = asyncio.Queue()
-        deadline = lease_ends - self._settings.stripe_timeout_s
         async with asyncio.TaskGroup() as calls:
             for charge in charges:
                 if charge.call != "lookup":
@@ -133,12 +134,13 @@ class ChargeWorker:
                 while not arrived.empty():
                     batch.append(arrived.get_nowait())
                 left -= len(batch)
-                await self._settle(batch, lease_ends)
+                await self._settle(batch)
 
-    async def _settle(self, batch: list[Settlement], lease_ends: float) -> None:
+    async def _settle(self, batch: list[Settlement]) -> None:
         reach(CrashPoint.WORKER_AFTER_REPLY)
         # To record an answer twice changes nothing; to lose it costs a lease, and the calls that are still under way.
-        changed = await _while_cut_off(lambda: settle(self._engine, batch, self._settings), until=lease_ends)
+        record = partial(settle, self._engine, batch, self._settings)
+        changed = await _while_cut_off(record, for_s=self._settings.charge_lease_s)
         reach(CrashPoint.WORKER_AFTER_SETTLE)
         if len(changed) < len(batch):
             event("charge.fenced", level="warning", count=len(batch) - len(changed))
@@ -187,13 +189,14 @@ class ChargeWorker:
             await arrived.put(settlement)
 
 
-async def _while_cut_off(run: Callable[[], Awaitable[T]], *, until: float) -> T:
-    """Run a transaction again where PostgreSQL was lost in its middle, as long as it is not `until`."""
+async def _while_cut_off(run: Callable[[], Awaitable[T]], *, for_s: float) -> T:
+    """Run a transaction again where PostgreSQL was lost in its middle, for so many seconds."""
+    until = time.monotonic() + for_s
     while True:
         try:
             result = await run()
         except Exception as error:
-            if not is_unreachable(error) or _boottime() >= until:
+            if not is_unreachable(error) or time.monotonic() >= until:
                 raise
             POSTGRES.failed("charges", error)
             await asyncio.sleep(_AGAIN_S)
