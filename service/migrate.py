@@ -30,6 +30,7 @@ LOCKS_S = 60.0  # how long locks are asked for, a moment each time, before someb
 _PAUSE_S = (0.5, 1.5)  # between two tries, so that those who queued behind the first get through
 _HELD = (LOCK_TIMEOUT, DEADLOCK)  # somebody works here, and has what the migration needs
 _NOT_ALLOWED = "42501"
+_NO_SUCH_ROLE = "42704"  # undefined_object
 _REVISION = re.compile(r"""^(revision|down_revision)\b[^=]*=\s*["'](\w+)["']""", re.MULTILINE)
 
 
@@ -156,6 +157,8 @@ def _in_words(error: Exception) -> EffectivelyOnceError:
             f"PostgreSQL refused: {_cause(error)}. Migrations run as the owner of the database, who lets the login of "
             "the processes in by `eo migrate --grant-to LOGIN`."
         )
+    if sqlstate(error) == _NO_SUCH_ROLE:
+        return Misconfigured(f"PostgreSQL refused: {_cause(error)}. `CREATE ROLE … LOGIN` makes a login.")
     if is_unreachable(error):
         return as_unavailable(error)
     return Unavailable(f"PostgreSQL refused: {_cause(error)}.")

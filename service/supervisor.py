@@ -113,7 +113,7 @@ class Supervisor:
             raise _KINDS.get(part.exit_status, Unavailable)(f"{part.name} stopped at start: {reason}")
         if not part.may_be_late:
             raise Unavailable(f"{part.name} was not ready after {patience:.0f} s: {reason}")
-        say(part.name, f"not ready yet, going on without it: {reason}")
+        say(part.name, f"not ready after {patience:.0f} s, going on without it: {reason}")
 
     def _look_after(self, watch: _Watch) -> None:
         part, now = watch.part, time.monotonic()

@@ -6,7 +6,10 @@ import click
 
 from service import table
 from service.arguments import REASON
+from service.exit_codes import USAGE
 from service.terminal import ask, json_option, print_rows
+
+_NOTHING = {None: "waits: what was accepted is on the books", True: "is parked", False: "is due"}
 
 
 @click.group()
@@ -24,6 +27,8 @@ def outbox_list(*, parked: bool | None, limit: int, as_json: bool) -> None:
 
     rows = ask(lambda engine: list_rows(engine, parked, limit))
     print_rows(rows if as_json else map(_row, rows), as_json=as_json)
+    if not rows:
+        click.echo(f"eo: nothing {_NOTHING[parked]}.", err=True)
 
 
 @outbox.command("retry")
@@ -37,6 +42,9 @@ def outbox_retry(ids: tuple[Any, ...], *, everything: bool) -> None:
         raise click.UsageError("Name rows by id, or say --all.")
     back = ask(lambda engine: retry(engine, list(ids) or None))
     click.echo(f"eo: {len(back)} of {len(ids) or len(back)} brought back.", err=True)
+    if strange := [str(one) for one in ids if one not in back]:
+        click.echo(f"eo: no parked row: {', '.join(strange)}. `eo outbox list --parked` shows the rows.", err=True)
+        raise SystemExit(USAGE)
 
 
 @outbox.command("park")

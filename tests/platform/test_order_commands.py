@@ -97,6 +97,18 @@ async def test_every_table_fits_its_terminal_and_breaks_no_id(eo: Eo, engine: As
             assert ids[0] in done.stdout
 
 
+async def test_an_id_that_is_no_parked_row_is_named_and_2(eo: Eo, engine: AsyncEngine) -> None:
+    (order_id,) = await place(engine, "cart-17")
+    await park_all(engine, LONG)
+    async with connect(engine) as connection:
+        (row_id,) = map(str, await connection.column(ROWS, {}))
+    done = await run(eo, "outbox", "retry", row_id, order_id)
+    assert (done.exit_code, "1 of 2" in done.stderr) == (2, True)
+    assert order_id in done.stderr
+    assert row_id not in done.stderr
+    assert "nothing is parked" in (await run(eo, "outbox", "list", "--parked")).stderr
+
+
 async def test_balances_are_a_table_of_money_at_80_columns_and_minor_units_in_json(eo: Eo, engine: AsyncEngine) -> None:
     await booked(engine)
     head, *rows = (await run(eo, "ledger", "balances", columns=80)).stdout.splitlines()

@@ -195,6 +195,14 @@ def test_an_owner_who_may_not_make_roles_works_without_one(cluster: Cluster) -> 
             migrate.upgrade(url, grant_to="nobody")
 
 
+def test_a_login_that_is_not_there_is_a_usage_error(cluster: Cluster) -> None:
+    with (
+        cluster.installation() as name,
+        pytest.raises(Misconfigured, match="CREATE ROLE"),
+    ):
+        migrate.upgrade(cluster.url(name, name), grant_to='4242"; gone')
+
+
 def test_the_two_roles_of_the_documentation_work(cluster: Cluster) -> None:
     """Its statements as they stand there: an owner for `eo migrate`, a login for the processes."""
     block = OPERATIONS.read_text().split("<!-- two roles:")[1].split("```")[1]
