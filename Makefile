@@ -6,8 +6,12 @@ BIN := $(VENV)/bin
 NODE := tests/conformance/node
 UV := $(shell command -v uv)
 # A uv of this machine, else the locked one that `$(BIN)/python` fetched, else pip.
+# The system's certificates: a proxy that looks into TLS has put its own there.
+export UV_SYSTEM_CERTS ?= 1
+export UV_NATIVE_TLS ?= 1
 INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python,$(if $(wildcard $(BIN)/uv),$(BIN)/uv pip install \
-	--python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check))
+	--python $(BIN)/python,$(PIP)))
+PIP = $(BIN)/python -m pip install --disable-pip-version-check
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
 RIGHT_PYTHON := $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "effectively-once needs Python 3.11 or newer: make PYTHON=python3.11 …")'
@@ -74,13 +78,13 @@ clean: ## Remove caches and .venv, never data
 # The stamps: installed as locked. The second start finds them and does nothing.
 $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/python
 	@echo "installing 60 packages, 90 MB, into $(VENV) …"
-	@$(INSTALL) --require-hashes -r requirements.txt
+	@$(INSTALL) --require-hashes -r requirements.txt || $(PIP) --require-hashes -r requirements.txt
 	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(BIN)/python
 	@echo "installing what runs and what tests it, 140 MB, into $(VENV) …"
-	@$(INSTALL) --require-hashes -r requirements-dev.txt
+	@$(INSTALL) --require-hashes -r requirements-dev.txt || $(PIP) --require-hashes -r requirements-dev.txt
 	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.runtime
 
