@@ -108,7 +108,11 @@ def _of_promise(promise: Row[Any], checks: Mapping[str, str]) -> list[dict[str, 
             {"at": promise.parked_at, "event": "outbox.parked", **about, "reason": promise.last_error, **waits},
         ]
     reason = {"reason": promise.last_error} if promise.last_error else {}
-    due = {"at": promise.deliver_after, "event": "outbox.due", "due_in_s": round(promise.due_in_s, 1)}
+    due = {
+        "at": promise.deliver_after,
+        "event": "outbox.due",
+        "due_in_s": round(promise.due_in_s, 1) + 0.0,
+    }  # never -0.0
     return [made, due | about | reason | waits]
 
 
