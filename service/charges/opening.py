@@ -374,7 +374,10 @@ WITH incoming AS (
     AS i(id, account_id, order_id, attempt, key, amount, currency, request, version, call, token, first_sent, life)
 ), moved AS (
   UPDATE orders o SET status = 'processing', updated_at = now()
-    FROM incoming i WHERE o.id = i.order_id AND o.status IN ('pending', 'processing') RETURNING i.*
+    FROM incoming i
+   -- IS TRUE: found by the id alone, never by the index of states, which a backlog makes long.
+   WHERE o.id = i.order_id AND (o.status IN ('pending', 'processing')) IS TRUE
+  RETURNING i.*
 ), opened AS (
   INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, request,
       stripe_version, status, next_call, token, lease_until, maybe_executed, first_sent_at, last_sent_at, life,

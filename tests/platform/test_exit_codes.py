@@ -64,6 +64,7 @@ def nothing_is_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def end(*words: str) -> tuple[int, str, str]:
     """Code, stdout and stderr of a command, in this process."""
+    sys.modules.pop("sandbox.__main__", None)  # it runs as a program, of which another test may have imported a part
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
         guard.run(lambda: run(words))

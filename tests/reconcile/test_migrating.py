@@ -29,7 +29,7 @@ VALUES ('a', 'amount_mismatch', :order, :pi, '{}', :run, :run, :at),
 def test_old_discrepancies_are_open_and_know_what_they_are_about(database: str) -> None:
     def run(work: Callable[[AsyncEngine], Awaitable[Any]]) -> Any:
         async def once() -> Any:
-            engine = create_engine(Settings(database_url=database), name="test")
+            engine = create_engine(Settings(database_url=database), name="test", as_app=False)
             try:
                 return await work(engine)
             finally:

@@ -93,7 +93,7 @@ def test_two_data_files_are_two_accounts(own_sandbox: SandboxProcess, sandbox: S
 def test_a_busy_port_is_named_in_one_line(sandbox: SandboxProcess, tmp_path: Path) -> None:
     code, said = _run("--port", str(sandbox.port), "--data", str(tmp_path / "other"))
     assert (code, said.count("\n")) == (2, 1)
-    assert f"127.0.0.1:{sandbox.port}" in said
+    assert f"'127.0.0.1', port {sandbox.port}" in said
 
 
 def test_an_unusable_data_file_is_named_in_one_line(tmp_path: Path) -> None:
