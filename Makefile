@@ -31,7 +31,7 @@ free-port: # before a download, so it needs nothing but Python
 	@$(PYTHON) -m service.port
 
 test: $(VENV)/.dev $(VENV)/.node check ## Everything that must hold: the checks, then all tests
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 3 # one more than cores: a test that awaits a fleet leaves its core to others
 
 test-fast: $(VENV)/.dev $(VENV)/.node ## The quick half of the tests: under a minute on a quiet machine
 	$(BIN)/pytest -n 2 -m "not slow"
