@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -217,14 +218,17 @@ async def test_a_commit_acknowledged_without_its_standby_is_not_confirmed(
     there = Door(replace(settings, database_url=own_server.url))
     await there.submit(candidate("before the warning"))
     await _change(admin_of_own, "synchronous_standby_names", "nobody")
-    waiting = there.submit(candidate("warned"))
     cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
     async with asyncio.timeout(60):
+        keys = map("warned-{}".format, count())
+        waiting = there.submit(candidate(key := next(keys)))
+        while (await asyncio.wait([waiting], timeout=0.5))[0]:  # the new setting reaches a server's sessions later
+            waiting = there.submit(candidate(key := next(keys)))
         while not await admin_of_own.fetch(cancel):
             await asyncio.sleep(0.01)
         with pytest.raises(NotConfirmed, match="same key"):
             await waiting
-    assert await admin_of_own.fetchval("SELECT count(*) FROM orders WHERE idempotency_key = 'warned'") == 1
+    assert await admin_of_own.fetchval("SELECT count(*) FROM orders WHERE idempotency_key = $1", key) == 1
     # A transaction of several statements is told at its COMMIT.
     engine = create_engine(replace(settings, database_url=own_server.url), name="rollup")
     rolling = asyncio.create_task(rollup(engine))

@@ -174,16 +174,17 @@ def test_programs_below_a_closed_folder_run_as_a_copy(closed: Path, monkeypatch:
 
 
 @as_root
-def test_the_servers_start_for_a_user_who_is_not_root(servers_folder: Path) -> None:
+def test_the_servers_start_for_a_user_who_is_not_root(servers_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the packages lie below a folder that only root may enter."""
     programs = isolation.reachable(postgres_programs(18).parent, "bin/postgres", User(NOBODY, NOBODY)) / "bin"
     folder = servers_folder / "of-nobody"
     folder.mkdir(mode=0o700)
     os.chown(folder, NOBODY, NOBODY)
 
+    monkeypatch.setattr(embedded, "postgres_programs", lambda _version: programs)
+
     def work() -> str:
-        postgres = Postgres(folder / "postgres")
-        postgres.programs = programs
-        with postgres:
+        with Postgres(folder / "postgres") as postgres:
             return f"{ask(postgres.owner_url, 'SELECT session_user')} {postgres.user}"
 
     assert forked(work, NOBODY) == f"{OWNER} None"
