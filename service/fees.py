@@ -25,7 +25,7 @@ DUE_MAX = 5_000  # charges read per sweep and kind; bounds memory and the length
 LISTED_MAX = 10_000  # balance transactions per listing: 100 calls; the next sweep goes on
 PAGE = 100  # fees per transaction: what one call of Stripe's list brings
 FEW = 3  # so many are asked for one by one, and not listed
-STRAGGLERS_MAX = 25  # asked for one by one in a sweep, a call each; those that a listing did not reach wait their turn
+ONE_BY_ONE_MAX = 25  # calls of a sweep, young or old; those that a listing did not reach wait their turn
 HITLESS_MAX = 5  # pages in a row without one that is wanted: then a listing is too dear
 _OF_ITS_AGE = 4
 _SOONEST, _LATEST = timedelta(seconds=1), timedelta(hours=6)
@@ -81,7 +81,7 @@ class FeeSweep:
         result.due += len(due)
         self._again = {row.id: self._again[row.id] for row in due if row.id in self._again}
         wanted = [row for row in due if self._again.get(row.id, now) <= now]
-        for row in await self._look(wanted, FEW, result):
+        for row in await self._look(wanted, result):
             self._again[row.id] = now + _pause(now - row.charged_at)
 
     async def _stragglers(self, now: datetime, result: SweepResult) -> None:
@@ -91,7 +91,7 @@ class FeeSweep:
         again = await self._read(_AGAIN, now=now, rows=DUE_MAX)
         due = {row.id: row for rows in zip_longest(*turned, again) for row in rows if row is not None}
         result.due += len(due)
-        asked = await self._look(list(due.values()), STRAGGLERS_MAX, result)
+        asked = await self._look(list(due.values()), result)
         if asked:
             values = {
                 "ids": [row.id for row in asked],
@@ -104,14 +104,14 @@ class FeeSweep:
         async with connect(self.engine) as connection:
             return await connection.rows(statement, values)
 
-    async def _look(self, wanted: Sequence[Row], one_by_one: int, result: SweepResult) -> list[Row]:
+    async def _look(self, wanted: Sequence[Row], result: SweepResult) -> list[Row]:
         """Look for the fees of these charges; returns those that were asked for and have none that can be booked."""
         search = _Search({row.stripe_charge_id: row for row in wanted})
         asked: list[Row] = []
         try:
             if len(wanted) > FEW:
                 asked = await self._list(search, result)
-            for row in list(search.missing.values())[:one_by_one]:
+            for row in list(search.missing.values())[:ONE_BY_ONE_MAX]:
                 source = row.stripe_charge_id
                 await self._read_through(search, result, _seconds(row.charged_at), source=source)
                 asked += [row] if search.missing.pop(source, None) else []

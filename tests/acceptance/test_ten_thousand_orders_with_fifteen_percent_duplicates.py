@@ -18,7 +18,7 @@ import pytest
 from tests.acceptance.doubling_relay import PUBLISHED, TWICE
 from tests.acceptance.fleet import Fleet, python
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ORDERS = 10_000
 SINGLE = 4_000  # by POST /v1/orders; the rest by POST /v1/orders/batch
@@ -128,7 +128,7 @@ def test_ten_thousand_orders_with_fifteen_percent_duplicates(new_fleet: Callable
     entries = fleet.rows("SELECT count(*) FROM journal_entries WHERE kind = 'charge'")[0][0]
     assert entries == ORDERS
     fees_due = "SELECT count(*) FROM charges WHERE balance_transaction_id IS NULL"
-    fleet.until(lambda: fleet.rows(fees_due)[0][0] == 0, within_s=60, what="every fee is booked")
+    fleet.until(lambda: fleet.rows(fees_due)[0][0] == 0, within_s=CHARGED_S, what="every fee is booked")
     books = fleet.eo("ledger", "verify")
     assert books.returncode == 0, books.stdout
     # Grace 0: nothing may hide behind "still in flight".

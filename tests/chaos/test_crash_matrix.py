@@ -17,12 +17,12 @@ from tests.chaos.lives import Folder
 from tests.chaos.producer import Producer
 from tests.conftest import NOBODY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ORDERS = 30
 SEED = 20_261_124
-DIES_WITHIN_S = 20.0
-QUIET_WITHIN_S = 30.0
+DIES_WITHIN_S = 60.0
+QUIET_WITHIN_S = 60.0
 NTH_MAX = 3  # the point is passed unharmed at most twice
 ADOPTING = [point for point in CrashPoint if point.startswith("recovery.")]
 
@@ -61,6 +61,21 @@ def own_port(fleet: Fleet, name: str) -> dict[str, str]:
     return {k: v for k, v in environ.items() if k == "EO_PORT"}
 
 
+def produce_until_dead(fleet: Fleet, producers: list[Producer], name: str, point: CrashPoint) -> None:
+    """Orders again and again: a relay may claim them all in one go, and a point that is passed once is not passed twice."""
+    began = time.monotonic()
+    while True:
+        producer = produce(fleet, producers)
+        fleet.until(
+            lambda: not fleet.part(name).is_running or (producer.is_done and is_quiet(fleet)),
+            within_s=QUIET_WITHIN_S,
+            what=f"{name} dies at {point}, or everything is on the books",
+        )
+        if not fleet.part(name).is_running:
+            return
+        assert time.monotonic() - began < QUIET_WITHIN_S * NTH_MAX, f"{name} passed {point} unharmed"
+
+
 def conclude(fleet: Fleet, producers: list[Producer]) -> None:
     fleet.until(lambda: producers[-1].is_done, within_s=QUIET_WITHIN_S, what="every order is accepted")
     fleet.until(lambda: is_quiet(fleet), within_s=QUIET_WITHIN_S, what="everything is on the books")
@@ -75,8 +90,7 @@ def test_a_death_at(point: CrashPoint, fleet: Fleet, producers: list[Producer]) 
     print(f"seed {SEED}: {point} at the {nth}. time")
     name = f"{point.partition('.')[0]}-1"
     rearm(fleet, name, f"{point}:{nth}")
-    produce(fleet, producers)
-    fleet.until(lambda: not fleet.part(name).is_running, within_s=DIES_WITHIN_S, what=f"{name} dies at {point}")
+    produce_until_dead(fleet, producers, name, point)
     assert fleet.part(name).exit_status == -signal.SIGKILL
     assert fleet.dead() == [name]
     rearm(fleet, name, "")

@@ -207,7 +207,8 @@ async def test_a_commit_that_no_standby_confirms_is_not_confirmed_in_time(
     await _change(admin_of_own, "synchronous_standby_names", "nobody")
     async with asyncio.timeout(60):
         with pytest.raises(NotConfirmed, match="same key"):
-            await there.submit(candidate("no standby"))
+            for n in count():  # the new setting reaches a server's sessions later
+                await there.submit(candidate(f"no standby {n}"))
         await there.close()
 
 

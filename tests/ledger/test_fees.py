@@ -197,6 +197,17 @@ async def test_some_late_fees_do_not_have_all_that_came_later_listed(engine: Asy
     assert stripe.shown <= fees.HITLESS_MAX * fees.PAGE
 
 
+async def test_young_fees_behind_others_that_are_booked_do_not_wait_until_they_are_old(engine: AsyncEngine) -> None:
+    """A worker that settled late, in a busy minute: they were asked for three a second."""
+    await paid(engine, *range(60), at=NOW)
+    stripe = Stripe([transaction(n, at=NOW) for n in range(60)])
+    stripe.transactions += [transaction(f"other{n}", at=NOW + timedelta(seconds=1 + n // 100)) for n in range(3_000)]
+    sweeper = FeeSweep(engine, stripe)
+    for second in range(3):
+        await sweeper.once(now=NOW + timedelta(seconds=40 + second))
+    assert await due(engine) == set()
+
+
 async def test_fees_that_never_come_hide_no_others(engine: AsyncEngine) -> None:
     """Old and young ones beside thousands that Stripe will never show: all are booked after a few sweeps."""
     async with engine.begin() as connection:
@@ -214,12 +225,12 @@ async def test_fees_that_never_come_hide_no_others(engine: AsyncEngine) -> None:
         await sweeper.once(now=NOW + timedelta(seconds=second))
         calls.append(len(stripe.asked) - before)
     assert await due(engine) & {f"ch_{name}" for name in names} == set()
-    assert max(calls) <= 1 + fees.STRAGGLERS_MAX + fees.FEW
+    assert max(calls) <= 1 + fees.ONE_BY_ONE_MAX + fees.FEW
 
 
 async def test_late_fees_each_get_their_turn(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """None of them can be listed: Stripe shows others between, page after page."""
-    monkeypatch.setattr(fees, "STRAGGLERS_MAX", 3)
+    monkeypatch.setattr(fees, "ONE_BY_ONE_MAX", 3)
     monkeypatch.setattr(fees, "PAGE", 1)
     await paid(engine, *range(20), at=NOW - timedelta(hours=10))
     stripe = Stripe([transaction(n, at=NOW - timedelta(hours=9)) for n in range(10, 20)])
