@@ -3,7 +3,8 @@
 from benchmarks.load import BODY
 from benchmarks.stack import Stack
 from service.idempotency import fingerprint
-from service.wire import OrderRequest, decode
+from service.order import OrderRequest
+from service.wire import decode
 
 _FILL = """
 WITH made AS (

@@ -22,10 +22,11 @@ from service import log, orders, schema, wire
 from service.api import AnyRequest, Authentication, Server, create_app
 from service.garbage import collect_rarely
 from service.idempotency import fingerprint, key_of_headers
+from service.order import Order, OrderRequest, check_order
 from service.parts import Parts
 from service.settings import Settings
 
-_STORED = wire.Order(
+_STORED = Order(
     id="0193a5f0-0000-7000-8000-000000000000", status="pending", amount=1999, currency="usd",
     payment_method="pm_card_visa", customer=None, description=None, metadata={"cart": "17"}, idempotency_key="k" * 24,
     amount_refunded=0, payment_intent=None, failure=None, created_at=datetime.now(UTC), updated_at=datetime.now(UTC),
@@ -105,11 +106,11 @@ def main() -> None:
     Server(app, settings).run()
 
 
-async def _read(request: AnyRequest) -> tuple[str, wire.OrderRequest]:
+async def _read(request: AnyRequest) -> tuple[str, OrderRequest]:
     """As `service.api.create_order` begins."""
     key = key_of_headers(request.scope["headers"])
-    order = await wire.read(request, wire.OrderRequest)
-    wire.check_order(order, key)
+    order = await wire.read(request, OrderRequest)
+    check_order(order, key)
     return key, order
 
 
@@ -130,8 +131,8 @@ def _row(candidate: orders.Candidate) -> Any:
     )  # fmt: skip
 
 
-def _shown(row: Any) -> wire.Order:
-    return wire.Order(
+def _shown(row: Any) -> Order:
+    return Order(
         id=str(row.id), status=row.status, amount=row.amount_minor, currency=row.currency,
         payment_method=row.payment_method, customer=row.customer, description=row.description,
         metadata=row.metadata_, idempotency_key=row.idempotency_key, amount_refunded=row.amount_refunded_minor,

@@ -21,6 +21,7 @@ from service import ledger, orders, wire
 from service.charges.marks import Marks
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.db import BY_KEY, create_engine
+from service.order import Order, OrderRequest
 from service.settings import Settings
 from service.sql import Statement, begin, connect
 from service.stripe_gateway import StripeGateway
@@ -64,7 +65,7 @@ async def run(question: Question) -> Answered:
 
 
 async def _order(engine: AsyncEngine, gateway: StripeGateway, account_id: UUID, order_key: str) -> None:
-    candidate = orders.Candidate.of(account_id, order_key, wire.decode(BODY, wire.OrderRequest))
+    candidate = orders.Candidate.of(account_id, order_key, wire.decode(BODY, OrderRequest))
     placed = (await orders.place(engine, [candidate]))[0]
     if not isinstance(placed, orders.Placed):
         raise placed
@@ -83,7 +84,7 @@ async def _order(engine: AsyncEngine, gateway: StripeGateway, account_id: UUID, 
         await ledger.post(tx, [entry])
 
 
-def _request(account_id: UUID, order: wire.Order) -> Mapping[str, Any]:
+def _request(account_id: UUID, order: Order) -> Mapping[str, Any]:
     marks = Marks(account_id=account_id, order_id=UUID(order.id), attempt=1)
     return payment_intent_request(
         marks=marks, amount=order.amount, currency=order.currency,

@@ -28,6 +28,7 @@ from service.garbage import collect_rarely
 from service.health import Liveness
 from service.idempotency import key_of_headers
 from service.ledger import balances, entries
+from service.order import OrderPage, OrderRequest, check_order
 from service.parts import Parts, check, running_parts
 from service.query import Query
 from service.request_log import RequestLog
@@ -141,8 +142,8 @@ async def create_order(request: AnyRequest) -> ASGIResponse:
     parts, caller = _parts_of(request), _caller(request)
     headers = request.scope["headers"]
     key = key_of_headers(headers)
-    order = await wire.read(request, wire.OrderRequest)
-    wire.check_order(order, key)
+    order = await wire.read(request, OrderRequest)
+    check_order(order, key)
     if parts.limit is not None:
         await parts.limit.admit(caller.key_id, is_replay=lambda: orders.exists(parts.engine, caller.account_id, key))
     placed = await parts.door.submit(orders.Candidate.of(caller.account_id, key, order))
@@ -177,7 +178,7 @@ async def list_orders(request: AnyRequest) -> ASGIResponse:
         _parts_of(request).engine, _caller(request).account_id,
         limit=query.limit(), before=query.cursor(), status=query.status(), key=query.key(),
     )  # fmt: skip
-    return wire.answer(wire.OrderPage(found, Query.next_cursor(found[-1].id) if more else None))
+    return wire.answer(OrderPage(found, Query.next_cursor(found[-1].id) if more else None))
 
 
 @route("/orders/{order_id:uuid}", http_method=[HttpMethod.GET, HttpMethod.HEAD])
@@ -249,7 +250,7 @@ def _options(path: str, *methods: str) -> HTTPRouteHandler:
     return options
 
 
-_Item = tuple[str, wire.OrderRequest]
+_Item = tuple[str, OrderRequest]
 
 
 def _read_item(raw: bytes) -> _Item | Problem:

@@ -12,10 +12,10 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.errors import Misconfigured
+from service.order import Order
 from service.orders import get
 from service.sql import Statement, connect
 from service.timeline import timeline
-from service.wire import Order
 
 FINAL = frozenset({"paid", "failed", "canceled"})
 _LOOK_AGAIN_S = 0.5

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.errors import BadRequest, NotConfirmed, NotFound, UnprocessableKey
 from service.idempotency import fingerprint, same_request
+from service.order import METADATA_MAX, Failure, Order, OrderRequest
 from service.sql import Connection, Row, Statement, connect
-from service.wire import METADATA_MAX, Failure, Order, OrderRequest
 
 # Stripe's success outranks every state (PROTOCOL R23): hence failed -> paid and canceled -> paid.
 ORDER_TRANSITIONS: Mapping[str, frozenset[str]] = {

@@ -8,21 +8,11 @@ import msgspec
 from service.health import Liveness, Readiness
 from service.ledger import Balance, Entry
 from service.money import CURRENCIES, Currency
+from service.order import METADATA_MAX, Failure, Order, OrderPage, OrderRequest
 from service.problem_types import PROBLEM_TYPES
 from service.schema import LEDGER_TYPES, ORDER_STATUSES
 from service.timeline import Event
-from service.wire import (
-    METADATA_MAX,
-    BatchAnswer,
-    BatchItem,
-    BatchRequest,
-    BatchResult,
-    Failure,
-    Order,
-    OrderPage,
-    OrderRequest,
-    ProblemBody,
-)
+from service.wire import BatchAnswer, BatchItem, BatchRequest, BatchResult, ProblemBody
 
 Json = dict[str, Any]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import log
+from service.order import Order
 from service.orders import settled
-from service.wire import Order
 
 WAIT_MAX_S = 30
 WAITERS_MAX = 1_000

@@ -1,11 +1,11 @@
-"""What goes over the wire: the shapes of requests and answers, and a JSON reader that forgives nothing.
+"""Bodies: a JSON reader that forgives nothing, the shapes of batches and problems, and JSON answers.
 
 Litestar and msgspec are lenient in their own ways (`"1"` for 1, the last of two equal keys wins); an order for money
 should mean one thing only. So a body is decoded here, strictly, once, and screened before anybody else sees it.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -15,39 +15,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service import batch
 from service.errors import BadRequest, Problem
-from service.fields import Id, Instant, MinorUnits
 from service.idempotency import parse_key
-from service.money import AMOUNT_MAX, validate
+from service.order import Order, OrderRequest, check_order
 from service.patterns import in_words
-from service.screening import screen
 
 S = TypeVar("S", bound=Struct)
 
 BODY_MAX = 64 * 1024
 BATCH_BODY_MAX = 2 * 1024 * 1024
 BATCH_MAX = 1000
-METADATA_MAX = 44  # Stripe takes 50; six are ours
-# An order of before 0.2, when three were ours, may be repeated; under a new key this many are refused.
-METADATA_REPEATED_MAX = 47
-
-# `$` alone also matches before a final newline.
-_END = r"$(?!\n)"
-_MetadataName = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^(?!eo_)[^\[\]]*" + _END)]
-_MetadataValue = Annotated[str, Meta(max_length=500)]
-
-
-class OrderRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An order as a producer asks for it. Optional fields are left out, never null."""
-
-    amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX, description="integer, in the currency's minor unit")]
-    currency: Annotated[str, Meta(pattern=r"^[a-z]{3}" + _END, description="lower-case ISO code")]
-    payment_method: Annotated[str, Meta(max_length=255, pattern=r"^pm_[A-Za-z0-9_]+" + _END)]
-    customer: Annotated[str, Meta(max_length=255, pattern=r"^cus_[A-Za-z0-9_]+" + _END)] | UnsetType = UNSET
-    description: Annotated[str, Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
-    metadata: Annotated[
-        dict[_MetadataName, _MetadataValue],
-        Meta(max_length=METADATA_REPEATED_MAX, extra_json_schema={"maxProperties": METADATA_MAX}),
-    ] = {}
 
 
 class BatchItem(OrderRequest, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -66,40 +42,6 @@ class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Up to 1,000 orders. Each is judged by itself: one bad item never fails its neighbours."""
 
     orders: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=BATCH_MAX)]
-
-
-class Failure(Struct, frozen=True):
-    """The last definitive decline, in Stripe's words."""
-
-    code: str | None = None
-    decline_code: str | None = None
-    message: str | None = None
-
-
-class Order(Struct, frozen=True):
-    """An order as it is now."""
-
-    id: Id
-    status: str
-    amount: MinorUnits
-    currency: str
-    payment_method: str | None
-    customer: str | None
-    description: str | None
-    metadata: dict[str, str]
-    idempotency_key: str
-    amount_refunded: MinorUnits
-    payment_intent: str | None
-    failure: Failure | None
-    created_at: Instant
-    updated_at: Instant
-
-
-class OrderPage(Struct, frozen=True):
-    """One page of orders, newest first. `next_cursor` is null on the last page."""
-
-    data: list[Order]
-    next_cursor: str | None
 
 
 class ProblemBody(Struct, frozen=True):
@@ -164,12 +106,6 @@ def decode(body: bytes, shape: type[S]) -> S:
     return found  # type: ignore[no-any-return]
 
 
-def check_order(order: OrderRequest, key: str) -> None:
-    """The rules no schema can say: the currency's own, and what may be stored. Raises BadRequest."""
-    validate(order.amount, order.currency)
-    screen(_strings(order, key))
-
-
 def read_item(raw: bytes) -> tuple[str, OrderRequest]:
     """Key and order of one item of a batch. Raises BadRequest."""
     item = decode(raw, BatchItem)
@@ -219,18 +155,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise BadRequest("A name appears twice in one JSON object.", code="body-repeats-a-name")
     return found
-
-
-def _strings(order: OrderRequest, key: str) -> Iterator[str]:
-    yield key
-    yield order.payment_method
-    if order.customer is not UNSET:
-        yield order.customer
-    if order.description is not UNSET:
-        yield order.description
-    for name, value in order.metadata.items():
-        yield name
-        yield value
 
 
 _PAIRS = json.JSONDecoder(object_pairs_hook=_unique)

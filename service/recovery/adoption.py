@@ -10,8 +10,8 @@ from msgspec import UNSET
 from service.charges.marks import Marks, producers_own
 from service.charges.model import FINAL
 from service.idempotency import CHARGE, fingerprint, is_fingerprint, is_key, wire_key
+from service.order import OrderRequest
 from service.stripe_objects import Intent
-from service.wire import OrderRequest
 
 _AT_AN_END = frozenset({"succeeded", "canceled", "requires_payment_method"})
 

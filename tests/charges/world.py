@@ -19,11 +19,11 @@ from service.charges.model import OpenCharge, Outcome
 from service.charges.opening import open_charges
 from service.charges.settling import Settlement, settle
 from service.db import async_url, create_engine
+from service.order import OrderRequest
 from service.orders import Candidate, Placed, place
 from service.pacing import Bucket
 from service.settings import Settings
 from service.stripe_gateway import StripeGateway
-from service.wire import OrderRequest
 from tests.sandbox.process import SandboxProcess
 from workers.charge import ChargeWorker
 from workers.identity import identify_stripe

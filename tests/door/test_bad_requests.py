@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.idempotency import fingerprint
-from service.wire import OrderRequest
+from service.order import OrderRequest
 from tests.door.conftest import ORDER, Api, assert_problem, count
 
 CARD = "4242 4242 4242 4242"

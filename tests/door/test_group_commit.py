@@ -20,9 +20,9 @@ from service.door import Door
 from service.embedded import Postgres
 from service.errors import NotConfirmed, UnprocessableKey
 from service.migrate import upgrade
+from service.order import OrderRequest
 from service.orders import Candidate, Placed, place
 from service.settings import Settings
-from service.wire import OrderRequest
 from tests.door.conftest import Api, assert_problem, count, serve
 
 pytestmark = pytest.mark.slow

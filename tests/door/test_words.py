@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from service.errors import BadRequest
-from service.wire import OrderRequest, decode, encode
+from service.order import OrderRequest
+from service.wire import decode, encode
 
 ORDER: dict[str, Any] = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}
 

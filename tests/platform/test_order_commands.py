@@ -19,10 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service import ledger, orders, outbox, table
 from service.charges.ending import fail_by_hand
 from service.cli import cli
+from service.order import OrderRequest
 from service.orders import Candidate
 from service.settings import Settings
 from service.sql import Statement, begin, connect
-from service.wire import OrderRequest
 
 pytestmark = pytest.mark.slow
 
