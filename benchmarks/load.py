@@ -62,7 +62,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 def key(prefix: str, number: int) -> str:
     """A key that falls anywhere in an index, as producers' keys do; the same for the same number."""
-    return f"{number * _SCRAMBLE & _MASK:016x}-{prefix}"
+    return f"k{number * _SCRAMBLE & _MASK:016x}-{prefix}"  # a letter first: 16 digits alone can look like a card
 
 
 class Connection(asyncio.Protocol):
