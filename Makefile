@@ -28,7 +28,7 @@ run: free-port $(VENV)/.runtime ## Start everything here, in the foreground, unt
 
 free-port: # before a download, so it needs nothing but Python
 	@$(RIGHT_PYTHON)
-	@$(PYTHON) -m service.port
+	@$(PYTHON) -m service.ops.port
 
 test: $(VENV)/.dev $(VENV)/.node check ## Everything that must hold: the checks, then all tests
 	$(BIN)/pytest -n 3 # one more than cores: a test that awaits a fleet leaves its core to others

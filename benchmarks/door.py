@@ -13,7 +13,7 @@ from benchmarks.load import Load, Outcome
 from benchmarks.machine import Usage, metered
 from benchmarks.report import Ratio, Report
 from benchmarks.stack import API_KEY, Stack, generate, port_of
-from service import orders
+from service.orders import store as orders
 
 ROUTES = {"door": "/v1/orders", "no-op": "/bench/noop", "ORM": "/bench/orm", "bare": "/bench/bare"}
 CONNECTIONS = 128

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import dramatiq
     from dramatiq.brokers.redis import RedisBroker
 
-    from service.settings import Settings
+    from service.foundation.settings import Settings
 
 SHARE_KEY = "bench:share"
 

@@ -14,7 +14,7 @@ from benchmarks.load import Load
 from benchmarks.machine import Usage, metered
 from benchmarks.report import Ratio, Report
 from benchmarks.stack import API_KEY, Stack, generate, port_of
-from service.broker_keys import CHARGE_QUEUE, NAMESPACE
+from service.foundation.broker_keys import CHARGE_QUEUE, NAMESPACE
 from workers.broker import charge_message, make_broker
 
 ORDERS, ROUNDS, REPEATS, MESSAGE = 2_000, 20, 5, 64

@@ -2,9 +2,9 @@
 
 from benchmarks.load import BODY
 from benchmarks.stack import Stack
-from service.idempotency import fingerprint
-from service.order import OrderRequest
-from service.wire import decode
+from service.orders.keys import fingerprint
+from service.orders.model import OrderRequest
+from service.web.body import decode
 
 _FILL = """
 WITH made AS (

@@ -16,7 +16,7 @@ from benchmarks.drain import drain
 from benchmarks.end_to_end import product
 from benchmarks.report import Ratio, Report
 from benchmarks.stack import Stack, port_of
-from service.db import create_engine
+from service.foundation.postgres.db import create_engine
 from service.ledger import balances, rollup
 
 ROUNDS, SMALL = 3, 2_000

@@ -16,8 +16,8 @@ from benchmarks.machine import metered
 from benchmarks.report import Ratio, Report
 from benchmarks.stack import Stack
 from service import ledger
-from service.db import create_engine
-from service.sql import begin
+from service.foundation.postgres.db import create_engine
+from service.foundation.postgres.sql import begin
 
 WRITERS, BATCH, BATCHES, SINGLES, ROUNDS = 8, 64, 30, 100, 4
 _numbers = itertools.count(1)

@@ -18,13 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 from uuid_utils.compat import uuid7
 
-from service import log, orders, schema, wire
-from service.api import AnyRequest, Authentication, Server, create_app
-from service.garbage import collect_rarely
-from service.idempotency import fingerprint, key_of_headers
-from service.order import Order, OrderRequest, check_order
-from service.parts import Parts
-from service.settings import Settings
+from service.foundation import log
+from service.foundation.garbage import collect_rarely
+from service.foundation.postgres import schema
+from service.foundation.settings import Settings
+from service.orders import store as orders
+from service.orders.keys import fingerprint, key_of_headers
+from service.orders.model import Order, OrderRequest, check_order
+from service.web import body as wire
+from service.web.app import AnyRequest, Authentication, Server, create_app
+from service.web.parts import Parts
 
 _STORED = Order(
     id="0193a5f0-0000-7000-8000-000000000000", status="pending", amount=1999, currency="usd",
@@ -107,7 +110,7 @@ def main() -> None:
 
 
 async def _read(request: AnyRequest) -> tuple[str, OrderRequest]:
-    """As `service.api.create_order` begins."""
+    """As `service.web.app.create_order` begins."""
     key = key_of_headers(request.scope["headers"])
     order = await wire.read(request, OrderRequest)
     check_order(order, key)

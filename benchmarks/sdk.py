@@ -14,7 +14,7 @@ import msgspec
 import stripe
 import uvloop
 
-from service.settings import Settings
+from service.foundation.settings import Settings
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams

@@ -20,12 +20,12 @@ import asyncpg
 import msgspec
 
 from benchmarks.load import END_S, Load, Outcome
-from service import roles
-from service.child import Child, HttpPart, LoopPart
-from service.embedded import Postgres, Valkey, free_port
-from service.migrate import upgrade
-from service.settings import Settings
-from service.up import eo
+from service.foundation.postgres import roles
+from service.foundation.postgres.migrate import upgrade
+from service.foundation.settings import Settings
+from service.ops.child import Child, HttpPart, LoopPart
+from service.ops.embedded import Postgres, Valkey, free_port
+from service.ops.up import eo
 
 ROOT = Path(__file__).parents[1]
 API_KEY = "eo_test_" + "0" * 24

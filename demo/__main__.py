@@ -21,9 +21,9 @@ from demo.screen import Screen
 from demo.stage import Stage
 from demo.storm import Storm
 from demo.summary import Result, as_json, tables
-from service import exit_codes, guard
-from service.errors import Unavailable
-from service.up import eo
+from service.foundation import exit_codes, guard
+from service.foundation.errors import Unavailable
+from service.ops.up import eo
 
 _COMMAND_S = 60.0
 

@@ -13,8 +13,8 @@ from demo.plan import Plan
 from demo.score import Score
 from demo.stage import Stage
 from demo.world import World
-from service.embedded import free_port
-from service.up import eo
+from service.ops.embedded import free_port
+from service.ops.up import eo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

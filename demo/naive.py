@@ -16,9 +16,9 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import AsyncIO
 
-from service.crash import CrashPoint, reach
-from service.log import configure, event
-from service.settings import Settings
+from service.foundation.crash import CrashPoint, reach
+from service.foundation.log import configure, event
+from service.foundation.settings import Settings
 
 QUEUE, ACTOR, NAMESPACE = "naive", "charge_order", "naive"
 SCHEMA = """

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from service.crash import CrashPoint
+from service.foundation.crash import CrashPoint
 
 # A death hurts differently at each moment; the words are what the screen says.
 MOMENTS = {

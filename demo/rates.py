@@ -7,7 +7,7 @@ from demo.contenders import WORKERS, Contender
 from demo.feeder import Feeder
 from demo.plan import RATES, Plan
 from demo.screen import Screen
-from service.errors import Unavailable
+from service.foundation.errors import Unavailable
 
 _CALM_S = 60.0
 _SETTLED_S = 0.8  # longer than a copy of a message may be late

@@ -10,8 +10,8 @@ from unittest.mock import patch
 from dramatiq.brokers.redis import RedisBroker
 
 from demo.worker import counting_repeated_entries
-from service.log import event
-from service.settings import Settings
+from service.foundation.log import event
+from service.foundation.settings import Settings
 from workers import relay
 from workers.broker import charge_message, make_broker
 

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import asyncpg
 
-from service.embedded import Postgres, Valkey
-from service.migrate import upgrade
+from service.foundation.postgres.migrate import upgrade
+from service.ops.embedded import Postgres, Valkey
 
 SMALL = {"shared_buffers": "64MB", "max_wal_size": "512MB"}
 _SQL_S = 20.0

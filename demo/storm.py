@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from demo.contenders import LEASE_S, WORKERS, Contender
 from demo.plan import MOMENTS, TROUBLE_WORDS, Plan
 from demo.screen import Screen
-from service.errors import Unavailable
+from service.foundation.errors import Unavailable
 
 _TICK_S = 0.05
 _LOOK_S = 0.5

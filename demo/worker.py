@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.opening import Opened, open_charges
+from service.foundation.log import event
+from service.foundation.postgres.sql import Connection
+from service.foundation.settings import Settings
 from service.ledger import JournalEntry, PostResult, post
-from service.log import event
-from service.settings import Settings
-from service.sql import Connection
 
 
 async def open_and_count(
@@ -37,7 +37,7 @@ async def post_and_count(connection: Connection, entries: Sequence[JournalEntry]
 @contextmanager
 def counting_repeated_entries() -> Iterator[None]:
     """Whoever books in this process is counted."""
-    with patch("service.ledger.post", post_and_count), patch("service.fees.post", post_and_count):
+    with patch("service.ledger.post", post_and_count), patch("service.ledger.fees.post", post_and_count):
         yield
 
 

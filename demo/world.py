@@ -13,10 +13,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from demo.stage import Stage
-from service.child import Child, HttpPart, LoopPart, wait_until
-from service.embedded import free_port
-from service.errors import Unavailable
-from service.up import eo
+from service.foundation.errors import Unavailable
+from service.ops.child import Child, HttpPart, LoopPart, wait_until
+from service.ops.embedded import free_port
+from service.ops.up import eo
 
 _READY_S = 40.0  # several Python processes starting at once on a busy machine
 _CALL_S = 20.0

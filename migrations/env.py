@@ -11,10 +11,10 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, pool, text
 
-from service import roles
-from service.db import bare_engine
-from service.errors import Misconfigured
-from service.schema import metadata
+from service.foundation.errors import Misconfigured
+from service.foundation.postgres import roles
+from service.foundation.postgres.db import bare_engine
+from service.foundation.postgres.schema import metadata
 
 LOCK_TIMEOUT_MS = 250
 MIGRATION_LOCK = 0x656F_6D69  # "eomi"; any constant that nobody else on this database uses
@@ -32,7 +32,7 @@ def _configure(**kw: Any) -> None:
 
 def _run(connection: Connection) -> None:
     _take_turns(connection)
-    # Who waits for a lock holds up all who come later, readers too: a moment only, then `service.migrate` comes again.
+    # Who waits for a lock holds up all who come later, readers too: a moment only, then `migrate` comes again.
     connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))  # not for the wait for another migration
     connection.commit()
     _configure(connection=connection)

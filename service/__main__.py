@@ -3,7 +3,7 @@
 import sys
 from typing import NoReturn
 
-from service import guard
+from service.foundation import guard
 
 
 def main() -> NoReturn:
@@ -12,7 +12,7 @@ def main() -> NoReturn:
 
 
 def _command() -> None:
-    from service.cli import run  # noqa: PLC0415  so that Ctrl-C and a missing package end in a line, too
+    from service.ops.cli import run  # noqa: PLC0415  so that Ctrl-C and a missing package end in a line, too
 
     run(sys.argv[1:])
 

@@ -21,12 +21,12 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import roles
-from service.child import HttpPart
-from service.db import create_engine
-from service.embedded import Postgres, Valkey, free_port
-from service.migrate import upgrade
-from service.settings import Settings
+from service.foundation.postgres import roles
+from service.foundation.postgres.db import create_engine
+from service.foundation.postgres.migrate import upgrade
+from service.foundation.settings import Settings
+from service.ops.child import HttpPart
+from service.ops.embedded import Postgres, Valkey, free_port
 
 MEMORY = Path("/dev/shm")  # noqa: S108  a RAM disk: fsync stays on in tests, and costs nothing there
 MEMORY_NEEDED = 2 << 30

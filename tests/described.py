@@ -15,8 +15,8 @@ import httpx
 import jsonschema_rs
 import msgspec
 
-from service.openapi import description
-from service.problem_types import PROBLEM_TYPES
+from service.web.openapi import description
+from service.web.problem_types import PROBLEM_TYPES
 
 DESCRIBED = ("/v1/", "/health/")
 OF_THE_API = {"x-request-id", "location", "idempotent-replayed", "retry-after", "www-authenticate"}

@@ -14,10 +14,10 @@ from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import AsyncIO, Middleware, Retries, ShutdownNotifications, TimeLimit
 
-from service import redis_clients
-from service.away import REDIS
-from service.broker_keys import CHARGE_QUEUE, NAMESPACE, QUEUE_KEY
-from service.settings import Settings
+from service.foundation import redis_clients
+from service.foundation.away import REDIS
+from service.foundation.broker_keys import CHARGE_QUEUE, NAMESPACE, QUEUE_KEY
+from service.foundation.settings import Settings
 
 CHARGE_ACTOR = "charge_orders"
 

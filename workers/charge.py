@@ -16,20 +16,20 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import outbox
-from service.away import POSTGRES
 from service.charges.answers import give_up_alone, judge_cancel, judge_retrieve, judge_send
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.opening import Opened, open_charges
 from service.charges.request import STRIPE_VERSION
 from service.charges.settling import Settlement, settle
-from service.crash import CrashPoint, reach
-from service.db import is_unreachable
-from service.log import event
-from service.pacing import Bucket
-from service.settings import Settings
-from service.stripe_gateway import StripeGateway
-from service.stripe_objects import Answer
+from service.foundation.away import POSTGRES
+from service.foundation.crash import CrashPoint, reach
+from service.foundation.log import event
+from service.foundation.postgres.db import is_unreachable
+from service.foundation.settings import Settings
+from service.outbox import rows as outbox
+from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.objects import Answer
+from service.stripe_gateway.pacing import Bucket
 from workers.lookups import LookUps
 from workers.room import Room
 from workers.throttle import Breaker

@@ -7,11 +7,11 @@ import time
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.db import autocommit
-from service.errors import Misconfigured, Unavailable
-from service.log import event
-from service.settings import Settings
-from service.stripe_gateway import StripeGateway
+from service.foundation.errors import Misconfigured, Unavailable
+from service.foundation.log import event
+from service.foundation.postgres.db import autocommit
+from service.foundation.settings import Settings
+from service.stripe_gateway.client import StripeGateway
 
 
 async def refuse_a_key_that_may_not(gateway: StripeGateway, settings: Settings) -> None:

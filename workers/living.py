@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from service.away import POSTGRES
-from service.db import is_unreachable
-from service.heartbeats import Heart
-from service.log import event, of_error
+from service.foundation.away import POSTGRES
+from service.foundation.log import event, of_error
+from service.foundation.postgres.db import is_unreachable
+from service.monitoring.heartbeats import Heart
 from workers.throttle import Breaker
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from service.charges.lookup import Window, judge_lookup, windows
 from service.charges.marks import read_marks
 from service.charges.model import OpenCharge, Rules
 from service.charges.settling import Settlement
-from service.log import event, of_error
+from service.foundation.log import event, of_error
+from service.foundation.settings import Settings
 from service.recovery import note_alias
-from service.settings import Settings
-from service.stripe_gateway import StripeGateway
-from service.stripe_objects import Answer, IncompleteListing, Intent
+from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.objects import Answer, IncompleteListing, Intent
 
 # Listed PaymentIntents are looked through, not kept; beyond this a look-up is called incomplete and tried again.
 _LOOKUP_MAX = 200_000

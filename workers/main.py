@@ -16,20 +16,20 @@ import uvloop
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import Middleware
 
-from service import guard
-from service.broker_keys import CHARGE_QUEUE
-from service.db import BY_KEY, close, create_engine
-from service.deadlines import STOP_S, WAIT_FOR_POSTGRES_S, exit_within
-from service.garbage import collect_rarely
-from service.heartbeats import Heart
-from service.log import configure, event, of_error
-from service.pacing import Bucket
+from service.foundation import guard
+from service.foundation.broker_keys import CHARGE_QUEUE
+from service.foundation.deadlines import STOP_S, WAIT_FOR_POSTGRES_S, exit_within
+from service.foundation.garbage import collect_rarely
+from service.foundation.log import configure, event, of_error
+from service.foundation.postgres.db import BY_KEY, close, create_engine
+from service.foundation.postgres.starting import check_start
+from service.foundation.redis_clients import async_client
+from service.foundation.settings import Settings
+from service.monitoring.heartbeats import Heart
 from service.recovery import note_margin
-from service.redis_clients import async_client
-from service.settings import Settings
-from service.standstill import ANSWERS
-from service.starting import check_start
-from service.stripe_gateway import StripeGateway
+from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.pacing import Bucket
+from service.stripe_gateway.standstill import ANSWERS
 from workers.broker import CHARGE_ACTOR, PromptBroker, make_broker, start_worker
 from workers.charge import ChargeWorker
 from workers.identity import identify_stripe, refuse_a_key_that_may_not

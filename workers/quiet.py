@@ -5,8 +5,8 @@ import logging
 import redis
 from dramatiq.errors import BrokerConnectionError
 
-from service.away import REDIS
-from service.broker_keys import CHARGE_QUEUE
+from service.foundation.away import REDIS
+from service.foundation.broker_keys import CHARGE_QUEUE
 
 _CONSUMERS = tuple(f"dramatiq.worker.ConsumerThread({queue})" for queue in (CHARGE_QUEUE, f"{CHARGE_QUEUE}.DQ"))
 _OF_REDIS = (BrokerConnectionError, redis.RedisError)

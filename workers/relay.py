@@ -19,19 +19,22 @@ from dramatiq import Broker
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import duties, guard, ledger, outbox, pools, recovery
-from service.away import POSTGRES, REDIS
-from service.crash import CrashPoint, reach
-from service.db import BY_KEY, autocommit, close, create_engine, is_unreachable
-from service.deadlines import LONG_STATEMENT_S, STOP_S, exit_within
-from service.fees import FeeSweep
-from service.heartbeats import Heart
-from service.log import configure, event, of_error
-from service.redating import redate_once
-from service.settings import Settings
-from service.starting import check_start
-from service.stripe_gateway import StripeGateway
-from service.wakeup import listen
+from service import ledger, recovery
+from service.charges.redating import redate_once
+from service.foundation import guard
+from service.foundation.away import POSTGRES, REDIS
+from service.foundation.crash import CrashPoint, reach
+from service.foundation.deadlines import LONG_STATEMENT_S, STOP_S, exit_within
+from service.foundation.log import configure, event, of_error
+from service.foundation.postgres import duties, pools
+from service.foundation.postgres.db import BY_KEY, autocommit, close, create_engine, is_unreachable
+from service.foundation.postgres.starting import check_start
+from service.foundation.settings import Settings
+from service.ledger.fees import FeeSweep
+from service.monitoring.heartbeats import Heart
+from service.outbox import rows as outbox
+from service.outbox.wakeup import listen
+from service.stripe_gateway.client import StripeGateway
 from workers.broker import charge_message, make_broker
 from workers.identity import identify_stripe, refuse_a_key_that_may_not
 

@@ -13,11 +13,11 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from service import standstill
 from service.charges.model import Refusal
-from service.log import event
-from service.settings import Settings
-from service.standstill import Standstill
+from service.foundation.log import event
+from service.foundation.settings import Settings
+from service.stripe_gateway import standstill
+from service.stripe_gateway.standstill import Standstill
 
 _LOOK_S = 0.1  # so long after another process opened the breaker, this one may still send
 _TRIAL_KEY = "eo:trial"

@@ -4,11 +4,11 @@ import asyncio
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.db import is_unreachable
-from service.log import event, of_error
+from service.foundation.log import event, of_error
+from service.foundation.postgres.db import is_unreachable
+from service.foundation.settings import Settings
 from service.recovery import ANOTHER, verify
-from service.settings import Settings
-from service.stripe_gateway import StripeGateway
+from service.stripe_gateway.client import StripeGateway
 
 _LOOK_AGAIN_S = 0.1
 _PATIENCE_S = 5.0  # an ordinary restart costs a listing or two; a restored backup may cost thousands

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 
 from benchmarks.naive.models import Base, Order
 from benchmarks.naive.worker import charge_order
-from service.db import async_url
-from service.settings import Settings
+from service.foundation.postgres.db import async_url
+from service.foundation.settings import Settings
 
 
 class OrderRequest(msgspec.Struct, forbid_unknown_fields=True):

@@ -13,8 +13,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from benchmarks.naive.models import Charge, Entry, Order, Posting
-from service.db import async_url
-from service.settings import Settings
+from service.foundation.postgres.db import async_url
+from service.foundation.settings import Settings
 
 _settings = Settings.from_env()
 broker = RedisBroker(url=_settings.redis_url, namespace="naive")  # type: ignore[no-untyped-call]

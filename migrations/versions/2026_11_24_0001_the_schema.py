@@ -6,8 +6,17 @@ Safe beside running processes: there are none before the first revision.
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import UserDefinedType
 
-from service.schema import Xid8
+
+class Xid8(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id, written out here: a revision does not change with the code."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_kw: object) -> str:
+        return "xid8"
+
 
 revision = '0001'
 down_revision = None

@@ -11,7 +11,7 @@ from datetime import datetime
 from service.charges.model import OpenCharge, Outcome, Refusal, Rules, WaitsFor
 from service.charges.parking import Parked
 from service.charges.refusals import Fault, fault_of, reason_of
-from service.stripe_objects import Answer, ErrorBody, Intent
+from service.stripe_gateway.objects import Answer, ErrorBody, Intent
 
 # Declined, and nothing more will come of it by itself.
 _INTENT_IS_DEAD = "requires_payment_method"

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.errors import Misconfigured
-from service.log import event
-from service.orders import lock
-from service.sql import Statement, begin
+from service.foundation.errors import Misconfigured
+from service.foundation.log import event
+from service.foundation.postgres.sql import Statement, begin
+from service.orders.store import lock
 
 FAILED_BY_HAND = "failed_by_operator"
 

@@ -9,10 +9,10 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.model import OpenCharge
-from service.db import repeat_on_deadlock
-from service.orders import lock
-from service.settings import Settings
-from service.sql import Statement, begin
+from service.foundation.postgres.db import repeat_on_deadlock
+from service.foundation.postgres.sql import Statement, begin
+from service.foundation.settings import Settings
+from service.orders.store import lock
 
 
 async def renew(engine: AsyncEngine, charges: Sequence[OpenCharge], settings: Settings) -> None:

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.log import event
-from service.sql import Statement, begin
-from service.stripe_objects import ContradictoryListing, IncompleteListing, Intent
+from service.foundation.log import event
+from service.foundation.postgres.sql import Statement, begin
+from service.stripe_gateway.objects import ContradictoryListing, IncompleteListing, Intent
 
 List = Callable[[int, int], AsyncIterator[Intent]]  # PaymentIntents created in [gte, lt) Unix seconds, newest first
 

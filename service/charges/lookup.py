@@ -11,7 +11,7 @@ from datetime import datetime
 from service.charges.answers import judge_intent
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.parking import KEY_AT_STRIPE, LOOK_UPS_INCONCLUSIVE
-from service.stripe_objects import Answer, Intent
+from service.stripe_gateway.objects import Answer, Intent
 
 STRIPE_FORGETS_S = 86_400.0  # a key this old is a new one to Stripe
 _CONFLICT_REACH_S = 2 * STRIPE_FORGETS_S  # Stripe promises to keep a key for a day, and may keep it longer

@@ -6,8 +6,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from service.charges.marks import Marks, read_marks
-from service.settings import Settings
-from service.stripe_objects import Intent
+from service.foundation.settings import Settings
+from service.stripe_gateway.objects import Intent
 
 NextCall = Literal["send", "lookup", "retrieve", "cancel"]
 # Whose turn it is, where Stripe has answered and the payment has no end yet. patience.py says how each wait ends.

@@ -19,11 +19,11 @@ from service.charges.marks import Marks
 from service.charges.model import FINAL, NextCall, OpenCharge
 from service.charges.parking import KEY_IS_ANOTHERS, POISON
 from service.charges.request import STRIPE_VERSION, Request, payment_intent_request, request_to_send
-from service.db import repeat_on_deadlock
-from service.idempotency import CANCEL, CHARGE, wire_key
-from service.outbox import SUSPECT_OPENS
-from service.settings import Settings
-from service.sql import Connection, Statement, begin
+from service.foundation.postgres.db import repeat_on_deadlock
+from service.foundation.postgres.sql import Connection, Statement, begin
+from service.foundation.settings import Settings
+from service.orders.keys import CANCEL, CHARGE, wire_key
+from service.outbox.rows import SUSPECT_OPENS
 
 # Orders that still want their money; to any other a charge may at most be found, never sent.
 _WANTED = frozenset({"pending", "processing", "requires_action"})

@@ -7,8 +7,8 @@ are those that the installed SDK lists; one that it adds is unknown here until i
 import re
 from enum import Enum
 
-from service.stripe_objects import ErrorBody
-from service.stripe_permissions import lacking
+from service.stripe_gateway.objects import ErrorBody
+from service.stripe_gateway.permissions import lacking
 
 
 class Fault(Enum):

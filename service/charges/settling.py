@@ -12,19 +12,18 @@ from random import uniform
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
 from service.charges.model import CHARGE_TRANSITIONS, OpenCharge, Outcome, Rules
 from service.charges.parking import Parked
 from service.charges.patience import with_an_end
-from service.db import repeat_on_deadlock, sqlstate
-from service.log import event
-from service.orders import ORDER_TRANSITIONS, lock
-from service.settings import Settings
-from service.sql import Connection, Statement, begin
-from service.stripe_objects import Answer, Intent
+from service.foundation.log import event
+from service.foundation.postgres.db import Refused, repeat_on_deadlock, sqlstate
+from service.foundation.postgres.sql import Connection, Statement, begin
+from service.foundation.settings import Settings
+from service.orders.store import ORDER_TRANSITIONS, lock
+from service.stripe_gateway.objects import Answer, Intent
 
 _GROWTH_MAX = 12  # the backoff doubles at most so often
 _REFUSALS = ("22", "23")  # SQLSTATE classes: a value that cannot be stored, a constraint
@@ -59,7 +58,7 @@ async def settle(engine: AsyncEngine, settlements: Sequence[Settlement], setting
 async def _settle_all(engine: AsyncEngine, settlements: Sequence[Settlement], settings: Settings) -> set[UUID]:
     try:
         return await repeat_on_deadlock(lambda: _settle(engine, settlements, settings))
-    except (asyncpg.PostgresError, BookedDifferently, ValueError) as error:
+    except (Refused, BookedDifferently, ValueError) as error:
         if not is_about_content(error):
             raise
         if len(settlements) == 1:
@@ -73,7 +72,7 @@ async def _settle_all(engine: AsyncEngine, settlements: Sequence[Settlement], se
 
 def is_about_content(error: Exception) -> bool:
     """Whether the same content would be refused again, as opposed to a database that is away or busy."""
-    if isinstance(error, asyncpg.PostgresError):
+    if isinstance(error, Refused):
         return (sqlstate(error) or "").startswith(_REFUSALS)
     return True
 

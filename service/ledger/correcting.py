@@ -7,9 +7,9 @@ afterwards what Stripe says it was.
 from datetime import datetime
 from uuid import UUID
 
+from service.foundation.postgres.sql import Connection, Statement
 from service.ledger.journal import JournalEntry, Posting, redated_entry, reversal_entry
 from service.ledger.posting import PostResult, post
-from service.sql import Connection, Statement
 
 
 async def redate(connection: Connection, account_id: UUID, reference: str, occurred_at: datetime) -> PostResult:

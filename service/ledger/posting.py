@@ -10,8 +10,8 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from service.foundation.postgres.sql import Connection, Row, Statement
 from service.ledger.journal import CHART, JournalEntry
-from service.sql import Connection, Row, Statement
 
 # Where the chart lacks an account, nothing is inserted and `charted` is false. Ordered by the unique key: two
 # batches that share references wait for each other in one order, and cannot deadlock (R5).

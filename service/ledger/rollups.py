@@ -14,8 +14,8 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.db import autocommit
-from service.fields import Instant, MinorUnits
+from service.foundation.fields import Instant, MinorUnits
+from service.foundation.postgres.db import autocommit
 from service.ledger.journal import DEBIT_NORMAL
 
 

@@ -10,12 +10,10 @@ healing   what Stripe's own success puts right; acknowledging: what a human acce
 store     runs and discrepancies on record, so that an age survives
 run       one reconciliation, from the clock to the verdict
 report    table, JSON, CSV
-cli       `eo reconcile`
 """
 
-from service.reconcile.cli import command
 from service.reconcile.run import CutShort, Discrepancy, Report, reconcile
 from service.reconcile.sources import Gateway
 from service.reconcile.window import Span, Window
 
-__all__ = ["CutShort", "Discrepancy", "Gateway", "Report", "Span", "Window", "command", "reconcile"]
+__all__ = ["CutShort", "Discrepancy", "Gateway", "Report", "Span", "Window", "reconcile"]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from service.errors import Misconfigured
-from service.sql import Statement, begin
+from service.foundation.errors import Misconfigured
+from service.foundation.postgres.sql import Statement, begin
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation.settings import Settings
 from service.reconcile.classes import HEALABLE
 from service.reconcile.run import Discrepancy, Report
 from service.recovery import Step, Verdict, heal
-from service.settings import Settings
-from service.stripe_objects import IncompleteListing
+from service.stripe_gateway.objects import IncompleteListing
 
 if TYPE_CHECKING:  # the SDK costs half a second
-    from service.stripe_gateway import StripeGateway
+    from service.stripe_gateway.client import StripeGateway
 
 _DONE = {Step.SETTLE: "settled", Step.ADOPT: "adopted"}
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
-from service.money import CURRENCIES
+from service.foundation.money import CURRENCIES
 from service.reconcile.classes import IN_FLIGHT, NOT_KEPT, SHORT
 from service.reconcile.compare import SIDES, Sums
 from service.reconcile.run import ClassSum, Discrepancy, Report

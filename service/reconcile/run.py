@@ -16,8 +16,8 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.db import as_unavailable, is_unreachable
-from service.errors import EffectivelyOnceError, Unavailable
+from service.foundation.errors import EffectivelyOnceError, Unavailable
+from service.foundation.postgres.db import as_unavailable, is_unreachable
 from service.reconcile import store
 from service.reconcile.classes import NOT_KEPT, SOURCE_INCOMPLETE, next_step
 from service.reconcile.compare import (
@@ -31,7 +31,7 @@ from service.reconcile.compare import (
 from service.reconcile.pages import pages
 from service.reconcile.sources import Gateway, Progress, stage_edges, stage_listing
 from service.reconcile.window import Span, Window, fix
-from service.stripe_objects import IncompleteListing
+from service.stripe_gateway.objects import IncompleteListing
 
 # The connection is gone, or the server ended it: not a refusal of a statement. The last one is how the driver meets
 # a server's farewell that arrives between two statements.

@@ -14,7 +14,7 @@ import asyncpg
 from service.charges.listing import in_order
 from service.charges.marks import read_marks
 from service.reconcile.pages import pages
-from service.stripe_objects import BalanceTransaction, Charge, Intent
+from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
 
 CHUNK = 5_000  # rows per COPY: about 3 MB of Python objects at a time
 RETRIEVE_AT_ONCE = 8  # edge items are fetched by id; below any rate limit of a read endpoint

@@ -7,7 +7,7 @@ store         the rows that bring an order and its charge back
 verification  the listing, from now back to the life's bound
 findings      what it brought back, in numbers
 healing       one payment that reconciliation found
-command       `eo recover`
+binding       the Stripe account that this database belongs to
 
 An order placed and charged in the minutes that a failover or a restored backup lost would otherwise be charged again
 when its producer repeats the key a day later, because by then Stripe has forgotten the key, too.

@@ -9,9 +9,9 @@ from msgspec import UNSET
 
 from service.charges.marks import Marks, producers_own
 from service.charges.model import FINAL
-from service.idempotency import CHARGE, fingerprint, is_fingerprint, is_key, wire_key
-from service.order import OrderRequest
-from service.stripe_objects import Intent
+from service.orders.keys import CHARGE, fingerprint, is_fingerprint, is_key, wire_key
+from service.orders.model import OrderRequest
+from service.stripe_gateway.objects import Intent
 
 _AT_AN_END = frozenset({"succeeded", "canceled", "requires_payment_method"})
 

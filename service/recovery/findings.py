@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from service.log import event
+from service.foundation.log import event
 from service.recovery.adoption import Step, Verdict
 from service.recovery.knowing import Listed
 from service.recovery.lives import Life

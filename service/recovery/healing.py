@@ -12,18 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
 from service.charges.marks import read_marks
+from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
+from service.foundation.settings import Settings
 from service.ledger import JournalEntry
-from service.orders import ORDER_TRANSITIONS, lock
+from service.orders.store import ORDER_TRANSITIONS, lock
 from service.recovery import lives
 from service.recovery.adoption import Step, Verdict, judge
 from service.recovery.knowing import Listed, what_is_known
 from service.recovery.verification import brought_back, instance_of, with_key
-from service.settings import Settings
-from service.sql import Connection, Row, Statement, begin, connect
-from service.stripe_objects import Charge, Intent
+from service.stripe_gateway.objects import Charge, Intent
 
 if TYPE_CHECKING:  # the SDK costs half a second
-    from service.stripe_gateway import StripeGateway
+    from service.stripe_gateway.client import StripeGateway
 
 _NOT_OURS = Verdict(Step.REPORT, "it bears no marks of this installation: refund it at Stripe if it is nobody's")
 

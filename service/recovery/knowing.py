@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.marks import Marks
-from service.idempotency import is_key
+from service.foundation.postgres.sql import Connection, Statement, connect
+from service.orders.keys import is_key
 from service.recovery.adoption import Known
-from service.sql import Connection, Statement, connect
-from service.stripe_objects import Intent
+from service.stripe_gateway.objects import Intent
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.log import event
-from service.settings import Settings
-from service.sql import Statement, connect
+from service.foundation.log import event
+from service.foundation.postgres.sql import Statement, connect
+from service.foundation.settings import Settings
 
 HEARTBEAT = timedelta(minutes=1)
 FIRST_LISTING_GOOD_FOR = timedelta(hours=1)

@@ -16,12 +16,12 @@ from service.charges.marks import Marks, producers_own
 from service.charges.model import FINAL, OpenCharge
 from service.charges.parking import KEY_AT_STRIPE
 from service.charges.request import STRIPE_VERSION, payment_intent_request
-from service.db import repeat_on_deadlock
-from service.orders import lock
+from service.foundation.postgres.db import repeat_on_deadlock
+from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
+from service.foundation.settings import Settings
+from service.orders.store import lock
 from service.recovery.adoption import Known, Step, Verdict, judge, key_on_the_wire, placed_at
 from service.recovery.knowing import Listed, known_of
-from service.settings import Settings
-from service.sql import Connection, Row, Statement, begin, connect
 
 
 async def bring_back(

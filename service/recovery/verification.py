@@ -11,27 +11,27 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.answers import judge_intent
 from service.charges.listing import in_order, known_intents, prove_complete
 from service.charges.marks import read_marks
 from service.charges.settling import Settlement, is_about_content, settle
-from service.crash import CrashPoint, reach
-from service.log import event
+from service.foundation.crash import CrashPoint, reach
+from service.foundation.log import event
+from service.foundation.postgres.db import Refused
+from service.foundation.postgres.sql import Statement, connect
+from service.foundation.settings import Settings
 from service.recovery import lives
 from service.recovery.adoption import Step, Verdict, fingerprint_of, judge
 from service.recovery.findings import Findings, joined, said
 from service.recovery.knowing import Listed, what_is_known
 from service.recovery.lives import Life
 from service.recovery.store import bring_back
-from service.settings import Settings
-from service.sql import Statement, connect
-from service.stripe_objects import Answer, ContradictoryListing, IncompleteListing, Intent
+from service.stripe_gateway.objects import Answer, ContradictoryListing, IncompleteListing, Intent
 
 if TYPE_CHECKING:  # the SDK costs half a second, and an api that only shows a life's state makes no call
-    from service.stripe_gateway import StripeGateway
+    from service.stripe_gateway.client import StripeGateway
 
 Progress = Callable[[Findings], None]
 ANOTHER = "another process asks Stripe what this database may have forgotten"
@@ -158,7 +158,7 @@ async def brought_back(engine: AsyncEngine, listed: Listed, life: Life, settings
     reach(CrashPoint.RECOVERY_BEFORE_ADOPT)
     try:
         verdict, charge = await bring_back(engine, listed, life.id, settings)
-    except (asyncpg.PostgresError, ValueError) as error:
+    except (Refused, ValueError) as error:
         if not is_about_content(error):
             raise
         return Verdict(Step.REPORT, f"it cannot be stored ({type(error).__name__})")

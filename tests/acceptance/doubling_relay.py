@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 from dramatiq.brokers.redis import RedisBroker
 
-from service.settings import Settings
+from service.foundation.settings import Settings
 from workers import relay
 from workers.broker import charge_message, make_broker
 

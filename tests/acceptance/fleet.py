@@ -12,7 +12,7 @@
         fleet.eo("reconcile", "--json")              # any `eo` command, in the fleet's environment
 
 Names: `postgres`, `redis`, `sandbox`, and `api-1`, `relay-1`, `worker-1`, `worker-2`, … in the order they were started.
-Parts are started from the main thread only: the kernel ends a child with the thread that started it (service.child).
+Parts are started from the main thread only: the kernel ends a child with its starting thread (service.ops.child).
 Every wait has a bound, and says what the parts logged when it is reached. Leaving ends every process by its pid.
 """
 
@@ -32,11 +32,11 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from service.child import Child, HttpPart, LoopPart, wait_until
-from service.embedded import Postgres, Valkey, free_port
-from service.migrate import upgrade
-from service.supervisor import is_warning
-from service.up import eo
+from service.foundation.postgres.migrate import upgrade
+from service.ops.child import Child, HttpPart, LoopPart, wait_until
+from service.ops.embedded import Postgres, Valkey, free_port
+from service.ops.supervisor import is_warning
+from service.ops.up import eo
 from tests.described import Received, check
 
 ORDER: dict[str, Any] = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import redis
 
-from service.child import wait_until
-from service.embedded import free_port, valkey_program
+from service.ops.child import wait_until
+from service.ops.embedded import free_port, valkey_program
 
 PASSWORD = "p@ss:w/rd?#%&+"
 SERVICE = "orders"

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import pytest
 
-from service.embedded import PG_PORT
-from service.pools import per_process
-from service.settings import Settings
+from service.foundation.postgres.pools import per_process
+from service.foundation.settings import Settings
+from service.ops.embedded import PG_PORT
 from tests.acceptance.fleet import ORDER, Answer, Fleet
 from tests.chaos.proxy import Wires
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from service.child import wait_until
-from service.embedded import free_port
+from service.ops.child import wait_until
+from service.ops.embedded import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a busy machine is no reason to fail
 

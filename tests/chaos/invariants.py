@@ -14,10 +14,10 @@ from typing import Any
 import asyncpg
 
 from service import ledger
-from service.db import create_engine
+from service.foundation.postgres.db import create_engine
+from service.foundation.settings import Settings
 from service.reconcile import Span, reconcile
-from service.settings import Settings
-from service.stripe_gateway import StripeGateway
+from service.stripe_gateway.client import StripeGateway
 from tests.acceptance.fleet import Fleet
 from tests.chaos.producer import CARD, Producer, Told, wanted
 

@@ -15,8 +15,8 @@ import subprocess
 from pathlib import Path
 from typing import Protocol
 
-from service.child import wait_until
-from service.embedded import Postgres
+from service.ops.child import wait_until
+from service.ops.embedded import Postgres
 
 READY_S = 30.0
 COMMAND_S = 60.0

@@ -30,7 +30,7 @@ _FORTH = "migrations/versions/2026_11_27_0004_a_database_that_forgot.py"
 _RECOVERY = "tests/recovery/"
 _FORGOT = "tests/acceptance/test_a_database_that_forgot.py::"
 _IDENTITY = "tests/platform/test_identity.py::"
-_DRIVER = "service/driver.py"
+_DRIVER = "service/foundation/postgres/driver.py"
 _SILENCE, _CONNECTIONS = "tests/chaos/test_silence.py::", "tests/platform/test_connections.py::"
 
 
@@ -127,13 +127,13 @@ MUTATIONS = (
         ("tests/charges/test_worker.py::test_a_worker_that_slept", _ZOMBIE + "test_a_worker_that_wakes"),
     ),
     Mutation(
-        "poison: suspects travel with the others", "service/outbox.py",
+        "poison: suspects travel with the others", "service/outbox/rows.py",
         "SUSPECT_OPENS = 2", "SUSPECT_OPENS = 1_000_000",
         ("tests/charges/test_relay.py::test_what_was_opened",),
     ),
     Mutation(
-        "database: closed connections are used once more", "service/db.py",
-        '    event.listen(engine.sync_engine, "checkout", _refuse_closed)\n', "", ("tests/chaos/test_restarts.py",),
+        "database: closed connections are used once more", "service/foundation/postgres/db.py",
+        '    event.listen(engine.sync_engine, "checkout", _refuse_distrusted)\n', "", ("tests/chaos/test_restarts.py",),
     ),
     Mutation(
         "refusals: what is our fault fails the order", "service/charges/answers.py",
@@ -206,12 +206,12 @@ MUTATIONS = (
         ("tests/charges/test_ends.py::test_a_success_that_races",),
     ),
     Mutation(
-        "ends: a listing of fees goes on for ever", "service/fees.py",
+        "ends: a listing of fees goes on for ever", "service/ledger/fees.py",
         "if hitless == HITLESS_MAX:", "if False:",
         ("tests/ledger/test_fees.py::test_some_late_fees",),
     ),
     Mutation(
-        "ends: stragglers are looked for from one end", "service/fees.py",
+        "ends: stragglers are looked for from one end", "service/ledger/fees.py",
         "ends = [_OLDEST, _YOUNGEST]", "ends = [_OLDEST]",
         ("tests/ledger/test_fees.py::test_fees_that_never_come",),
     ),
@@ -275,7 +275,7 @@ MUTATIONS = (
         (_SILENCE + "test_a_statement_that_missed",),
     ),
     Mutation(
-        "waits: the question for a key has no bound", "service/accounts.py",
+        "waits: the question for a key has no bound", "service/accounts/keys.py",
         "asyncio.timeout(KEY_CHECK_S)", "asyncio.timeout(None)", (_SILENCE + "test_one_silent_connection_holds",),
     ),
     Mutation(
@@ -287,20 +287,20 @@ MUTATIONS = (
         "asyncio.timeout(self._connect_s)", "asyncio.timeout(None)", (_CONNECTIONS + "test_a_first_host",),
     ),
     Mutation(
-        "waits: a connection to a server that became read-only is kept", "service/db.py",
+        "waits: a connection to a server that became read-only is kept", "service/foundation/postgres/db.py",
         '_SPOILED = ("25006", ', "_SPOILED = (", (_CONNECTIONS + "test_connections_of_a_server",),
     ),
     Mutation(
-        "waits: who finds the server full fails at once", "service/sql.py",
+        "waits: who finds the server full fails at once", "service/foundation/postgres/sql.py",
         "CHECKOUT_S if is_full else 0.0", "0.0", (_CONNECTIONS + "test_who_finds_the_server_full",),
     ),
     Mutation(
-        "session: the isolation of the database's default", "service/db.py",
+        "session: the isolation of the database's default", "service/foundation/postgres/db.py",
         '        "default_transaction_isolation": "read committed",  # R4\n', "",
         (_CONNECTIONS + "test_the_session_is_ours",),
     ),
     Mutation(
-        "session: a shared one is not noticed", "service/starting.py",
+        "session: a shared one is not noticed", "service/foundation/postgres/starting.py",
         'if found != "SELECT 1":', "if False:", ("tests/platform/test_poolers.py::test_other_modes",),
     ),
     Mutation(

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from unittest.mock import patch
 
-from service.crash import CrashPoint, reach
-from service.stripe_gateway import StripeGateway
-from service.stripe_objects import Answer
+from service.foundation.crash import CrashPoint, reach
+from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.objects import Answer
 from workers import main
 
 

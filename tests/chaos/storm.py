@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import asyncpg
 
-from service.embedded import PG_PORT
+from service.ops.embedded import PG_PORT
 from tests.acceptance.fleet import Fleet, python
 from tests.chaos.forgetting import KINDS, Forgetting, plans
 from tests.chaos.invariants import is_closed, is_quiet, judge, what_is_left

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.crash import CrashPoint
+from service.foundation.crash import CrashPoint
 from tests.acceptance.fleet import Fleet
 from tests.chaos.invariants import assert_hold, is_quiet
 from tests.chaos.lives import Folder

@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service import deadlines
-from service.child import Child
-from service.db import close, create_engine, is_unreachable
-from service.embedded import PG_PORT, Postgres
-from service.settings import Settings
-from service.sql import Statement, connect
+from service.foundation import deadlines
+from service.foundation.postgres.db import close, create_engine, is_unreachable
+from service.foundation.postgres.sql import Statement, connect
+from service.foundation.settings import Settings
+from service.ops.child import Child
+from service.ops.embedded import PG_PORT, Postgres
 
 HERE, THERE, PORT = "198.51.100.1", "198.51.100.2", 5432  # TEST-NET-2: nobody's
 PID = Statement("SELECT pg_backend_pid() AS pid")

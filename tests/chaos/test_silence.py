@@ -12,18 +12,22 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import accounts, deadlines, door, durability, wakeup
-from service.accounts import ApiKeys
-from service.db import close, create_engine
-from service.door import Door
-from service.embedded import PG_PORT, Postgres
-from service.errors import NotConfirmed, Unauthorized, Unavailable
+from service.accounts import keys as accounts
+from service.accounts.keys import ApiKeys
+from service.foundation import deadlines
+from service.foundation.errors import NotConfirmed, Unauthorized, Unavailable
+from service.foundation.postgres import durability
+from service.foundation.postgres.db import close, create_engine
+from service.foundation.postgres.migrate import upgrade
+from service.foundation.postgres.sql import Statement, connect
+from service.foundation.settings import Settings
 from service.ledger import rollup
-from service.migrate import upgrade
-from service.order import OrderRequest
-from service.orders import Candidate, Placed
-from service.settings import Settings
-from service.sql import Statement, connect
+from service.ops.embedded import PG_PORT, Postgres
+from service.orders import group_commit as door
+from service.orders.group_commit import Door
+from service.orders.model import OrderRequest
+from service.orders.store import Candidate, Placed
+from service.outbox import wakeup
 from tests.chaos.proxy import Wires
 from tests.door.conftest import assert_problem, serve
 

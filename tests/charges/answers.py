@@ -6,8 +6,8 @@ from uuid import UUID
 
 from service.charges.marks import Marks
 from service.charges.model import OpenCharge, Outcome, Rules
-from service.settings import Settings
-from service.stripe_objects import Answer, ErrorBody, Intent, LastPaymentError
+from service.foundation.settings import Settings
+from service.stripe_gateway.objects import Answer, ErrorBody, Intent, LastPaymentError
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 ACCOUNT = UUID("0192e4a0-0000-7000-8000-00000000000a")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.settings import Settings
+from service.foundation.settings import Settings
 from tests.charges.world import Books, World, time_passes
 from tests.sandbox.process import SandboxProcess
 

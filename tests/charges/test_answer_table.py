@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from service.charges.answers import judge_retrieve, judge_send
 from service.charges.lookup import HOPELESS_AFTER_S, Window, judge_lookup, windows
 from service.charges.model import CHARGE_TRANSITIONS, FINAL, OpenCharge, Outcome
-from service.orders import ORDER_TRANSITIONS
-from service.stripe_objects import Answer, ErrorBody, Intent, LastPaymentError
+from service.orders.store import ORDER_TRANSITIONS
+from service.stripe_gateway.objects import Answer, ErrorBody, Intent, LastPaymentError
 from tests.charges.answers import HOUR, NOW, OURS, RULES, charge, decline, error, intent, nothing, ok, resent
 
 # How far Stripe's clock may be from ours before sending stops, and how long a request may be under way.

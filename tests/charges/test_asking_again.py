@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from service import pacing
 from service.charges.request import STRIPE_VERSION
-from service.pacing import COMMANDS, WORKERS, AskAgain, Patience, patiently
-from service.settings import Settings
-from service.standstill import Answers
-from service.stripe_gateway import StripeGateway
-from service.stripe_objects import IncompleteListing
+from service.foundation.settings import Settings
+from service.stripe_gateway import pacing
+from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.objects import IncompleteListing
+from service.stripe_gateway.pacing import COMMANDS, WORKERS, AskAgain, Patience, patiently
+from service.stripe_gateway.standstill import Answers
 from tests.charges.world import POST
 from tests.sandbox.process import SandboxProcess
 
@@ -135,7 +135,7 @@ async def test_a_stripe_that_settles_nothing_is_known_from_one_that_speaks(
     request = {"amount": 1_000, "currency": "eur", "payment_method": "pm_card_visa", "confirm": True}
     request["automatic_payment_methods"] = never
     answers = Answers(lambda: now)
-    monkeypatch.setattr("service.stripe_gateway.ANSWERS", answers)
+    monkeypatch.setattr("service.stripe_gateway.client.ANSWERS", answers)
     stripe.faults({"fault": fault, **POST})
     async with StripeGateway(replace(settings, stripe_api_base=stripe.base)) as gateway:
         for n in range(2):

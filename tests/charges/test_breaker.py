@@ -11,11 +11,12 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import Redis
 
-from service import heartbeats, standstill
 from service.charges.model import Refusal
-from service.heartbeats import Heart
-from service.settings import Settings
-from service.standstill import Standstill
+from service.foundation.settings import Settings
+from service.monitoring import heartbeats
+from service.monitoring.heartbeats import Heart
+from service.stripe_gateway import standstill
+from service.stripe_gateway.standstill import Standstill
 from workers.living import Living
 from workers.throttle import Admission, Breaker
 

@@ -8,15 +8,15 @@ from typing import Any, get_args
 
 import pytest
 
-from service import outbox
 from service.charges.answers import judge_cancel, judge_intent, judge_retrieve, judge_send
 from service.charges.model import FINAL, OpenCharge, Outcome, Rules, WaitsFor
 from service.charges.parking import Parked
 from service.charges.patience import WAITS, with_an_end
 from service.charges.request import STRIPE_VERSION
-from service.settings import Settings
-from service.stripe_gateway import StripeGateway
-from service.stripe_objects import Answer
+from service.foundation.settings import Settings
+from service.outbox import rows as outbox
+from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.objects import Answer
 from tests.charges.answers import NOW, RULES, charge, decline, error, intent, nothing, ok, resent
 from tests.charges.world import Promise, World
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from service import stripe_gateway
 from service.charges.listing import List, in_order
-from service.stripe_gateway import StripeGateway
-from service.stripe_objects import ContradictoryListing, Intent
+from service.stripe_gateway import client as stripe_gateway
+from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.objects import ContradictoryListing, Intent
 from tests.charges.world import POST, World
 
 PAGE = 4

@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import outbox
 from service.charges.model import Outcome
 from service.charges.opening import open_charges
 from service.charges.parking import KEY_IS_ANOTHERS, POISON
-from service.idempotency import RESERVED_PREFIX, wire_key
-from service.settings import Settings
+from service.foundation.settings import Settings
+from service.orders.keys import RESERVED_PREFIX, wire_key
+from service.outbox import rows as outbox
 from tests.charges.answers import intent
 from tests.charges.world import Books, Promise, planner_without
 

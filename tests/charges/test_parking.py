@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from service import outbox
 from service.charges.ending import fail_by_hand
 from service.charges.model import Outcome
 from service.charges.opening import open_charges
 from service.charges.parking import HELP, POISON, Parked
-from service.errors import Misconfigured
-from service.outbox import SUSPECT_OPENS
+from service.foundation.errors import Misconfigured
+from service.outbox import rows as outbox
+from service.outbox.rows import SUSPECT_OPENS
 from tests.charges.answers import paid
 from tests.charges.world import Books, Promise, World
 from workers.room import Room

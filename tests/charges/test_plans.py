@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import outbox
 from service.charges.settling import Settlement, settle
-from service.db import BY_KEY, create_engine
-from service.settings import Settings
-from service.sql import Statement, connect
+from service.foundation.postgres.db import BY_KEY, create_engine
+from service.foundation.postgres.sql import Statement, connect
+from service.foundation.settings import Settings
+from service.outbox import rows as outbox
 from tests.charges.answers import paid
 from tests.charges.world import Books
 

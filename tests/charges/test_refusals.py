@@ -9,7 +9,7 @@ import stripe
 from service.charges.answers import give_up_alone, judge_send
 from service.charges.model import Outcome, Refusal
 from service.charges.refusals import FAULTS, Fault, fault_of
-from service.stripe_objects import Answer, ErrorBody
+from service.stripe_gateway.objects import Answer, ErrorBody
 from tests.charges.answers import HOUR, NOW, RULES, charge, error, intent, resent
 
 KIND = "invalid_request_error"

@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.request import STRIPE_VERSION, Request, request_to_send
-from service.health import ReadyCheck
-from service.heartbeats import Heart
-from service.settings import Settings
-from service.timeline import timeline
+from service.foundation.settings import Settings
+from service.monitoring.heartbeats import Heart
+from service.orders.timeline import timeline
+from service.web.health import ReadyCheck
 from tests.charges.conftest import QUICK
 from tests.charges.refusing import RefusingStripe, everything, sends
 from tests.charges.world import Promise, World

@@ -10,12 +10,12 @@ import pytest
 import redis
 from sqlalchemy import text
 
-from service import outbox
-from service.broker_keys import CHARGE_QUEUE, NAMESPACE
-from service.embedded import Valkey, free_port
-from service.errors import Misconfigured
-from service.outbox import CLAIM_MAX
-from service.settings import Settings
+from service.foundation.broker_keys import CHARGE_QUEUE, NAMESPACE
+from service.foundation.errors import Misconfigured
+from service.foundation.settings import Settings
+from service.ops.embedded import Valkey, free_port
+from service.outbox import rows as outbox
+from service.outbox.rows import CLAIM_MAX
 from tests.charges.world import Books, Promise, World, planner_without
 from workers.broker import make_broker
 from workers.relay import Relay

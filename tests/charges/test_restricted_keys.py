@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from service.errors import Misconfigured, Unavailable
-from service.settings import Settings
-from service.stripe_gateway import StripeGateway
-from service.stripe_permissions import NEEDED, lacking
+from service.foundation.errors import Misconfigured, Unavailable
+from service.foundation.settings import Settings
+from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.permissions import NEEDED, lacking
 from tests.sandbox.process import SandboxProcess
 from workers.identity import refuse_a_key_that_may_not
 

@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger, outbox
+from service import ledger
 from service.charges import settling
 from service.charges.model import OpenCharge, Outcome
 from service.charges.settling import Settlement, backoff_s, settle
-from service.settings import Settings
-from service.sql import begin
+from service.foundation.postgres.sql import begin
+from service.foundation.settings import Settings
+from service.outbox import rows as outbox
 from tests.charges import answers
 from tests.charges.answers import paid
 from tests.charges.world import Books, Promise, planner_without
 
 if TYPE_CHECKING:
-    from service.stripe_objects import Answer
+    from service.stripe_gateway.objects import Answer
 
 UNDECIDED = Outcome(status="unknown", next_call="lookup", unclear=1)
 NOT_RUN = Outcome(status="sending", next_call="send", cleared=True)

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from service.settings import Settings
-from service.stripe_address import STRIPE_API
+from service.foundation.addresses.stripe import STRIPE_API
+from service.foundation.settings import Settings
 
 
 def test_behind_a_rate_limit_no_more_is_out_than_ten_seconds_can_drain() -> None:

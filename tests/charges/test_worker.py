@@ -16,11 +16,11 @@ from redis.asyncio import Redis
 
 from service.charges.marks import Marks
 from service.charges.request import STRIPE_VERSION, payment_intent_request
-from service.embedded import Valkey, free_port
-from service.pacing import Bucket
+from service.ops.embedded import Valkey, free_port
 from service.reconcile import Span, reconcile
-from service.stripe_gateway import StripeGateway
-from service.stripe_objects import Answer
+from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.objects import Answer
+from service.stripe_gateway.pacing import Bucket
 from tests.charges.world import POST, Promise, World
 from tests.sandbox.process import SandboxProcess
 from workers import charge as actor

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import dramatiq
 import pytest
 
-from service.broker_keys import CHARGE_QUEUE
-from service.settings import Settings
+from service.foundation.broker_keys import CHARGE_QUEUE
+from service.foundation.settings import Settings
 from workers.broker import make_broker, start_worker
 
 

@@ -18,12 +18,12 @@ from service import ledger
 from service.charges.model import OpenCharge, Outcome
 from service.charges.opening import open_charges
 from service.charges.settling import Settlement, settle
-from service.db import async_url, create_engine
-from service.order import OrderRequest
-from service.orders import Candidate, Placed, place
-from service.pacing import Bucket
-from service.settings import Settings
-from service.stripe_gateway import StripeGateway
+from service.foundation.postgres.db import async_url, create_engine
+from service.foundation.settings import Settings
+from service.orders.model import OrderRequest
+from service.orders.store import Candidate, Placed, place
+from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.pacing import Bucket
 from tests.sandbox.process import SandboxProcess
 from workers.charge import ChargeWorker
 from workers.identity import identify_stripe

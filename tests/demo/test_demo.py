@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.child import wait_until
+from service.ops.child import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.api import Server, create_app
-from service.settings import Settings
+from service.foundation.settings import Settings
+from service.web.app import Server, create_app
 from tests.described import check_httpx
 
 ORDER: dict[str, Any] = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.orders import ORDER_TRANSITIONS, may_become
-from service.schema import ORDER_STATUSES
+from service.foundation.postgres.schema import ORDER_STATUSES
+from service.orders.store import ORDER_TRANSITIONS, may_become
 from tests.door.conftest import ORDER, Api, assert_problem, count
 
 

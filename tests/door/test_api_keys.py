@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.accounts import create_key, install_key, list_keys, revoke_key
-from service.api import create_app
-from service.errors import Misconfigured, NotFound
-from service.settings import Settings
+from service.accounts.keys import create_key, install_key, list_keys, revoke_key
+from service.foundation.errors import Misconfigured, NotFound
+from service.foundation.settings import Settings
+from service.web.app import create_app
 from tests.door.conftest import ORDER, Api, assert_problem, serve
 
 

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.idempotency import fingerprint
-from service.order import OrderRequest
+from service.orders.keys import fingerprint
+from service.orders.model import OrderRequest
 from tests.door.conftest import ORDER, Api, assert_problem, count
 
 CARD = "4242 4242 4242 4242"

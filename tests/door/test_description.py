@@ -13,12 +13,13 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from service import errors, front, problems
-from service.errors import BadRequest, Problem
-from service.examples import ORDER_REQUEST, PAID
-from service.money import CURRENCIES, validate
-from service.openapi import description
-from service.problem_types import PROBLEM_TYPES, markdown
+from service.foundation import errors
+from service.foundation.errors import BadRequest, Problem
+from service.foundation.money import CURRENCIES, validate
+from service.web import front, problems
+from service.web.examples import ORDER_REQUEST, PAID
+from service.web.openapi import description
+from service.web.problem_types import PROBLEM_TYPES, markdown
 from tests.described import Received, check, validator
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import front
+from service.web import front
 from tests.door.conftest import ORDER, Api, assert_problem, count
 
 BODY = json.dumps(ORDER).encode()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from service.settings import Settings
+from service.foundation.settings import Settings
 from tests.door.conftest import Api
 
 pytestmark = pytest.mark.slow

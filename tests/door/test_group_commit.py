@@ -14,15 +14,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import door as door_module
-from service.db import create_engine
-from service.door import Door
-from service.embedded import Postgres
-from service.errors import NotConfirmed, UnprocessableKey
-from service.migrate import upgrade
-from service.order import OrderRequest
-from service.orders import Candidate, Placed, place
-from service.settings import Settings
+from service.foundation.errors import NotConfirmed, UnprocessableKey
+from service.foundation.postgres.db import create_engine
+from service.foundation.postgres.migrate import upgrade
+from service.foundation.settings import Settings
+from service.ops.embedded import Postgres
+from service.orders import group_commit as door_module
+from service.orders.group_commit import Door
+from service.orders.model import OrderRequest
+from service.orders.store import Candidate, Placed, place
 from tests.door.conftest import Api, assert_problem, count, serve
 
 pytestmark = pytest.mark.slow

@@ -12,11 +12,11 @@ import pytest
 from litestar.routes import HTTPRoute
 from sqlalchemy import text
 
-from service.api import create_app
-from service.db import create_engine
-from service.errors import Misconfigured
-from service.openapi import OPERATIONS, description
-from service.settings import Settings
+from service.foundation.errors import Misconfigured
+from service.foundation.postgres.db import create_engine
+from service.foundation.settings import Settings
+from service.web.app import create_app
+from service.web.openapi import OPERATIONS, description
 from tests.door.conftest import ORDER, Api
 
 
@@ -81,7 +81,9 @@ def test_the_process_stops_cleanly_on_sigterm_while_somebody_waits(settings: Set
         "DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url, "EO_API_KEY": settings.api_key,
         "EO_PORT": str(settings.port), "EO_DATA_DIR": str(settings.data_dir),
     }  # fmt: skip
-    program = "from service.api import run; from service.settings import Settings; run(Settings.from_env())"
+    program = (
+        "from service.web.app import run; from service.foundation.settings import Settings; run(Settings.from_env())"
+    )
     process = subprocess.Popen([sys.executable, "-c", program], env=environ, stderr=subprocess.PIPE, text=True)
     try:
         status, seconds = asyncio.run(_stop_while_waiting(process, settings))

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import BadRequest
-from service.idempotency import fingerprint, key_of_headers, parse_key, same_request, wire_key
-from service.order import OrderRequest
-from service.wire import BatchItem, decode
+from service.foundation.errors import BadRequest
+from service.orders.keys import fingerprint, key_of_headers, parse_key, same_request, wire_key
+from service.orders.model import OrderRequest
+from service.web.body import BatchItem, decode
 
 PRINTABLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=200)
 ACCOUNT, OTHER = UUID(int=1), UUID(int=2)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.batch import items
-from service.errors import BadRequest
-from service.wire import BATCH_BODY_MAX, read_item, split
+from service.foundation.errors import BadRequest
+from service.web.batch import items
+from service.web.body import BATCH_BODY_MAX, read_item, split
 from tests.door.conftest import ORDER, Api, assert_problem, count
 
 

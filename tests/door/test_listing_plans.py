@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import orders
-from service.schema import ORDER_STATUSES
-from service.sql import Statement, connect
+from service.foundation.postgres.schema import ORDER_STATUSES
+from service.foundation.postgres.sql import Statement, connect
+from service.orders import store as orders
 
 MANY, LIMIT = 100_000, 20
 # Of the first account nearly all are paid, as always; of the second nearly all wait, as while Stripe is away.
@@ -65,8 +65,8 @@ async def test_a_list_of_any_state_reads_no_more_than_it_shows(
 
 async def analyze(database: str) -> None:
     """As the owner: the application's role may not."""
-    from service.db import create_engine
-    from service.settings import Settings
+    from service.foundation.postgres.db import create_engine
+    from service.foundation.settings import Settings
 
     owner = create_engine(Settings(database_url=database), name="owner", as_app=False, pool=1)
     async with connect(owner) as connection:

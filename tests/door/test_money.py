@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from service.errors import BadRequest
-from service.money import CURRENCIES, validate
+from service.foundation.errors import BadRequest
+from service.foundation.money import CURRENCIES, validate
 
 
 @pytest.mark.parametrize(

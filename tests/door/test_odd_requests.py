@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.errors import BadRequest
-from service.query import Query
+from service.foundation.errors import BadRequest
+from service.web.query import Query
 from tests.door.conftest import ORDER, Api, assert_problem
 
 ID = "0190a000-0000-7000-8000-000000000000"

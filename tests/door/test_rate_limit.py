@@ -9,8 +9,8 @@ from time import monotonic
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.accounts import create_key
-from service.settings import Settings
+from service.accounts.keys import create_key
+from service.foundation.settings import Settings
 from tests.door.conftest import ORDER, Api, assert_problem, serve
 
 pytestmark = pytest.mark.slow

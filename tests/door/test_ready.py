@@ -12,14 +12,15 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 
-from service import probes, standstill
-from service.db import create_engine
-from service.embedded import Valkey
-from service.health import Readiness, ReadyCheck
-from service.heartbeats import SILENT_S, Heart
-from service.settings import Settings
-from service.standstill import Answers, Standstill
-from service.why_waiting import Owed, why
+from service.foundation.postgres.db import create_engine
+from service.foundation.settings import Settings
+from service.monitoring import probes
+from service.monitoring.heartbeats import SILENT_S, Heart
+from service.ops.embedded import Valkey
+from service.orders.why_waiting import Owed, why
+from service.stripe_gateway import standstill
+from service.stripe_gateway.standstill import Answers, Standstill
+from service.web.health import Readiness, ReadyCheck
 from tests.door.conftest import Api, serve
 
 

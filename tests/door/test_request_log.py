@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.log import hashed
+from service.foundation.log import hashed
 from tests.door.conftest import Api
 
 

@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 import pytest
 import uuid_utils
 
-from service.errors import BadRequest
-from service.glyphs import as_seen
-from service.screening import has_card_number, screen
+from service.foundation.errors import BadRequest
+from service.foundation.text.glyphs import as_seen
+from service.foundation.text.screening import has_card_number, screen
 from tests.door.conftest import ORDER, Api, assert_problem
 
 CARDS = """

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import waiting
-from service.settings import Settings
-from service.waiting import wished_s
+from service.foundation.settings import Settings
+from service.web import waiting
+from service.web.waiting import wished_s
 from tests.door.conftest import ORDER, Api, serve
 
 pytestmark = pytest.mark.slow

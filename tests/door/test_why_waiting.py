@@ -7,11 +7,11 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import standstill
-from service.heartbeats import Heart
-from service.settings import Settings
-from service.standstill import Standstill
-from service.why_waiting import Owed, why
+from service.foundation.settings import Settings
+from service.monitoring.heartbeats import Heart
+from service.orders.why_waiting import Owed, why
+from service.stripe_gateway import standstill
+from service.stripe_gateway.standstill import Standstill
 from tests.door.conftest import Api
 
 OK = dict.fromkeys(("stripe", "memory", "redis", "relay", "worker"), "ok")

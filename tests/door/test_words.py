@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from service.errors import BadRequest
-from service.order import OrderRequest
-from service.wire import decode, encode
+from service.foundation.errors import BadRequest
+from service.orders.model import OrderRequest
+from service.web.body import decode, encode
 
 ORDER: dict[str, Any] = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}
 

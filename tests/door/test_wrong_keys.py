@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.accounts import create_key
-from service.settings import Settings
-from service.strangers import BURST, LookUps, WrongKeys, address_of
+from service.accounts.keys import create_key
+from service.accounts.wrong_keys import BURST, LookUps, WrongKeys, address_of
+from service.foundation.settings import Settings
 from tests.door.conftest import Api, assert_problem, serve
 
 

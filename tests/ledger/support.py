@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from service import ledger
-from service.db import async_url, sqlstate
-from service.sql import Connection, begin
+from service.foundation.postgres.db import async_url, sqlstate
+from service.foundation.postgres.sql import Connection, begin
 
 ALICE = UUID("0192e4a0-0000-7000-8000-00000000000a")
 BOB = UUID("0192e4a0-0000-7000-8000-00000000000b")

@@ -9,13 +9,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from service import ledger, migrate
-from service.db import async_url, create_engine
-from service.embedded import Postgres
-from service.redating import redate_once
-from service.settings import Settings
-from service.sql import Connection, begin
-from service.stripe_objects import Charge, IncompleteListing, Intent
+from service import ledger
+from service.charges.redating import redate_once
+from service.foundation.postgres import migrate
+from service.foundation.postgres.db import async_url, create_engine
+from service.foundation.postgres.sql import Connection, begin
+from service.foundation.settings import Settings
+from service.ops.embedded import Postgres
+from service.stripe_gateway.objects import Charge, IncompleteListing, Intent
 from tests.ledger.support import ALICE, NOON, balance_of, book, charged, count, superuser
 
 DAY = timedelta(days=1)

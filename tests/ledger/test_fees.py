@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import duties, fees, ledger
-from service.fees import FeeSweep, SweepResult
-from service.stripe_objects import BalanceTransaction, IncompleteListing
+from service import ledger
+from service.foundation.postgres import duties
+from service.ledger import fees
+from service.ledger.fees import FeeSweep, SweepResult
+from service.stripe_gateway.objects import BalanceTransaction, IncompleteListing
 from tests.ledger.support import ALICE, balance_of, book, count
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

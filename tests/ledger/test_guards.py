@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from service.db import sqlstate
+from service.foundation.postgres.db import sqlstate
 from tests.ledger.support import ALICE, BOB, book, charged, count, insert_raw, refused, superuser
 
 RAW = text("SELECT id FROM ledger_accounts WHERE account_id = :owner AND currency = :currency LIMIT 1")

@@ -11,10 +11,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
-from service.db import create_engine
+from service.foundation.postgres.db import create_engine
+from service.foundation.postgres.sql import Statement
+from service.foundation.settings import Settings
 from service.ledger import JournalEntry
-from service.settings import Settings
-from service.sql import Statement
 from tests.ledger.support import ALICE, BOB, balance_of, book, charged, count, undone
 
 SEED = 20_260_301

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
+from service.foundation.postgres.sql import begin
 from service.ledger import rollup
-from service.sql import begin
 from tests.ledger.support import ALICE, BOB, NOON, balance_of, book, charged, count, superuser, undone
 
 DAY = timedelta(days=1)

@@ -8,11 +8,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
-from service.db import create_engine
-from service.embedded import Postgres, postgres_programs
-from service.errors import Misconfigured
-from service.migrate import upgrade
-from service.settings import Settings
+from service.foundation.errors import Misconfigured
+from service.foundation.postgres.db import create_engine
+from service.foundation.postgres.migrate import upgrade
+from service.foundation.settings import Settings
+from service.ops.embedded import Postgres, postgres_programs
 from tests.ledger.support import BOB, NOON, balance_of, book, charged, refused
 
 

@@ -9,8 +9,8 @@ from iso4217 import Currency
 
 from sandbox import currencies as sandbox
 from sandbox.errors import ApiError
-from service.errors import BadRequest
-from service.money import _MINIMUM, CURRENCIES, validate
+from service.foundation.errors import BadRequest
+from service.foundation.money import _MINIMUM, CURRENCIES, validate
 
 # Withdrawn by the standard, and still charged by Stripe beside their successors xcg and stn.
 WITHDRAWN = {"ang", "std"}

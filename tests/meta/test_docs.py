@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 import pytest
 
-from service.cli import cli
-from service.knobs import OF_THE_SANDBOX, Knob
-from service.settings import KNOBS, RULES, Settings
-from service.terminal import plain
+from service.foundation.knobs import OF_THE_SANDBOX, Knob
+from service.foundation.settings import KNOBS, RULES, Settings
+from service.ops.cli import cli
+from service.ops.terminal import plain
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -30,10 +30,10 @@ from benchmarks import history, sdk
 from demo.naive import Consumer
 from service.charges.marks import Marks
 from service.charges.request import STRIPE_VERSION, payment_intent_request
-from service.settings import Settings
-from service.stripe_gateway import StripeGateway
-from service.stripe_objects import Intent
-from service.stripe_permissions import NEEDED
+from service.foundation.settings import Settings
+from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.objects import Intent
+from service.stripe_gateway.permissions import NEEDED
 from tests.meta.stripe_names import decode, problems
 
 pytestmark = pytest.mark.slow
@@ -42,8 +42,8 @@ ROOT = Path(__file__).parents[2]
 KEY = "sk_test_" + "0" * 24
 ID = UUID("0192e4a0-0000-7000-8000-000000000001")
 SENDERS = {
-    "service/stripe_gateway.py", "service/stripe_permissions.py", "benchmarks/sdk.py", "benchmarks/naive/worker.py",
-    "demo/naive.py",
+    "service/stripe_gateway/client.py", "service/stripe_gateway/permissions.py",
+    "benchmarks/sdk.py", "benchmarks/naive/worker.py", "demo/naive.py",
 }  # fmt: skip
 CREATE = "/v1/payment_intents"
 INTENT = {"id": "pi_1", "object": "payment_intent", "created": 1, "amount": 1999, "currency": "usd",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from service.charges.model import CHARGE_TRANSITIONS
-from service.orders import ORDER_TRANSITIONS
+from service.orders.store import ORDER_TRANSITIONS
 from tests.model.checker import Result
 from tests.model.rules import RULES, RULES_OF_LIVES, Rule, RuleOfLives
 

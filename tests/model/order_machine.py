@@ -22,14 +22,14 @@ from hypothesis.stateful import (
     rule,
 )
 
-from service import outbox
 from service.charges.answers import judge_cancel, judge_intent, judge_retrieve, judge_send
 from service.charges.lookup import judge_lookup, windows
 from service.charges.model import CHARGE_TRANSITIONS, OpenCharge, Outcome, Rules
 from service.charges.opening import open_charges
 from service.charges.settling import Settlement
-from service.orders import ORDER_TRANSITIONS
-from service.stripe_objects import Answer
+from service.orders.store import ORDER_TRANSITIONS
+from service.outbox import rows as outbox
+from service.stripe_gateway.objects import Answer
 from tests.charges.world import _OLDER_HISTORY, _TIMES, Books, Promise
 from tests.model.tiny_stripe import ODD, RESULTS, TinyStripe
 from workers.charge import _abandoned

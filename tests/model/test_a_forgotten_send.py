@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.lookup import judge_lookup, windows
 from service.charges.model import Outcome, Rules
-from service.settings import Settings
+from service.foundation.settings import Settings
 from tests.charges.world import Books, Promise
 
 LOST = Outcome(status="unknown", next_call="send", unclear=1)

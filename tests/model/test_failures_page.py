@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.crash import CrashPoint
+from service.foundation.crash import CrashPoint
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "failures.md").read_text()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from service.db import create_engine
-from service.settings import Settings
+from service.foundation.postgres.db import create_engine
+from service.foundation.settings import Settings
 from tests.charges.world import Books
 from tests.model.order_machine import OrderMachine, wanted
 

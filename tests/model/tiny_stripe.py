@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
-from service.stripe_objects import Answer, ErrorBody, Intent, LastPaymentError
+from service.stripe_gateway.objects import Answer, ErrorBody, Intent, LastPaymentError
 
 KEY_LIVES_H = 24.0
 # What may happen to a request, besides being answered honestly.

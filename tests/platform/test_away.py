@@ -13,12 +13,12 @@ from dramatiq.errors import BrokerConnectionError
 from redis.asyncio import Redis
 from sqlalchemy.exc import DBAPIError
 
-from service.addresses import postgres_address
-from service.away import Away
-from service.driver import Connector, PostgresAway
-from service.heartbeats import Heart
-from service.log import _Lines, of_error
-from service.wording import in_words, kind_of
+from service.foundation.addresses.postgres import postgres_address
+from service.foundation.away import Away
+from service.foundation.log import _Lines, of_error
+from service.foundation.postgres.driver import Connector, PostgresAway
+from service.foundation.wording import in_words, kind_of
+from service.monitoring.heartbeats import Heart
 from workers.quiet import be_quiet_while_redis_is_away
 
 
@@ -82,7 +82,7 @@ def test_dramatiq_s_own_lines_become_that_one_line(
 async def test_a_process_without_redis_says_one_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.heartbeats.REDIS", Away("redis"))
+    monkeypatch.setattr("service.monitoring.heartbeats.REDIS", Away("redis"))
     stop = asyncio.Event()
     async with Redis.from_url("redis://:hunter2@127.0.0.1:9/0") as nowhere:
         beating = asyncio.create_task(Heart(nowhere, "api").run(stop))

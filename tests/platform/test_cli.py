@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded import Postgres
-from service.settings import Settings
+from service.foundation.settings import Settings
+from service.ops.embedded import Postgres
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def empty(tmp_path: Path) -> dict[str, str]:
 def test_help_answers_at_once_because_nothing_heavy_is_imported() -> None:
     assert "reconcile" in eo("--help").stdout
     heavy = "sqlalchemy litestar stripe asyncpg alembic redis aiohttp uvicorn dramatiq rich"
-    program = f"import sys, service.cli; print([m for m in {heavy!r}.split() if m in sys.modules])"
+    program = f"import sys, service.ops.cli; print([m for m in {heavy!r}.split() if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"[]\n"
 
 

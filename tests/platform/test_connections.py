@@ -11,12 +11,12 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import driver, migrate
-from service.db import as_unavailable, close, connector_of, create_engine, is_unreachable
-from service.embedded import Postgres
-from service.errors import Unavailable
-from service.settings import Settings
-from service.sql import Statement, begin, connect
+from service.foundation.errors import Unavailable
+from service.foundation.postgres import driver, migrate
+from service.foundation.postgres.db import as_unavailable, close, connector_of, create_engine, is_unreachable
+from service.foundation.postgres.sql import Statement, begin, connect
+from service.foundation.settings import Settings
+from service.ops.embedded import Postgres
 from tests.platform.test_cli import eo
 
 NAMES = Statement("SELECT name FROM accounts ORDER BY name")

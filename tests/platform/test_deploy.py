@@ -15,12 +15,13 @@ import pytest
 import yaml
 from sqlalchemy import text
 
-from service import front, migrate
-from service.child import Child
-from service.db import create_engine
-from service.embedded import Postgres, free_port
-from service.settings import Settings
-from service.waiting import WAIT_MAX_S
+from service.foundation.postgres import migrate
+from service.foundation.postgres.db import create_engine
+from service.foundation.settings import Settings
+from service.ops.child import Child
+from service.ops.embedded import Postgres, free_port
+from service.web import front
+from service.web.waiting import WAIT_MAX_S
 from tests.door.conftest import ORDER, serve
 
 pytestmark = pytest.mark.slow

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import db, pools
-from service.doctor.examination import Check, examine
-from service.embedded import postgres_programs
-from service.parts import make_parts
-from service.settings import Settings
-from service.up import version_of
+from service.foundation.postgres import db, pools
+from service.foundation.settings import Settings
+from service.ops.doctor.examination import Check, examine
+from service.ops.embedded import postgres_programs
+from service.ops.up import version_of
+from service.web.parts import make_parts
 from tests.platform.test_cli import eo
 from workers import relay as relay_process
 

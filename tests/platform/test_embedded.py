@@ -15,12 +15,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from service import embedded, isolation
-from service.child import wait_until
-from service.embedded import OWNER, SOCKET_PATH_MAX, SUPERUSER_FILE, Postgres, Valkey, postgres_programs
-from service.errors import Misconfigured
-from service.isolation import User, give
-from service.migrate import upgrade
+from service.foundation.errors import Misconfigured
+from service.foundation.postgres.migrate import upgrade
+from service.ops import embedded, isolation
+from service.ops.child import wait_until
+from service.ops.embedded import OWNER, SOCKET_PATH_MAX, SUPERUSER_FILE, Postgres, Valkey, postgres_programs
+from service.ops.isolation import User, give
 
 pytestmark = pytest.mark.slow
 
@@ -274,7 +274,7 @@ def test_valkey_asks_for_its_password_and_shows_it_to_nobody(closed: Path) -> No
 @pytest.mark.parametrize("kind", ["Postgres(folder)", "Valkey(folder, password='p' * 20)"])
 def test_a_server_dies_with_its_parent_even_by_kill_9(closed: Path, kind: str) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from service.embedded import Postgres, Valkey\n"
+        "import sys, time; from pathlib import Path; from service.ops.embedded import Postgres, Valkey\n"
         f"folder = Path(sys.argv[1]); server = {kind}; server.start()\n"
         "print(server.pid, flush=True); time.sleep(60)"
     )

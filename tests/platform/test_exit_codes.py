@@ -17,10 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service import exit_codes, guard, table
-from service.cli import cli, run
-from service.errors import BadRequest, Misconfigured, Unavailable
-from service.names import checked
+from service.foundation import exit_codes, guard
+from service.foundation.errors import BadRequest, Misconfigured, Unavailable
+from service.foundation.text.names import checked
+from service.ops import table
+from service.ops.cli import cli, run
 
 SAID = {exit_codes.OK, exit_codes.USAGE, exit_codes.AWAY}
 ODD = [
@@ -331,7 +332,7 @@ def in_the_foreground() -> None:
 
 
 def test_ctrl_c_is_130_and_one_line() -> None:
-    program = "import time\nfrom service import guard\nguard.run(lambda: (print('now', flush=True), time.sleep(60)))"
+    program = "import time\nfrom service.foundation import guard\nguard.run(lambda: (print('now', flush=True), time.sleep(60)))"
     command = [sys.executable, "-c", program]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=in_the_foreground) as started:  # noqa: PLW1509

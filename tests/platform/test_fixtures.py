@@ -5,9 +5,9 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import roles
-from service.migrate import check
-from service.settings import Settings
+from service.foundation.postgres import roles
+from service.foundation.postgres.migrate import check
+from service.foundation.settings import Settings
 
 
 @pytest.mark.parametrize("turn", [1, 2])

@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from service import exit_codes, healthy, heartbeats
-from service.heartbeats import SILENT_S, Heart
-from service.settings import Settings
+from service.foundation import exit_codes
+from service.foundation.settings import Settings
+from service.monitoring import heartbeats
+from service.monitoring.heartbeats import SILENT_S, Heart
+from service.ops import healthy
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from service.cli import cli
+from service.ops.cli import cli
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from service import migrate, roles
-from service.embedded import Postgres, postgres_programs
-from service.errors import Misconfigured
+from service.foundation.errors import Misconfigured
+from service.foundation.postgres import migrate, roles
+from service.ops.embedded import Postgres, postgres_programs
 from tests.chaos.lives import DUMP_STYLES, Dump, Folder, Standby, sql
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

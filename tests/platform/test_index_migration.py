@@ -5,8 +5,8 @@ import asyncio
 import asyncpg
 import pytest
 
-from service import migrate
-from service.migrate import upgrade
+from service.foundation.postgres import migrate
+from service.foundation.postgres.migrate import upgrade
 
 pytestmark = pytest.mark.slow
 

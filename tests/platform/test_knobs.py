@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import Misconfigured
-from service.knobs import Knob, unknown
-from service.settings import KNOBS, RULES, Settings, check
-from service.stripe_address import STRIPE_API, check_key, normal
+from service.foundation.addresses.stripe import STRIPE_API, check_key, normal
+from service.foundation.errors import Misconfigured
+from service.foundation.knobs import Knob, unknown
+from service.foundation.settings import KNOBS, RULES, Settings, check
 
 NUMBERS = [one for one in KNOBS if isinstance(one.default, int | float) and not isinstance(one.default, bool)]
 KEY = "sk_test_" + "0" * 24

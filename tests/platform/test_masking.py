@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.addresses import masked, shown
+from service.foundation.addresses.postgres import masked, shown
 
 URLS = [
     "postgresql://u:geheim@h/db",

@@ -16,11 +16,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from service import migrate
-from service.db import async_url, create_engine
-from service.embedded import Postgres, postgres_programs
-from service.errors import Misconfigured, Unavailable
-from service.settings import Settings
+from service.foundation.errors import Misconfigured, Unavailable
+from service.foundation.postgres import migrate
+from service.foundation.postgres.db import async_url, create_engine
+from service.foundation.settings import Settings
+from service.ops.embedded import Postgres, postgres_programs
 
 pytestmark = pytest.mark.slow
 

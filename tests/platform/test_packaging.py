@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from service import redis_url
-from service.addresses import postgres_dsns
-from service.settings import Settings
-from service.status import PARTS
+from service.foundation.addresses import redis as redis_url
+from service.foundation.addresses.postgres import postgres_dsns
+from service.foundation.settings import Settings
+from service.ops.status import PARTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,8 +107,8 @@ class Lacking:
         if name.split(".")[0] in {{name.replace("-", "_") for name in {sorted(lacking)!r}}}:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Lacking())
-import service.api, service.cli, service.migrate, service.reconcile.cli, workers.relay, sandbox.__main__
-import workers.broker, workers.charge
+import service.web.app, service.ops.cli, service.foundation.postgres.migrate, service.ops.commands.reconcile
+import workers.relay, sandbox.__main__, workers.broker, workers.charge
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr

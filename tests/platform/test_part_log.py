@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.part_log import KEPT, PartLog
+from service.ops.part_log import KEPT, PartLog
 
 
 @pytest.fixture

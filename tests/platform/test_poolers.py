@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.child import Child
-from service.db import BY_KEY, close, create_engine
-from service.embedded import Postgres, free_port
-from service.errors import Misconfigured
-from service.settings import Settings
-from service.sql import Statement, connect
-from service.starting import check_start
+from service.foundation.errors import Misconfigured
+from service.foundation.postgres.db import BY_KEY, close, create_engine
+from service.foundation.postgres.sql import Statement, connect
+from service.foundation.postgres.starting import check_start
+from service.foundation.settings import Settings
+from service.ops.child import Child
+from service.ops.embedded import Postgres, free_port
 from tests.door.conftest import serve
 
 PROGRAM = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"

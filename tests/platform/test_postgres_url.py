@@ -12,12 +12,12 @@ from hypothesis import settings as bounds
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from service import libpq
-from service.addresses import postgres_address, postgres_dsns
-from service.db import close, create_engine
-from service.embedded import Postgres
-from service.errors import Misconfigured
-from service.settings import Settings
+from service.foundation.addresses import libpq
+from service.foundation.addresses.postgres import postgres_address, postgres_dsns
+from service.foundation.errors import Misconfigured
+from service.foundation.postgres.db import close, create_engine
+from service.foundation.settings import Settings
+from service.ops.embedded import Postgres
 
 NOTHING = {"HOME": "/nonexistent"}
 PASSWORD = "p@ss:w/rd?#%&+ é"

@@ -10,9 +10,9 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service import redis_clients
-from service.errors import Misconfigured
-from service.redis_url import Kind, RedisAddress, parse, with_password
+from service.foundation import redis_clients
+from service.foundation.addresses.redis import Kind, RedisAddress, parse, with_password
+from service.foundation.errors import Misconfigured
 
 PASSWORD = "p@ss:w/rd?#%&+ é"
 

@@ -12,12 +12,12 @@ import asyncpg
 import pytest
 from click.testing import CliRunner
 
-from service import migrate, roles
-from service.commands.installation import migrate as eo_migrate
-from service.db import create_engine
-from service.embedded import Postgres, postgres_programs
-from service.errors import Misconfigured
-from service.settings import Settings
+from service.foundation.errors import Misconfigured
+from service.foundation.postgres import migrate, roles
+from service.foundation.postgres.db import create_engine
+from service.foundation.settings import Settings
+from service.ops.commands.installation import migrate as eo_migrate
+from service.ops.embedded import Postgres, postgres_programs
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,10 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.db import create_engine, is_unreachable, sqlstate
-from service.errors import Unavailable
-from service.settings import Settings
-from service.sql import Connection, Statement, begin, connect
+from service.foundation.errors import Unavailable
+from service.foundation.postgres.db import create_engine, is_unreachable, sqlstate
+from service.foundation.postgres.sql import Connection, Statement, begin, connect
+from service.foundation.settings import Settings
 
 PID = Statement("SELECT pg_backend_pid() AS pid")
 SLEEP = Statement("SELECT pg_sleep(CAST(:seconds AS double precision))")

@@ -11,13 +11,13 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import standstill
-from service.heartbeats import SILENT_S, Heart
-from service.overview import overview
-from service.settings import Settings
-from service.standstill import Standstill
-from service.status import PARTS, Status, uptime_s
-from service.status_text import lines, rows, span
+from service.foundation.settings import Settings
+from service.monitoring.heartbeats import SILENT_S, Heart
+from service.monitoring.overview import overview
+from service.ops.status import PARTS, Status, uptime_s
+from service.ops.status_text import lines, rows, span
+from service.stripe_gateway import standstill
+from service.stripe_gateway.standstill import Standstill
 from tests.charges.world import Books
 
 

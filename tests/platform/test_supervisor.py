@@ -11,8 +11,8 @@ from typing import IO
 
 import pytest
 
-from service.child import wait_until
-from service.supervisor import is_warning
+from service.ops.child import wait_until
+from service.ops.supervisor import is_warning
 
 pytestmark = pytest.mark.slow
 
@@ -20,9 +20,9 @@ pytestmark = pytest.mark.slow
 PROGRAM = """
 import sys
 from pathlib import Path
-from service.child import LoopPart, OneShot
-from service.errors import EffectivelyOnceError
-from service.supervisor import StopRequested, Supervisor
+from service.ops.child import LoopPart, OneShot
+from service.foundation.errors import EffectivelyOnceError
+from service.ops.supervisor import StopRequested, Supervisor
 
 folder, bodies = Path(sys.argv[1]), sys.argv[2:]
 names = ("first", "second")

@@ -19,9 +19,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from service.child import http_get, wait_until
-from service.embedded import free_port
-from service.status import PARTS, status
+from service.ops.child import http_get, wait_until
+from service.ops.embedded import free_port
+from service.ops.status import PARTS, status
 from tests.charges.refusing import RefusingStripe, everything
 from tests.sandbox.process import KEY, SandboxProcess
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
-from service.stripe_objects import BalanceTransaction, Charge, Intent
+from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
 from tests.reconcile.world import ChargeRow, OrderRow, Story
 
 OPEN = {"sending", "unknown", "requires_action", "processing"}

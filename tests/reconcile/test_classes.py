@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
 from service.reconcile import Span
-from service.stripe_objects import Charge
+from service.stripe_gateway.objects import Charge
 from tests.reconcile.conftest import NOW, Ask
 from tests.reconcile.world import (
     HOUR,

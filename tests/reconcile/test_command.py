@@ -15,10 +15,10 @@ from urllib.request import Request, urlopen
 import pytest
 from sqlalchemy import text
 
-from service.child import HttpPart
-from service.db import create_engine
-from service.embedded import free_port
-from service.settings import Settings
+from service.foundation.postgres.db import create_engine
+from service.foundation.settings import Settings
+from service.ops.child import HttpPart
+from service.ops.embedded import free_port
 from tests.conftest import NOBODY
 from tests.reconcile.world import default_account, unknown, waiting, write
 

@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from service.cli import cli
+from service.ops.cli import cli
 
 FINGERPRINT = "0123456789ab"
 

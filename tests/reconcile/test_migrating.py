@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import migrate
-from service.db import create_engine
-from service.settings import Settings
+from service.foundation.postgres import migrate
+from service.foundation.postgres.db import create_engine
+from service.foundation.settings import Settings
 from tests.reconcile.conftest import NOW
 from tests.reconcile.world import HOUR, default_account, paid, write
 

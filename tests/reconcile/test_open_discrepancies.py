@@ -11,12 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
-from service.errors import Misconfigured
+from service.foundation.errors import Misconfigured
+from service.foundation.postgres.sql import begin
 from service.ledger import JournalEntry
 from service.reconcile import Span
 from service.reconcile.acknowledging import acknowledge
-from service.sql import begin
-from service.stripe_objects import Charge
+from service.stripe_gateway.objects import Charge
 from tests.reconcile.conftest import NOW, Ask, Outcome
 from tests.reconcile.world import HOUR, FakeStripe, Story, intent, names, paid, success, unknown, waiting, write
 

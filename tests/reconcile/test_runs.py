@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.instants import instant
+from service.foundation.instants import instant
 from service.reconcile import CutShort, Span, reconcile, sources
 from service.reconcile.window import day, fix, iso
-from service.stripe_objects import Intent
+from service.stripe_gateway.objects import Intent
 from tests.reconcile.conftest import NOW, Ask
 from tests.reconcile.world import HOUR, FakeStripe, Story, declined, intent, names, paid, success, waiting, write
 

@@ -17,9 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from service import ledger
+from service.foundation.postgres.sql import begin
 from service.ledger import JournalEntry
-from service.sql import begin
-from service.stripe_objects import BalanceTransaction, Charge, IncompleteListing, Intent
+from service.stripe_gateway.objects import BalanceTransaction, Charge, IncompleteListing, Intent
 
 _numbers = count(1)
 HOUR = timedelta(hours=1)

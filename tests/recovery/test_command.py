@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from service.foundation.settings import Settings
 from service.recovery import current
-from service.settings import Settings
-from service.stripe_gateway import StripeGateway
+from service.stripe_gateway.client import StripeGateway
 from tests.charges.world import World
 from tests.recovery.forgetting import forgotten, fresh_key
 

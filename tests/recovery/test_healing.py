@@ -6,10 +6,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from service import outbox
+from service.outbox import rows as outbox
 from service.reconcile import Span, reconcile
 from service.recovery import Step, Verdict, heal
-from service.stripe_gateway import StripeGateway
+from service.stripe_gateway.client import StripeGateway
 from tests.charges.world import POST, Promise, World
 from tests.recovery.forgetting import DECLINES, charges_of, forgotten, fresh_key, promise_of, shown
 

@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from service.recovery import current, verification
-from service.stripe_gateway import StripeGateway
-from service.stripe_objects import IncompleteListing
+from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.objects import IncompleteListing
 from tests.charges.world import World
 from tests.recovery.forgetting import (
     LIST,

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from service.charges.opening import open_charges
-from service.migrate import downgrade, upgrade
+from service.foundation.postgres.migrate import downgrade, upgrade
 from service.recovery import lives
 from service.recovery.lives import Life, margin
 from tests.charges.world import Books

@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from service import orders
+from service.orders import store as orders
+from service.orders.timeline import timeline
 from service.recovery.adoption import fingerprint_of
-from service.stripe_gateway import StripeGateway
-from service.timeline import timeline
+from service.stripe_gateway.client import StripeGateway
 from tests.charges.world import Promise, World
 from tests.recovery.forgetting import (
     ASKS,

@@ -5,11 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from service import orders
-from service.fees import FeeSweep
+from service.ledger.fees import FeeSweep
+from service.orders import store as orders
+from service.orders.timeline import timeline
 from service.reconcile import Span, reconcile
-from service.stripe_gateway import StripeGateway
-from service.timeline import timeline
+from service.stripe_gateway.client import StripeGateway
 from tests.charges.world import World
 from tests.recovery.forgetting import (
     Passes,

@@ -8,11 +8,11 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from service.charges.request import STRIPE_VERSION, payment_intent_request
+from service.foundation.postgres.sql import Connection
 from service.recovery import store
 from service.recovery.knowing import Listed
-from service.sql import Connection
-from service.stripe_gateway import StripeGateway
-from service.stripe_objects import Intent
+from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.objects import Intent
 from tests.charges.world import World
 from tests.model.tiny_stripe import replace_intent
 from tests.recovery.forgetting import (

@@ -17,8 +17,8 @@ import pytest
 
 from sandbox.cards import CARDS, Card
 from sandbox.faults import FaultName
-from service.child import wait_until
-from service.embedded import free_port
+from service.ops.child import wait_until
+from service.ops.embedded import free_port
 from tests.acceptance.test_readme import as_pattern
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,61 @@
+"""A dependency that is away is said once, then rarely, and once when it is back, however many ask it and how often.
+
+Several parts of a process may need the same server, and one may fail where another succeeds (a full Redis still
+answers reads): it is back when none of those that failed fails any more.
+"""
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+from service.foundation import log
+from service.foundation.wording import in_words, kind_of
+
+_AGAIN_S = (60.0, 600.0)  # after a minute, then every ten
+
+
+class Away:
+    """What is said of one dependency. Used from several threads."""
+
+    def __init__(self, what: str, clock: Callable[[], float] = monotonic) -> None:
+        self._what = what
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failing: set[str] = set()
+        self._since = 0.0
+        self._said_at = 0.0
+        self._said = 0
+        self._failures = 0
+
+    def failed(self, who: str, error: BaseException) -> None:
+        """`who` could not use it."""
+        with self._lock:
+            now = self._clock()
+            if not self._failing:
+                self._since, self._said, self._failures = now, 0, 0
+            self._failing.add(who)
+            self._failures += 1
+            if self._said and now - self._said_at < _AGAIN_S[min(self._said, len(_AGAIN_S)) - 1]:
+                return
+            self._said, self._said_at = self._said + 1, now
+            away_s, failures = round(now - self._since), self._failures
+        log.event(
+            f"{self._what}.away", level="warning", needed_by=who, why=in_words(error), error=kind_of(error),
+            away_s=away_s, failures=failures,
+        )  # fmt: skip
+
+    def succeeded(self, who: str) -> None:
+        """`who` could use it."""
+        if who not in self._failing:
+            return
+        with self._lock:
+            self._failing.discard(who)
+            if self._failing:
+                return
+            away_s, failures = round(self._clock() - self._since), self._failures
+        log.event(f"{self._what}.back", away_s=away_s, failures=failures)
+
+
+# One of each per process.
+REDIS = Away("redis")
+POSTGRES = Away("postgres")

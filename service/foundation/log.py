@@ -1,0 +1,76 @@
+"""One JSON object per line on stderr: when, how bad, which process, what happened, and its fields.
+
+Never a body, a key or a header: what must be correlated is logged as a hash (`hashed`), and an error as its type and
+where it was raised, because the texts of database errors carry the values of a statement.
+"""
+
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import msgspec
+
+from service.foundation.addresses.postgres import masked
+from service.foundation.wording import in_words, kind_of
+
+_LOGGER = logging.getLogger("eo")
+_FRAMES = 5  # innermost frames of a traceback that are kept
+
+Field = str | int | float | bool | None | list[str]
+
+
+def configure(name: str, *, level: int = logging.INFO) -> None:
+    """Send this process's log to stderr as JSON lines that bear `name` (api, relay, worker, …)."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines(name))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    _LOGGER.setLevel(level)
+
+
+def event(name: str, *, level: str = "info", **fields: Field) -> None:
+    """Log that `name` happened. Fields are small and harmless: counts, ids of ours, names."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    if _LOGGER.isEnabledFor(number):
+        _LOGGER.log(number, name, extra={"fields": fields})
+
+
+def of_error(error: BaseException) -> dict[str, Field]:
+    """Fields that describe an error without its text: type, plain words, SQLSTATE, and the innermost frames."""
+    cause = getattr(error, "orig", None) or error
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    fields: dict[str, Field] = {
+        "error": kind_of(error),
+        "why": in_words(error),
+        "at": [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+    state = getattr(cause, "sqlstate", None)
+    return fields | {"sqlstate": state} if state else fields
+
+
+def hashed(value: str) -> str:
+    """A short stand-in for something that must not be logged, the same for the same value."""
+    return sha256(value.encode()).hexdigest()[:12]
+
+
+class _Lines(logging.Formatter):
+    """Records of ours with their fields; those of libraries with their text, and errors as `of_error` has them."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line of JSON."""
+        line: dict[str, Field] = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "process": self._process,
+            "event": record.getMessage(),
+        }
+        if record.name != _LOGGER.name:
+            line |= {"logger": record.name, "event": masked(record.getMessage())}  # a driver may quote an address
+        if record.exc_info and record.exc_info[1]:
+            line |= of_error(record.exc_info[1])
+        return msgspec.json.encode(line | getattr(record, "fields", {})).decode()

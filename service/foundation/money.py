@@ -1,0 +1,96 @@
+"""Money as Stripe counts it: an integer in the currency's minor unit, with a minimum, a maximum and a step.
+
+Pure. Source of the rules: Stripe's page "Supported currencies". Amounts are checked at the door, because an order that
+Stripe must refuse should not be accepted first. Where Stripe knows more than the currency (the minimum depends on the
+account's settlement currency, networks have lower maxima), Stripe has the last word and the order fails definitively.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from service.foundation.errors import BadRequest
+
+# Presentment currencies with two decimals and no rule of their own, besides those named below.
+_TWO_DECIMALS = """
+    usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop crc cve
+    czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr jmd kes kgs khr kyd kzt
+    lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln
+    qar ron rsd rub sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah uyu uzs wst xcd xcg yer
+    zar zmw
+""".split()
+_ZERO_DECIMALS = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()
+_THREE_DECIMALS = "bhd jod kwd omr tnd".split()
+# Without decimals in real life, but sent with two for compatibility; the two must be 00.
+_WHOLE_ONLY = ("isk", "ugx")
+
+# HUF and TWD are charged with two decimals; their multiples of 100 concern payouts only.
+_MINIMUM = {
+    "usd": 50, "aed": 200, "ars": 50, "aud": 50, "brl": 50, "cad": 50, "chf": 50, "cop": 50, "czk": 15_00, "dkk": 250,
+    "eur": 50, "gbp": 30, "hkd": 400, "huf": 175_00, "idr": 50, "ils": 50, "inr": 50, "jpy": 50, "krw": 50,
+    "mxn": 10_00, "myr": 200, "nok": 300, "nzd": 50, "php": 50, "pln": 200, "ron": 200, "rub": 50, "sek": 300,
+    "sgd": 50, "thb": 10_00, "zar": 50,
+}  # fmt: skip
+_EIGHT_DIGITS = 99_999_999
+_MAXIMUM = {
+    "inr": 999_999_999, "idr": 999_999_999_999,
+    "cop": 9_999_999_999, "huf": 9_999_999_999, "jpy": 9_999_999_999, "lbp": 999_999_999_999,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Currency:
+    """A currency's rules. All amounts are in its minor unit; `exponent` is how many decimals that unit has."""
+
+    code: str
+    exponent: int
+    minimum: int
+    maximum: int
+    step: int
+
+
+def _currency(code: str, exponent: int, step: int = 1) -> Currency:
+    minimum = max(_MINIMUM.get(code, 1), step)
+    maximum = _MAXIMUM.get(code, _EIGHT_DIGITS)
+    return Currency(code, exponent, minimum, maximum - maximum % step, step)
+
+
+CURRENCIES: dict[str, Currency] = {
+    currency.code: currency
+    for currency in (
+        *(_currency(code, 2) for code in _TWO_DECIMALS),
+        *(_currency(code, 0) for code in _ZERO_DECIMALS),
+        *(_currency(code, 3, step=10) for code in _THREE_DECIMALS),
+        *(_currency(code, 2, step=100) for code in _WHOLE_ONLY),
+    )
+}
+AMOUNT_MAX = max(currency.maximum for currency in CURRENCIES.values())
+
+
+def validate(amount: int, currency: str) -> Currency:
+    """The rules of `currency`, when `amount` (minor units) keeps them. Raises BadRequest, which names the rule.
+
+    A float or a bool is no amount, even where Python would let it count as one.
+    """
+    rules = CURRENCIES.get(currency)
+    if rules is None:
+        raise BadRequest(
+            "currency must be the lower-case ISO code of a currency Stripe can charge.",
+            code="currency-unknown",
+        )
+    if type(amount) is not int:
+        raise BadRequest("amount must be an integer in the currency's minor unit.", code="amount-invalid")
+    if not rules.minimum <= amount <= rules.maximum:
+        raise BadRequest(
+            f"amount must be between {rules.minimum} and {rules.maximum} for {rules.code}"
+            f" ({rules.exponent} decimals, in minor units).",
+            code="amount-out-of-range",
+        )
+    if amount % rules.step:
+        raise BadRequest(f"amount must be a multiple of {rules.step} for {rules.code}.", code="amount-not-a-multiple")
+    return rules
+
+
+def spelled(amount: int, currency: str) -> str:
+    """`19.99 usd` for 1999: for people."""
+    exponent = CURRENCIES[currency].exponent if currency in CURRENCIES else 0
+    return f"{Decimal(amount).scaleb(-exponent):,.{exponent}f} {currency}"

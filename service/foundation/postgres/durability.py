@@ -1,0 +1,51 @@
+"""Whether PostgreSQL still keeps what it commits: `fsync` can be turned off while it runs, and nobody is told."""
+
+import asyncio
+import time
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.foundation.deadlines import DURABLE_ASKED_S
+from service.foundation.errors import Misconfigured, NotConfirmed
+from service.foundation.log import event, of_error
+from service.foundation.postgres.db import check_durable, is_unreachable
+
+
+class Durability:
+    """Looks beside the work, every few seconds while there is any, so that nobody's order waits for the answer."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._looked_at = time.monotonic()  # the process has looked at its start
+        self._looking: asyncio.Task[None] | None = None
+        self._lost: str | None = None
+
+    def check(self) -> None:
+        """Raises NotConfirmed while PostgreSQL was last seen with a setting by which it could forget."""
+        now = time.monotonic()
+        if now - self._looked_at >= DURABLE_ASKED_S and (self._looking is None or self._looking.done()):
+            self._looked_at = now
+            self._looking = asyncio.create_task(self._look())
+        if self._lost is not None:
+            raise NotConfirmed(f"{self._lost} The order is not confirmed. Repeat the request later.", retry_after_s=5)
+
+    async def close(self) -> None:
+        """Look no more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    async def _look(self) -> None:
+        try:
+            await check_durable(self._engine)
+        except Misconfigured as error:
+            if self._lost is None:
+                event("postgres.not_durable", level="error", reason=str(error))
+            self._lost = str(error)
+        except Exception as error:  # noqa: BLE001  whoever works with it meets it as well
+            if not is_unreachable(error):
+                event("postgres.durability_unknown", level="warning", **of_error(error))
+        else:
+            if self._lost is not None:
+                event("postgres.durable_again")
+            self._lost = None

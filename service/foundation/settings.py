@@ -1,0 +1,289 @@
+"""Every knob, with its unit, its default, its bounds and the reason for it. A value, read once, passed on.
+
+Sources, first wins: the process environment; `<EO_DATA_DIR>/run.json`, which `eo up` writes with the addresses of
+what it embeds, so that every other `eo` command finds the running parts.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from service.foundation.addresses import postgres as addresses
+from service.foundation.addresses import redis as redis_url
+from service.foundation.addresses import stripe as stripe_address
+from service.foundation.errors import Misconfigured
+from service.foundation.knobs import Knob, Rule, knob, secret
+
+RUN_FILE = "run.json"
+_WINDOW_S = 10
+KEY_MIN, KEY_MAX = 20, 1_000  # characters of a key of ours
+_DAY_S = 86_400  # Stripe forgets a key after 24 hours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a process needs to know. Secrets are kept out of `repr`."""
+
+    # where the parts are
+    database_url: str = secret("DATABASE_URL", "PostgreSQL >= 15; unset: embedded")
+    redis_url: str = secret("REDIS_URL", "broker; unset: embedded")
+    redis_password: str = secret(
+        "REDIS_PASSWORD", "for a REDIS_URL without one: written as it is, nothing encoded", verbatim=True
+    )
+    stripe_api_key: str = secret("STRIPE_API_KEY", "sk_test_…; unset: the sandbox's")
+    stripe_api_base: str = knob("STRIPE_API_BASE", "", "address of Stripe's API; unset: Stripe, or the sandbox")
+    api_key: str = secret("EO_API_KEY", "key to install for the default account")
+    live: bool = knob("EO_LIVE", False, "must be 1 before a live Stripe key is accepted")
+    host: str = knob("EO_HOST", "127.0.0.1", "where the API listens; loopback unless said otherwise")
+    port: int = knob("EO_PORT", 8000, "where the API listens", least=1, most=65_535)
+    data_dir: Path = field(
+        default=Path(".eo"), metadata={"variable": "EO_DATA_DIR", "why": "embedded data, logs, run.json; mode 0700"}
+    )
+
+    # the door
+    rate_limit_rps: int = knob(
+        "EO_RATE_LIMIT_RPS", 0, "requests per second per API key; 0: no limit", least=0, most=1_000_000
+    )
+    door_lock_timeout_ms: int = knob(
+        "EO_DOOR_LOCK_TIMEOUT_MS", 2_000, "one stuck key must not hold a batch (R5)", least=1, most=4_000
+    )
+    door_batch_max: int = knob(
+        "EO_DOOR_BATCH_MAX", 256, "orders one statement may carry; bounds its parse time", least=1, most=10_000
+    )
+    door_writers: int = knob(
+        "EO_DOOR_WRITERS", 2, "statements in flight: one commits while the next fills", least=1, most=64
+    )
+    db_pool: int = knob("EO_DB_POOL", 8, "connections per process; a transaction takes about 2 ms", least=1, most=500)
+
+    # outbox and relay
+    outbox_lease_s: float = knob(
+        "EO_OUTBOX_LEASE_S", 60.0, "a published row is invisible so long: above the charge lease", least=1, most=3_600
+    )
+    relay_poll_ms: int = knob("EO_RELAY_POLL_MS", 25, "idle poll: 40 a second cost 3 % of a core", least=1, most=10_000)
+    relay_message_events: int = knob(
+        "EO_RELAY_MESSAGE_EVENTS", 64, "events per message: what one worker calls at once", least=1, most=1_000
+    )
+    relay_window: int = knob(
+        "EO_RELAY_WINDOW", 4_000, "events out at once, 5-10 s of what workers drain (R11)", least=1, most=1_000_000
+    )
+    relay_republish_rps: int = knob(
+        "EO_RELAY_REPUBLISH_RPS", 500, "re-published rows per second after a lost broker (R11)", least=1, most=100_000
+    )
+    retry_base_s: float = knob("EO_RETRY_BASE_S", 1.0, "first backoff; doubles with jitter", least=0.01, most=3_600)
+    retry_max_s: float = knob("EO_RETRY_MAX_S", 900.0, "longest backoff: 15 minutes", least=0.1, most=21_600)
+
+    # the charge protocol
+    charge_lease_s: float = knob(
+        "EO_CHARGE_LEASE_S", 45.0, "above the longest call, below the outbox lease", least=0.5, most=1_800
+    )
+    stripe_connect_timeout_s: float = knob(
+        "EO_STRIPE_CONNECT_TIMEOUT_S", 2.0, "below the total, or it looks like a lost reply", least=0.05, most=60
+    )
+    stripe_timeout_s: float = knob(
+        "EO_STRIPE_TIMEOUT_S", 20.0, "one call, whole; well below the charge lease", least=0.1, most=600
+    )
+    stripe_max_rps: int = knob(
+        "EO_STRIPE_MAX_RPS",
+        -1,
+        "fleet-wide calls/s per endpoint; -1: 20 at Stripe, none at the sandbox; 0: no limit",
+        least=-1,
+        most=10_000,
+    )
+    key_age_max_s: float = knob(
+        "EO_KEY_AGE_MAX_S", 72_000.0, "20 h: Stripe forgets a key after 24 h (R17)", least=3_600, most=82_800
+    )
+    miss_counts_after_s: float = knob(
+        "EO_MISS_COUNTS_AFTER_S",
+        88_200.0,
+        "24 h 30 min: then a clean miss is an answer (R18)",
+        least=88_200,
+        most=604_800,
+    )
+    action_max_s: float = knob(
+        "EO_ACTION_MAX_S",
+        86_400.0,
+        "24 h: a 3-D Secure that nobody finishes is canceled at Stripe (R25)",
+        least=600,
+        most=2_592_000,
+    )
+    bank_max_s: float = knob(
+        "EO_BANK_MAX_S",
+        1_209_600.0,
+        "14 days: no bank takes longer; a payment still `processing` is parked (R36)",
+        least=3_600,
+        most=7_776_000,
+    )
+    poison_opens: int = knob(
+        "EO_POISON_OPENS", 5, "opened so often without ever settling: parked (R10)", least=2, most=1_000
+    )
+    breaker_after: int = knob(
+        "EO_BREAKER_AFTER",
+        5,
+        "refusals in a row that open the breaker: of our key (R20), or of distinct orders (R33)",
+        least=1,
+        most=1_000,
+    )
+    breaker_s: float = knob(
+        "EO_BREAKER_S",
+        10.0,
+        "an open breaker is probed so often; where a send was refused, one send is then tried",
+        least=0.1,
+        most=3_600,
+    )
+    clock_skew_max_s: float = knob(
+        "EO_CLOCK_SKEW_MAX_S", 300.0, "database against Stripe's Date; beyond, sending stops (R28)", least=1, most=1_800
+    )
+    worker_messages: int = knob(
+        "EO_WORKER_MESSAGES", 8, "messages one worker process handles at once", least=1, most=256
+    )
+
+    # after the charge
+    fee_sweep_s: float = knob("EO_FEE_SWEEP_S", 1.0, "how often late fees are fetched (R24)", least=0.05, most=3_600)
+    rollup_s: float = knob("EO_ROLLUP_S", 5.0, "how often balances are rolled up", least=0.05, most=3_600)
+    reconcile_grace_s: int = knob(
+        "EO_RECONCILE_GRACE_S", 600, "younger differences are in flight, not discrepancies", least=0, most=604_800
+    )
+
+    @property
+    def stripe_is_live(self) -> bool:
+        """Whether the key takes real money."""
+        return stripe_address.is_live(self.stripe_api_key)
+
+    @property
+    def stripe_is_sandbox(self) -> bool:
+        """Whether charges go to a stand-in: any address that is not Stripe's own (which an empty one means)."""
+        return not stripe_address.is_stripe(self.stripe_api_base)
+
+    @property
+    def stripe_rps(self) -> int:
+        """Fleet-wide calls per second per endpoint; 0 means no limit. Stripe's own default limit is 25."""
+        if self.stripe_max_rps >= 0:
+            return self.stripe_max_rps
+        return 0 if self.stripe_is_sandbox else 20
+
+    @property
+    def window(self) -> int:
+        """Events out at once: never more than ten seconds of what Stripe's rate lets the fleet drain (R11).
+
+        More would wait in the broker beyond their invisibility, and be published again for nothing.
+        """
+        return min(self.relay_window, _WINDOW_S * self.stripe_rps) if self.stripe_rps else self.relay_window
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Settings from the environment, completed by what `eo up` wrote. Raises Misconfigured."""
+        environ = os.environ if environ is None else environ
+        named = {name: value for name, value in environ.items() if value != ""}
+        running = _running_parts(data_dir(environ))
+        merged = {**running, **named}
+        values = {one.name: one.read(merged[one.variable]) for one in KNOBS if one.variable in merged}
+        settings = _with_addresses(cls(**values), environ)
+        check(settings)
+        _refuse_live_and_embedded(settings, named, running)
+        return settings
+
+    def require(self, *variables: str) -> None:
+        """Raises Misconfigured where one of them is not set, neither here nor by an `eo up`."""
+        for one in KNOBS:
+            if one.variable in variables and not getattr(self, one.name):
+                raise Misconfigured(
+                    f"{one.variable} is not set and no `eo up` runs here. Start `eo up`, or set {one.variable}."
+                )
+
+
+KNOBS = tuple(Knob.of(one) for one in fields(Settings))
+RULES = (
+    Rule(
+        "EO_STRIPE_CONNECT_TIMEOUT_S < EO_STRIPE_TIMEOUT_S",
+        lambda s: s.stripe_connect_timeout_s < s.stripe_timeout_s,
+        "a connection that fails must be known from a lost reply",
+    ),
+    Rule(
+        "EO_STRIPE_TIMEOUT_S < EO_CHARGE_LEASE_S < EO_OUTBOX_LEASE_S",
+        lambda s: s.stripe_timeout_s < s.charge_lease_s < s.outbox_lease_s,
+        "a call ends before its lease, and a lease before its row is published again",
+    ),
+    Rule(
+        "EO_RETRY_BASE_S <= EO_RETRY_MAX_S",
+        lambda s: s.retry_base_s <= s.retry_max_s,
+        "the backoff grows from one to the other",
+    ),
+    Rule(
+        "EO_KEY_AGE_MAX_S + EO_CHARGE_LEASE_S + EO_CLOCK_SKEW_MAX_S < 86400",
+        lambda s: s.key_age_max_s + s.charge_lease_s + s.clock_skew_max_s < _DAY_S,
+        "Stripe forgets a key after 24 h, and would charge a later repeat again (R17)",
+    ),
+    Rule(
+        "EO_MISS_COUNTS_AFTER_S >= 86400 + EO_CHARGE_LEASE_S + EO_CLOCK_SKEW_MAX_S",
+        lambda s: s.miss_counts_after_s >= _DAY_S + s.charge_lease_s + s.clock_skew_max_s,
+        "a payment may appear as long as its key is known, and no sooner is a miss an answer (R18)",
+    ),
+)
+
+
+def data_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of the embedded data, as the environment alone names it. Raises Misconfigured."""
+    one = next(one for one in KNOBS if one.variable == "EO_DATA_DIR")
+    found: Path = one.read(environ.get(one.variable) or str(one.default))
+    one.read(str(found.absolute()))  # the working folder is a part of it
+    return found
+
+
+def check(settings: Settings) -> None:
+    """Every bound and every rule between knobs. Raises Misconfigured, naming variables and values."""
+    for one in KNOBS:
+        one.check(getattr(settings, one.name))
+    for rule in RULES:
+        if not rule.holds(settings):
+            values = {one.variable: getattr(settings, one.name) for one in KNOBS if one.variable in rule.variables}
+            found = ", ".join(f"{variable}={value:g}" for variable, value in values.items())
+            raise Misconfigured(f"{rule.says} must hold, and does not with {found}: {rule.why}. Change one of them.")
+
+
+def check_api_key(key: str) -> None:
+    """Raises Misconfigured, without the key, where a text cannot be a key of ours (EO_API_KEY)."""
+    if not KEY_MIN <= len(key) <= KEY_MAX or not key.isascii() or not key.isprintable() or " " in key:
+        raise Misconfigured(f"EO_API_KEY must be {KEY_MIN} to {KEY_MAX} printable ASCII characters without spaces.")
+
+
+def _with_addresses(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The settings with their addresses in one spelling, each judged by its form. Raises Misconfigured."""
+    if settings.database_url:
+        addresses.postgres_dsns(settings.database_url, environ)
+    base = stripe_address.normal(settings.stripe_api_base) if settings.stripe_api_base else ""
+    if settings.stripe_api_key:
+        stripe_address.check_key(settings.stripe_api_key, base)
+    if settings.api_key:
+        check_api_key(settings.api_key)
+    if settings.stripe_is_live and not settings.live:
+        raise Misconfigured("STRIPE_API_KEY is a live key and charges real cards. Set EO_LIVE=1 if that is meant.")
+    if any(character.isspace() or character in "/@?#" for character in settings.host):
+        raise Misconfigured("EO_HOST must be the name or address of an interface, say 127.0.0.1.")
+    redis = redis_url.with_password(settings.redis_url, settings.redis_password) if settings.redis_url else ""
+    return replace(settings, stripe_api_base=base, redis_url=redis)
+
+
+def _refuse_live_and_embedded(settings: Settings, named: Mapping[str, str], running: Mapping[str, str]) -> None:
+    """A live key of the environment must not meet the servers of an `eo up` that runs here with another key."""
+    if not settings.stripe_is_live or running.get("STRIPE_API_KEY", "") == settings.stripe_api_key:
+        return
+    missing = [variable for variable in ("DATABASE_URL", "REDIS_URL") if variable in running and variable not in named]
+    if missing:
+        raise Misconfigured(
+            f"STRIPE_API_KEY is a live key, and {' and '.join(missing)} would be those of the `eo up` that runs on "
+            f"{settings.data_dir}. A live key needs DATABASE_URL and REDIS_URL of its own."
+        )
+
+
+def _running_parts(data_dir: Path) -> dict[str, str]:
+    """The environment of the parts `eo up` runs, or nothing where none are running."""
+    try:
+        found: Any = json.loads((data_dir / RUN_FILE).read_text())
+        return {str(k): str(v) for k, v in found["environment"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Misconfigured(f"{data_dir / RUN_FILE} cannot be read ({error}). Start `eo up` again.") from error

@@ -1,0 +1,274 @@
+"""The fee sweep: Stripe's fee of a charge becomes known after the charge, and is booked then (PROTOCOL R24, R36).
+
+A charge is due until its `balance_transaction_id` is set. While it is young it is looked for in one listing of balance
+transactions, 100 a call; a few are asked for by charge, a call each. What Stripe does not show yet is asked for again
+after a quarter of its age, so what never comes costs ever less and stands in nobody's way.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.foundation.log import event
+from service.foundation.postgres.db import repeat_on_deadlock
+from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
+from service.ledger import JournalEntry, fee_entry, fee_reference, post
+from service.stripe_gateway.objects import BalanceTransaction, IncompleteListing
+
+RECENT = timedelta(minutes=10)  # almost every fee is known within seconds; later ones are stragglers
+DUE_MAX = 5_000  # charges read per sweep and kind; bounds memory and the length of a listing
+LISTED_MAX = 10_000  # balance transactions per listing: 100 calls; the next sweep goes on
+PAGE = 100  # fees per transaction: what one call of Stripe's list brings
+FEW = 3  # so many are asked for one by one, and not listed
+ONE_BY_ONE_MAX = 25  # calls of a sweep, young or old; those that a listing did not reach wait their turn
+HITLESS_MAX = 5  # pages in a row without one that is wanted: then a listing is too dear
+_OF_ITS_AGE = 4
+_SOONEST, _LATEST = timedelta(seconds=1), timedelta(hours=6)
+
+
+class FeeGateway(Protocol):
+    """What the sweep needs of the Stripe gateway."""
+
+    def list_balance_transactions(
+        self, created_gte: int, created_lt: int | None = None, source: str | None = None
+    ) -> AsyncIterator[BalanceTransaction]:
+        """Those of charges, created in [gte, lt) Unix seconds, newest first; `source`: those of one charge.
+
+        Each page waits for its turn in the rate that the fleet shares. Raises IncompleteListing when one could not
+        be read.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class SweepResult:
+    """Numbers of charges. Not `complete`: a listing broke off, and what it did not show is unknown."""
+
+    due: int = 0
+    booked: int = 0
+    other_currency: int = 0
+    conflicting: int = 0
+    complete: bool = True
+
+
+@dataclass(slots=True)
+class FeeSweep:
+    """One sweeper. It remembers when it last looked for a young charge, which is no harm to forget."""
+
+    engine: AsyncEngine
+    gateway: FeeGateway
+    _again: dict[UUID, datetime] = field(default_factory=dict)
+
+    async def once(self, *, now: datetime) -> SweepResult:
+        """Book the fees that Stripe knows by now; `now` (aware) tells young charges from stragglers.
+
+        A fee that contradicts the books stays due; reconciliation names it. No transaction is open during a call.
+        """
+        result = SweepResult()
+        await self._young(now, result)
+        await self._stragglers(now, result)
+        if result.other_currency:
+            event("fees.other_currency", count=result.other_currency)
+        return result
+
+    async def _young(self, now: datetime, result: SweepResult) -> None:
+        due = await self._read(_YOUNG, since=now - RECENT, rows=DUE_MAX)
+        result.due += len(due)
+        self._again = {row.id: self._again[row.id] for row in due if row.id in self._again}
+        wanted = [row for row in due if self._again.get(row.id, now) <= now]
+        for row in await self._look(wanted, result):
+            self._again[row.id] = now + _pause(now - row.charged_at)
+
+    async def _stragglers(self, now: datetime, result: SweepResult) -> None:
+        """Those that turned old, from both ends, and those whose time has come again: everybody gets a turn."""
+        ends = [_OLDEST, _YOUNGEST]
+        turned = [await self._read(end, since=now - RECENT, rows=DUE_MAX // 2) for end in ends]
+        again = await self._read(_AGAIN, now=now, rows=DUE_MAX)
+        due = {row.id: row for rows in zip_longest(*turned, again) for row in rows if row is not None}
+        result.due += len(due)
+        asked = await self._look(list(due.values()), result)
+        if asked:
+            values = {
+                "ids": [row.id for row in asked],
+                "look_at": [now + _pause(now - row.charged_at) for row in asked],
+            }
+            async with connect(self.engine) as connection:
+                await connection.rows(_PUT_OFF, values)
+
+    async def _read(self, statement: Statement, **values: object) -> Sequence[Row]:
+        async with connect(self.engine) as connection:
+            return await connection.rows(statement, values)
+
+    async def _look(self, wanted: Sequence[Row], result: SweepResult) -> list[Row]:
+        """Look for the fees of these charges; returns those that were asked for and have none that can be booked."""
+        search = _Search({row.stripe_charge_id: row for row in wanted})
+        asked: list[Row] = []
+        try:
+            if len(wanted) > FEW:
+                asked = await self._list(search, result)
+            for row in list(search.missing.values())[:ONE_BY_ONE_MAX]:
+                source = row.stripe_charge_id
+                await self._read_through(search, result, _seconds(row.charged_at), source=source)
+                asked += [row] if search.missing.pop(source, None) else []
+        except IncompleteListing as error:
+            result.complete = False
+            event("fees.incomplete", level="warning", reason=str(error))
+        return [*asked, *search.refused]
+
+    async def _list(self, search: "_Search", result: SweepResult) -> list[Row]:
+        """All at once; returns those that the listing would have shown, and drops them from what is missing."""
+        since = min(_seconds(row.charged_at) for row in search.missing.values())
+        reached = await self._read_through(search, result, since)
+        shown = [row for row in search.missing.values() if _seconds(row.charged_at) >= reached]
+        for row in shown:
+            del search.missing[row.stripe_charge_id]
+        return shown
+
+    async def _read_through(self, search: "_Search", result: SweepResult, since: int, source: str | None = None) -> int:
+        """Read a listing, newest first, as long as it is worth it. Returns from which second on it is read."""
+        page: list[_Found] = []
+        listed = hitless = reached = 0
+        try:
+            async for transaction in self.gateway.list_balance_transactions(since, None, source):
+                page += search.found(transaction)
+                listed, reached = listed + 1, transaction.created + 1
+                if not search.missing or listed == LISTED_MAX:
+                    return reached
+                if listed % PAGE == 0:
+                    hitless = 0 if page else hitless + 1
+                    await self._book(page, search, result)
+                    page.clear()
+                    if hitless == HITLESS_MAX:
+                        return reached
+            return since
+        finally:  # also what a listing showed before it broke off
+            await self._book(page, search, result)
+
+    async def _book(self, page: "Sequence[_Found]", search: "_Search", result: SweepResult) -> None:
+        async def once() -> _Booked:
+            async with begin(self.engine) as connection:
+                return await _book_page(connection, page)
+
+        if page:
+            booked = await repeat_on_deadlock(once)
+            result.booked += booked.fees
+            result.other_currency += booked.other_currency
+            result.conflicting += len(booked.refused)
+            search.refused += booked.refused
+
+
+_Found = tuple[Row, BalanceTransaction]
+
+
+@dataclass(slots=True)
+class _Search:
+    """Due charges by Stripe's charge id that were not shown yet, and those whose fee the books refused."""
+
+    missing: dict[str, Row]
+    refused: list[Row] = field(default_factory=list)
+
+    def found(self, transaction: BalanceTransaction) -> Iterable[_Found]:
+        """The charge of this balance transaction, if it is one that is looked for."""
+        charge = self.missing.pop(transaction.source or "", None)
+        return [] if charge is None else [(charge, transaction)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Booked:
+    fees: int
+    other_currency: int
+    refused: list[Row]
+
+
+async def _book_page(connection: Connection, page: Sequence[_Found]) -> _Booked:
+    """Book the fees of one page, and note which charges are settled in another currency than they were made in: how
+    those are booked is not decided by a fee.
+    """
+    locked = set(await connection.column(_LOCK, {"ids": [charge.id for charge, _ in page]}))
+    open_ = [found for found in page if found[0].id in locked]
+    entries = [entry for charge, bt in open_ if charge.currency == bt.currency and (entry := _entry(charge, bt))]
+    contradicted = {entry.reference for entry in (await post(connection, entries)).conflicting}
+    for reference in sorted(contradicted):
+        event("fees.contradicted", level="error", reference=reference)
+    done = [(charge, bt) for charge, bt in open_ if fee_reference(bt.id) not in contradicted]
+    elsewhere = [None if charge.currency == bt.currency else bt.currency for charge, bt in done]
+    marks = {
+        "ids": [charge.id for charge, _ in done],
+        "balance_transaction_ids": [bt.id for _, bt in done],
+        "settlement_currencies": elsewhere,
+    }
+    await connection.rows(_MARK, marks)
+    refused = [charge for charge, bt in open_ if fee_reference(bt.id) in contradicted]
+    others = sum(currency is not None for currency in elsewhere)
+    return _Booked(len(done) - others, others, refused)
+
+
+def _entry(charge: Row, transaction: BalanceTransaction) -> JournalEntry | None:
+    return fee_entry(
+        account_id=charge.account_id,
+        order_id=charge.order_id,
+        payment_intent_id=charge.payment_intent_id,
+        balance_transaction_id=transaction.id,
+        fee_minor=transaction.fee,
+        currency=transaction.currency,
+        occurred_at=datetime.fromtimestamp(transaction.created, UTC),
+    )
+
+
+def _pause(age: timedelta) -> timedelta:
+    return min(max(age / _OF_ITS_AGE, _SOONEST), _LATEST)
+
+
+def _seconds(instant: datetime) -> int:
+    return int(instant.timestamp())
+
+
+_COLUMNS = "id, account_id, order_id, payment_intent_id, stripe_charge_id, currency, charged_at"
+_IS_DUE = "status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL AND stripe_charge_id IS NOT NULL"
+
+_YOUNG = Statement(f"""
+SELECT {_COLUMNS} FROM charges WHERE {_IS_DUE} AND fee_look_at IS NULL AND charged_at >= :since
+ ORDER BY charged_at DESC LIMIT :rows
+""")
+
+_OLDEST = Statement(f"""
+SELECT {_COLUMNS} FROM charges WHERE {_IS_DUE} AND fee_look_at IS NULL AND charged_at < :since
+ ORDER BY charged_at LIMIT :rows
+""")
+
+_YOUNGEST = Statement(f"""
+SELECT {_COLUMNS} FROM charges WHERE {_IS_DUE} AND fee_look_at IS NULL AND charged_at < :since
+ ORDER BY charged_at DESC LIMIT :rows
+""")
+
+_AGAIN = Statement(f"""
+SELECT {_COLUMNS} FROM charges WHERE {_IS_DUE} AND fee_look_at IS NOT NULL AND fee_look_at <= :now
+ ORDER BY fee_look_at LIMIT :rows
+""")
+
+_PUT_OFF = Statement("""
+UPDATE charges c SET fee_look_at = f.look_at
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:look_at AS timestamptz[])) AS f (id, look_at)
+ WHERE c.id = f.id AND c.balance_transaction_id IS NULL
+""")
+
+# Locked in the order of their ids (R5). Another sweep may have booked some meanwhile: those are not returned.
+_LOCK = Statement("""
+SELECT id FROM charges
+ WHERE id = ANY (CAST(:ids AS uuid[])) AND balance_transaction_id IS NULL
+ ORDER BY id
+   FOR NO KEY UPDATE
+""")
+
+_MARK = Statement("""
+UPDATE charges c SET balance_transaction_id = f.balance_transaction_id, settlement_currency = f.settlement_currency,
+    updated_at = now()
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:balance_transaction_ids AS text[]), CAST(:settlement_currencies AS text[]))
+    AS f (id, balance_transaction_id, settlement_currency)
+ WHERE c.id = f.id
+""")

@@ -1,0 +1,214 @@
+"""What readiness does to know that an order can be accepted and paid: such work itself, on connections of its own.
+
+PostgreSQL is written to, with COMMIT: a read-only server and a synchronous standby that is gone let everything else
+pass. The broker is written to as publishing does, and the real queue's keys are asked for their type. A probe that is
+not answered is left behind and never waited for; at most a few are left behind at a time, so that asking often cannot
+use up the servers' connections.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.foundation.broker_keys import CONSUMERS_KEY, MESSAGES_KEY, NAMESPACE, QUEUE_KEY
+from service.foundation.deadlines import CLOSE_S, PROBE_S
+from service.foundation.errors import EffectivelyOnceError, Unavailable
+from service.foundation.postgres import migrate
+from service.foundation.postgres.db import close, create_engine
+from service.foundation.postgres.pools import READINESS
+from service.foundation.postgres.sql import Statement, connect
+from service.foundation.redis_clients import async_client
+from service.foundation.settings import Settings
+from service.foundation.wording import in_words
+from service.monitoring import heartbeats
+from service.monitoring.heartbeats import Beat
+from service.recovery import is_verified
+from service.stripe_gateway import standstill
+from service.stripe_gateway.standstill import Standstill
+
+T = TypeVar("T")
+
+PATIENCE_S = PROBE_S
+COUNTED_MAX = 10_000  # of a longer backlog it is said that it is longer
+_LEFT_BEHIND_MAX = 4
+_SESSION: Mapping[str, str] = {"lock_timeout": "1s", "statement_timeout": "2s"}
+
+
+class OutboxState(msgspec.Struct, frozen=True):
+    """The outbox at a glance. `due_s`: for how long the row that is due longest has been; 0 where none is."""
+
+    waiting: int
+    parked: int
+    due_s: float
+    oldest_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerState:
+    """What Redis knows: who moves, and why nothing is sent, or answered, where nothing is."""
+
+    beats: list[Beat]
+    standstill: Standstill | None
+    unanswered: str | None = None
+
+
+class Bounded:
+    """Runs work with a bound that also holds where the work does not end when it is told to."""
+
+    def __init__(self) -> None:
+        self._left_behind: set[asyncio.Task[Any]] = set()
+
+    async def run(self, work: Coroutine[Any, Any, T], within_s: float) -> T:
+        """The result of `work`. Raises TimeoutError, at once where too many before it have not come back yet."""
+        if len(self._left_behind) >= _LEFT_BEHIND_MAX:
+            work.close()
+            raise TimeoutError
+        task = asyncio.ensure_future(work)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=within_s)
+        finally:
+            if not task.done():
+                self._left_behind.add(task)
+                task.add_done_callback(self._came_back)
+                task.cancel()
+        if not done:
+            raise TimeoutError
+        return task.result()
+
+    def _came_back(self, task: asyncio.Task[Any]) -> None:
+        self._left_behind.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody else asks for it
+
+
+class DatabaseProbe:
+    """PostgreSQL, asked what an order needs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._engine: AsyncEngine | None = self._make()
+        self._bounded = Bounded()
+
+    async def look(self) -> tuple[OutboxState, bool]:
+        """The outbox, and whether orders may be sent in this life of the database (R31).
+
+        Raises whatever keeps an order from being stored; TimeoutError where it is not known in time.
+        """
+        engine = self._engine = self._engine or self._make()
+        try:
+            return await self._bounded.run(_look(engine), PATIENCE_S)
+        except BaseException:
+            # Also after an answer such as 25006: a connection to what is no primary any more must not be asked again.
+            await self.close()
+            raise
+
+    def _make(self) -> AsyncEngine:
+        return create_engine(self._settings, name="health", pool=READINESS, session=_SESSION)
+
+    async def close(self) -> None:
+        """Give the connection up, without waiting long for whoever is at its other end."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            with suppress(TimeoutError):
+                await self._bounded.run(close(engine), CLOSE_S)
+
+
+class BrokerProbe:
+    """Redis as the broker, asked what publishing an order needs."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis = async_client(redis_url)
+
+    async def look(self) -> BrokerState:
+        """Who moves, why nothing is sent. Raises RedisError, OSError, TimeoutError where nothing can be published."""
+        async with asyncio.timeout(PATIENCE_S):
+            await publish(self._redis)
+            return await broker_state(self._redis)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+
+async def publish(redis: Redis) -> None:
+    """What publishing an order does, on keys of the probe's own. Raises RedisError or OSError."""
+    await redis.register_script(_PUBLISH)(keys=_KEYS, args=[])
+
+
+async def store(engine: AsyncEngine) -> None:
+    """A write with its COMMIT, as an order needs it. Raises whatever keeps it from being stored."""
+    async with connect(engine) as connection:
+        await connection.rows(_WRITE, {})
+
+
+def why_not_published(error: BaseException) -> str:
+    """What keeps orders from being published, in words without a full stop."""
+    return f"Nothing can be published through Redis: {in_words(error)}"
+
+
+def why_not_stored(error: BaseException) -> str:
+    """What keeps orders from being stored, in whole sentences."""
+    if isinstance(error, EffectivelyOnceError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return (
+            f"PostgreSQL has not confirmed a write within {PATIENCE_S:.0f} s. Look at its log, its disk and its"
+            " synchronous standby, and at the network between."
+        )
+    return f"PostgreSQL does not store orders: {in_words(error)}."
+
+
+async def broker_state(redis: Redis) -> BrokerState:
+    """What Redis knows of the fleet. Raises RedisError or OSError."""
+    return BrokerState(
+        await heartbeats.read(redis), await standstill.read(redis), await standstill.read_unanswered(redis)
+    )
+
+
+async def outbox_state(engine: AsyncEngine) -> OutboxState:
+    """Four numbers, each by an index."""
+    async with connect(engine) as connection:
+        row = await connection.row(_OUTBOX, {"most": COUNTED_MAX + 1})
+    if row is None:
+        raise Unavailable("the statement that counts the outbox returned nothing")
+    return OutboxState(row["waiting"], row["parked"], max(0.0, row["due_s"]), max(0.0, row["oldest_s"]))
+
+
+async def _look(engine: AsyncEngine) -> tuple[OutboxState, bool]:
+    await migrate.check(engine)
+    await store(engine)
+    return await outbox_state(engine), await is_verified(engine)
+
+
+# A row that every installation has, written as it is: a heap change, a WAL record, and a commit that a synchronous
+# standby must confirm. A statement of its own, so that no process that stops can hold the row.
+_WRITE = Statement("UPDATE instance SET uuid = uuid WHERE id = 1")
+
+_OUTBOX = Statement("""
+SELECT coalesce(extract(epoch FROM now() - least(
+         (SELECT min(deliver_after) FROM outbox WHERE parked_at IS NULL AND published = 0),
+         (SELECT min(deliver_after) FROM outbox WHERE parked_at IS NULL AND published > 0))), 0)::float8 AS due_s,
+       coalesce(extract(epoch FROM now() -
+         (SELECT created_at FROM outbox WHERE parked_at IS NULL ORDER BY id LIMIT 1)), 0)::float8 AS oldest_s,
+       (SELECT count(*) FROM (SELECT FROM outbox WHERE parked_at IS NOT NULL LIMIT :most) AS p) AS parked,
+       (SELECT count(*) FROM (SELECT FROM outbox WHERE parked_at IS NULL LIMIT :most) AS w) AS waiting
+""")
+
+# The commands of Dramatiq's own script, on keys of the probe's own; the real ones are only asked for their type.
+_KEYS = [QUEUE_KEY, MESSAGES_KEY, CONSUMERS_KEY, *(f"{NAMESPACE}:probe.{kind}" for kind in ("msgs", "ids", "beats"))]
+_PUBLISH = """
+redis.call('LLEN', KEYS[1])
+redis.call('HLEN', KEYS[2])
+redis.call('ZCARD', KEYS[3])
+redis.call('HSET', KEYS[4], 'id', 'message')
+redis.call('RPUSH', KEYS[5], 'id')
+redis.call('ZADD', KEYS[6], 1, 'id')
+redis.call('DEL', KEYS[4], KEYS[5], KEYS[6])
+return 1
+"""

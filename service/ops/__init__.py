@@ -1,0 +1,10 @@
+"""What operators run: the command `eo`, the processes it starts here, and what it shows.
+
+cli            the command's tree; commands has the commands, arguments and terminal what they share
+up             everything on one machine: supervisor, child, embedded servers, isolation, part_log, port
+status         what this installation does; status_text shows it
+healthy        whether a process moves, by exit code
+inspection     orders for `eo orders`
+doctor         what keeps this installation from working
+table          rows for a terminal
+"""

@@ -1,0 +1,62 @@
+"""`eo up`, and each process by itself: api, relay, worker, sandbox."""
+
+import runpy
+import sys
+
+import click
+
+from service.foundation.settings import Settings
+from service.ops.terminal import json_option
+
+
+@click.command()
+@json_option
+def up(*, as_json: bool) -> None:
+    """Run everything here, in the foreground, until Ctrl-C."""
+    from service.ops.up import up as run_up  # noqa: PLC0415
+
+    _title("up")
+    run_up(as_json=as_json)
+
+
+@click.command()
+def api() -> None:
+    """Run the HTTP API."""
+    _title("api")
+    from service.web.app import run  # noqa: PLC0415
+
+    run(Settings.from_env())
+
+
+@click.command()
+def relay() -> None:
+    """Run the outbox relay."""
+    _run_module("relay", "workers.relay")
+
+
+@click.command()
+def worker() -> None:
+    """Run one charge worker; start more processes for more."""
+    _run_module("worker", "workers.main")
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, add_help_option=False)
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def sandbox(args: tuple[str, ...]) -> None:
+    """Run the Stripe stand-in (`eo sandbox --help`)."""
+    _run_module("sandbox", "sandbox", *args)
+
+
+def _title(name: str) -> None:
+    """The name in `ps`."""
+    from setproctitle import setproctitle  # noqa: PLC0415
+
+    setproctitle(f"eo {name}")
+
+
+def _run_module(name: str, module: str, *args: str) -> None:
+    """By name, because `service` may import neither `workers` nor `sandbox`."""
+    _title(name)
+    sys.argv = [f"eo {name}", *args]
+    # Without `alter_sys`, which would put a file's path where the help shows the command's name.
+    runpy.run_module(module, run_name="__main__")

@@ -1,0 +1,60 @@
+"""The sum of the connections that a fleet holds, against what PostgreSQL has for its user."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.foundation.postgres import pools
+from service.foundation.postgres.driver import Driver
+from service.foundation.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """`needed` by so many processes, of at most `available`; `used_by_others` are not ours."""
+
+    per_process: Mapping[str, int]
+    processes: Mapping[str, int]
+    needed: int
+    available: int
+    bound: str
+    used_by_others: int
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether all of them can be connected at once."""
+        return self.needed + self.used_by_others <= self.available
+
+    def in_words(self) -> str:
+        """The sum as people add it up."""
+        parts = [f"{n} {kind} × {self.per_process[kind]}" for kind, n in self.processes.items()]
+        others = f", {self.used_by_others} held by others" if self.used_by_others else ""
+        sum_ = f"{' + '.join(parts)} + {pools.COMMAND} for commands = {self.needed}"
+        return f"{sum_}{others}, of {self.available} ({self.bound})"
+
+
+async def add_up(connection: Driver, settings: Settings, processes: Mapping[str, int]) -> Connections:
+    """What these processes need, and the narrowest of PostgreSQL's bounds."""
+    per_process = pools.per_process(settings)
+    row = (await connection.fetch(_BOUNDS))[0]
+    bounds = {
+        "max_connections, less those reserved for superusers": row.server,
+        "the database's connection limit": row.database,
+        "the user's connection limit": row.role,
+    }
+    bound, available = min(
+        ((name, value) for name, value in bounds.items() if value is not None), key=lambda pair: pair[1]
+    )
+    needed = sum(n * per_process[kind] for kind, n in processes.items()) + pools.COMMAND
+    return Connections(per_process, processes, needed, available, bound, row.others)
+
+
+# reserved_connections exists since PostgreSQL 16. Limits of -1 are none; superusers have neither of the two.
+_BOUNDS = """
+SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+       - coalesce(current_setting('reserved_connections', true)::int, 0) AS server,
+       (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()) AS database,
+       (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = session_user) AS role,
+       (SELECT count(*)::int FROM pg_stat_activity
+         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+           AND application_name !~ '(^| )eo [a-z -]+$') AS others
+"""

@@ -1,0 +1,123 @@
+"""Orders of all accounts, for the operator: the newest, those of a state, and one with what became of it.
+
+Each look-up goes through the accounts, because every index begins with one: they are few.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.foundation.errors import Misconfigured
+from service.foundation.postgres.sql import Statement, connect
+from service.orders.model import Order
+from service.orders.store import get
+from service.orders.timeline import timeline
+
+FINAL = frozenset({"paid", "failed", "canceled"})
+_LOOK_AGAIN_S = 0.5
+_NONE = "There is no such order. `eo orders list` shows the newest."
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One order as it is now, whose it is, and what happened to it, oldest first."""
+
+    account: str
+    order: Order
+    timeline: list[dict[str, Any]]
+
+
+async def newest(engine: AsyncEngine, *, status: str | None, limit: int) -> list[dict[str, Any]]:
+    """Up to `limit` orders of all accounts, newest first, of one state or of all."""
+    async with connect(engine) as connection:
+        values = {"status": status, "limit": limit}
+        return [dict(row) for row in await connection.rows(_NEWEST if status is None else _NEWEST_OF_STATUS, values)]
+
+
+async def find(engine: AsyncEngine, name: str) -> tuple[UUID, str, UUID]:
+    """Account, its name, and id of the order with this id or idempotency key. Raises Misconfigured."""
+    async with connect(engine) as connection:
+        found = []
+        if (order_id := _as_id(name)) is not None:
+            found = await connection.rows(_BY_ID, {"id": order_id})
+        found = found or await connection.rows(_BY_KEY, {"key": name})
+    if not found:
+        raise Misconfigured(_NONE)
+    if len(found) > 1:
+        ids = ", ".join(f"{row.id} ({row.account})" for row in found)
+        raise Misconfigured(f"{len(found)} accounts have an order with this key. Name one by its id: {ids}.")
+    return found[0].account_id, found[0].account, found[0].id
+
+
+async def story(engine: AsyncEngine, name: str) -> Story:
+    """The order of this id or key, and its timeline. Raises Misconfigured."""
+    account_id, account, order_id = await find(engine, name)
+    return Story(account, await get(engine, account_id, order_id), await timeline(engine, account_id, order_id))
+
+
+async def follow(engine: AsyncEngine, name: str) -> AsyncIterator[dict[str, Any]]:
+    """What happened to the order, and then what happens, until it is in a final state. Raises Misconfigured."""
+    account_id, _, order_id = await find(engine, name)
+    told: list[dict[str, Any]] = []
+    while True:
+        order = await get(engine, account_id, order_id)
+        for event in await timeline(engine, account_id, order_id):
+            if event not in told:
+                told.append(event)
+                yield event
+        if order.status in FINAL:
+            return
+        await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+async def follow_all(engine: AsyncEngine, *, limit: int) -> AsyncIterator[dict[str, Any]]:
+    """The newest `limit` orders, oldest first, and then each of them again whenever its state is another one."""
+    told: dict[UUID, str] = {}
+    while True:
+        rows = await newest(engine, status=None, limit=limit)
+        for row in reversed(rows):
+            if told.get(row["id"]) != row["status"]:
+                yield row
+        told = {row["id"]: row["status"] for row in rows}
+        await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+def _as_id(name: str) -> UUID | None:
+    try:
+        return UUID(name)
+    except ValueError:
+        return None
+
+
+_COLUMNS = """
+  o.id, a.name AS account, o.status, o.amount_minor AS amount, o.currency, o.idempotency_key, o.payment_intent_id,
+  o.failure::text AS failure, o.created_at, o.updated_at
+"""
+
+_NEWEST = Statement(f"""
+SELECT {_COLUMNS} FROM (SELECT * FROM orders ORDER BY id DESC LIMIT :limit) AS o
+  LEFT JOIN accounts a ON a.id = o.account_id ORDER BY o.id DESC
+""")
+
+_NEWEST_OF_STATUS = Statement(f"""
+SELECT {_COLUMNS} FROM accounts a, LATERAL (
+    SELECT * FROM orders
+     WHERE (account_id, status, id) >= (a.id, CAST(:status AS text), CAST('{UUID(int=0)}' AS uuid))
+       AND (account_id, status, id) <= (a.id, CAST(:status AS text), CAST('{UUID(int=2**128 - 1)}' AS uuid))
+     ORDER BY account_id DESC, status DESC, id DESC LIMIT :limit) AS o
+ ORDER BY o.id DESC LIMIT :limit
+""")
+
+_BY_ID = Statement("""
+SELECT o.id, o.account_id, a.name AS account FROM orders o LEFT JOIN accounts a ON a.id = o.account_id
+ WHERE o.id = :id OR o.id = (SELECT order_id FROM order_aliases WHERE id = :id)
+""")
+
+_BY_KEY = Statement("""
+SELECT o.id, o.account_id, a.name AS account FROM accounts a JOIN orders o
+    ON o.account_id = a.id AND o.idempotency_key = :key
+""")

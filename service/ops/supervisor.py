@@ -1,0 +1,169 @@
+"""Start parts in order, bring back what dies, stop in order, leave nothing behind.
+
+One loop in one thread: it sleeps in sigtimedwait, so that a child's end, Ctrl-C and the clock all wake the same place.
+Signals are blocked from the first start to the last stop; children are started with none blocked.
+"""
+
+import contextlib
+import json
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from service.foundation import exit_codes
+from service.foundation.errors import Defect, EffectivelyOnceError, Misconfigured, Unavailable
+from service.ops.child import Child, wait_until
+
+TICK_S = 0.25  # how late a warning in a log may be shown
+READY_S = 60.0  # a part that is not ready by then is not coming
+LATE_S = 10.0  # a part that may come later (its dependency is away) holds up the others no longer than this
+STOP_S = 9.0  # everything together; `eo up` promises 10
+BACKOFF_S, BACKOFF_MAX_S = 0.2, 10.0
+STEADY_S = 10.0  # a part that lived so long starts again without delay
+_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_SIGNALS = _STOP_SIGNALS | {signal.SIGCHLD}
+_WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL|FATAL|PANIC)\b")
+_WARNING_LEVELS = {"warning", "error", "critical"}
+
+# What a part that ended at its start has told by its exit code.
+_KINDS: dict[int | None, type[EffectivelyOnceError]] = {exit_codes.USAGE: Misconfigured, exit_codes.BUG: Defect}
+
+
+class StopRequested(BaseException):
+    """Somebody wants it to end: SIGINT, SIGTERM or SIGHUP."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What the loop remembers of one part."""
+
+    part: Child
+    started_at: float = 0.0
+    deaths: int = 0
+    due_at: float | None = None
+    returning: bool = False
+    restarts: int = 0
+
+
+@dataclass
+class Supervisor:
+    """Runs `stages`: the parts of a stage start together, a stage starts when the one before it is ready.
+
+    `stop_order` names the parts in the order they are stopped in. Use as a context: leaving it stops everything.
+    """
+
+    stages: Sequence[Sequence[Child]]
+    stop_order: Sequence[str]
+    on_restart: Callable[[Mapping[str, int]], None] | None = None  # is told how often each part was started again
+    _watched: dict[str, _Watch] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything. Raises Misconfigured or Unavailable naming the part, or StopRequested."""
+        for stage in self.stages:
+            for part in stage:
+                self._watched[part.name] = _Watch(part)
+                self._spawn(self._watched[part.name])
+            for part in stage:
+                self._await_ready(part)
+                part.written.skip()
+
+    def watch(self) -> None:
+        """Bring back what dies, show warnings, until StopRequested."""
+        while True:
+            for watch in self._watched.values():
+                self._look_after(watch)
+            pause(TICK_S)
+
+    def stop(self) -> None:
+        """Stop all parts in order. A second signal kills what is left. Safe to call twice."""
+        running = [self._watched[name].part for name in self.stop_order if name in self._watched]
+        deadline = time.monotonic() + STOP_S
+        try:
+            for i, part in enumerate(running):
+                reserved = sum(later.reserve_s for later in running[i + 1 :])
+                part.stop(within_s=max(deadline - time.monotonic() - reserved, part.reserve_s), pause=pause)
+        except StopRequested:
+            say("eo", "killed")
+            for part in running:
+                part.kill()
+
+    def _spawn(self, watch: _Watch) -> None:
+        watch.started_at = time.monotonic()
+        watch.due_at = None
+        watch.part.spawn()
+
+    def _await_ready(self, part: Child) -> None:
+        patience = LATE_S if part.may_be_late else READY_S
+        wait_until(lambda: part.is_ready() or not part.is_running, within_s=patience, pause=pause)
+        if part.is_ready():
+            return
+        reason = f"{part.last_words()} (log: {part.log})"
+        if not part.is_running:
+            raise _KINDS.get(part.exit_status, Unavailable)(f"{part.name} stopped at start: {reason}")
+        if not part.may_be_late:
+            raise Unavailable(f"{part.name} was not ready after {patience:.0f} s: {reason}")
+        say(part.name, f"not ready after {patience:.0f} s, going on without it: {reason}")
+
+    def _look_after(self, watch: _Watch) -> None:
+        part, now = watch.part, time.monotonic()
+        for line in filter(is_warning, part.written.new_lines()):
+            say(part.name, line)
+        part.written.rotate()
+        if part.is_done:
+            return
+        if watch.due_at is not None:
+            if now >= watch.due_at:
+                self._bring_back(watch)
+        elif not part.is_running:
+            self._note_death(watch, now, f"died ({part.exit_reason()}): {part.last_words()}")
+        elif watch.returning and part.is_ready():
+            watch.returning = False
+            say(part.name, f"is back (pid {part.pid})")
+
+    def _bring_back(self, watch: _Watch) -> None:
+        watch.returning = True
+        try:
+            self._spawn(watch)
+        except (EffectivelyOnceError, OSError) as error:
+            self._note_death(watch, time.monotonic(), f"cannot start: {error}")
+
+    def _note_death(self, watch: _Watch, now: float, what: str) -> None:
+        watch.restarts += 1
+        if self.on_restart is not None:
+            self.on_restart({name: watched.restarts for name, watched in self._watched.items() if watched.restarts})
+        watch.deaths = 0 if now - watch.started_at > STEADY_S else watch.deaths + 1
+        delay = min(BACKOFF_S * 2 ** min(watch.deaths, 10), BACKOFF_MAX_S)
+        watch.due_at = now + delay
+        say(watch.part.name, f"{what}; starting again in {delay:.1f} s (log: {watch.part.log})")
+
+
+def pause(seconds: float) -> None:
+    """Sleep until a child ends or the time is over. Raises StopRequested on a stop signal (which must be blocked)."""
+    received = signal.sigtimedwait(_SIGNALS, seconds)
+    if received is not None and received.si_signo in _STOP_SIGNALS:
+        raise StopRequested
+
+
+def say(name: str, message: str) -> None:
+    """A line on stderr, with the part it is about."""
+    with contextlib.suppress(OSError):  # whoever read stderr may be gone; that ends nothing
+        print(f"{name}: {message}", file=sys.stderr, flush=True)
+
+
+def is_warning(line: str) -> bool:
+    """Whether a line of a log, JSON or text, says WARNING or worse."""
+    if line.startswith("{"):
+        with contextlib.suppress(ValueError):
+            return str(json.loads(line).get("level", "")).lower() in _WARNING_LEVELS
+    return _WARNING.search(line) is not None

@@ -1,0 +1,99 @@
+"""What the commands of `cli` share: one engine for one question, and rows shown as a table or as JSON."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from service.foundation.addresses.postgres import shown
+from service.foundation.errors import EffectivelyOnceError
+from service.foundation.settings import Settings
+from service.ops import table
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+T = TypeVar("T")
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+_SECRET = ("KEY", "SECRET", "PASSWORD")
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def ask(
+    question: Callable[["AsyncEngine"], Awaitable[T]],
+    *,
+    checked: bool = True,
+    is_long: bool = False,
+    as_app: bool = True,
+) -> T:
+    """Await `question(engine)` on the configured database, `checked`: at this code's schema. `is_long`: it reads whole
+    books. Not `as_app`: with the login's own rights, whatever the processes' role may do.
+
+    Raises Misconfigured or Unavailable.
+    """
+    return asyncio.run(_ask(question, checked=checked, is_long=is_long, as_app=as_app))
+
+
+async def _ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bool, is_long: bool, as_app: bool) -> T:
+    # Only commands that need a database pay for these.
+    from service.foundation.deadlines import COMMAND_S, LONG_STATEMENT_S  # noqa: PLC0415
+    from service.foundation.postgres.db import as_unavailable, close, create_engine, is_unreachable  # noqa: PLC0415
+    from service.foundation.postgres.migrate import check  # noqa: PLC0415
+
+    engine = create_engine(
+        Settings.from_env(),
+        name="cli",
+        pool=1,
+        as_app=as_app,
+        statement_s=LONG_STATEMENT_S if is_long else COMMAND_S,
+    )
+    try:
+        if checked:
+            await check(engine)
+        return await question(engine)
+    except EffectivelyOnceError:
+        raise  # it says what happened; another sentence around it would say it twice
+    except Exception as error:
+        if not is_unreachable(error):
+            raise
+        raise as_unavailable(error) from error
+    finally:
+        await close(engine)
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON on stdout."""
+    click.echo(json.dumps(value, default=str))
+
+
+def print_rows(rows: Iterable[Any], *, as_json: bool) -> None:
+    """Rows (mappings or dataclasses) as a JSON list, or as a table that fits, with the names of the first row."""
+    found = [_mapping(row) for row in rows]
+    if as_json:
+        print_json(found)
+    elif found:
+        click.echo("\n".join(table.lines(found, table.width())))
+
+
+def masked(variable: str, value: Any) -> Any:
+    """A setting's value as it may be shown."""
+    if variable.endswith("_URL"):
+        return shown(str(value))
+    return "***" if value and variable.endswith(_SECRET) else plain(value)
+
+
+def plain(value: Any) -> Any:
+    """As JSON knows it; everything else as text."""
+    return value if isinstance(value, _PLAIN) else str(value)
+
+
+def _mapping(row: Any) -> dict[str, Any]:
+    if dataclasses.is_dataclass(row) and not isinstance(row, type):
+        return {knob.name: getattr(row, knob.name) for knob in dataclasses.fields(row)}
+    return dict(row if isinstance(row, Mapping) else row._mapping)  # noqa: SLF001  the public name of a SQLAlchemy row

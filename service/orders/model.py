@@ -1,0 +1,85 @@
+"""The shapes of an order, as producers send it and as they are shown it, and the rules that no shape can say."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from service.foundation.fields import Id, Instant, MinorUnits
+from service.foundation.money import AMOUNT_MAX, validate
+from service.foundation.text.screening import screen
+
+METADATA_MAX = 44  # Stripe takes 50; six are ours
+# An order of before 0.2, when three were ours, may be repeated; under a new key this many are refused.
+METADATA_REPEATED_MAX = 47
+
+# `$` alone also matches before a final newline.
+_END = r"$(?!\n)"
+_MetadataName = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^(?!eo_)[^\[\]]*" + _END)]
+_MetadataValue = Annotated[str, Meta(max_length=500)]
+
+
+class OrderRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An order as a producer asks for it. Optional fields are left out, never null."""
+
+    amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX, description="integer, in the currency's minor unit")]
+    currency: Annotated[str, Meta(pattern=r"^[a-z]{3}" + _END, description="lower-case ISO code")]
+    payment_method: Annotated[str, Meta(max_length=255, pattern=r"^pm_[A-Za-z0-9_]+" + _END)]
+    customer: Annotated[str, Meta(max_length=255, pattern=r"^cus_[A-Za-z0-9_]+" + _END)] | UnsetType = UNSET
+    description: Annotated[str, Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
+    metadata: Annotated[
+        dict[_MetadataName, _MetadataValue],
+        Meta(max_length=METADATA_REPEATED_MAX, extra_json_schema={"maxProperties": METADATA_MAX}),
+    ] = {}
+
+
+class Failure(Struct, frozen=True):
+    """The last definitive decline, in Stripe's words."""
+
+    code: str | None = None
+    decline_code: str | None = None
+    message: str | None = None
+
+
+class Order(Struct, frozen=True):
+    """An order as it is now."""
+
+    id: Id
+    status: str
+    amount: MinorUnits
+    currency: str
+    payment_method: str | None
+    customer: str | None
+    description: str | None
+    metadata: dict[str, str]
+    idempotency_key: str
+    amount_refunded: MinorUnits
+    payment_intent: str | None
+    failure: Failure | None
+    created_at: Instant
+    updated_at: Instant
+
+
+class OrderPage(Struct, frozen=True):
+    """One page of orders, newest first. `next_cursor` is null on the last page."""
+
+    data: list[Order]
+    next_cursor: str | None
+
+
+def check_order(order: OrderRequest, key: str) -> None:
+    """The rules no schema can say: the currency's own, and what may be stored. Raises BadRequest."""
+    validate(order.amount, order.currency)
+    screen(_strings(order, key))
+
+
+def _strings(order: OrderRequest, key: str) -> Iterator[str]:
+    yield key
+    yield order.payment_method
+    if order.customer is not UNSET:
+        yield order.customer
+    if order.description is not UNSET:
+        yield order.description
+    for name, value in order.metadata.items():
+        yield name
+        yield value

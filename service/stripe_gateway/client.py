@@ -1,0 +1,353 @@
+"""The only file that talks to Stripe.
+
+Every POST carries our key; the SDK's own retries are off, because a hidden retry makes a re-send look like a first
+send. Whatever a call raises becomes an `Answer` without a status: an unknown outcome, judged elsewhere.
+The SDK's raw requests are used: typed decoding of the few fields we read costs a third of building its objects.
+What they send is built as the SDK's parameter types, so that the type checker finds a name that Stripe does not have.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import aiohttp
+import msgspec
+import stripe
+
+from service.foundation.addresses.stripe import STRIPE_API
+from service.foundation.crash import CrashPoint, armed, reach
+from service.foundation.deadlines import watched_socket
+from service.foundation.errors import Unavailable
+from service.foundation.settings import Settings
+from service.stripe_gateway import headers as stripe_headers
+from service.stripe_gateway.objects import (
+    Answer,
+    BalanceTransaction,
+    ContradictoryListing,
+    ErrorBody,
+    Event,
+    IncompleteListing,
+    Intent,
+)
+from service.stripe_gateway.pacing import WORKERS, AskAgain, Pace, Patience, may_pass, patiently
+from service.stripe_gateway.permissions import NEEDED, lacking
+from service.stripe_gateway.standstill import ANSWERS
+
+if TYPE_CHECKING:
+    from stripe.params import (
+        AccountRetrieveCurrentParams,
+        BalanceTransactionListParams,
+        BalanceTransactionListParamsCreated,
+        EventListParams,
+        PaymentIntentCancelParams,
+        PaymentIntentListParams,
+        PaymentIntentRetrieveParams,
+    )
+
+PAGE = 100  # Stripe's maximum per list call
+_EVENT_MAY_BE_OFF_S = 60  # between an object's moment and its event's
+# The connection could not be made, so no byte of the request left. Everything else may have been executed.
+_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_EXPAND_CHARGE = ["latest_charge"]
+_EXPAND_INTENT = ["latest_charge.balance_transaction"]
+_EXPAND_INTENTS = ["data.latest_charge.balance_transaction"]
+
+stripe.enable_telemetry = False  # it would write a file into the home folder of whoever runs us
+
+T = TypeVar("T")
+
+
+class _Page(msgspec.Struct):
+    data: list[msgspec.Raw]
+    has_more: bool
+
+
+class _ErrorEnvelope(msgspec.Struct):
+    error: ErrorBody
+
+
+class StripeGateway:
+    """Stripe's API for one process. Use as `async with StripeGateway(settings) as gateway`."""
+
+    def __init__(self, settings: Settings, patience: Patience = WORKERS) -> None:
+        self._settings = settings
+        self._patience = patience
+        self._pace = Pace(settings.redis_url, settings.stripe_rps)
+        self._session: aiohttp.ClientSession | None = None
+        self._client: stripe.StripeClient | None = None
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        timeout = aiohttp.ClientTimeout(total=settings.stripe_timeout_s, sock_connect=settings.stripe_connect_timeout_s)
+        # As many connections as calls: waiting for one would count as a timeout before anything was sent.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=watched_socket),
+            timeout=timeout,
+            trace_configs=_crash_traces(),
+        )
+        self._client = stripe.StripeClient(
+            settings.stripe_api_key,
+            base_addresses={"api": settings.stripe_api_base or STRIPE_API},
+            http_client=stripe.AIOHTTPClient(timeout=timeout, session=self._session),
+            max_network_retries=0,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._pace.__aexit__(kind, error, trace)
+        if self._session is not None:
+            await self._session.close()
+
+    async def create_payment_intent(self, request: Mapping[str, Any], *, key: str, version: str) -> Answer:
+        """POST the stored `request` under `key`, pinned to the API `version` it was first made for. Never raises."""
+        return await self._call("post", "/v1/payment_intents", request, idempotency_key=key, stripe_version=version)
+
+    async def get_payment_intent(self, intent_id: str) -> Answer:
+        """The PaymentIntent as it is now, its charge expanded, as an Answer. Never raises."""
+        params: PaymentIntentRetrieveParams = {"expand": _EXPAND_CHARGE}
+        await self._pace.turn("get_payment_intent")
+        return await self._call("get", f"/v1/payment_intents/{intent_id}", params)
+
+    async def cancel_payment_intent(self, intent_id: str, *, key: str, version: str) -> Answer:
+        """Cancel a PaymentIntent that nobody finished. Never raises."""
+        params: PaymentIntentCancelParams = {"cancellation_reason": "abandoned"}
+        path = f"/v1/payment_intents/{intent_id}/cancel"
+        await self._pace.turn("post_payment_intent_cancel")
+        return await self._call("post", path, params, idempotency_key=key, stripe_version=version)
+
+    async def retrieve_payment_intent(self, intent_id: str) -> Intent | None:
+        """The PaymentIntent, charge and fee expanded; None where Stripe has none. Raises IncompleteListing."""
+        return await patiently(lambda: self._retrieve(intent_id), self._patience)
+
+    async def _retrieve(self, intent_id: str) -> Intent | None:
+        params: PaymentIntentRetrieveParams = {"expand": _EXPAND_INTENT}
+        await self._pace.turn("get_payment_intent")
+        answer = await self._call("get", f"/v1/payment_intents/{intent_id}", params)
+        if answer.http_status == 404:
+            return None
+        if answer.intent is not None and answer.http_status == 200:
+            return answer.intent
+        raise _unread(f"PaymentIntent {intent_id}", answer.word, answer.http_status, answer.retry_after_s)
+
+    def list_payment_intents(
+        self, created_gte: int, created_lt: int, customer: str | None = None
+    ) -> AsyncIterator[Intent]:
+        """PaymentIntents created in [gte, lt) Unix seconds, newest first, charges expanded. Raises IncompleteListing.
+
+        Lists are immediately consistent at Stripe, its search is not; metadata cannot be filtered on.
+        """
+        params: PaymentIntentListParams = {
+            "created": {"gte": created_gte, "lt": created_lt},
+            "expand": _EXPAND_INTENTS,
+            "limit": PAGE,
+        }
+        if customer:
+            params["customer"] = customer
+        return self._pages("/v1/payment_intents", params, Intent)
+
+    async def key_of(self, intent: Intent) -> str | None:
+        """The idempotency key that `intent` was created under, as Stripe's event tells it; None where it tells none.
+
+        Raises IncompleteListing.
+        """
+        params: EventListParams = {
+            "type": "payment_intent.created",
+            "created": {"gte": intent.created - _EVENT_MAY_BE_OFF_S, "lt": intent.created + _EVENT_MAY_BE_OFF_S},
+            "limit": PAGE,
+        }
+        async for event in self._pages("/v1/events", params, Event):
+            if event.data.object.id == intent.id:
+                return event.request.idempotency_key if event.request else None
+        return None
+
+    def list_balance_transactions(
+        self, created_gte: int, created_lt: int | None = None, source: str | None = None, kind: str = "charge"
+    ) -> AsyncIterator[BalanceTransaction]:
+        """Balance transactions created in [gte, lt), or those of one charge. Raises IncompleteListing."""
+        created: BalanceTransactionListParamsCreated = {"gte": created_gte}
+        if created_lt is not None:
+            created["lt"] = created_lt
+        params: BalanceTransactionListParams = {"type": kind, "created": created, "limit": PAGE}
+        if source:
+            params["source"] = source
+        return self._pages("/v1/balance_transactions", params, BalanceTransaction)
+
+    async def account_id(self) -> tuple[str, float | None]:
+        """(`acct_…`, Stripe's clock in Unix seconds) of the configured key. A call that charges nobody.
+
+        Raises Unavailable with Stripe's reason (unreachable, wrong or revoked key).
+        """
+        try:
+            params: AccountRetrieveCurrentParams = {}
+            response = await self._raw("get", "/v1/account", params)
+            body = msgspec.json.decode(response.body, type=dict[str, Any])
+            return str(body["id"]), stripe_headers.date(response.headers)
+        except Exception as error:
+            raise Unavailable(f"Stripe did not answer for this API key ({_reason(error)}).") from error
+
+    async def lacking_permissions(self) -> list[str]:
+        """What the key may not do of what we need, each with Stripe's name for the permission. Never raises.
+
+        What Stripe does not answer now is not told.
+        """
+        found = await asyncio.gather(*(self._lacking(method, path, params) for method, path, params in NEEDED))
+        return [words for words in found if words]
+
+    async def _lacking(self, method: str, path: str, params: Mapping[str, object]) -> str:
+        try:
+            await self._raw(method, path, params)
+        except stripe.PermissionError as error:
+            if names := lacking(error.http_status, error.user_message):
+                return f"{method.upper()} {path} needs {', '.join(names)}"
+        except Exception:  # noqa: BLE001  anything else says nothing about permissions
+            return ""
+        return ""
+
+    async def _call(self, method: str, path: str, params: Mapping[str, object], **options: Any) -> Answer:
+        try:
+            response = await self._raw(method, path, params, **options)
+        except stripe.StripeError as error:
+            return _from_error(error)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  the aiohttp client leaks its own errors from the body
+            return Answer(http_status=None, note=type(error).__name__)
+        return _from_response(response.body, response.code, response.headers)
+
+    async def _raw(self, method: str, path: str, params: Mapping[str, object], **options: Any) -> Any:
+        if self._client is None:
+            raise RuntimeError("the gateway is used as a context manager")
+        try:
+            response = await self._client.raw_request_async(method, path, **options, **params)
+        except Exception as error:
+            _note(method, _why_no_answer(error))
+            raise
+        _note(method, None if response.headers.get("request-id") else f"{response.code} not Stripe's")
+        return response
+
+    async def _pages(self, path: str, params: Mapping[str, object], kind: type[T]) -> AsyncIterator[T]:
+        cursor: dict[str, str] = {}
+        while True:
+            page = await patiently(partial(self._page, path, {**params, **cursor}), self._patience)
+            items = [_decode_item(raw, kind) for raw in page.data]
+            for item in items:
+                yield item
+            if not page.has_more:
+                return
+            if not items:
+                raise IncompleteListing(f"an empty page of {path} says that there are more")
+            after = {"starting_after": items[-1].id}  # type: ignore[attr-defined]
+            if after == cursor:
+                raise ContradictoryListing(f"a page of {path} is the page before once more")
+            cursor = after
+
+    async def _page(self, path: str, params: Mapping[str, object]) -> _Page:
+        await self._pace.turn("get" + path.removeprefix("/v1").replace("/", "_"))
+        try:
+            response = await self._raw("get", path, params)
+            page = msgspec.json.decode(response.body, type=_Page)
+        except stripe.StripeError as error:
+            wait_s = stripe_headers.retry_after_s(error.headers or {})
+            raise _unread(f"a page of {path}", _reason(error), error.http_status, wait_s) from error
+        except Exception as error:
+            raise _unread(f"a page of {path}", _reason(error), None, None) from error
+        if response.headers.get("request-id") is None:
+            raise AskAgain(f"a page of {path} is not Stripe's: it has no Request-Id")  # R15
+        return page
+
+
+def _crash_traces() -> list[aiohttp.TraceConfig]:
+    """Where a test wants the process dead between Stripe's execution and our reading of it; else nothing."""
+    if not armed(CrashPoint.WORKER_REPLY_UNREAD):
+        return []
+
+    async def on_headers(_session: object, _context: object, params: aiohttp.TraceRequestEndParams) -> None:
+        if params.method == "POST":
+            reach(CrashPoint.WORKER_REPLY_UNREAD)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(on_headers)
+    return [trace]
+
+
+def _decode_item(raw: msgspec.Raw, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.DecodeError as error:
+        raise IncompleteListing(f"an item of a listing is not a {kind.__name__}: {error}") from error
+
+
+def _note(method: str, why_no_answer: str | None) -> None:
+    if why_no_answer is None:
+        ANSWERS.heard(method)
+    else:
+        ANSWERS.missed(method, why_no_answer)
+
+
+def _why_no_answer(error: Exception) -> str | None:
+    """Why a call that failed settles nothing; None where Stripe has spoken."""
+    if not isinstance(error, stripe.StripeError) or isinstance(error, stripe.APIConnectionError):
+        return type(error.__cause__ or error).__name__
+    answer = _from_error(error)
+    if answer.http_status is None or answer.http_status == 429 or answer.http_status >= 500:
+        return answer.word
+    return None
+
+
+def _from_response(body: str, status: int, headers: Mapping[str, str]) -> Answer:
+    """A 2xx. Only a PaymentIntent with a Request-Id is an answer (R15)."""
+    request_id = headers.get("request-id")
+    try:
+        intent = msgspec.json.decode(body, type=Intent)
+    except msgspec.DecodeError:
+        return Answer(http_status=None, note=f"{status} unreadable", request_id=request_id)
+    if request_id is None or status != 200:
+        return Answer(http_status=None, note=f"{status} not Stripe's")
+    return Answer(
+        http_status=status,
+        intent=intent,
+        request_id=request_id,
+        replayed=stripe_headers.replayed(headers),
+        date=stripe_headers.date(headers),
+    )
+
+
+def _from_error(error: stripe.StripeError) -> Answer:
+    """An error of the SDK: Stripe's own word where it is one, else an unknown outcome."""
+    if isinstance(error, stripe.APIConnectionError):
+        cause = error.__cause__
+        return Answer(http_status=None, nothing_sent=isinstance(cause, _NOT_CONNECTED), note=type(cause).__name__)
+    headers: Mapping[str, str] = error.headers or {}
+    request_id = headers.get("request-id")
+    try:
+        body = msgspec.json.decode(error.http_body or "", type=_ErrorEnvelope).error
+    except msgspec.DecodeError:
+        body = None
+    if body is None or request_id is None or error.http_status is None:
+        return Answer(http_status=None, note=f"{error.http_status} not Stripe's", request_id=request_id)
+    return Answer(
+        http_status=error.http_status,
+        intent=body.payment_intent,
+        error=body,
+        request_id=request_id,
+        replayed=stripe_headers.replayed(headers),
+        retry_after_s=stripe_headers.retry_after_s(headers),
+        date=stripe_headers.date(headers),
+    )
+
+
+def _unread(what: str, why: str, http_status: int | None, retry_after_s: float | None) -> IncompleteListing:
+    words = f"{what} could not be read: {why}"
+    return AskAgain(words, retry_after_s) if may_pass(http_status) else IncompleteListing(words)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, stripe.StripeError):
+        names = lacking(error.http_status, error.user_message)
+        lacks = f", it lacks {', '.join(names)}" if names else ""
+        return f"{error.http_status or type(error.__cause__).__name__} {error.code or type(error).__name__}{lacks}"
+    return type(error).__name__

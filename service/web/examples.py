@@ -1,0 +1,103 @@
+"""The examples in the OpenAPI document: the README's orders, as the API answers them. A test validates each."""
+
+from typing import Any
+
+from service.web.problem_types import PROBLEM_TYPES
+
+Json = dict[str, Any]
+
+ORDER_REQUEST: Json = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}
+_DECLINING: Json = {"amount": 5000, "currency": "eur", "payment_method": "pm_card_chargeDeclined"}
+
+_ID, _DECLINED_ID = "01a20d16-a83d-75cf-be9d-3e527628b417", "01a20d16-a9d6-7732-aab0-163fc25e9e84"
+_INTENT, _CHARGE, _ACCOUNT = "pi_3FYgyPPUza435614c2fd97cb", "ch_3FYgyPPUza43560b6e7d21c4", "assets:stripe:balance"
+_PLACED_AT, _PAID_AT = "2026-11-24T09:00:00.120512Z", "2026-11-24T09:00:00.131874Z"
+
+PENDING: Json = {
+    "id": _ID, "status": "pending", **ORDER_REQUEST, "customer": None, "description": None, "metadata": {},
+    "idempotency_key": "cart-17", "amount_refunded": 0, "payment_intent": None, "failure": None,
+    "created_at": _PLACED_AT, "updated_at": _PLACED_AT,
+}  # fmt: skip
+PAID: Json = {**PENDING, "status": "paid", "payment_intent": _INTENT, "updated_at": _PAID_AT}
+FAILED: Json = {
+    **PENDING, **_DECLINING, "id": _DECLINED_ID, "status": "failed", "idempotency_key": "cart-18",
+    "payment_intent": "pi_3FYgxiSLY2b4961e7aab4020", "updated_at": _PAID_AT,
+    "failure": {"code": "card_declined", "decline_code": "generic_decline", "message": "Your card was declined."},
+}  # fmt: skip
+BATCH_REQUEST: Json = {
+    "orders": [
+        {"idempotency_key": "cart-17", **ORDER_REQUEST, "metadata": {"cart": "17"}},
+        {"idempotency_key": "cart-18", **ORDER_REQUEST},
+    ]
+}
+
+
+def problem(code: str) -> Json:
+    """The answer for one type of problem."""
+    row = PROBLEM_TYPES[code]
+    return {
+        "type": row.uri, "title": row.title, "status": row.status, "detail": row.meaning,
+        "request_id": "req_01a20d16a83d75cfbe9d3e527628b417",
+    }  # fmt: skip
+
+
+BATCH_ANSWER: Json = {
+    "results": [
+        {"status": 201, "order": {**PENDING, "metadata": {"cart": "17"}}},
+        {"status": 422, "problem": problem("idempotency-key-reused")},
+    ]
+}
+PAGE: Json = {"data": [FAILED, PAID], "next_cursor": "AaINFqg9dc--nT5SdiW0Fw"}
+TIMELINE: Json = {
+    "data": [
+        {"at": _PLACED_AT, "event": "order.accepted"},
+        {
+            "at": _PLACED_AT, "event": "charge.called", "charge": "01a20d16-a84a-7a13-8cf2-5d0b8dfb4d01",
+            "attempt": 1, "call": "send",
+        },
+        {
+            "at": _PAID_AT, "event": "charge.answered", "charge": "01a20d16-a84a-7a13-8cf2-5d0b8dfb4d01",
+            "attempt": 1, "answer": "succeeded", "request_id": "req_5b7d1e9a3c2f4a",
+        },
+        {
+            "at": _PAID_AT, "event": "ledger.booked", "kind": "charge", "reference": f"charge:{_CHARGE}",
+            "occurred_at": "2026-11-24T09:00:00Z",
+        },
+        {"at": _PAID_AT, "event": "order.paid"},
+    ]
+}  # fmt: skip
+BALANCES: Json = {
+    "data": [
+        {
+            "account_id": "01a20d16-0001-7000-8000-000000000001", "account_name": "default", "account": _ACCOUNT,
+            "currency": "usd", "type": "asset", "debit": 1999, "credit": 88, "balance": 1911,
+        },
+    ]
+}  # fmt: skip
+ENTRIES: Json = {
+    "data": [
+        {
+            "id": "01a20d16-a851-7b60-9d0e-0f6a4f1f2c11", "reference": f"charge:{_CHARGE}", "kind": "charge",
+            "order_id": _ID, "payment_intent": _INTENT, "occurred_at": "2026-11-24T09:00:00Z",
+            "created_at": _PAID_AT,
+            "postings": [
+                {"account": _ACCOUNT, "currency": "usd", "amount": 1999},
+                {"account": "revenue:orders", "currency": "usd", "amount": -1999},
+            ],
+        },
+    ]
+}  # fmt: skip
+LIVE: Json = {"status": "ok"}
+READY: Json = {
+    "status": "ok",
+    "checks": dict.fromkeys(
+        ("postgres", "door", "memory", "redis", "stripe", "relay", "worker", "outbox", "parked"), "ok"
+    ),
+    "reasons": [],
+}  # fmt: skip
+_NO_REDIS = "Nothing can be published through Redis: nobody listens at that address. Orders are accepted, charges wait."
+DEGRADED: Json = {"status": "degraded", "checks": {**READY["checks"], "redis": _NO_REDIS}, "reasons": [_NO_REDIS]}
+_OLD_SCHEMA = "The database has no schema yet. Run `eo migrate`, then start again."
+UNAVAILABLE: Json = {
+    "status": "unavailable", "checks": {**READY["checks"], "postgres": _OLD_SCHEMA}, "reasons": [_OLD_SCHEMA]
+}  # fmt: skip

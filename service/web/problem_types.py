@@ -1,0 +1,117 @@
+"""Every `type` that an error answer of the API can have, a row each: the document and docs/api.md are made of them.
+
+A test holds this table against the errors that the code raises. Pure.
+"""
+
+from dataclasses import dataclass
+
+from service.foundation.errors import TYPE_BASE
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """One kind of error answer: the end of its `type`, its status and title, what happened, and what a caller does."""
+
+    code: str
+    status: int
+    title: str
+    meaning: str
+    remedy: str
+
+    @property
+    def uri(self) -> str:
+        """The whole `type`."""
+        return TYPE_BASE + self.code
+
+
+_MEND = "Mend the request; as it is it will always be refused."
+_REPEAT = "Repeat the request, an order with the same key and body."
+
+_TABLE = (
+    ProblemType("bad-request", 400, "Bad request", "The request cannot be understood.", _MEND),
+    ProblemType("body-not-json", 400, "Bad request", "The body is not JSON in UTF-8.", _MEND),
+    ProblemType(
+        "body-invalid", 400, "Bad request",
+        "A field is missing, unknown or of another type, or has a value it cannot have.", _MEND,
+    ),
+    ProblemType("body-repeats-a-name", 400, "Bad request", "A name appears twice in one JSON object.", _MEND),
+    ProblemType("idempotency-key-missing", 400, "Bad request", "There is no Idempotency-Key header.", _MEND),
+    ProblemType(
+        "idempotency-key-malformed", 400, "Bad request",
+        "The key is repeated, empty, too long, or has characters that a key cannot have.", _MEND,
+    ),
+    ProblemType(
+        "idempotency-key-reserved", 400, "Bad request", "The key starts with `eo1:`, which this service uses.", _MEND
+    ),
+    ProblemType("currency-unknown", 400, "Bad request", "The currency is none that Stripe can charge.", _MEND),
+    ProblemType("amount-invalid", 400, "Bad request", "The amount is not an integer.", _MEND),
+    ProblemType(
+        "amount-out-of-range", 400, "Bad request", "The amount is outside what the currency allows.",
+        "Charge an amount within the bounds that `detail` names.",
+    ),
+    ProblemType(
+        "amount-not-a-multiple", 400, "Bad request", "The currency only takes amounts in larger steps.",
+        "Round the amount to the step that `detail` names.",
+    ),
+    ProblemType(
+        "string-invalid", 400, "Bad request", "A string has a character that cannot be stored.", _MEND
+    ),
+    ProblemType(
+        "card-data-rejected", 400, "Bad request", "A string looks like a card number. Nothing was stored.",
+        "Send a PaymentMethod (`pm_…`) instead; prefix a numeric id of your own with a letter.",
+    ),
+    ProblemType("query-invalid", 400, "Bad request", "A query parameter is unknown, repeated or malformed.", _MEND),
+    ProblemType(
+        "unauthorized", 401, "Unauthorized", "There is no API key, or it is unknown or revoked.",
+        "Send `Authorization: Bearer <API key>`; `eo keys create` makes one.",
+    ),
+    ProblemType(
+        "not-found", 404, "Not found", "There is no such object in this account, or nothing at this address.",
+        "Check the id or the address, and whose API key was sent.",
+    ),
+    ProblemType(
+        "method-not-allowed", 405, "Method not allowed", "The address does not take this method.",
+        "Use a method of the Allow header.",
+    ),
+    ProblemType(
+        "request-timeout", 408, "Request timeout", "The request took too long to arrive.",
+        "Send it again, an order with the same key and body.",
+    ),
+    ProblemType(
+        "content-too-large", 413, "Content too large", "The body is over 64 KiB, or over 2 MiB for a batch.",
+        "Send fewer orders in a batch, or less in an order.",
+    ),
+    ProblemType(
+        "unsupported-media-type", 415, "Unsupported media type", "The body is not declared as JSON.",
+        "Send `Content-Type: application/json`.",
+    ),
+    ProblemType(
+        "idempotency-key-reused", 422, "Idempotency key reused", "The key was used before with another body.",
+        "Use a new key for a new order.",
+    ),
+    ProblemType(
+        "rate-limited", 429, "Too many requests", "The API key is over its rate limit.",
+        "Wait for the seconds of Retry-After.",
+    ),
+    ProblemType(
+        "headers-too-large", 431, "Header fields too large", "The headers are over 32 KiB, or more than 200.",
+        "Send fewer or shorter headers.",
+    ),
+    ProblemType(
+        "internal-error", 500, "Internal error", "Something failed here; the log names it by the request's id.", _REPEAT
+    ),
+    ProblemType(
+        "unavailable", 503, "Unavailable", "PostgreSQL could not be asked, or too many connections are open.", _REPEAT,
+    ),
+    ProblemType(
+        "not-confirmed", 503, "Not confirmed", "The order may or may not be stored.", _REPEAT
+    ),
+)  # fmt: skip
+
+PROBLEM_TYPES = {row.code: row for row in _TABLE}
+
+
+def markdown() -> str:
+    """The table of docs/api.md."""
+    rows = [f"| {row.status} | `{row.code}` | {row.meaning} | {row.remedy} |" for row in _TABLE]
+    return "\n".join(["| status | end of `type` | what happened | what to do |", "|---|---|---|---|", *rows]) + "\n"

@@ -1,0 +1,122 @@
+"""Every error answer in one shape (RFC 9457), and the request id on every answer.
+
+What Litestar raises by itself (404, 405, 413, …) and what nobody expected (500) take the same way out. An answer never
+repeats what was sent, and a log line never has it.
+"""
+
+import re
+from typing import Any
+
+import uuid_utils
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import Message, Scope
+
+from service.foundation import log
+from service.foundation.errors import TYPE_BASE, Problem, Unauthorized, Unavailable
+from service.foundation.postgres.db import is_unreachable
+from service.foundation.text.screening import has_card_number
+from service.web.body import ProblemBody, encode
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+# Litestar's own errors: title, code, detail.
+_FRAMEWORK = {
+    400: ("Bad request", "bad-request", "The request cannot be understood."),
+    404: ("Not found", "not-found", "There is nothing at this address."),
+    405: (
+        "Method not allowed",
+        "method-not-allowed",
+        "This address does not take this method; see the Allow header.",
+    ),
+    413: (
+        "Content too large",
+        "content-too-large",
+        "The body is too large: 64 KiB for one order, 2 MiB for a batch.",
+    ),
+}
+_INTERNAL = (
+    "Internal error",
+    "internal-error",
+    "Something failed here. Repeating with the same key is safe.",
+)
+
+
+def request_id(scope: Scope) -> str:
+    """The id of this request: the caller's X-Request-Id where it is well-formed and no card number, or one of ours."""
+    state: dict[str, Any] = scope["state"]
+    if "eo_request_id" not in state:
+        sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        may_be_kept = _REQUEST_ID.fullmatch(sent) and not has_card_number(sent.decode())
+        state["eo_request_id"] = sent.decode() if may_be_kept else f"req_{uuid_utils.uuid7().hex}"
+    return state["eo_request_id"]  # type: ignore[no-any-return]
+
+
+async def add_request_id(message: Message, scope: Scope) -> None:
+    """A `before_send` hook: also for answers that no handler of ours made."""
+    if message["type"] == "http.response.start":
+        scope["state"]["eo_status"] = message["status"]  # for the request log
+        message["headers"] = [*message["headers"], (b"x-request-id", request_id(scope).encode())]
+
+
+def body_of(problem: Problem, id_of_request: str) -> ProblemBody:
+    """A problem as it is sent."""
+    return ProblemBody(problem.type_uri, problem.title, problem.status, problem.detail, id_of_request)
+
+
+def on_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
+    """An error we raised on purpose."""
+    headers = {}
+    if problem.retry_after_s is not None:
+        headers["Retry-After"] = str(problem.retry_after_s)
+    if isinstance(problem, Unauthorized):
+        headers["WWW-Authenticate"] = 'Bearer realm="effectively-once"'
+    return _response(body_of(problem, request_id(request.scope)), headers)
+
+
+def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """An error Litestar raised. Its own text may repeat what was sent, so ours is used."""
+    status = error.status_code if error.status_code in _FRAMEWORK else (400 if error.status_code < 500 else 500)
+    title, code, detail = _FRAMEWORK.get(status, _INTERNAL)
+    allowed = (error.headers or {}).get("allow")
+    return _response(
+        ProblemBody(TYPE_BASE + code, title, status, detail, request_id(request.scope)),
+        {"Allow": allowed} if allowed else {},
+    )
+
+
+def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """What nobody expected."""
+    return on_problem(request, as_problem(error, request.scope))
+
+
+def as_problem(error: BaseException, scope: Scope) -> Problem:
+    """Any error as a problem: itself, 503 when PostgreSQL is away, else 500, and the log has the rest."""
+    if isinstance(error, Problem):
+        return error
+    if is_unreachable(error):
+        return Unreachable(
+            "PostgreSQL is away. Try again; for an order, with the same key.", retry_after_s=RETRY_AFTER_S
+        )
+    log.event("request_failed", level="error", request_id=request_id(scope), **log.of_error(error))
+    return Problem(_INTERNAL[2])
+
+
+class Unreachable(Problem):
+    """A read, or the check of a key, that PostgreSQL was needed for."""
+
+    status, title, code = 503, "Unavailable", "unavailable"
+
+
+HANDLERS: dict[int | type[Exception], Any] = {
+    Problem: on_problem,
+    HTTPException: on_http_exception,
+    Unavailable: on_exception,
+    Exception: on_exception,
+}
+
+
+def _response(body: ProblemBody, headers: dict[str, str]) -> Response[bytes]:
+    return Response(encode(body), status_code=body.status, headers=headers, media_type=MEDIA_TYPE)

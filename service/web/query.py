@@ -1,0 +1,86 @@
+"""Query strings, read as strictly as bodies: unknown, repeated and malformed parameters are 400."""
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NoReturn
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from service.foundation.errors import BadRequest
+from service.foundation.instants import instant
+from service.foundation.postgres.schema import ORDER_STATUSES
+from service.orders.keys import parse_key
+
+LIMIT_DEFAULT, LIMIT_MAX = 20, 100
+_ID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Query:
+    """The parameters of one request. Each getter raises BadRequest for a value it cannot take."""
+
+    def __init__(self, query_string: bytes, *, allowed: Sequence[str]) -> None:
+        try:
+            pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20)
+        except ValueError:
+            raise BadRequest("The query string cannot be read.", code="query-invalid") from None
+        self._values = dict(pairs)
+        if len(self._values) != len(pairs) or not self._values.keys() <= set(allowed):
+            raise BadRequest(f"The query parameters are {', '.join(allowed)}, each at most once.", code="query-invalid")
+
+    def limit(self) -> int:
+        """How many rows: 1 to 100, 20 when not said."""
+        value = self._values.get("limit", str(LIMIT_DEFAULT))
+        if not (value.isascii() and value.isdigit() and len(value) <= 3 and 1 <= int(value) <= LIMIT_MAX):
+            _refuse("limit", f"an integer from 1 to {LIMIT_MAX}")
+        return int(value)
+
+    def cursor(self) -> UUID | None:
+        """The id of the last order of the page before."""
+        if (value := self._values.get("cursor")) is None:
+            return None
+        try:
+            found = UUID(bytes=urlsafe_b64decode(value + "=="))
+        except ValueError:
+            _refuse("cursor", "the next_cursor of an earlier page")
+        if self.next_cursor(str(found)) != value:  # the decoder passes over what is no base64
+            _refuse("cursor", "the next_cursor of an earlier page")
+        return found
+
+    @staticmethod
+    def next_cursor(order_id: str) -> str:
+        """Opaque to callers, so that it may change."""
+        return urlsafe_b64encode(UUID(order_id).bytes).decode().rstrip("=")
+
+    def status(self) -> str | None:
+        """A status of orders."""
+        value = self._values.get("status")
+        if value is not None and value not in ORDER_STATUSES:
+            _refuse("status", "one of " + ", ".join(ORDER_STATUSES))
+        return value
+
+    def key(self) -> str | None:
+        """An idempotency key, spelt as in the header."""
+        value = self._values.get("idempotency_key")
+        return None if value is None else parse_key(value)
+
+    def as_of(self) -> datetime | None:
+        """An instant with its offset from UTC (RFC 3339)."""
+        if (value := self._values.get("as_of")) is None:
+            return None
+        try:
+            return instant(value, zone_required=True)
+        except ValueError:
+            _refuse("as_of", "an RFC 3339 instant with its offset, such as 2026-11-24T00:00:00Z")
+
+    def order_id(self) -> UUID:
+        """The id of an order; required."""
+        value = self._values.get("order_id", "")
+        if not _ID.fullmatch(value):
+            _refuse("order_id", "the id of an order")
+        return UUID(value)
+
+
+def _refuse(name: str, wanted: str) -> NoReturn:
+    raise BadRequest(f"{name} must be {wanted}.", code="query-invalid")

@@ -1,0 +1,90 @@
+"""One line of JSON per HTTP request: its id, route, status, duration, account; nothing that was sent but a key's hash.
+
+Built beside `logging`, which would cost a tenth of a request: a struct is encoded, and the lines of one turn of the
+event loop are written at once.
+"""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
+
+import msgspec
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from service.foundation.log import hashed
+from service.web.problems import request_id
+
+# Where a handler of ours has not set them.
+_NO_ROUTE = "none"
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """What is logged of a request. `key`: a hash of its Idempotency-Key. `status` is null where nobody was answered."""
+
+    ts: str
+    level: str
+    process: str
+    event: str
+    request_id: str
+    method: str
+    route: str
+    status: int | None
+    ms: float
+    account: str | None = None
+    key: str | None = None
+
+
+class RequestLog:
+    """Around the application: calls it, and writes the line when it has answered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._lines: list[Line] = []
+        self._encode = msgspec.json.Encoder().encode_lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the application's start and end."""
+        if scope["type"] != "http":  # type: ignore[comparison-overlap]  # Litestar writes this as an enumeration
+            await self._app(scope, receive, send)
+            return
+        began = perf_counter()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._note(scope, perf_counter() - began)
+
+    def _note(self, scope: Any, seconds: float) -> None:
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._write)
+        caller = scope.get("auth")
+        self._lines.append(
+            Line(
+                ts=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                level="info",
+                process="api",
+                event="request",
+                request_id=request_id(scope),
+                method=scope["method"],
+                route=scope.get("path_template") or _NO_ROUTE,
+                status=scope["state"].get("eo_status"),
+                ms=round(seconds * 1000, 2),
+                account=None if caller is None else str(caller.account_id),
+                key=_key_of(scope),
+            )
+        )
+
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        sys.stderr.buffer.write(self._encode(lines))
+        sys.stderr.buffer.flush()
+
+
+def _key_of(scope: Any) -> str | None:
+    if scope["method"] != "POST":
+        return None
+    for name, value in scope["headers"]:
+        if name == b"idempotency-key":
+            return hashed(value.decode("latin-1").strip().strip('"'))
+    return None
