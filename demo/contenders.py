@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from demo import naive, relay
+from demo.events import DemoEvent
 from demo.feeder import Feeder, HttpFeeder, QueueFeeder
 from demo.plan import Plan
 from demo.score import Score
@@ -146,7 +147,7 @@ class Naive(Contender):
         self.score.close(self.accepted(), self.world.truth(), paid=row["paid"], booked=row["booked"], ledger_off=0)
 
     def _look_at_counts(self) -> None:
-        self.score.deliveries = self.world.counted()["demo.delivered"]
+        self.score.deliveries = self.world.counted()[DemoEvent.DELIVERED]
         self.score.troubles = self._troubles()
         self.score.duplicates = sum(f.counts["requests_twice"] + f.counts["messages_twice"] for f in self.fed)
 
@@ -211,15 +212,15 @@ class Ours(Contender):
 
     def _look_at_counts(self, replays: int) -> None:
         counted = self.world.counted()
-        self.score.deliveries = counted["demo.delivered"]
+        self.score.deliveries = counted[DemoEvent.DELIVERED]
         self.score.troubles = self._troubles()
-        self.score.duplicates = counted["demo.doubled"] + sum(f.counts["requests_twice"] for f in self.fed)
+        self.score.duplicates = counted[DemoEvent.DOUBLED] + sum(f.counts["requests_twice"] for f in self.fed)
         self.score.absorbed = {
             "door": sum(f.counts["door"] for f in self.fed),
-            "open": counted["demo.absorbed"],
+            "open": counted[DemoEvent.ABSORBED],
             "stripe": replays,
             "settle": counted["charge.fenced"],
-            "journal": counted["demo.repeated"],
+            "journal": counted[DemoEvent.REPEATED],
         }
 
 

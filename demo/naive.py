@@ -16,7 +16,9 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import AsyncIO
 
+from demo.events import DemoEvent
 from service.foundation.crash import CrashPoint, reach
+from service.foundation.events import Event
 from service.foundation.log import configure, event
 from service.foundation.settings import Settings
 
@@ -58,7 +60,7 @@ class Consumer:
 
     async def charge_order(self, order_id: str, amount: int) -> None:
         """The whole of it. Between any two of these lines a process may die; the message then comes again."""
-        event("demo.delivered", count=1)
+        event(DemoEvent.DELIVERED, count=1)
         await self._connect()
         reach(CrashPoint.WORKER_BEFORE_OPEN)
         intent = await self._charge(order_id, amount)
@@ -108,7 +110,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     worker = dramatiq.Worker(broker, worker_threads=_THREADS, worker_timeout=100)
     worker.start()
-    event("ready")
+    event(Event.READY)
     stop.wait()
     worker.stop()
 

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from dramatiq.brokers.redis import RedisBroker
 
+from demo.events import DemoEvent
 from demo.worker import counting_repeated_entries
 from service.foundation.log import event
 from service.foundation.settings import Settings
@@ -30,7 +31,7 @@ def doubling_broker(settings: Settings) -> RedisBroker:
         sent = enqueue(message, delay=delay)
         again = [i for i in message.args[0] if chance.random() < share]
         if again:
-            event("demo.doubled", count=len(again))
+            event(DemoEvent.DOUBLED, count=len(again))
             copy = threading.Timer(chance.uniform(0, _LATER_S), enqueue, [charge_message(again)])
             copy.daemon = True
             copy.start()

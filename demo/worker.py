@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from demo.events import DemoEvent
 from service.charges.opening import Opened, open_charges
 from service.foundation.log import event
 from service.foundation.postgres.sql import Connection
@@ -20,9 +21,9 @@ async def open_and_count(
 ) -> Opened:
     """The real opening; says how many orders came, and how many of them were absorbed."""
     opened = await open_charges(engine, outbox_ids, settings, alone=alone)
-    event("demo.delivered", count=len(outbox_ids))
+    event(DemoEvent.DELIVERED, count=len(outbox_ids))
     if opened.absorbed:
-        event("demo.absorbed", count=opened.absorbed)
+        event(DemoEvent.ABSORBED, count=opened.absorbed)
     return opened
 
 
@@ -30,7 +31,7 @@ async def post_and_count(connection: Connection, entries: Sequence[JournalEntry]
     """The real posting; says how many entries were on the books already."""
     result = await post(connection, entries)
     if result.repeated:
-        event("demo.repeated", count=len(result.repeated))
+        event(DemoEvent.REPEATED, count=len(result.repeated))
     return result
 
 

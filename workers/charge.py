@@ -23,6 +23,7 @@ from service.charges.request import STRIPE_VERSION
 from service.charges.settling import Settlement, settle
 from service.foundation.away import POSTGRES
 from service.foundation.crash import CrashPoint, reach
+from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.postgres.db import is_unreachable
 from service.foundation.settings import Settings
@@ -143,7 +144,7 @@ class ChargeWorker:
         changed = await _while_cut_off(record, for_s=self._settings.charge_lease_s)
         reach(CrashPoint.WORKER_AFTER_SETTLE)
         if len(changed) < len(batch):
-            event("charge.fenced", level="warning", count=len(batch) - len(changed))
+            event(Event.CHARGE_FENCED, count=len(batch) - len(changed))
 
     async def _call(self, charge: OpenCharge, deadline: float, arrived: "asyncio.Queue[Settlement]") -> None:
         # Checked immediately before the request, by a clock that counts a suspended machine's sleep (R14).

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import Misconfigured, Unavailable
+from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.postgres.db import autocommit
 from service.foundation.settings import Settings
@@ -43,7 +44,7 @@ async def identify_stripe(engine: AsyncEngine, gateway: StripeGateway, settings:
         await connection.execute(_BIND, {"account": account, "livemode": livemode})
         row = (await connection.execute(_READ)).one()  # by a second statement, which sees whoever was first
     if (row.stripe_account_id, row.stripe_livemode) != (account, livemode):
-        event("stripe.another_account", level="critical", bound_to=row.stripe_account_id, configured=account)
+        event(Event.STRIPE_ANOTHER_ACCOUNT, bound_to=row.stripe_account_id, configured=account)
         os.kill(os.getpid(), signal.SIGTERM)
         return "this database belongs to another Stripe account"
     skew = abs(row.now.timestamp() - (date if date is not None else time.time()))

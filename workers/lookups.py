@@ -12,6 +12,7 @@ from service.charges.lookup import Window, judge_lookup, windows
 from service.charges.marks import read_marks
 from service.charges.model import OpenCharge, Rules
 from service.charges.settling import Settlement
+from service.foundation.events import Event
 from service.foundation.log import event, of_error
 from service.foundation.settings import Settings
 from service.recovery import note_alias
@@ -67,7 +68,7 @@ class LookUps:
                     return False
             await prove_complete(missing, self._gateway.retrieve_payment_intent)
         except IncompleteListing as error:
-            event("charge.lookup_incomplete", level="warning", reason=str(error))
+            event(Event.CHARGE_LOOKUP_INCOMPLETE, reason=str(error))
             return False
         return True
 
@@ -83,7 +84,7 @@ class LookUps:
             try:
                 await renew(self._engine, charges, self._settings)
             except Exception as error:  # noqa: BLE001  a lease only saves calls
-                event("charge.lease_not_renewed", level="warning", **of_error(error))
+                event(Event.CHARGE_LEASE_NOT_RENEWED, **of_error(error))
 
 
 class _Search:

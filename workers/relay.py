@@ -25,6 +25,7 @@ from service.foundation import guard
 from service.foundation.away import POSTGRES, REDIS
 from service.foundation.crash import CrashPoint, reach
 from service.foundation.deadlines import LONG_STATEMENT_S, STOP_S, exit_within
+from service.foundation.events import Event
 from service.foundation.log import configure, event, of_error
 from service.foundation.postgres import duties, pools
 from service.foundation.postgres.db import BY_KEY, autocommit, close, create_engine, is_unreachable
@@ -147,7 +148,7 @@ def _report(name: str, error: Exception) -> None:
     elif is_unreachable(error):
         POSTGRES.failed(name, error)
     else:
-        event("relay.task_failed", level="error", task=name, **of_error(error))
+        event(Event.RELAY_TASK_FAILED, task=name, **of_error(error))
 
 
 async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:
@@ -186,7 +187,7 @@ async def serve(settings: Settings) -> None:
         stack.push_async_callback(heart.end)
         after = AfterTheCharge(engine, gateway, stripe)
         stack.push_async_callback(after.give_up)
-        event("ready")
+        event(Event.READY)
         await _until_stopped(
             stop,
             heart.run(stop),

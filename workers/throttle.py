@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from service.charges.model import Refusal
+from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.settings import Settings
 from service.stripe_gateway import standstill
@@ -165,9 +166,9 @@ class Breaker:
     async def _shut(self, why: Standstill) -> None:
         """Open, or stay open, here and for the fleet; loudly once."""
         if self._said:
-            event("breaker.stays_open", level="warning", reason=why.reason)
+            event(Event.BREAKER_STAYS_OPEN, reason=why.reason)
         else:
-            event("breaker.open", level="error", reason=why.reason, means=_NOTHING_IS_SENT)
+            event(Event.BREAKER_OPEN, reason=why.reason, means=_NOTHING_IS_SENT)
         self._open, self._said, self._half_open, self._form_disproved = why, True, False, False
         self._refusals = ("", 0)
         self._refused_orders.clear()
@@ -175,7 +176,7 @@ class Breaker:
         await standstill.announce(self._redis, why, for_s=_SHOWN * self._settings.breaker_s)
 
     async def _close(self) -> None:
-        event("breaker.closed")
+        event(Event.BREAKER_CLOSED)
         self._open, self._said, self._half_open = None, False, False
         self._trial_until = 0.0
         await standstill.withdraw(self._redis)

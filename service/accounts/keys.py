@@ -24,6 +24,7 @@ from service.accounts.wrong_keys import LookUps
 from service.foundation import log
 from service.foundation.deadlines import KEY_CHECK_S
 from service.foundation.errors import NotFound, Unauthorized, Unavailable
+from service.foundation.events import Event
 from service.foundation.postgres.db import autocommit, is_unreachable
 from service.foundation.settings import KEY_MAX, KEY_MIN, check_api_key
 from service.foundation.text import names
@@ -158,7 +159,7 @@ async def install_key(engine: AsyncEngine, key: str) -> None:
         await connection.execute(_INSTALL, row | {"id": "env" + row["hmac"].hex()[:12]})
         revoked = (await connection.execute(_IS_REVOKED, {"hmac": row["hmac"]})).scalar_one()
     if revoked:
-        log.event("api_key_of_environment_is_revoked", level="warning")
+        log.event(Event.API_KEY_REVOKED)
 
 
 async def _key_row(connection: Any, public_id: str, account_id: UUID, key: str) -> dict[str, Any]:

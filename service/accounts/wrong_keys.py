@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Generic, TypeVar
 
 from service.foundation import log
+from service.foundation.events import Event
 
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ class WrongKeys:
         address.at = now
         address.wrong += 1
         if now - address.said_at >= _SAID_EVERY_S:
-            log.event("auth.wrong_key", level="warning", address=name, count=address.wrong)
+            log.event(Event.AUTH_WRONG_KEY, address=name, count=address.wrong)
             address.wrong, address.said_at = 0, now
         if address.left < 1:
             return max(1, round((1 - address.left) / PER_SECOND))

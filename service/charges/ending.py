@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import Misconfigured
+from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.postgres.sql import Statement, begin
 from service.orders.store import lock
@@ -33,7 +34,7 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
             )
         for statement in (_END_CHARGE, _TO_PROCESSING, _TO_FAILED, _KEEP_NO_PROMISE):
             await tx.rows(statement, values)
-    event("order.failed_by_operator", level="warning", order_id=str(order_id))
+    event(Event.ORDER_FAILED_BY_OPERATOR, order_id=str(order_id))
 
 
 _PARKED = Statement("SELECT FROM outbox WHERE order_id = :id AND kind = 'charge' AND parked_at IS NOT NULL")

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
 from service.charges.settling import is_about_content
+from service.foundation.events import Event
 from service.foundation.log import event, of_error
 from service.foundation.postgres.db import Refused, repeat_on_deadlock
 from service.foundation.postgres.sql import Row, Statement, begin, connect
@@ -36,7 +37,7 @@ async def redate_once(engine: AsyncEngine, gateway: Retriever) -> int:
         try:
             intent = await gateway.retrieve_payment_intent(row.payment_intent_id)
         except IncompleteListing as error:
-            event("ledger.moment_unknown_yet", level="warning", reason=str(error))
+            event(Event.LEDGER_MOMENT_UNKNOWN_YET, reason=str(error))
             await _put_off(engine, row, _AGAIN)
             continue
         try:
@@ -44,7 +45,7 @@ async def redate_once(engine: AsyncEngine, gateway: Retriever) -> int:
         except (Refused, ValueError) as error:
             if not is_about_content(error):
                 raise
-            event("ledger.not_redated", level="error", charge=str(row.charge_id), **of_error(error))
+            event(Event.LEDGER_NOT_REDATED, charge=str(row.charge_id), **of_error(error))
             await _put_off(engine, row, _REFUSED)
     return len(undated)
 
@@ -69,9 +70,9 @@ async def _correct(engine: AsyncEngine, row: Row, moment: datetime | None) -> No
             return booked
 
     if await repeat_on_deadlock(once):
-        event("ledger.redated", charge=str(row.charge_id))
+        event(Event.LEDGER_REDATED, charge=str(row.charge_id))
     if moment is None:
-        event("ledger.moment_unknown", level="warning", charge=str(row.charge_id))
+        event(Event.LEDGER_MOMENT_UNKNOWN, charge=str(row.charge_id))
 
 
 async def _put_off(engine: AsyncEngine, row: Row, after: timedelta) -> None:

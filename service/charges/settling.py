@@ -18,6 +18,7 @@ from service import ledger
 from service.charges.model import CHARGE_TRANSITIONS, OpenCharge, Outcome, Rules
 from service.charges.parking import Parked
 from service.charges.patience import with_an_end
+from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.postgres.db import Refused, repeat_on_deadlock, sqlstate
 from service.foundation.postgres.sql import Connection, Statement, begin
@@ -123,7 +124,7 @@ async def _park(engine: AsyncEngine, settlement: Settlement, error: Exception) -
     intent = settlement.outcome.intent
     detail = f"{type(error).__name__} while settling; PaymentIntent {intent.id if intent else 'unknown'}"
     reason = Parked.BOOKS.because(detail)
-    event("settlement.parked", level="error", order_id=str(settlement.charge.order_id), reason=reason)
+    event(Event.SETTLEMENT_PARKED, order_id=str(settlement.charge.order_id), reason=reason)
     async with begin(engine) as tx:
         await tx.rows(_PARK, {"id": settlement.charge.outbox_id, "reason": reason})
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from service.foundation import log
+from service.foundation.events import Event
 from service.foundation.wording import in_words, kind_of
 
 _AGAIN_S = (60.0, 600.0)  # after a minute, then every ten
@@ -17,8 +18,8 @@ _AGAIN_S = (60.0, 600.0)  # after a minute, then every ten
 class Away:
     """What is said of one dependency. Used from several threads."""
 
-    def __init__(self, what: str, clock: Callable[[], float] = monotonic) -> None:
-        self._what = what
+    def __init__(self, away: Event, back: Event, clock: Callable[[], float] = monotonic) -> None:
+        self._events = away, back
         self._clock = clock
         self._lock = threading.Lock()
         self._failing: set[str] = set()
@@ -40,7 +41,7 @@ class Away:
             self._said, self._said_at = self._said + 1, now
             away_s, failures = round(now - self._since), self._failures
         log.event(
-            f"{self._what}.away", level="warning", needed_by=who, why=in_words(error), error=kind_of(error),
+            self._events[0], needed_by=who, why=in_words(error), error=kind_of(error),
             away_s=away_s, failures=failures,
         )  # fmt: skip
 
@@ -53,9 +54,9 @@ class Away:
             if self._failing:
                 return
             away_s, failures = round(self._clock() - self._since), self._failures
-        log.event(f"{self._what}.back", away_s=away_s, failures=failures)
+        log.event(self._events[1], away_s=away_s, failures=failures)
 
 
 # One of each per process.
-REDIS = Away("redis")
-POSTGRES = Away("postgres")
+REDIS = Away(Event.REDIS_AWAY, Event.REDIS_BACK)
+POSTGRES = Away(Event.POSTGRES_AWAY, Event.POSTGRES_BACK)

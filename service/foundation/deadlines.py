@@ -11,6 +11,7 @@ import socket
 import threading
 from typing import Any
 
+from service.foundation.events import Event
 from service.foundation.log import event
 
 CONNECT_S = 2.0  # one host: TCP, TLS, password and session settings; then the next host is tried
@@ -64,5 +65,5 @@ def exit_within(seconds: float = EXIT_S) -> None:
 
 
 def _exit() -> None:
-    event("stop.cut_short", level="warning")
+    event(Event.STOP_CUT_SHORT)
     os._exit(0)

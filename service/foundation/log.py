@@ -8,11 +8,13 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
+from enum import StrEnum
 from hashlib import sha256
 
 import msgspec
 
 from service.foundation.addresses.postgres import masked
+from service.foundation.events import HELP, Event
 from service.foundation.wording import in_words, kind_of
 
 _LOGGER = logging.getLogger("eo")
@@ -29,9 +31,13 @@ def configure(name: str, *, level: int = logging.INFO) -> None:
     _LOGGER.setLevel(level)
 
 
-def event(name: str, *, level: str = "info", **fields: Field) -> None:
-    """Log that `name` happened. Fields are small and harmless: counts, ids of ours, names."""
-    number = logging.getLevelNamesMapping()[level.upper()]
+def event(name: StrEnum, level: str | None = None, /, **fields: Field) -> None:
+    """Log that `name` happened, at its own level or at `level`. Fields are small and harmless: counts, our ids, names.
+
+    `name` is an Event; programs beside the service have enumerations of their own, which are of level info.
+    """
+    known = HELP.get(name) if isinstance(name, Event) else None
+    number = logging.getLevelNamesMapping()[(level or (known.level if known else "info")).upper()]
     if _LOGGER.isEnabledFor(number):
         _LOGGER.log(number, name, extra={"fields": fields})
 

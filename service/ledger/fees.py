@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.postgres.db import repeat_on_deadlock
 from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
@@ -73,7 +74,7 @@ class FeeSweep:
         await self._young(now, result)
         await self._stragglers(now, result)
         if result.other_currency:
-            event("fees.other_currency", count=result.other_currency)
+            event(Event.FEES_OTHER_CURRENCY, count=result.other_currency)
         return result
 
     async def _young(self, now: datetime, result: SweepResult) -> None:
@@ -117,7 +118,7 @@ class FeeSweep:
                 asked += [row] if search.missing.pop(source, None) else []
         except IncompleteListing as error:
             result.complete = False
-            event("fees.incomplete", level="warning", reason=str(error))
+            event(Event.FEES_INCOMPLETE, reason=str(error))
         return [*asked, *search.refused]
 
     async def _list(self, search: "_Search", result: SweepResult) -> list[Row]:
@@ -194,7 +195,7 @@ async def _book_page(connection: Connection, page: Sequence[_Found]) -> _Booked:
     entries = [entry for charge, bt in open_ if charge.currency == bt.currency and (entry := _entry(charge, bt))]
     contradicted = {entry.reference for entry in (await post(connection, entries)).conflicting}
     for reference in sorted(contradicted):
-        event("fees.contradicted", level="error", reference=reference)
+        event(Event.FEES_CONTRADICTED, reference=reference)
     done = [(charge, bt) for charge, bt in open_ if fee_reference(bt.id) not in contradicted]
     elsewhere = [None if charge.currency == bt.currency else bt.currency for charge, bt in done]
     marks = {

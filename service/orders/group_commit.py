@@ -17,6 +17,7 @@ from service.foundation import log
 from service.foundation.crash import CrashPoint, reach
 from service.foundation.deadlines import CLOSE_S, DOOR_BATCH_S
 from service.foundation.errors import BadRequest, NotConfirmed, UnprocessableKey
+from service.foundation.events import Event
 from service.foundation.postgres import pools
 from service.foundation.postgres.db import (
     LOCK_TIMEOUT,
@@ -131,7 +132,7 @@ class Door:
         elif len(batch) == 1:
             _reject(batch, _refusal(error))
         else:
-            log.event("door_batch_split", level="warning", orders=len(batch), **log.of_error(error))
+            log.event(Event.DOOR_BATCH_SPLIT, orders=len(batch), **log.of_error(error))
             self._start(self._split(batch))  # apart from the writers, which go on serving others
 
     async def _split(self, batch: Sequence[_Waiting]) -> None:
@@ -170,9 +171,9 @@ class Door:
     def _note_away(self, *, away: bool, error: Exception | None = None) -> None:
         """One line when PostgreSQL goes and one when it is back, however many batches fail between."""
         if away and not self._away and error is not None:
-            log.event("door_postgres_away", level="error", **log.of_error(error))
+            log.event(Event.DOOR_POSTGRES_AWAY, **log.of_error(error))
         elif self._away and not away:
-            log.event("door_postgres_back")
+            log.event(Event.DOOR_POSTGRES_BACK)
         self._away = away
 
 

@@ -18,6 +18,7 @@ from service.charges.listing import in_order, known_intents, prove_complete
 from service.charges.marks import read_marks
 from service.charges.settling import Settlement, is_about_content, settle
 from service.foundation.crash import CrashPoint, reach
+from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.postgres.db import Refused
 from service.foundation.postgres.sql import Statement, connect
@@ -55,7 +56,7 @@ async def verify(engine: AsyncEngine, gateway: "StripeGateway", settings: Settin
     try:
         await recover(engine, gateway, settings, life)
     except IncompleteListing as error:
-        event("recovery.incomplete", level="error", life=life.id, reason=str(error))
+        event(Event.RECOVERY_INCOMPLETE, life=life.id, reason=str(error))
         return None if life.verified else f"Stripe could not be asked what this database may have forgotten: {error}"
     except NotTheVerifier as error:
         return None if life.verified else str(error)

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.foundation import log
 from service.foundation.errors import TYPE_BASE
+from service.foundation.events import Event
 from service.web.body import BATCH_BODY_MAX, ProblemBody, encode
 
 HEAD_S = 10.0  # from the first byte, or the connection, to the end of the headers: a proxy sends them in one packet
@@ -262,7 +263,7 @@ def sweep(connections: Iterable[object], now: float) -> None:
 def _answer(status: int, default_headers: list[tuple[bytes, bytes]]) -> bytes:
     title, code, detail = _REFUSALS[status]
     request_id = f"req_{uuid_utils.uuid7().hex}"
-    log.event("request_refused", level="warning", status=status, request_id=request_id)
+    log.event(Event.REQUEST_REFUSED, status=status, request_id=request_id)
     body = encode(ProblemBody(TYPE_BASE + code, title, status, detail, request_id))
     headers = [
         *default_headers, _NOSNIFF, _NO_STORE, (b"content-type", b"application/problem+json"),

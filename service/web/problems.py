@@ -14,6 +14,7 @@ from litestar.types import Message, Scope
 
 from service.foundation import log
 from service.foundation.errors import TYPE_BASE, Problem, Unauthorized, Unavailable
+from service.foundation.events import Event
 from service.foundation.postgres.db import is_unreachable
 from service.foundation.text.screening import has_card_number
 from service.web.body import ProblemBody, encode
@@ -100,7 +101,7 @@ def as_problem(error: BaseException, scope: Scope) -> Problem:
         return Unreachable(
             "PostgreSQL is away. Try again; for an order, with the same key.", retry_after_s=RETRY_AFTER_S
         )
-    log.event("request_failed", level="error", request_id=request_id(scope), **log.of_error(error))
+    log.event(Event.REQUEST_FAILED, request_id=request_id(scope), **log.of_error(error))
     return Problem(_INTERNAL[2])
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from service.foundation.events import Event
 from service.foundation.log import hashed
 from service.web.problems import request_id
 
@@ -64,7 +65,7 @@ class RequestLog:
                 ts=datetime.now(UTC).isoformat(timespec="milliseconds"),
                 level="info",
                 process="api",
-                event="request",
+                event=Event.REQUEST,
                 request_id=request_id(scope),
                 method=scope["method"],
                 route=scope.get("path_template") or _NO_ROUTE,

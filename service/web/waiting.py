@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation import log
+from service.foundation.events import Event
 from service.orders.model import Order
 from service.orders.store import settled
 
@@ -70,7 +71,7 @@ class Waiting:
                 for order in await settled(self._engine, list(self._waiters)):
                     self._tell(order)
             except Exception as error:  # noqa: BLE001  waiting is a courtesy; its time limit ends it anyway
-                log.event("waiting_poll_failed", level="warning", **log.of_error(error))
+                log.event(Event.WAITING_POLL_FAILED, **log.of_error(error))
                 await asyncio.sleep(1.0)
         self._poller = None
 

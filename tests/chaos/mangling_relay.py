@@ -2,6 +2,7 @@
 
 import os
 import random
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -20,6 +21,14 @@ TWICE, HELD, LOST = 0.10, 0.05, 0.02
 HELD_MAX = 3
 
 
+class Mangled(StrEnum):
+    """What was done to a message, for the storm's report."""
+
+    HELD = "mangled.held"
+    LOST = "mangled.lost"
+    TWICE = "mangled.twice"
+
+
 def mangling_broker(settings: Settings, *extra: Middleware) -> RedisBroker:
     """The real broker, whose `enqueue` is not to be trusted."""
     broker = make_broker(settings, *extra)
@@ -29,15 +38,15 @@ def mangling_broker(settings: Settings, *extra: Middleware) -> RedisBroker:
     def mangle(message: "dramatiq.Message[Any]", *, delay: int | None = None) -> Any:
         roll = chance.random()
         if roll < HELD and len(held) < HELD_MAX:
-            event("mangled.held")
+            event(Mangled.HELD)
             held.append(message)
             return message
         if roll > 1 - LOST:
-            event("mangled.lost")
+            event(Mangled.LOST)
             return message
         sent = enqueue(message, delay=delay)
         if HELD < roll < HELD + TWICE:
-            event("mangled.twice")
+            event(Mangled.TWICE)
             enqueue(charge_message(message.args[0]))
         while held and chance.random() < 0.5:
             enqueue(held.pop(chance.randrange(len(held))))

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from service.foundation.addresses.postgres import postgres_address
 from service.foundation.away import Away
+from service.foundation.events import Event
 from service.foundation.log import _Lines, of_error
 from service.foundation.postgres.driver import Connector, PostgresAway
 from service.foundation.wording import in_words, kind_of
@@ -33,7 +34,7 @@ def of_dramatiq(error: Exception) -> BrokerConnectionError:
 def test_it_is_said_once_then_rarely_and_once_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="eo")
     now = 0.0
-    away = Away("redis", lambda: now)
+    away = Away(Event.REDIS_AWAY, Event.REDIS_BACK, lambda: now)
     for _ in range(36_000):  # an hour, ten times a second
         away.failed("relay", redis.ConnectionError("secret"))
         now += 0.1
@@ -48,7 +49,7 @@ def test_it_is_said_once_then_rarely_and_once_when_it_is_back(caplog: pytest.Log
 
 def test_it_is_back_when_nobody_that_failed_fails_any_more(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="eo")
-    away = Away("redis")
+    away = Away(Event.REDIS_AWAY, Event.REDIS_BACK)
     for _ in range(5):  # a full Redis takes a beat and no message
         away.failed("relay", redis.OutOfMemoryError("command not allowed"))
         away.succeeded("heartbeat")
@@ -62,7 +63,7 @@ def test_it_is_back_when_nobody_that_failed_fails_any_more(caplog: pytest.LogCap
 def test_dramatiq_s_own_lines_become_that_one_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.quiet.REDIS", Away("redis"))
+    monkeypatch.setattr("workers.quiet.REDIS", Away(Event.REDIS_AWAY, Event.REDIS_BACK))
     be_quiet_while_redis_is_away()
     be_quiet_while_redis_is_away()
     logger = logging.getLogger("dramatiq.worker.ConsumerThread(charge)")
@@ -82,7 +83,7 @@ def test_dramatiq_s_own_lines_become_that_one_line(
 async def test_a_process_without_redis_says_one_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.monitoring.heartbeats.REDIS", Away("redis"))
+    monkeypatch.setattr("service.monitoring.heartbeats.REDIS", Away(Event.REDIS_AWAY, Event.REDIS_BACK))
     stop = asyncio.Event()
     async with Redis.from_url("redis://:hunter2@127.0.0.1:9/0") as nowhere:
         beating = asyncio.create_task(Heart(nowhere, "api").run(stop))

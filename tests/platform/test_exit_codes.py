@@ -332,7 +332,9 @@ def in_the_foreground() -> None:
 
 
 def test_ctrl_c_is_130_and_one_line() -> None:
-    program = "import time\nfrom service.foundation import guard\nguard.run(lambda: (print('now', flush=True), time.sleep(60)))"
+    program = (
+        "import time\nfrom service.foundation.guard import run\nrun(lambda: (print('now', flush=True), time.sleep(60)))"
+    )
     command = [sys.executable, "-c", program]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=in_the_foreground) as started:  # noqa: PLW1509

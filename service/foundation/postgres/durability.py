@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.deadlines import DURABLE_ASKED_S
 from service.foundation.errors import Misconfigured, NotConfirmed
+from service.foundation.events import Event
 from service.foundation.log import event, of_error
 from service.foundation.postgres.db import check_durable, is_unreachable
 
@@ -40,12 +41,12 @@ class Durability:
             await check_durable(self._engine)
         except Misconfigured as error:
             if self._lost is None:
-                event("postgres.not_durable", level="error", reason=str(error))
+                event(Event.POSTGRES_NOT_DURABLE, reason=str(error))
             self._lost = str(error)
         except Exception as error:  # noqa: BLE001  whoever works with it meets it as well
             if not is_unreachable(error):
-                event("postgres.durability_unknown", level="warning", **of_error(error))
+                event(Event.POSTGRES_DURABILITY_UNKNOWN, **of_error(error))
         else:
             if self._lost is not None:
-                event("postgres.durable_again")
+                event(Event.POSTGRES_DURABLE_AGAIN)
             self._lost = None

@@ -1,0 +1,189 @@
+"""What the log may say: every event once, with its level, what it means, and what an operator does.
+
+A name is `subject.happened`, so that it can be searched for; what is said besides is a field of the line.
+docs shows this table, written from it.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Event(StrEnum):
+    """The `event` of a line of the log."""
+
+    API_KEY_REVOKED = "api_key.revoked"
+    AUTH_WRONG_KEY = "auth.wrong_key"
+    BREAKER_CLOSED = "breaker.closed"
+    BREAKER_OPEN = "breaker.open"
+    BREAKER_STAYS_OPEN = "breaker.stays_open"
+    CHARGE_FENCED = "charge.fenced"
+    CHARGE_LEASE_NOT_RENEWED = "charge.lease_not_renewed"
+    CHARGE_LOOKUP_INCOMPLETE = "charge.lookup_incomplete"
+    DOOR_BATCH_SPLIT = "door.batch_split"
+    DOOR_POSTGRES_AWAY = "door.postgres_away"
+    DOOR_POSTGRES_BACK = "door.postgres_back"
+    FEES_CONTRADICTED = "fees.contradicted"
+    FEES_INCOMPLETE = "fees.incomplete"
+    FEES_OTHER_CURRENCY = "fees.other_currency"
+    LEDGER_MOMENT_UNKNOWN = "ledger.moment_unknown"
+    LEDGER_MOMENT_UNKNOWN_YET = "ledger.moment_unknown_yet"
+    LEDGER_NOT_REDATED = "ledger.not_redated"
+    LEDGER_REDATED = "ledger.redated"
+    ORDER_FAILED_BY_OPERATOR = "order.failed_by_operator"
+    POSTGRES_AWAY = "postgres.away"
+    POSTGRES_BACK = "postgres.back"
+    POSTGRES_DURABILITY_UNKNOWN = "postgres.durability_unknown"
+    POSTGRES_DURABLE_AGAIN = "postgres.durable_again"
+    POSTGRES_NOT_DURABLE = "postgres.not_durable"
+    READY = "ready"
+    RECOVERY_FAILED = "recovery.failed"
+    RECOVERY_IDENTITY_INCOMPLETE = "recovery.identity_incomplete"
+    RECOVERY_INCOMPLETE = "recovery.incomplete"
+    RECOVERY_LOSS_FOUND = "recovery.loss_found"
+    RECOVERY_VERIFIED = "recovery.verified"
+    REDIS_AWAY = "redis.away"
+    REDIS_BACK = "redis.back"
+    RELAY_TASK_FAILED = "relay.task_failed"
+    REQUEST = "request"
+    REQUEST_FAILED = "request.failed"
+    REQUEST_REFUSED = "request.refused"
+    SETTLEMENT_PARKED = "settlement.parked"
+    STOP_CUT_SHORT = "stop.cut_short"
+    STRIPE_ANOTHER_ACCOUNT = "stripe.another_account"
+    STRIPE_ANSWERS_AGAIN = "stripe.answers_again"
+    STRIPE_ASKED_AGAIN = "stripe.asked_again"
+    STRIPE_IDENTIFICATION_FAILED = "stripe.identification_failed"
+    STRIPE_OBJECT_GONE = "stripe.object_gone"
+    STRIPE_UNANSWERED = "stripe.unanswered"
+    WAITING_POLL_FAILED = "waiting.poll_failed"
+    WORKER_STOPS_UNCOUNTED = "worker.stops_uncounted"
+
+
+class Help(NamedTuple):
+    """The level of an event, the loudest where it varies; what it means; what an operator does, or empty."""
+
+    level: str
+    means: str
+    do: str = ""
+
+
+HELP: dict[Event, Help] = {
+    Event.API_KEY_REVOKED: Help(
+        "warning",
+        "the API key of the environment was revoked; it is refused",
+        "remove `EO_API_KEY`, or set another",
+    ),
+    Event.AUTH_WRONG_KEY: Help(
+        "warning",
+        "wrong API keys came from `address`, `count` of them since the line before",
+        "where a deployment with an old key does not explain it: block the address",
+    ),
+    Event.BREAKER_CLOSED: Help("info", "Stripe takes what is sent again"),
+    Event.BREAKER_OPEN: Help(
+        "error",
+        "nothing is sent to Stripe; `reason` says why, also where a worker starts with it open",
+        "[The breaker](#the-breaker)",
+    ),
+    Event.BREAKER_STAYS_OPEN: Help("warning", "one send was tried, and Stripe refused it as before"),
+    Event.CHARGE_FENCED: Help(
+        "warning",
+        "answers came after their lease had ended; another worker has the charge",
+        "many: raise `EO_CHARGE_LEASE_S`",
+    ),
+    Event.CHARGE_LEASE_NOT_RENEWED: Help("warning", "a lease was not renewed in a look-up; it is looked again"),
+    Event.CHARGE_LOOKUP_INCOMPLETE: Help("warning", "Stripe's list could not be read to its end; it is read again"),
+    Event.DOOR_BATCH_SPLIT: Help("warning", "one order held up the others of its batch; it is looked for"),
+    Event.DOOR_POSTGRES_AWAY: Help(
+        "error",
+        "orders are answered 503",
+        "bring PostgreSQL back; `why` names the kind of failure",
+    ),
+    Event.DOOR_POSTGRES_BACK: Help("info", "orders are stored again"),
+    Event.FEES_CONTRADICTED: Help(
+        "error",
+        "a fee is booked with another content than Stripe shows for it",
+        "compare the `reference` with Stripe; nothing was booked twice",
+    ),
+    Event.FEES_INCOMPLETE: Help("warning", "Stripe's list of fees could not be read to its end; it is read again"),
+    Event.FEES_OTHER_CURRENCY: Help("info", "`count` charges settled in another currency; no fee booked"),
+    Event.LEDGER_MOMENT_UNKNOWN: Help("warning", "Stripe shows no charge for a booking of before 0006; it stays"),
+    Event.LEDGER_MOMENT_UNKNOWN_YET: Help("warning", "Stripe did not say when a charge was made; it is asked again"),
+    Event.LEDGER_NOT_REDATED: Help(
+        "error",
+        "the books refused to correct a booking of before 0006",
+        "`eo ledger verify` names the rows; it is tried again every 6 h",
+    ),
+    Event.LEDGER_REDATED: Help("info", "a booking of before 0006 was reversed and booked at the charge's moment"),
+    Event.ORDER_FAILED_BY_OPERATOR: Help("warning", "`eo orders fail` ended an order"),
+    Event.POSTGRES_AWAY: Help(
+        "warning",
+        "a relay or worker cannot use PostgreSQL; it waits",
+        "longer than a restart takes: bring it back; `why` names the kind of failure",
+    ),
+    Event.POSTGRES_BACK: Help("info", "PostgreSQL can be used again, after `away_s` seconds"),
+    Event.POSTGRES_DURABILITY_UNKNOWN: Help("warning", "PostgreSQL did not say whether it keeps what it commits"),
+    Event.POSTGRES_DURABLE_AGAIN: Help("info", "PostgreSQL keeps what it commits again"),
+    Event.POSTGRES_NOT_DURABLE: Help(
+        "error",
+        "PostgreSQL no longer keeps what it commits",
+        "set what `reason` names back to on",
+    ),
+    Event.READY: Help("info", "a relay or worker has started"),
+    Event.RECOVERY_FAILED: Help(
+        "error",
+        "what the database may have forgotten could not be looked for",
+        "see `why`; it is tried again, nothing is sent meanwhile",
+    ),
+    Event.RECOVERY_IDENTITY_INCOMPLETE: Help(
+        "warning",
+        "the role may not read what tells a restored database from the one before",
+        "grant it what `refused` names",
+    ),
+    Event.RECOVERY_INCOMPLETE: Help(
+        "error",
+        "Stripe's list could not be read to its end",
+        "it is tried again, nothing is sent meanwhile",
+    ),
+    Event.RECOVERY_LOSS_FOUND: Help(
+        "error",
+        "the database had forgotten payments, and has them again",
+        "read its numbers; see [Backup, restore, failover](#backup-restore-failover)",
+    ),
+    Event.RECOVERY_VERIFIED: Help("info", "Stripe was asked what this database may have forgotten"),
+    Event.REDIS_AWAY: Help(
+        "warning",
+        "Redis cannot be used by `needed_by`; orders are accepted, and wait",
+        "longer than a restart takes: bring it back; `why` names the kind of failure",
+    ),
+    Event.REDIS_BACK: Help("info", "Redis can be used again, after `away_s` seconds"),
+    Event.RELAY_TASK_FAILED: Help(
+        "error",
+        "a bug in the `task` it names",
+        "report it with its lines; the task is tried again",
+    ),
+    Event.REQUEST: Help("info", "an HTTP request was answered"),
+    Event.REQUEST_FAILED: Help("error", "a bug: an answer 500", "report it with its `request_id`"),
+    Event.REQUEST_REFUSED: Help("warning", "a connection was refused before its request was whole"),
+    Event.SETTLEMENT_PARKED: Help("error", "the books refused what Stripe answered", "[Parked rows](#parked-rows)"),
+    Event.STOP_CUT_SHORT: Help("warning", "a process did not end in time and ended itself; nothing is lost"),
+    Event.STRIPE_ANOTHER_ACCOUNT: Help(
+        "critical",
+        "STRIPE_API_KEY is another account's; the process ends",
+        "set the key of the account that the database belongs to",
+    ),
+    Event.STRIPE_ANSWERS_AGAIN: Help("info", "Stripe settles calls again"),
+    Event.STRIPE_ASKED_AGAIN: Help("info", "a page of Stripe's list could not be read; it is asked for again"),
+    Event.STRIPE_IDENTIFICATION_FAILED: Help(
+        "error",
+        "a bug while asking Stripe who it is",
+        "report it; nothing is sent meanwhile",
+    ),
+    Event.STRIPE_OBJECT_GONE: Help("warning", "Stripe no longer has a PaymentIntent that its list must show"),
+    Event.STRIPE_UNANSWERED: Help(
+        "error",
+        "Stripe settles no call of a worker; `method` and `why` say which and how",
+        "look at the network and at Stripe's status page; orders go on by themselves",
+    ),
+    Event.WAITING_POLL_FAILED: Help("warning", "requests that wait for their order could not look; they look again"),
+    Event.WORKER_STOPS_UNCOUNTED: Help("warning", "whether a worker was ended on purpose could not be noted"),
+}
