@@ -341,5 +341,5 @@ def test_ctrl_c_is_130_and_one_line() -> None:
         assert started.stdout is not None
         assert started.stdout.readline() == "now\n"
         started.send_signal(signal.SIGINT)
-        _, err = started.communicate(timeout=30)
+        _, err = started.communicate(timeout=100)
     assert (started.returncode, err) == (exit_codes.INTERRUPTED, "eo: stopped by Ctrl-C.\n")
