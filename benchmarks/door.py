@@ -5,16 +5,17 @@ No relay and no worker run: what is measured is accepting. The load generator an
 
 import statistics
 import subprocess
-import sys
 from dataclasses import dataclass
 from itertools import count
 
 from benchmarks.load import Load, Outcome
 from benchmarks.machine import Usage, metered
 from benchmarks.report import Ratio, Report
-from benchmarks.stack import API_KEY, Stack, generate, port_of
+from benchmarks.stack import API_KEY, Stack, generate
+from service.ops.installation import python
 from service.orders import store as orders
 
+RIVALS = python("benchmarks.rivals")
 ROUTES = {"door": "/v1/orders", "no-op": "/bench/noop", "ORM": "/bench/orm", "bare": "/bench/bare"}
 CONNECTIONS = 128
 ROUNDS = 3
@@ -39,14 +40,13 @@ class Measured:
 class Bench:
     """One API process with its rivals' routes."""
 
-    def __init__(self, stack: Stack, port: int) -> None:
+    def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._port = port
 
     def load(self, route: str, **options: float) -> Measured:
         """Send to one route; each load has keys of its own."""
         load = Load(
-            port=self._port, api_key=API_KEY, prefix=f"{next(_numbers):05d}", path=ROUTES[route], **options,  # type: ignore[arg-type]
+            port=self._stack.port(), api_key=API_KEY, prefix=f"{next(_numbers):05d}", path=ROUTES[route], **options,  # type: ignore[arg-type]
         )  # fmt: skip
         with metered(self._stack.pids("api", "postgres")) as usage:
             outcome = generate(load)
@@ -57,8 +57,8 @@ def run(stack: Stack, *, seconds: float = 3.0) -> Report:
     """All of the door's figures."""
     report = Report("door")
     database = stack.database("door")
-    with stack.processes({"api": [sys.executable, "-m", "benchmarks.rivals"]}, database) as parts:
-        bench = Bench(stack, port_of(parts["api"]))
+    with stack.running(database, instead={"api": RIVALS}):
+        bench = Bench(stack)
         bench.load("ORM", seconds=0.5, connections=8)
         bench.load("door", seconds=1.0, connections=CONNECTIONS)
         top = _throughput(bench, report, seconds)

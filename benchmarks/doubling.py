@@ -5,39 +5,35 @@ of them in flight and some done. The share lies in Redis, so that one process se
 """
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dramatiq import Message
+
+from service.foundation.settings import Settings
 from workers import relay
 from workers.broker import charge_message, make_broker
-
-if TYPE_CHECKING:
-    import dramatiq
-    from dramatiq.brokers.redis import RedisBroker
-
-    from service.foundation.settings import Settings
 
 SHARE_KEY = "bench:share"
 
 
-def doubling_broker(settings: "Settings") -> "RedisBroker":
+class DoublingBroker:
     """The real broker; a share of all events is sent again, a full message of them at a time."""
-    broker = make_broker(settings)
-    enqueue, chance = broker.enqueue, random.Random(7)
-    again: list[str] = []
 
-    def enqueue_and_repeat(message: "dramatiq.Message[Any]", *, delay: int | None = None) -> Any:
-        sent = enqueue(message, delay=delay)
-        share = float(broker.client.get(SHARE_KEY) or 0)
-        again.extend(i for i in message.args[0] if chance.random() < share)
-        if len(again) >= settings.relay_message_events:
-            enqueue(charge_message(again[:]))
-            again.clear()
-        return sent
+    def __init__(self, settings: Settings) -> None:
+        self._broker = make_broker(settings)
+        self._full = settings.relay_message_events
+        self._chance = random.Random(7)
+        self._again: list[str] = []
 
-    broker.enqueue = enqueue_and_repeat  # type: ignore[method-assign]
-    return broker
+    def enqueue(self, message: Message[Any]) -> None:
+        """Send it, and what is to come twice."""
+        self._broker.enqueue(message)
+        share = float(self._broker.client.get(SHARE_KEY) or 0)
+        self._again.extend(i for i in message.args[0] if self._chance.random() < share)
+        if len(self._again) >= self._full:
+            self._broker.enqueue(charge_message(self._again[:]))
+            self._again.clear()
 
 
 if __name__ == "__main__":
-    relay.make_broker = doubling_broker  # type: ignore[attr-defined, assignment]
-    relay.main()
+    relay.main(broker=DoublingBroker)

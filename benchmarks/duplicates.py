@@ -1,7 +1,6 @@
 """Duplicates: what repeated messages and repeated requests cost, and what that means at ten million orders a day."""
 
 import statistics
-import sys
 import time
 from typing import Any
 
@@ -13,8 +12,9 @@ from benchmarks.drain import drain
 from benchmarks.load import Load
 from benchmarks.machine import Usage, metered
 from benchmarks.report import Ratio, Report
-from benchmarks.stack import API_KEY, Stack, generate, port_of
+from benchmarks.stack import API_KEY, Stack, generate
 from service.foundation.broker_keys import CHARGE_QUEUE, NAMESPACE
+from service.ops.installation import python
 from workers.broker import charge_message, make_broker
 
 ORDERS, ROUNDS, REPEATS, MESSAGE = 2_000, 20, 5, 64
@@ -26,9 +26,8 @@ WITHIN_S = 60.0
 def run(stack: Stack) -> Report:
     """Unique orders with and without repeats in turns; then nothing but repeats."""
     database = stack.database("duplicates")
-    client = redis.Redis.from_url(stack.valkey.url)
-    commands = {"relay": [sys.executable, "-m", "benchmarks.doubling"]}
-    with stack.running(database, "worker"), stack.processes(commands, database):
+    client = redis.Redis.from_url(stack.redis.url)
+    with stack.running(database, "worker", instead={"relay": python("benchmarks.doubling")}):
         drain(stack, database, 4_000, "warm")
         rates: dict[float, list[float]] = {0.0: [], SHARE: []}
         first: list[dict[str, float]] = []
@@ -39,7 +38,7 @@ def run(stack: Stack) -> Report:
                 flow, ids = drain(stack, database, ORDERS, f"{share}-{turn}")
                 found.append(flow.rate)
                 first += [] if share else [flow.cpu_us]
-        again = _absorb(stack, database, client, ids)
+        again = _absorb(stack, client, ids)
     report = Report("duplicates")
     report.cpu_us = {"first delivery": _median_of(first), "repeated delivery": again}
     report.cpu_us |= _at_the_door(stack)
@@ -53,11 +52,11 @@ def run(stack: Stack) -> Report:
     return report
 
 
-def _absorb(stack: Stack, database: str, client: Any, ids: list[str]) -> dict[str, float]:
+def _absorb(stack: Stack, client: Any, ids: list[str]) -> dict[str, float]:
     """Deliver what is long done, again and again: CPU per event."""
-    broker = make_broker(stack.settings(database))
+    broker = make_broker(stack.settings())
     messages = [ids[at : at + MESSAGE] for at in range(0, len(ids), MESSAGE)] * REPEATS
-    with metered(stack.pids("worker", "postgres", "valkey")) as usage:
+    with metered(stack.pids("worker", "postgres", "redis")) as usage:
         for message in messages:
             broker.enqueue(charge_message(message))
         until = time.monotonic() + WITHIN_S
@@ -73,9 +72,9 @@ def _at_the_door(stack: Stack) -> dict[str, dict[str, float]]:
     """A first POST and its repeat, by one busy API process."""
     database = stack.database("duplicates_door")
     found = {}
-    with stack.running(database, "api") as parts:
+    with stack.running(database, "api"):
         for what in ("first POST", "repeated POST"):
-            load = Load(port=port_of(parts["api"]), api_key=API_KEY, prefix="same", count=12_000, seconds=60, warm_s=0)
+            load = Load(port=stack.port(), api_key=API_KEY, prefix="same", count=12_000, seconds=60, warm_s=0)
             with metered(stack.pids("api", "postgres")) as usage:
                 outcome = generate(load)
             spent = Measured(outcome, Usage(usage.seconds, usage.cpu_s))

@@ -1,7 +1,6 @@
 """End to end: from POST to charged and booked, sustained, against the usual way and against the Stripe SDK alone."""
 
 import itertools
-import sys
 from dataclasses import dataclass
 
 from benchmarks import sdk
@@ -9,13 +8,15 @@ from benchmarks.flow import Flow, sustain
 from benchmarks.load import Load
 from benchmarks.machine import metered, peak_rss_mb
 from benchmarks.report import Ratio, Report
-from benchmarks.stack import API_KEY, Stack, answer_of, port_of
+from benchmarks.stack import API_KEY, Stack, answer_of
+from service.ops.installation import python
+from service.ops.kinds import KINDS
 
 SECONDS, NAIVE_SECONDS, SDK_SECONDS = 60.0, 15.0, 6.0
 NAIVE = {
-    "api": [sys.executable, "-m", "benchmarks.naive.app"],
-    "worker": [sys.executable, "-m", "benchmarks.naive.worker"],
-    "worker-2": [sys.executable, "-m", "benchmarks.naive.worker"],
+    "api": python("benchmarks.naive.app"),
+    "worker": python("benchmarks.naive.worker"),
+    "worker-2": python("benchmarks.naive.worker"),
 }
 OPEN_NAIVE = "SELECT count(*) FROM orders WHERE status = 'pending'"
 _numbers = itertools.count(1)
@@ -55,10 +56,10 @@ def run(stack: Stack, *, seconds: float = SECONDS) -> Report:
 def product(stack: Stack, seconds: float, database: str = "") -> tuple[Flow, dict[str, float]]:
     """The product under sustained load, and the most memory each of its processes held."""
     database = database or stack.database(f"ours_{next(_numbers)}")
-    with stack.running(database, "relay", "worker", "api") as parts:
-        load = Load(port=port_of(parts["api"]), api_key=API_KEY, prefix=f"o{next(_numbers)}", seconds=seconds)
+    with stack.running(database, *KINDS):
+        load = Load(port=stack.port(), api_key=API_KEY, prefix=f"o{next(_numbers)}", seconds=seconds)
         flow = sustain(load, database, stack.pids)
-        memory = {name: peak_rss_mb(pid) for name, pid in stack.pids("api", "relay", "worker").items()}
+        memory = {name: peak_rss_mb(pid) for name, pid in stack.pids(*KINDS).items()}
     return flow, memory
 
 
@@ -67,8 +68,8 @@ def naive(stack: Stack, seconds: float = NAIVE_SECONDS) -> Flow:
     name = f"naive_{next(_numbers)}"
     stack.execute(f"CREATE DATABASE {name}")
     database = stack.postgres.database_url(name)
-    with stack.processes(NAIVE, database) as parts:
-        load = Load(port=port_of(parts["api"]), api_key=API_KEY, prefix=name, seconds=seconds)
+    with stack.running(database, instead=NAIVE):
+        load = Load(port=stack.port(), api_key=API_KEY, prefix=name, seconds=seconds)
         return sustain(load, database, stack.pids, open_orders=OPEN_NAIVE)
 
 
@@ -84,8 +85,7 @@ def _sandbox_is_not_the_bound(flow: Flow) -> Ratio:
 
 def _sdk(stack: Stack) -> Alone:
     question = sdk.Question(SDK_SECONDS, f"sdk-{next(_numbers)}")
-    environ = stack.environ(stack.postgres.url)
     with metered(stack.pids("sandbox")) as usage:
-        found = answer_of("benchmarks.sdk", question, sdk.Answered, within_s=SDK_SECONDS + 60, environ=environ)
+        found = answer_of("benchmarks.sdk", question, sdk.Answered, within_s=SDK_SECONDS + 60, environ=stack.environ)
     cpu_us = {**usage.per_op_us(found.calls), "sdk": round(found.cpu_s / found.calls * 1e6, 1)}
     return Alone(found.calls / found.seconds, cpu_us)

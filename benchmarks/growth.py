@@ -15,7 +15,7 @@ from benchmarks.door import Bench, Measured
 from benchmarks.drain import drain
 from benchmarks.end_to_end import product
 from benchmarks.report import Ratio, Report
-from benchmarks.stack import Stack, port_of
+from benchmarks.stack import Stack
 from service.foundation.postgres.db import create_engine
 from service.ledger import balances, rollup
 
@@ -92,15 +92,14 @@ class Growth:
             self.report.facts[f"{row['name']}: rows updated, hot, dead, vacuums"] = list(row.values())[1:]
 
     def _door(self, database: str) -> Measured:
-        command = {"api": [sys.executable, "-m", "benchmarks.rivals"]}
-        with self.stack.processes(command, database) as parts:
-            bench = Bench(self.stack, port_of(parts["api"]))
+        with self.stack.running(database, instead={"api": door.RIVALS}):
+            bench = Bench(self.stack)
             bench.load("door", seconds=1.0, connections=door.CONNECTIONS)
             return bench.load("door", seconds=5.0, connections=door.CONNECTIONS)
 
     def _balance_ms(self, database: str) -> float:
         async def read() -> float:
-            engine = create_engine(self.stack.settings(database), name="balance")
+            engine = create_engine(self.stack.settings(DATABASE_URL=database), name="balance")
             taken = []
             for _ in range(21):
                 began = time.perf_counter()
@@ -114,7 +113,7 @@ class Growth:
     def _roll(self) -> None:
         async def roll() -> None:
             for database in (self.full, self.empty):
-                engine = create_engine(self.stack.settings(database), name="rollup")
+                engine = create_engine(self.stack.settings(DATABASE_URL=database), name="rollup")
                 await rollup(engine)
                 await engine.dispose()
 

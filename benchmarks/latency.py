@@ -11,7 +11,8 @@ from benchmarks import straight
 from benchmarks.end_to_end import NAIVE, product
 from benchmarks.load import Load, key
 from benchmarks.report import Ratio, Report
-from benchmarks.stack import API_KEY, Stack, answer_of, generate, port_of
+from benchmarks.stack import API_KEY, Stack, answer_of, generate
+from service.ops.kinds import KINDS
 
 SECONDS, TOP_SECONDS, ROUNDS = 8.0, 5.0, 3
 WITHIN_S = 60.0
@@ -48,13 +49,13 @@ def _pairs(found: dict[str, list[tuple[float, float]]], which: int) -> list[tupl
 
 
 def _ours(stack: Stack, database: str, rate: float, seconds: float) -> tuple[float, float]:
-    with stack.running(database, "relay", "worker", "api") as parts:
-        return _load(stack, database, port_of(parts["api"]), rate, seconds)
+    with stack.running(database, *KINDS):
+        return _load(stack, database, stack.port(), rate, seconds)
 
 
 def _naive(stack: Stack, database: str, rate: float, seconds: float) -> tuple[float, float]:
-    with stack.processes(NAIVE, database) as parts:
-        return _load(stack, database, port_of(parts["api"]), rate, seconds)
+    with stack.running(database, instead=NAIVE):
+        return _load(stack, database, stack.port(), rate, seconds)
 
 
 def _load(stack: Stack, database: str, port: int, rate: float, seconds: float) -> tuple[float, float]:
@@ -70,7 +71,7 @@ def _load(stack: Stack, database: str, port: int, rate: float, seconds: float) -
 
 
 def _straight(stack: Stack, database: str, rate: float, seconds: float) -> tuple[float, float]:
-    environ = stack.environ(database)
+    environ = {**stack.environ, "DATABASE_URL": database}
     answers = []
     for length in (0.5, seconds):
         question = straight.Question(rate, length, f"s{next(_numbers)}")

@@ -76,7 +76,7 @@ def _measure(stack: Stack, database: str, owners: Sequence[UUID], size: int, bat
 async def _post_all(
     stack: Stack, database: str, work: Sequence[Sequence[Sequence[ledger.JournalEntry]]], entries: int
 ) -> Posted:
-    engine = create_engine(stack.settings(database), name="ledger bench", pool=WRITERS)
+    engine = create_engine(stack.settings(DATABASE_URL=database), name="ledger bench", pool=WRITERS)
     await asyncio.gather(*(_post(engine, [[_entry(mine[0][0].account_id)]]) for mine in work))  # connect, open accounts
     with metered(stack.pids("postgres")) as usage:
         began, cpu = time.perf_counter(), time.process_time()

@@ -5,7 +5,6 @@ Everything is durable as the product ships it, on a real disk, with the product'
 
 import asyncio
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -14,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import asyncpg
@@ -22,52 +22,39 @@ import msgspec
 from benchmarks.load import END_S, Load, Outcome
 from service.foundation.postgres import roles
 from service.foundation.postgres.migrate import upgrade
-from service.foundation.settings import Settings
-from service.ops.child import Child, HttpPart, LoopPart
-from service.ops.embedded import Postgres, Valkey, free_port
-from service.ops.up import eo
+from service.ops.installation import Installation
 
 ROOT = Path(__file__).parents[1]
 API_KEY = "eo_test_" + "0" * 24
-STRIPE_KEY = "sk_test_" + "0" * 24
-READY_S = 60.0
 SQL_S = 600.0
 _TEMPLATE = "template"
+_NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
-class Stack:
+class Stack(Installation):
     """PostgreSQL, Valkey and the sandbox, started once; databases and processes on demand. Use as a context manager."""
 
     def __init__(self, **postgres_settings: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="eo-bench-"))
+        told = {"PYTHONPATH": str(ROOT), "EO_API_KEY": API_KEY, "STRIPE_API_KEY": "sk_test_" + "0" * 24}
+        super().__init__(Path(tempfile.mkdtemp(prefix="eo-bench-")), told)
         # The exact moment of each commit, for latency; costs a few bytes a transaction, for us and the rivals alike.
-        told = {"track_commit_timestamp": "on", **postgres_settings}
-        self.postgres = Postgres(self.folder / "postgres", log=self.folder / "postgres.log", settings=told)
-        self.valkey = Valkey(self.folder / "valkey", password=secrets.token_urlsafe(24))
-        self.sandbox = _sandbox(self.folder, free_port())
-        self.parts: dict[str, Child] = {}
+        self.postgres = self.embed_postgres(track_commit_timestamp="on", **postgres_settings)
+        self.redis = self.embed_redis(persistent=True)
+        self.embed_sandbox()
 
     def __enter__(self) -> Self:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the data is removed
         try:
-            for name, server in (("postgres", self.postgres), ("valkey", self.valkey), ("sandbox", self.sandbox)):
-                self.parts[name] = server
-                server.start(within_s=READY_S)
+            self.bring_up(*self.parts)
             self.execute(f"CREATE DATABASE {_TEMPLATE}")
             upgrade(self.postgres.database_url(_TEMPLATE))
         except BaseException:
-            self.close()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End what runs, newest first, and remove the data."""
-        for part in reversed(list(self.parts.values())):
-            part.stop()
-        self.postgres.discard_sockets()
+        self.end()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- databases
@@ -78,10 +65,6 @@ class Stack:
         url = self.postgres.database_url(name)
         self.execute(";".join(roles.SETTLE), url)
         return url
-
-    def settings(self, database: str) -> Settings:
-        """What a process of ours is told about this run."""
-        return Settings.from_env(self.environ(database))
 
     def execute(self, statement: str, database: str = "") -> None:
         """Run one statement as superuser, outside a transaction."""
@@ -101,59 +84,26 @@ class Stack:
     # --- processes
 
     @contextmanager
-    def running(self, database: str, *kinds: str, **environ: str) -> Iterator[dict[str, Child]]:
-        """The product's processes of these kinds (`api`, `relay`, `worker`), ready; stopped afterwards."""
-        with self.processes({kind: eo(kind) for kind in kinds}, database, **environ) as parts:
-            yield parts
+    def running(
+        self, database: str, *names: str, instead: Mapping[str, Sequence[str]] = _NOTHING, **environ: str
+    ) -> Iterator[None]:
+        """The product's processes by name (`api`, `relay`, `worker`), ready; stopped afterwards.
 
-    @contextmanager
-    def processes(
-        self, commands: Mapping[str, Sequence[str]], database: str, **environ: str
-    ) -> Iterator[dict[str, Child]]:
-        """Processes by name. `api` is ready when it answers /health/ready, any other when it says `ready`."""
-        told = {**self.environ(database), **environ}
-        parts = {name: self._part(name, command, told) for name, command in commands.items()}
-        self.parts |= parts
+        `instead`: a rival's command line by the name of the process that it stands for.
+        """
+        started = (*names, *instead)
+        for name in started:
+            self.add(name, instead.get(name, ()), DATABASE_URL=database, **environ)
         try:
-            for part in parts.values():
-                part.start(within_s=READY_S)
-            yield parts
+            self.bring_up(*started)
+            yield
         finally:
-            for name, part in parts.items():
-                part.stop()
-                del self.parts[name]
+            for name in started:
+                self.parts.pop(name).stop()
 
-    def pids(self, *names: str) -> dict[str, int]:
-        """Pids by name: of these parts, or of all that run."""
-        found = {name: part.pid for name, part in self.parts.items() if part.is_running}
-        return {name: pid for name, pid in found.items() if pid is not None and (not names or name in names)}
-
-    def _part(self, name: str, command: Sequence[str], environ: Mapping[str, str]) -> Child:
-        log = self.folder / f"{name}.log"
-        if name != "api":
-            return LoopPart(name, command, log=log, environ=environ)
-        part = HttpPart(name, command, log=log, environ=environ)
-        part.url = f"http://127.0.0.1:{environ['EO_PORT']}/health/ready"
-        return part
-
-    def environ(self, database: str) -> dict[str, str]:
-        """What a process is told: where everything is, and a port of its own."""
-        return {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
-            "EO_DATA_DIR": str(self.folder / "data"),
-            "EO_PORT": str(free_port()),
-            "EO_API_KEY": API_KEY,
-            "DATABASE_URL": database,
-            "REDIS_URL": self.valkey.url,
-            "STRIPE_API_BASE": f"http://127.0.0.1:{self.sandbox.url.split(':')[2].split('/')[0]}",
-            "STRIPE_API_KEY": STRIPE_KEY,
-        }
-
-
-def port_of(part: Child) -> int:
-    """The port of an API process."""
-    return int((part.environ or {})["EO_PORT"])
+    def port(self) -> int:
+        """The port of the API process."""
+        return int(self.url("api").rpartition(":")[2])
 
 
 def generate(load: Load) -> Outcome:
@@ -175,11 +125,3 @@ def answer_of(
     if done.returncode:
         raise RuntimeError(f"{module} failed: {done.stderr.decode()[-2000:]}")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=kind)
-
-
-def _sandbox(folder: Path, port: int) -> HttpPart:
-    command = eo("sandbox", "--port", str(port), "--data", str(folder / "sandbox.sqlite3"))
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    part = HttpPart("sandbox", command, log=folder / "sandbox.log", environ=environ)
-    part.url = f"http://127.0.0.1:{port}/_sandbox/health"
-    return part

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,9 +22,6 @@ from demo.storm import Storm
 from demo.summary import Result, as_json, tables
 from service.foundation import exit_codes, guard
 from service.foundation.errors import Unavailable
-from service.ops.up import eo
-
-_COMMAND_S = 60.0
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -93,10 +89,7 @@ def _rage(contender: Contender, screen: Screen, leaving: contextlib.ExitStack) -
 
 def reconcile(contender: Contender) -> dict[str, Any]:
     """What `eo reconcile` says about it. Raises Unavailable where it says nothing."""
-    command = [*eo("reconcile", "--json")]
-    done = subprocess.run(
-        command, env=contender.world.environ, capture_output=True, text=True, check=False, timeout=_COMMAND_S
-    )
+    done = contender.world.eo("reconcile", "--json")
     try:
         found: dict[str, Any] = json.loads(done.stdout)
     except ValueError as error:

@@ -1,6 +1,5 @@
 """The naive consumer and the service behind one interface, so that both go through the very same storm."""
 
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,8 +13,8 @@ from demo.plan import Plan
 from demo.score import Score
 from demo.stage import Stage
 from demo.world import World
-from service.ops.embedded import free_port
-from service.ops.up import eo
+from service.ops.installation import python
+from service.ops.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,9 +90,7 @@ class Contender(ABC):
 
     def rest(self) -> None:
         """Stop everything but Stripe, so that the other one has the machine for itself."""
-        for name in (*WORKERS, *self.others):
-            if name in self.world.parts:
-                self.world.kill(name)
+        self.world.kill(*(name for name in self.world.alive() if name != "sandbox"))
 
     def _troubles(self) -> int:
         fired: list[Mapping[str, int]] = self.world.control("GET", "faults")["rules"]
@@ -114,7 +111,7 @@ class Naive(Contender):
 
     def start_worker(self, name: str, crash_at: str = "") -> None:
         """Start one worker, or start it again; it may be told where to die."""
-        self.world.start(name, [sys.executable, "-P", "-m", "demo.naive"], {"EO_CRASH_AT": crash_at})
+        self.world.add(name, python("demo.naive"), EO_CRASH_AT=crash_at).spawn()
 
     def start_others(self, messages_twice: float) -> None:
         """Its front and its broker are the feeder's."""
@@ -157,39 +154,38 @@ class Ours(Contender):
 
     title = "effectively-once"
     about = "this service: at least once, and every repeat made harmless"
-    others = ("api", "relay")
+    others = tuple(kind for kind in KINDS if kind != "worker")
 
     def __init__(self, stage: Stage, plan: Plan) -> None:
         self._api_key = "eo_test_" + "0" * 24
         super().__init__(plan, World(stage, "ours", with_schema=True, EO_API_KEY=self._api_key, **_HASTE))
-        self._port = free_port()
         self._twice_file = stage.folder / "messages-twice"
 
     def start_worker(self, name: str, crash_at: str = "") -> None:
         """Start one worker, or start it again; it may be told where to die."""
-        self.world.start(name, [sys.executable, "-P", "-m", "demo.worker"], {"EO_CRASH_AT": crash_at})
+        self.world.add(name, python("demo.worker"), EO_CRASH_AT=crash_at).spawn()
 
     def start_others(self, messages_twice: float) -> None:
         """The API, and a relay whose broker duplicates."""
         self._twice_file.write_text(str(messages_twice))
         for name in self.others:
-            if name not in self.world.parts or not self.world.parts[name].is_running:
+            if name not in self.world.alive():
                 self.restart(name)
         self.world.await_ready(*self.others)
 
     def restart(self, name: str) -> None:
         """Start one of `others` again, in the same place."""
-        if name == "api":
-            self.world.start("api", eo("api"), port=self._port)
-            return
-        environ = {relay.TWICE: str(self._twice_file), relay.SEED: str(self.plan.seed)}
-        self.world.start("relay", [sys.executable, "-P", "-m", "demo.relay"], environ)
+        if name not in self.world.parts:
+            instead = {"relay": python("demo.relay")}
+            told = {relay.TWICE: str(self._twice_file), relay.SEED: str(self.plan.seed)}
+            self.world.add(name, instead.get(name, ()), **told)
+        self.world.part(name).spawn()
 
     def feeder(self, *, first: int, count: int, over_s: float, requests_twice: float, messages_twice: float) -> Feeder:
         """Over HTTP; the messages are the relay's matter."""
         del messages_twice
         options = {"first": first, "count": count, "over_s": over_s, "requests_twice": requests_twice}
-        made = HttpFeeder(f"http://127.0.0.1:{self._port}", self._api_key, seed=self.plan.seed, **options)
+        made = HttpFeeder(self.world.url("api"), self._api_key, seed=self.plan.seed, **options)
         self.fed.append(made)
         return made
 

@@ -1,8 +1,6 @@
 """PostgreSQL and Valkey for the demonstration, in a temporary folder that is gone afterwards."""
 
 import asyncio
-import contextlib
-import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,30 +9,24 @@ from typing import Any, Self
 import asyncpg
 
 from service.foundation.postgres.migrate import upgrade
-from service.ops.embedded import Postgres, Valkey
+from service.ops.installation import Installation
 
-SMALL = {"shared_buffers": "64MB", "max_wal_size": "512MB"}
 _SQL_S = 20.0
 
 
-class Stage:
+class Stage(Installation):
     """Use as a context. Everything on it dies with this process, however that ends."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="eo-demo-"))
-        self.logs = self.folder / "log"
-        self.logs.mkdir(mode=0o700)
+        super().__init__(Path(tempfile.mkdtemp(prefix="eo-demo-")), {})
         self._runner = asyncio.Runner()
         self._connections: dict[str, Any] = {}
-        self.postgres = Postgres(self.folder / "postgres", log=self.logs / "postgres.log", settings=SMALL)
-        self.redis = Valkey(
-            self.folder / "redis", password=secrets.token_hex(16), persistent=False, log=self.logs / "redis.log"
-        )
+        self.postgres = self.embed_postgres(shared_buffers="64MB", max_wal_size="512MB")
+        self.redis = self.embed_redis()
 
     def __enter__(self) -> Self:
         try:
-            self.postgres.start()
-            self.redis.start()
+            self.bring_up(*self.parts)
         except BaseException:
             self.__exit__()
             raise
@@ -44,10 +36,7 @@ class Stage:
         for connection in self._connections.values():
             connection.terminate()
         self._runner.close()
-        for server in (self.redis, self.postgres):
-            with contextlib.suppress(OSError):
-                server.kill()
-        self.postgres.discard_sockets()
+        self.end()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def new_database(self, name: str, *, with_schema: bool) -> str:

@@ -17,7 +17,7 @@ the order of a request:
     store        one SQLite file, group commit
     strict       rules that Stripe probably has, off until asked for
     faults, misbehave                                      ·  the fault plan and what it does
-    control, truth                                         ·  the control API and the witness
+    control, truth  ·  the control API and the witness     ·  remote: asked from another process
 
 Different from Stripe on purpose: settlement currency is the presentment currency; any `cus_…` is a customer; capture
 is automatic; there is one account per data file. What else is missing says so itself (docs/sandbox.md).

@@ -11,7 +11,6 @@ import asyncio
 import os
 import secrets
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
@@ -25,8 +24,8 @@ from service.foundation.postgres import roles
 from service.foundation.postgres.db import create_engine
 from service.foundation.postgres.migrate import upgrade
 from service.foundation.settings import Settings
-from service.ops.child import HttpPart
 from service.ops.embedded import Postgres, Valkey, free_port
+from tests.sandbox.process import SandboxProcess
 
 MEMORY = Path("/dev/shm")  # noqa: S108  a RAM disk: fsync stays on in tests, and costs nothing there
 MEMORY_NEEDED = 2 << 30
@@ -94,13 +93,9 @@ def valkey(servers_folder: Path) -> Iterator[Valkey]:
 @pytest.fixture(scope="session")
 def sandbox(servers_folder: Path) -> Iterator[str]:
     """Address of a Stripe stand-in of this test process. Its books are shared: use keys of your own."""
-    port = free_port()
-    argv = [sys.executable, "-m", "sandbox", "--port", str(port), "--data", str(servers_folder / "sandbox.sqlite3")]
-    part = HttpPart("sandbox", argv, log=servers_folder / "sandbox.log")
-    part.url = f"http://127.0.0.1:{port}/_sandbox/health"
-    part.start()
-    yield f"http://127.0.0.1:{port}"
-    part.stop()
+    process = SandboxProcess(servers_folder / "sandbox.sqlite3").start()
+    yield process.base
+    process.kill()
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import redis
 import uvloop
-from dramatiq import Broker
+from dramatiq import Message
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -43,6 +43,13 @@ _BROKER_AWAY = (BrokerConnectionError, redis.exceptions.RedisError)
 _REMEMBER_S = 5.0  # between looks at which life the database is in; a worker that meets a new one looks at once
 _REDATE_S = 10.0  # between two looks at bookings of an earlier version
 _PAUSE_MAX_S = 2.0  # between attempts while PostgreSQL or the broker is away
+
+
+class Broker(Protocol):
+    """What a relay needs of a broker. A test gives one that says no, or says everything twice."""
+
+    def enqueue(self, message: Message[Any]) -> object:
+        """Take a message, or raise."""
 
 
 class Relay:
@@ -163,7 +170,7 @@ async def _listen(engine: AsyncEngine, stop: asyncio.Event, woken: asyncio.Event
     return 0
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = make_broker) -> None:
     """Run a relay process until SIGTERM or SIGINT. Raises Misconfigured or Unavailable when it must not start."""
     settings.require("REDIS_URL", "STRIPE_API_KEY")
     stop = asyncio.Event()
@@ -182,7 +189,7 @@ async def serve(settings: Settings) -> None:
         gateway = await stack.enter_async_context(StripeGateway(settings))
         await refuse_a_key_that_may_not(gateway, settings)
         stripe = BoundStripe(engine, gateway, settings)
-        relay = Relay(engine, make_broker(settings), settings)
+        relay = Relay(engine, broker(settings), settings)
         heart = Heart.of(settings.redis_url, "relay", relay.last_moved)
         stack.push_async_callback(heart.end)
         after = AfterTheCharge(engine, gateway, stripe)
@@ -286,10 +293,10 @@ async def _rollup(engine: AsyncEngine) -> int:
     return 0
 
 
-def main() -> None:
+def main(*, broker: Callable[[Settings], Broker] = make_broker) -> None:
     """`python -m workers.relay`, which is what `eo relay` runs."""
     configure("relay")
-    uvloop.run(serve(Settings.from_env()))
+    uvloop.run(serve(Settings.from_env(), broker=broker))
 
 
 if __name__ == "__main__":

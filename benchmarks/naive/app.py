@@ -12,11 +12,10 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.params import HeaderParameter
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from benchmarks.naive.models import Base, Order
+from benchmarks.naive.models import Base, Order, engine_of
 from benchmarks.naive.worker import charge_order
-from service.foundation.postgres.db import async_url
 from service.foundation.settings import Settings
 
 
@@ -82,7 +81,7 @@ def main() -> None:
 
     @asynccontextmanager
     async def running(app: Litestar) -> AsyncIterator[None]:
-        engine = create_async_engine(async_url(settings.database_url), pool_size=8, max_overflow=8)
+        engine = engine_of(settings.database_url, pool_size=8, max_overflow=8)
         async with engine.begin() as connection:
             await connection.run_sync(Base.metadata.create_all)
         app.state["sessions"] = async_sessionmaker(engine, expire_on_commit=False)

@@ -1,13 +1,19 @@
-"""The tables, as mapped classes."""
+"""The tables, as mapped classes, and the way to them."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, func, text
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, func, make_url, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
+
+
+def engine_of(url: str, **pool: int) -> AsyncEngine:
+    """SQLAlchemy as it comes, over the one driver there is here."""
+    return create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"), **pool)
 
 
 class Base(DeclarativeBase):

@@ -10,10 +10,9 @@ import stripe
 import uvloop
 from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from benchmarks.naive.models import Charge, Entry, Order, Posting
-from service.foundation.postgres.db import async_url
+from benchmarks.naive.models import Charge, Entry, Order, Posting, engine_of
 from service.foundation.settings import Settings
 
 _settings = Settings.from_env()
@@ -28,7 +27,7 @@ class _Thread(threading.local):
 
     def __init__(self) -> None:
         self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        self.engine: AsyncEngine = create_async_engine(async_url(_settings.database_url), pool_size=1)
+        self.engine: AsyncEngine = engine_of(_settings.database_url, pool_size=1)
 
 
 _thread = _Thread()

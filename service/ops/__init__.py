@@ -1,6 +1,8 @@
 """What operators run: the command `eo`, the processes it starts here, and what it shows.
 
 cli            the command's tree; commands has the commands, arguments and terminal what they share
+kinds          which kinds of process there are: a new one is a line there
+installation   processes by name: what each is told, started, awaited, killed, ended
 up             everything on one machine: supervisor, child, embedded servers, isolation, part_log, port
 status         what this installation does; status_text shows it
 healthy        whether a process moves, by exit code

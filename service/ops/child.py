@@ -79,6 +79,10 @@ class Child:
     def start(self, *, within_s: float = 30.0, pause: Pause = time.sleep) -> None:
         """Start it and wait until it is ready. Raises Unavailable with its last words."""
         self.spawn()
+        self.await_ready(within_s=within_s, pause=pause)
+
+    def await_ready(self, *, within_s: float = 30.0, pause: Pause = time.sleep) -> None:
+        """Wait until it is ready, and kill it when it is not. Raises Unavailable with its last words."""
         wait_until(lambda: self.is_ready() or not self.is_running, within_s=within_s, pause=pause)
         if not self.is_running:
             raise Unavailable(f"{self.name} stopped at start: {self.last_words()} (log: {self.log})")
@@ -163,7 +167,11 @@ class OneShot(Child):
 class HttpPart(Child):
     """A server of ours, ready when `url` answers 200."""
 
-    url = ""
+    def __init__(
+        self, name: str, argv: Sequence[str], *, log: Path, environ: Mapping[str, str] | None = None, url: str
+    ) -> None:
+        super().__init__(name, argv, log=log, environ=environ)
+        self.url = url
 
     def is_ready(self) -> bool:
         """Whether `url` answers 200 now."""

@@ -18,6 +18,7 @@ from service.foundation.exit_codes import OK, USAGE
 from service.foundation.knobs import unknown
 from service.foundation.settings import KNOBS
 from service.ops.commands import installation, keys, ledger, orders, outbox, processes
+from service.ops.kinds import KINDS
 
 _COMPLETE = "_EO_COMPLETE"  # set by the shell that wants a word completed
 
@@ -73,7 +74,7 @@ def cli(*, debug: bool) -> None:
 
 
 for _command in (
-    *(processes.up, processes.api, processes.relay, processes.worker, processes.sandbox),
+    *(processes.up, *map(processes.of_kind, KINDS.values()), processes.sandbox),
     *(installation.migrate, installation.settings, installation.status, installation.instance, installation.reset),
     *(keys.keys, outbox.outbox, orders.orders, ledger.ledger),
 ):

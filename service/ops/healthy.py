@@ -19,16 +19,16 @@ from service.monitoring import heartbeats
 from service.monitoring.heartbeats import SILENT_S, Beat
 from service.monitoring.probes import BrokerProbe, DatabaseProbe, why_not_published, why_not_stored
 from service.ops.child import http_get
+from service.ops.kinds import KINDS
 from service.ops.up import api_url
 
-PARTS = ("api", "relay", "worker")
 _API_TIMEOUT_S = 2.0
 _BEATS_TIMEOUT_S = 3.0
 _STOPPED = frozenset("TtZX")  # stopped, traced, dead
 
 
 @click.command("healthy", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("part", type=click.Choice(PARTS))
+@click.argument("part", type=click.Choice(list(KINDS)))
 def command(part: str) -> None:
     """Whether the PART of this machine or container moves, for container health checks.
 

@@ -12,10 +12,10 @@ from service.foundation.errors import Misconfigured
 from service.foundation.settings import RUN_FILE, Settings
 from service.monitoring.overview import Overview, overview
 from service.ops.child import http_get
+from service.ops.kinds import PARTS
 from service.ops.up import LOCK_FILE, SECRETS_FILE, api_url, try_lock
 
 _PATIENCE_S = 5.0  # /health/ready itself gives up after two
-PARTS = ("postgres", "redis", "sandbox", "relay", "worker", "api")
 _TITLES = {"valkey-server": "redis", "postgres": "postgres"} | {f"eo {name}": name for name in PARTS}
 _OURS = {"lock", "log", "postgres", "redis", "sandbox", "secrets.json", "run.json"}
 

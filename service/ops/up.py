@@ -15,10 +15,8 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import service
@@ -27,39 +25,16 @@ from service.foundation.addresses.stripe import STRIPE_API
 from service.foundation.errors import Misconfigured
 from service.foundation.settings import RUN_FILE, Settings
 from service.foundation.settings import data_dir as named_data_dir
-from service.ops.child import Child, HttpPart, LoopPart, OneShot, http_get, wait_until
-from service.ops.embedded import Postgres, Valkey, free_port, postgres_programs, valkey_program, write_private
+from service.ops.child import http_get, wait_until
+from service.ops.embedded import PG_VERSION, Valkey, postgres_programs, valkey_program, write_private
+from service.ops.installation import Installation, reached_at
 from service.ops.isolation import close_to_others
+from service.ops.kinds import KINDS, STOP_ORDER
 from service.ops.port import refuse_busy_port
 from service.ops.supervisor import StopRequested, Supervisor, pause
 
-STOP_ORDER = ("api", "relay", "worker", "sandbox", "redis", "postgres", "migrate")
 _PAYABLE_S, _LOOK_S = 5.0, 0.25
 LOCK_FILE, SECRETS_FILE = "lock", "secrets.json"
-EMBEDDED_PG = 18
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """The parts of one installation. A part is None where the environment names another one."""
-
-    settings: Settings
-    environ: dict[str, str]  # what the parts are told, on top of the environment
-    postgres: Postgres | None
-    redis: Valkey | None
-    sandbox: HttpPart | None
-    api: HttpPart
-
-    def stages(self) -> list[list[Child]]:
-        """The start order; a stage waits for the one before it. The API is last: its first 200 means all is there."""
-        logs = self.api.log.parent
-        migrate = OneShot("migrate", eo("migrate"), log=logs / "migrate.log")
-        relay, worker = (LoopPart(name, eo(name), log=logs / f"{name}.log") for name in ("relay", "worker"))
-        for part in (migrate, self.sandbox, relay, worker, self.api):
-            if part:
-                part.environ = {**os.environ, **self.environ}
-        stages = [(self.postgres,), (migrate, self.redis, self.sandbox), (relay, worker), (self.api,)]
-        return [[part for part in stage if part] for stage in stages]
 
 
 def up(*, as_json: bool = False) -> None:
@@ -69,9 +44,10 @@ def up(*, as_json: bool = False) -> None:
     data_dir = named_data_dir().absolute()
     with locked(data_dir):
         (data_dir / RUN_FILE).unlink(missing_ok=True)  # of a predecessor that was killed
-        stack = plan(data_dir, os.environ)
-        refuse_busy_port(stack.settings.host, stack.settings.port)
-        found: dict[str, object] = {"pid": os.getpid(), "environment": stack.environ}
+        installation = plan(data_dir, os.environ)
+        settings = installation.settings()
+        refuse_busy_port(settings.host, settings.port)
+        found: dict[str, object] = {"pid": os.getpid(), "environment": installation.told}
 
         def note(restarts: Mapping[str, int]) -> None:
             with contextlib.suppress(OSError):  # a full disk ends nothing
@@ -79,55 +55,67 @@ def up(*, as_json: bool = False) -> None:
 
         write_private(data_dir / RUN_FILE, json.dumps(found, indent=2) + "\n")
         try:
-            run(stack, as_json=as_json, began=began, on_restart=note)
+            run(installation, as_json=as_json, began=began, on_restart=note)
         finally:
             (data_dir / RUN_FILE).unlink(missing_ok=True)
-            if stack.postgres:
-                stack.postgres.discard_sockets()
+            installation.discard()
 
 
 def run(
-    stack: Stack, *, as_json: bool, began: float, on_restart: Callable[[Mapping[str, int]], None] | None = None
+    installation: Installation,
+    *,
+    as_json: bool,
+    began: float,
+    on_restart: Callable[[Mapping[str, int]], None] | None = None,
 ) -> None:
     """Start, show, watch; return after a clean stop."""
-    with contextlib.suppress(StopRequested), Supervisor(stack.stages(), STOP_ORDER, on_restart) as supervisor:
+    stages = installation.stages()
+    with contextlib.suppress(StopRequested), Supervisor(stages, STOP_ORDER, on_restart) as supervisor:
         supervisor.start()
-        waits = why_charges_wait(stack.api.url)
-        show(stack, took_s=time.monotonic() - began, as_json=as_json, waits=waits)
+        waits = why_charges_wait(f"{installation.url('api')}/health/ready")
+        show(installation, took_s=time.monotonic() - began, as_json=as_json, waits=waits)
         supervisor.watch()
 
 
-def plan(data_dir: Path, environ: Mapping[str, str]) -> Stack:
+def plan(data_dir: Path, environ: Mapping[str, str]) -> Installation:
     """Decide what is embedded, and with which addresses and secrets. Starts nothing. Raises Misconfigured."""
     made = load_secrets(data_dir / SECRETS_FILE)
     named = {name: value for name, value in environ.items() if value}
-    logs = data_dir / "log"
-    postgres = redis = sandbox = None
-    told = {"EO_DATA_DIR": str(data_dir), "EO_API_KEY": named.get("EO_API_KEY") or made["api_key"]}
-    if "DATABASE_URL" not in named:
-        postgres = Postgres(data_dir / "postgres", version=EMBEDDED_PG, log=logs / "postgres.log")
-    if "REDIS_URL" not in named:
-        redis = Valkey(data_dir / "redis", password=made["redis_password"], log=logs / "redis.log")
-    if not names_stripe(named):
-        sandbox = sandbox_part(data_dir / "sandbox", logs / "sandbox.log", port=free_port())
-        told["EO_SANDBOX_SECRET"] = named.get("EO_SANDBOX_SECRET") or made["sandbox_secret"]
-        told["STRIPE_WEBHOOK_SECRET"] = named.get("STRIPE_WEBHOOK_SECRET") or made["webhook_secret"]
-    told["DATABASE_URL"] = postgres.owner_url if postgres else named["DATABASE_URL"]
-    told["REDIS_URL"] = redis.url if redis else named["REDIS_URL"]
-    told["STRIPE_API_KEY"] = made["stripe_api_key"] if sandbox else named["STRIPE_API_KEY"]
-    told["STRIPE_API_BASE"] = origin(sandbox.url) if sandbox else named.get("STRIPE_API_BASE", STRIPE_API)
-    settings = Settings.from_env({**environ, **told})
+    installation = Installation(data_dir, {"EO_API_KEY": named.get("EO_API_KEY") or made["api_key"]}, environ)
+    told = installation.told
+    _find_servers(installation, named, made["redis_password"])
+    _find_stripe(installation, named, made)
+    settings = installation.settings()
     told |= {"EO_HOST": settings.host, "EO_PORT": str(settings.port)}
-    if settings.stripe_is_live and (postgres or redis):
+    if settings.stripe_is_live and {"postgres", "redis"} & set(installation.parts):
         raise Misconfigured("A live Stripe key needs DATABASE_URL and REDIS_URL: embedded parts are for trying out.")
-    api = HttpPart("api", eo("api"), log=logs / "api.log")
-    api.url = f"{api_url(settings)}/health/ready"
-    return Stack(settings, told, postgres, redis, sandbox, api)
+    installation.add_migration()
+    for kind in KINDS:
+        installation.add(kind)
+    return installation
 
 
-def eo(*words: str) -> list[str]:
-    """The command line of another `eo` command, by this very Python. -P: never import from the working directory."""
-    return [sys.executable, "-P", "-m", "service", *words]
+def _find_servers(installation: Installation, named: Mapping[str, str], redis_password: str) -> None:
+    if "DATABASE_URL" in named:
+        installation.told["DATABASE_URL"] = named["DATABASE_URL"]
+    else:
+        installation.embed_postgres()
+    if "REDIS_URL" in named:
+        installation.told["REDIS_URL"] = named["REDIS_URL"]
+    else:
+        installation.embed_redis(redis_password, persistent=True)
+
+
+def _find_stripe(installation: Installation, named: Mapping[str, str], made: Mapping[str, str]) -> None:
+    told = installation.told
+    if names_stripe(named):
+        told["STRIPE_API_KEY"] = named["STRIPE_API_KEY"]
+        told["STRIPE_API_BASE"] = named.get("STRIPE_API_BASE", STRIPE_API)
+        return
+    told["STRIPE_API_KEY"] = made["stripe_api_key"]
+    told["EO_SANDBOX_SECRET"] = named.get("EO_SANDBOX_SECRET") or made["sandbox_secret"]
+    told["STRIPE_WEBHOOK_SECRET"] = named.get("STRIPE_WEBHOOK_SECRET") or made["webhook_secret"]
+    installation.embed_sandbox()
 
 
 def names_stripe(named: Mapping[str, str]) -> bool:
@@ -137,25 +125,9 @@ def names_stripe(named: Mapping[str, str]) -> bool:
     return "STRIPE_API_KEY" in named
 
 
-def sandbox_part(folder: Path, log: Path, *, port: int) -> HttpPart:
-    """The Stripe stand-in, with its books in `folder`."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    books = str(folder / "sandbox.sqlite3")
-    part = HttpPart("sandbox", eo("sandbox", "--host", "127.0.0.1", "--port", str(port), "--data", books), log=log)
-    part.url = f"http://127.0.0.1:{port}/_sandbox/health"
-    return part
-
-
-def origin(url: str) -> str:
-    """Scheme, host and port of a URL."""
-    return "/".join(url.split("/")[:3])
-
-
 def api_url(settings: Settings) -> str:
     """Where this machine reaches the API."""
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104  only recognised, not bound
-    host = everywhere.get(settings.host, f"[{settings.host}]" if ":" in settings.host else settings.host)
-    return f"http://{host}:{settings.port}"
+    return reached_at(settings.host, settings.port)
 
 
 def load_secrets(path: Path) -> dict[str, str]:
@@ -229,9 +201,9 @@ def why_charges_wait(ready_url: str) -> list[str]:
     return reasons
 
 
-def show(stack: Stack, *, took_s: float, as_json: bool, waits: Sequence[str] = ()) -> None:
+def show(installation: Installation, *, took_s: float, as_json: bool, waits: Sequence[str] = ()) -> None:
     """The block that says where everything is. Data, so on stdout."""
-    rows = {name: words for name, words in block(stack).items() if words}
+    rows = {name: words for name, words in block(installation).items() if words}
     if as_json:
         values = {name.lower(): words for name, words in rows.items()}
         text = json.dumps({"ready": True, "took_s": round(took_s, 2), **values, "waits": list(waits)})
@@ -244,21 +216,21 @@ def show(stack: Stack, *, took_s: float, as_json: bool, waits: Sequence[str] = (
         print(text, flush=True)
 
 
-def block(stack: Stack) -> dict[str, str]:
+def block(installation: Installation) -> dict[str, str]:
     """What is shown, by name. A secret that came from the environment is not repeated."""
-    api, told = api_url(stack.settings), stack.environ
+    api, told, redis = installation.url("api"), installation.told, installation.parts.get("redis")
     return {
         "API": api,
         "Docs": f"{api}/docs",
         "Key": "from EO_API_KEY" if os.environ.get("EO_API_KEY") else told["EO_API_KEY"],
-        "Postgres": f"{version_of(postgres_programs(EMBEDDED_PG) / 'postgres')} embedded, {told['DATABASE_URL']}"
-        if stack.postgres
+        "Postgres": f"{version_of(postgres_programs(PG_VERSION) / 'postgres')} embedded, {told['DATABASE_URL']}"
+        if "postgres" in installation.parts
         else shown(told["DATABASE_URL"]),
-        "Redis": f"Valkey {version_of(valkey_program())} embedded, 127.0.0.1:{stack.redis.port}"
-        if stack.redis
+        "Redis": f"Valkey {version_of(valkey_program())} embedded, 127.0.0.1:{redis.port}"
+        if isinstance(redis, Valkey)
         else shown(told["REDIS_URL"]),
-        "Stripe": f"sandbox, {told['STRIPE_API_BASE']}" if stack.sandbox else told["STRIPE_API_BASE"],
-        "Logs": str(stack.api.log.parent),
+        "Stripe": ("sandbox, " if "sandbox" in installation.parts else "") + told["STRIPE_API_BASE"],
+        "Logs": str(installation.logs),
     }
 
 

@@ -1,8 +1,7 @@
 """A fleet: every part of the service as a real process, to be counted, killed, paused and asked.
 
     with Fleet(folder) as fleet:                     # PostgreSQL and Redis of its own, the schema, a sandbox; 2 s
-        fleet.start("api")
-        fleet.start("relay", 2)
+        fleet.start_all(worker=0, relay=2)           # one of each kind where nothing else is said
         fleet.start("worker", 2, EO_CHARGE_LEASE_S="5")     # more environment for these two alone
         order = fleet.post("/v1/orders", ORDER, key="k").body
         fleet.kill("worker-1")                       # kill -9; also pause (SIGSTOP), resume, stop (SIGTERM), restart
@@ -18,35 +17,43 @@ Every wait has a bound, and says what the parts logged when it is reached. Leavi
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import asyncpg
 
+from sandbox.remote import Remote
 from service.foundation.postgres.migrate import upgrade
-from service.ops.child import Child, HttpPart, LoopPart, wait_until
-from service.ops.embedded import Postgres, Valkey, free_port
+from service.ops.child import wait_until
+from service.ops.installation import Installation, python
+from service.ops.kinds import KINDS
 from service.ops.supervisor import is_warning
-from service.ops.up import eo
 from tests.described import Received, check
 
+__all__ = ["ORDER", "SHORT_LEASES", "Answer", "Fleet", "NewFleet", "fleets", "http", "python"]
+
 ORDER: dict[str, Any] = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}
-READY_S = 30.0  # four Python processes starting at once on a busy machine
+# Leases of seconds: what was lost comes due again while a test can still wait for it.
+SHORT_LEASES = {
+    "EO_STRIPE_CONNECT_TIMEOUT_S": "1",
+    "EO_STRIPE_TIMEOUT_S": "2",
+    "EO_CHARGE_LEASE_S": "4",
+    "EO_OUTBOX_LEASE_S": "6",
+    "EO_RETRY_BASE_S": "0.2",
+    "EO_RETRY_MAX_S": "2",
+}
 CALL_S = 40.0  # above the longest `Prefer: wait`
-COMMAND_S = 60.0
 SQL_S = 30.0
 LOG_LINES = 8
 ROOT = Path(__file__).parents[2]
-SERVER_SETTINGS = {"shared_buffers": "64MB", "max_wal_size": "512MB"}
+_numbers = count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +65,25 @@ class Answer:
     body: Any
 
 
-class Fleet:
-    """Processes by name. `environ` is added to what every part is told."""
+class Fleet(Installation):
+    """An installation that is asked, and waited for. `environ` is added to what every part is told."""
 
     def __init__(self, folder: Path, **environ: str) -> None:
-        self.folder = folder
-        self.logs = folder / "log"
-        self.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.api_key = "eo_test_" + "0" * 24
-        self.postgres = Postgres(folder / "postgres", log=self.logs / "postgres.log", settings=SERVER_SETTINGS)
-        self.redis = Valkey(folder / "redis", password="0" * 32, persistent=False, log=self.logs / "redis.log")
-        self._parts: dict[str, Child] = {"postgres": self.postgres, "redis": self.redis}
-        self.stripe = f"http://127.0.0.1:{free_port()}"
-        self.environ = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),  # a test's own program may stand in for a part
-            "EO_DATA_DIR": str(folder / "data"),
-            "DATABASE_URL": self.postgres.owner_url,
-            "REDIS_URL": self.redis.url,
-            "STRIPE_API_BASE": self.stripe,
-            "STRIPE_API_KEY": "sk_test_" + "0" * 24,
-            "EO_API_KEY": self.api_key,
-            "EO_SANDBOX_SECRET": "of-the-control-api-in-tests",
-            **environ,
-        }
+        self.api_key, secret = "eo_test_" + "0" * 24, "of-the-control-api-in-tests"
+        told = {"STRIPE_API_KEY": "sk_test_" + "0" * 24, "EO_API_KEY": self.api_key, "EO_SANDBOX_SECRET": secret}
+        # PYTHONPATH: a test's own program may stand in for a part.
+        super().__init__(folder, {"PYTHONPATH": str(ROOT), **told, **environ})
+        self.redis = self.embed_redis()
+        self.stripe = self.embed_sandbox("--fee-delay-s", "0.2")
+        self.postgres = self.embed_postgres(shared_buffers="64MB", max_wal_size="512MB")
+        self._remote = Remote(self.stripe, secret)
 
     # --- processes
 
     def __enter__(self) -> Self:
         try:
-            self.postgres.start(within_s=READY_S)
-            self.redis.start(within_s=READY_S)
+            self.bring_up("redis", "sandbox", "postgres")
             upgrade(self.postgres.owner_url)
-            self._start({"sandbox": self._sandbox()})
         except BaseException:
             self.end()
             raise
@@ -100,82 +93,30 @@ class Fleet:
         self.end()
 
     def end(self) -> None:
-        """End everything, paused or not, and show what was logged as a warning (pytest prints it of a failed test)."""
-        for part in reversed(self._parts.values()):
-            if part.is_running and part.pid is not None:
-                os.kill(part.pid, signal.SIGCONT)
-                part.kill()
-        self.postgres.discard_sockets()
+        """End everything, and show what was logged as a warning (pytest prints it of a failed test)."""
+        super().end()
         print(self.warnings(ended=False))
 
-    def start(self, kind: str, count: int = 1, *, argv: Sequence[str] = (), **environ: str) -> list[str]:
-        """Start `count` more of `api`, `relay` or `worker` and wait until they are ready; returns their names.
-
-        `argv` replaces the command, say by a program that publishes twice.
-        """
-        taken = sum(name.startswith(f"{kind}-") for name in self._parts)
-        names = [f"{kind}-{taken + n}" for n in range(1, count + 1)]
-        self._start({name: self._part(kind, name, argv, environ) for name in names})
-        return names
-
-    def restart(self, *names: str) -> None:
-        """Start parts again that have ended, with the address and environment they had."""
+    def start_all(self, **counts: int) -> Self:
+        """Start one of each kind, or as many as `counts` says, all together."""
+        names = [name for kind in KINDS for name in self.numbered(kind, counts.get(kind, 1))]
         for name in names:
-            assert not self._parts[name].is_running, f"{name} still runs"
-        self._start({name: self._parts[name] for name in names})
-
-    def kill(self, *names: str) -> None:
-        """`kill -9`, at once and without a word."""
-        for name in names:
-            self.send(name, signal.SIGKILL)
-        for name in names:
-            process = self._parts[name].process
-            assert process
-            process.wait(10)
+            self.add(name)
+        self.bring_up(*names)
+        return self
 
     def stop(self, name: str, *, within_s: float = 10.0) -> int | None:
         """SIGTERM (PostgreSQL: its fast shutdown); returns the exit status. Fails where it does not end in time."""
-        part = self._parts[name]
+        part = self.parts[name]
         self.send(name, part.stop_signal)
         self.until(lambda: not part.is_running, within_s=within_s, what=f"{name} has stopped")
         return part.exit_status
-
-    def pause(self, *names: str) -> None:
-        """SIGSTOP: it holds what it holds, and does nothing."""
-        for name in names:
-            self.send(name, signal.SIGSTOP)
-
-    def resume(self, *names: str) -> None:
-        """SIGCONT."""
-        for name in names:
-            self.send(name, signal.SIGCONT)
-
-    def send(self, name: str, number: signal.Signals) -> None:
-        """Any signal."""
-        pid = self._parts[name].pid
-        assert pid is not None
-        assert self._parts[name].is_running, f"{name} has ended: {self._parts[name].exit_reason()}"
-        os.kill(pid, number)
-
-    def dead(self) -> list[str]:
-        """Names of the parts that have ended (a crash point, a kill)."""
-        return [name for name, part in self._parts.items() if not part.is_running]
-
-    def running(self) -> list[str]:
-        """Names of the parts that have not ended."""
-        return [name for name, part in self._parts.items() if part.is_running]
-
-    def part(self, name: str) -> Child:
-        """A part: its pid, log and exit status."""
-        return self._parts[name]
 
     # --- asking
 
     def url(self, name: str = "api-1") -> str:
         """Address of an API process."""
-        part = self._parts[name]
-        assert isinstance(part, HttpPart)
-        return part.url.removesuffix("/health/ready")
+        return super().url(name)
 
     def get(self, path: str, *, api: str = "api-1", api_key: str | None = None) -> Answer:
         """GET from an API process."""
@@ -197,31 +138,15 @@ class Fleet:
 
     def control(self, method: str, path: str, body: object = None) -> Any:
         """The sandbox's control API (sandbox/control.py): faults, clock, latency, complete_action, …"""
-        headers = {"Authorization": f"Bearer {self.environ['EO_SANDBOX_SECRET']}"}
-        answer = http(method, f"{self.stripe}/_sandbox/{path}", headers, body)
-        assert answer.status == 200, answer
-        return answer.body
+        return self._remote.call(method, path, body)
 
-    def truth(self, *, order: str | None = None, per_order: bool = False) -> Any:
+    def truth(self, *, order: str = "", per_order: bool = False) -> Any:
         """What was really charged: one order's, every order's, or the totals."""
-        query = f"?order={order}" if order else "?per=order" if per_order else ""
-        return self.control("GET", f"truth{query}")
+        return self._remote.truth(order=order, per_order=per_order)
 
     def rows(self, statement: str, *values: object) -> list[Any]:
         """Rows of a statement, as the database's superuser."""
         return asyncio.run(self._rows(statement, values))
-
-    def eo(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run an `eo` command to its end."""
-        return subprocess.run(
-            eo(*words),
-            env={**self.environ, **environ},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_S,
-            check=False,
-        )
 
     # --- waiting
 
@@ -251,7 +176,7 @@ class Fleet:
     def warnings(self, *, ended: bool = True) -> str:
         """The last lines of every log that warn, and (unless the fleet itself has `ended` them) how parts ended."""
         said = []
-        for name, part in self._parts.items():
+        for name, part in self.parts.items():
             lines = part.log.read_text(errors="replace").splitlines() if part.log.exists() else []
             said += [f"{name}: {line}" for line in lines if is_warning(line)][-LOG_LINES:]
             if ended and not part.is_running:
@@ -260,40 +185,22 @@ class Fleet:
 
     # --- below
 
-    def _start(self, parts: Mapping[str, Child]) -> None:
-        self._parts |= parts
-        for part in parts.values():
-            part.spawn()
-        for name, part in parts.items():
-            self._await_ready(name, part)
-
-    def _await_ready(self, name: str, part: Child) -> None:
-        self.until(lambda: part.is_ready() or not part.is_running, within_s=READY_S, what=f"{name} is ready")
-        assert part.is_running, f"{name} stopped at start: {part.last_words()}"
-
-    def _part(self, kind: str, name: str, argv: Sequence[str], environ: Mapping[str, str]) -> Child:
-        told = {**self.environ, **environ}
-        command, log = list(argv) or eo(kind), self.logs / f"{name}.log"
-        if kind != "api":
-            return LoopPart(name, command, log=log, environ=told)
-        port = free_port()
-        part = HttpPart(name, command, log=log, environ={**told, "EO_PORT": str(port)})
-        part.url = f"http://127.0.0.1:{port}/health/ready"
-        return part
-
-    def _sandbox(self) -> HttpPart:
-        port = self.stripe.rpartition(":")[2]
-        command = eo("sandbox", "--port", port, "--data", str(self.folder / "sandbox.sqlite3"), "--fee-delay-s", "0.2")
-        part = HttpPart("sandbox", command, log=self.logs / "sandbox.log", environ=self.environ)
-        part.url = f"{self.stripe}/_sandbox/health"
-        return part
-
     async def _rows(self, statement: str, values: Sequence[object]) -> list[Any]:
         connection = await asyncpg.connect(self.postgres.url, timeout=SQL_S)
         try:
             return list(await connection.fetch(statement, *values, timeout=SQL_S))
         finally:
             await connection.close(timeout=SQL_S)
+
+
+NewFleet = Callable[..., Fleet]
+
+
+@contextmanager
+def fleets(parent: Path, **usual: str) -> Iterator[NewFleet]:
+    """Makes fleets of PostgreSQL, Redis and a sandbox, with no process of ours yet; they end together."""
+    with ExitStack() as stack:
+        yield lambda **environ: stack.enter_context(Fleet(parent / f"fleet-{next(_numbers)}", **{**usual, **environ}))
 
 
 def _described(method: str, url: str, path: str, headers: Mapping[str, str], body: object = None) -> Answer:
@@ -321,8 +228,3 @@ def http(method: str, url: str, headers: Mapping[str, str], body: object = None)
     finally:
         connection.close()
     return Answer(answer.status, found, json.loads(text) if text else None)
-
-
-def python(module: str) -> list[str]:
-    """The command line of a test's own program."""
-    return [sys.executable, "-m", module]

@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.acceptance.fleet import ORDER, Fleet, http
+from tests.acceptance.fleet import ORDER, Fleet, NewFleet, http
 from tests.chaos.invariants import is_quiet
 from tests.chaos.lives import Dump, Folder, Memory, Standby
 from tests.chaos.weather import a_day_passes
@@ -33,13 +33,10 @@ Told = dict[str, str]  # key → order id
 
 
 @pytest.fixture(scope="module")
-def fleet(new_fleet: Callable[..., Fleet]) -> Fleet:
+def fleet(new_fleet: NewFleet) -> Fleet:
     """One of each, and a second worker; in a hurry, as far as that changes nothing that is promised here."""
     fleet = new_fleet(EO_RETRY_BASE_S="0.2", EO_RETRY_MAX_S="2", EO_BREAKER_S="0.5", EO_FEE_SWEEP_S="0.5")
-    fleet.start("relay")
-    fleet.start("worker", 2)
-    fleet.start("api")
-    return fleet
+    return fleet.start_all(worker=2)
 
 
 @pytest.fixture
@@ -233,14 +230,12 @@ def is_verified(fleet: Fleet) -> bool:
     return bool(fleet.rows(statement)[0][0])
 
 
-def test_payments_of_the_version_before_are_brought_back_by_stripes_event(new_fleet: Callable[..., Fleet]) -> None:
+def test_payments_of_the_version_before_are_brought_back_by_stripes_event(new_fleet: NewFleet) -> None:
     fleet = new_fleet(EO_FEE_SWEEP_S="0.5")
     account = fleet.rows("SELECT id::text FROM accounts WHERE is_default")[0][0]
     told = {key: str(uuid7()) for key in keys(10)}
     cards = {key: charged_by_the_version_before(fleet, account, told[key], key) for key in told}
-    fleet.start("relay")
-    fleet.start("worker")
-    fleet.start("api")
+    fleet.start_all()
     await_paid(fleet, list(told))
     repeated = {k: fleet.post("/v1/orders", {**order(k), "payment_method": cards[k]}, key=k) for k in told}
     assert {k: (r.status, r.body["id"]) for k, r in repeated.items()} == {k: (201, told[k]) for k in told}

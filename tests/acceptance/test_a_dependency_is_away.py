@@ -1,10 +1,8 @@
 """Redis, PostgreSQL or Stripe is gone for a while: nothing accepted is lost or fails, and nobody restarts a thing."""
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.acceptance.fleet import ORDER, Fleet
+from tests.acceptance.fleet import ORDER, SHORT_LEASES, Fleet, NewFleet
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a busy machine is no reason to fail
 
@@ -14,20 +12,8 @@ BACK_S = 60  # the backoff of a part that waits, and of a row that was tried in 
 
 
 @pytest.fixture(scope="module")
-def short_lease_fleet(new_fleet: Callable[..., Fleet]) -> Fleet:
-    """Leases of seconds: what was lost with Redis comes due again while a test can still wait for it."""
-    fleet = new_fleet(
-        EO_STRIPE_TIMEOUT_S="2",
-        EO_STRIPE_CONNECT_TIMEOUT_S="1",
-        EO_CHARGE_LEASE_S="4",
-        EO_OUTBOX_LEASE_S="6",
-        EO_RETRY_BASE_S="0.2",
-        EO_RETRY_MAX_S="2",
-    )
-    fleet.start("relay")
-    fleet.start("worker", 2)
-    fleet.start("api")
-    return fleet
+def short_lease_fleet(new_fleet: NewFleet) -> Fleet:
+    return new_fleet(**SHORT_LEASES).start_all(worker=2)
 
 
 @pytest.fixture

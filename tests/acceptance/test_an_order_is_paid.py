@@ -6,22 +6,10 @@ import time
 import pytest
 
 from tests.acceptance.fleet import ORDER, Fleet, http
+from tests.conformance.cases.declines import DECLINES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a busy machine is no reason to fail
 
-# Stripe's test payment methods that decline: its page on testing, not our sandbox, is the source of this table.
-DECLINES = {
-    "pm_card_visa_chargeDeclined": ("card_declined", "generic_decline"),
-    "pm_card_visa_chargeDeclinedInsufficientFunds": ("card_declined", "insufficient_funds"),
-    "pm_card_visa_chargeDeclinedLostCard": ("card_declined", "lost_card"),
-    "pm_card_visa_chargeDeclinedStolenCard": ("card_declined", "stolen_card"),
-    "pm_card_visa_chargeDeclinedVelocityLimitExceeded": ("card_declined", "card_velocity_exceeded"),
-    "pm_card_chargeDeclinedExpiredCard": ("expired_card", None),
-    "pm_card_chargeDeclinedIncorrectCvc": ("incorrect_cvc", None),
-    "pm_card_chargeDeclinedProcessingError": ("processing_error", None),
-    "pm_card_chargeCustomerFail": ("card_declined", "generic_decline"),
-    "pm_card_radarBlock": ("card_declined", "fraudulent"),
-}
 DECLINED_ORDERS = 100
 
 

@@ -14,7 +14,7 @@ import pytest
 from service.foundation.postgres.pools import per_process
 from service.foundation.settings import Settings
 from service.ops.embedded import PG_PORT
-from tests.acceptance.fleet import ORDER, Answer, Fleet
+from tests.acceptance.fleet import ORDER, SHORT_LEASES, Answer, Fleet, NewFleet
 from tests.chaos.proxy import Wires
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a busy machine is no reason to fail
@@ -32,11 +32,9 @@ def wires() -> Iterator[Wires]:
 
 
 @pytest.fixture(scope="module")
-def fleet(new_fleet: Callable[..., Fleet], wires: Wires) -> Fleet:
+def fleet(new_fleet: NewFleet, wires: Wires) -> Fleet:
     """One of each, each with its own wires to PostgreSQL and Redis."""
-    fleet = new_fleet(
-        EO_CHARGE_LEASE_S="4", EO_OUTBOX_LEASE_S="6", EO_STRIPE_TIMEOUT_S="2", EO_STRIPE_CONNECT_TIMEOUT_S="1"
-    )
+    fleet = new_fleet(**SHORT_LEASES)
     there = fleet.postgres.sockets / f".s.PGSQL.{PG_PORT}"
     for name in PARTS:
         folder = fleet.folder / f"wire-{name}"

@@ -1,12 +1,12 @@
 """Redis behind a Sentinel, and as a Cluster: orders are paid, also when the primary dies under them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance import redis_servers
-from tests.acceptance.fleet import ORDER, Fleet
+from tests.acceptance.fleet import ORDER, SHORT_LEASES, Fleet, NewFleet
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a busy machine is no reason to fail
 
@@ -15,24 +15,15 @@ PAID_S = 90
 
 
 @pytest.fixture(scope="module")
-def whole_fleet(new_fleet: Callable[..., Fleet]) -> Fleet:
-    """Leases of seconds: what was lost with a primary comes due again while a test can still wait for it."""
-    return new_fleet(
-        EO_STRIPE_CONNECT_TIMEOUT_S="1",
-        EO_STRIPE_TIMEOUT_S="2",
-        EO_CHARGE_LEASE_S="4",
-        EO_OUTBOX_LEASE_S="6",
-        EO_RETRY_BASE_S="0.2",
-        EO_RETRY_MAX_S="2",
-        EO_RATE_LIMIT_RPS="1000",
-    )
+def whole_fleet(new_fleet: NewFleet) -> Fleet:
+    return new_fleet(**SHORT_LEASES, EO_RATE_LIMIT_RPS="1000")
 
 
 @pytest.fixture
 def fleet(whole_fleet: Fleet) -> Iterator[Fleet]:
     """Its processes end with the test."""
     yield whole_fleet
-    for name in [name for name in whole_fleet.running() if name.partition("-")[0] in ("api", "relay", "worker")]:
+    for name in [name for name in whole_fleet.alive() if name.partition("-")[0] in ("api", "relay", "worker")]:
         whole_fleet.kill(name)
 
 

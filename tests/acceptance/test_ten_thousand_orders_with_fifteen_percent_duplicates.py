@@ -8,15 +8,16 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.acceptance.doubling_relay import PUBLISHED, TWICE
-from tests.acceptance.fleet import Fleet, python
+from tests.acceptance.fleet import Fleet, NewFleet, python
+from tests.chaos.mangling_relay import SHARES
+from tests.chaos.report import mangled
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -91,20 +92,16 @@ class Producer:
         assert self.orders.setdefault(f"order-{number}", order_id) == order_id, "one key, two orders"
 
 
-def counted(fleet: Fleet, name: str) -> int:
-    return int(fleet.redis.command(f"INCRBY {name} 0").removeprefix(":"))
-
-
-def test_ten_thousand_orders_with_fifteen_percent_duplicates(new_fleet: Callable[..., Fleet]) -> None:
+def test_ten_thousand_orders_with_fifteen_percent_duplicates(new_fleet: NewFleet) -> None:
     print(f"seed {SEED}")
     fleet = new_fleet()
-    fleet.start("relay", 2, argv=python("tests.acceptance.doubling_relay"))
-    fleet.start("worker", 2)
-    fleet.start("api", 2)
+    fleet.start("relay", 2, argv=python("tests.chaos.mangling_relay"), **{SHARES: "0.15 0 0"})
+    fleet.start_all(worker=2, api=2, relay=0)
     producer = Producer(fleet)
     asyncio.run(producer.send_all())
     took_s = fleet.settle(within_s=CHARGED_S)
-    published, twice = counted(fleet, PUBLISHED), counted(fleet, TWICE)
+    did = Counter(word for log in fleet.logs.glob("relay-*.log") for word in mangled(log))
+    published, twice = did["sent"], did["twice"]
     print(
         f"{producer.requests} requests, {producer.repeats} of them repeats, {producer.replays} single replays; "
         f"{published} messages, {twice} of them twice; settled {took_s:.1f} s after the last request"

@@ -2,14 +2,13 @@
 minute. The order of the waits is that of the defaults: call < lease < visibility.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.fleet import Fleet
+from tests.acceptance.fleet import Fleet, NewFleet, fleets
+from tests.chaos.producer import Producer
 
 HASTE = {
     "EO_STRIPE_CONNECT_TIMEOUT_S": "0.5",
@@ -23,16 +22,21 @@ HASTE = {
     "EO_ROLLUP_S": "1",
 }
 
-_numbers = count(1)
+
+@pytest.fixture(scope="module")
+def new_fleet(servers_folder: Path) -> Iterator[NewFleet]:
+    """Makes a hasty fleet with PostgreSQL, Redis and a sandbox running, and no process of ours yet."""
+    with fleets(servers_folder, **HASTE) as make:
+        yield make
 
 
 @pytest.fixture(scope="module")
-def new_fleet(servers_folder: Path) -> Iterator[Callable[..., Fleet]]:
-    """Makes a hasty fleet with PostgreSQL, Redis and a sandbox running, and no process of ours yet."""
-    with ExitStack() as stack:
+def fleet(new_fleet: NewFleet) -> Fleet:
+    """One of each, so that a process that is armed is the one that gets there."""
+    return new_fleet().start_all()
 
-        def make(**environ: str) -> Fleet:
-            folder = servers_folder / f"chaos-{next(_numbers)}"
-            return stack.enter_context(Fleet(folder, **{**HASTE, **environ}))
 
-        yield make
+@pytest.fixture(scope="module")
+def producers() -> list[Producer]:
+    """All of the module's, so that what an earlier case promised is still held against the books."""
+    return []

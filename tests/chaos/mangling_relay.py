@@ -3,21 +3,16 @@
 import os
 import random
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
+from typing import Any
 
-from dramatiq.brokers.redis import RedisBroker
-from dramatiq.middleware import Middleware
+from dramatiq import Message
 
 from service.foundation.log import event
 from service.foundation.settings import Settings
 from workers import relay
 from workers.broker import charge_message, make_broker
 
-if TYPE_CHECKING:
-    import dramatiq
-
-TWICE, HELD, LOST = 0.10, 0.05, 0.02
+SHARES = "EO_TEST_MANGLED"  # of the messages: doubled, held back, lost
 HELD_MAX = 3
 
 
@@ -26,36 +21,36 @@ class Mangled(StrEnum):
 
     HELD = "mangled.held"
     LOST = "mangled.lost"
+    SENT = "mangled.sent"
     TWICE = "mangled.twice"
 
 
-def mangling_broker(settings: Settings, *extra: Middleware) -> RedisBroker:
+class ManglingBroker:
     """The real broker, whose `enqueue` is not to be trusted."""
-    broker = make_broker(settings, *extra)
-    enqueue, chance = broker.enqueue, random.Random(os.environ.get("EO_TEST_SEED", "0"))
-    held: list[dramatiq.Message[Any]] = []
 
-    def mangle(message: "dramatiq.Message[Any]", *, delay: int | None = None) -> Any:
-        roll = chance.random()
-        if roll < HELD and len(held) < HELD_MAX:
+    def __init__(self, settings: Settings) -> None:
+        self._broker = make_broker(settings)
+        self._chance = random.Random(os.environ.get("EO_TEST_SEED", "0"))
+        self._twice, self._held_back, self._lost = map(float, os.environ.get(SHARES, "0.10 0.05 0.02").split())
+        self._held: list[Message[Any]] = []
+
+    def enqueue(self, message: Message[Any]) -> None:
+        roll = self._chance.random()
+        if roll < self._held_back and len(self._held) < HELD_MAX:
             event(Mangled.HELD)
-            held.append(message)
-            return message
-        if roll > 1 - LOST:
+            self._held.append(message)
+            return
+        if roll > 1 - self._lost:
             event(Mangled.LOST)
-            return message
-        sent = enqueue(message, delay=delay)
-        if HELD < roll < HELD + TWICE:
+            return
+        event(Mangled.SENT)
+        self._broker.enqueue(message)
+        if self._held_back < roll < self._held_back + self._twice:
             event(Mangled.TWICE)
-            enqueue(charge_message(message.args[0]))
-        while held and chance.random() < 0.5:
-            enqueue(held.pop(chance.randrange(len(held))))
-        return sent
-
-    broker.enqueue = mangle  # type: ignore[method-assign]
-    return broker
+            self._broker.enqueue(charge_message(message.args[0]))
+        while self._held and self._chance.random() < 0.5:
+            self._broker.enqueue(self._held.pop(self._chance.randrange(len(self._held))))
 
 
 if __name__ == "__main__":
-    with patch("workers.relay.make_broker", mangling_broker):
-        relay.main()
+    relay.main(broker=ManglingBroker)

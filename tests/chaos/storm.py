@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 import asyncpg
 
+from service.ops import kinds
 from service.ops.embedded import PG_PORT
 from tests.acceptance.fleet import Fleet, python
 from tests.chaos.forgetting import KINDS, Forgetting, plans
@@ -33,7 +34,7 @@ from tests.chaos.proxy import Wires, total
 from tests.chaos.report import Report, brought_back, mangled
 from tests.chaos.weather import ROUGH, STALL_S, a_day_passes, fault_plan
 
-COUNT = {"relay": 2, "worker": 2, "api": 2}
+COUNT = dict.fromkeys(kinds.KINDS, 2)
 SENT_TWICE = 0.10
 STREAMS, PAUSE_S = 12, 0.6  # about 20 orders a second where nothing is wrong
 COUNTED_EVERY_S = 1.0

@@ -6,7 +6,6 @@ And a second account, through every route of that description: it sees nothing o
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +28,6 @@ _BATCH_IS_JUDGED_BY_ITEM = """
 include-path = "/v1/orders/batch"
 checks.negative_data_rejection.enabled = false
 """
-
-
-@pytest.fixture(scope="module")
-def fleet(new_fleet: Callable[..., Fleet]) -> Fleet:
-    fleet = new_fleet()
-    for kind in ("relay", "worker", "api"):
-        fleet.start(kind)
-    return fleet
 
 
 def test_every_answer_is_one_the_description_names(fleet: Fleet, tmp_path: Path) -> None:

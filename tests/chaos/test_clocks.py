@@ -1,10 +1,8 @@
 """Our clocks an hour off, either way, and jumping: leases and deadlines are the database's, so one charge."""
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.acceptance.fleet import Fleet, python
+from tests.acceptance.fleet import NewFleet, python
 from tests.chaos.invariants import assert_hold, is_quiet
 from tests.chaos.producer import Producer
 
@@ -15,7 +13,7 @@ ORDERS = 80
 WITHIN_S = 60.0
 
 
-def test_processes_that_disagree_by_two_hours_charge_once(new_fleet: Callable[..., Fleet]) -> None:
+def test_processes_that_disagree_by_two_hours_charge_once(new_fleet: NewFleet) -> None:
     fleet = new_fleet()
     for off_s in (-HOUR, HOUR):
         for part in ("relay", "main"):

@@ -5,7 +5,6 @@ again, and everything that was accepted is on the books, once.
 import random
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,21 +26,6 @@ NTH_MAX = 3  # the point is passed unharmed at most twice
 ADOPTING = [point for point in CrashPoint if point.startswith("recovery.")]
 
 
-@pytest.fixture(scope="module")
-def fleet(new_fleet: Callable[..., Fleet]) -> Fleet:
-    """One of each, so that the armed process is the one that gets there."""
-    fleet = new_fleet()
-    for kind in ("relay", "worker", "api"):
-        fleet.start(kind)
-    return fleet
-
-
-@pytest.fixture(scope="module")
-def producers() -> list[Producer]:
-    """All of the module's, so that what an earlier case promised is still held against the books."""
-    return []
-
-
 def produce(fleet: Fleet, producers: list[Producer]) -> Producer:
     producer = Producer([fleet.url()], fleet.api_key, SEED, ORDERS, first=ORDERS * len(producers))
     producers.append(producer)
@@ -52,13 +36,8 @@ def rearm(fleet: Fleet, name: str, crash_at: str, **environ: str) -> None:
     """Start the process `name` anew, told (or, with an empty text, no longer told) where to die."""
     if fleet.part(name).is_running:
         fleet.kill(name)
-    fleet.part(name).environ = {**fleet.environ, **own_port(fleet, name), "EO_CRASH_AT": crash_at, **environ}
-    fleet.restart(name)
-
-
-def own_port(fleet: Fleet, name: str) -> dict[str, str]:
-    environ = fleet.part(name).environ or {}
-    return {k: v for k, v in environ.items() if k == "EO_PORT"}
+    fleet.add(name, EO_CRASH_AT=crash_at, **environ)
+    fleet.bring_up(name)
 
 
 def produce_until_dead(fleet: Fleet, producers: list[Producer], name: str, point: CrashPoint) -> None:

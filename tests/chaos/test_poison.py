@@ -1,10 +1,8 @@
 """An order that kills its worker every time: it is parked where a human sees it, and costs its neighbours nothing."""
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.acceptance.fleet import ORDER, Fleet, python
+from tests.acceptance.fleet import ORDER, NewFleet, python
 from tests.chaos.invariants import is_quiet
 from tests.chaos.monkey import Monkey
 
@@ -20,7 +18,7 @@ SELECT o.idempotency_key, x.last_error FROM outbox x JOIN orders o ON o.id = x.o
  WHERE x.parked_at IS NOT NULL"""
 
 
-def test_a_poison_is_parked_alone_and_its_neighbours_are_paid(new_fleet: Callable[..., Fleet]) -> None:
+def test_a_poison_is_parked_alone_and_its_neighbours_are_paid(new_fleet: NewFleet) -> None:
     fleet = new_fleet(EO_POISON_OPENS=str(OPENS))
     fleet.start("api")
     orders = [{**ORDER, "amount": 1_000 + n, "idempotency_key": f"neighbour-{n}"} for n in range(NEIGHBOURS)]

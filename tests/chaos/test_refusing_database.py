@@ -24,20 +24,6 @@ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERR
 TABLES = ("orders", "outbox", "charges", "journal_entries")
 
 
-@pytest.fixture(scope="module")
-def fleet(new_fleet: Callable[..., Fleet]) -> Fleet:
-    fleet = new_fleet()
-    for kind in ("relay", "worker", "api"):
-        fleet.start(kind)
-    return fleet
-
-
-@pytest.fixture(scope="module")
-def producers() -> list[Producer]:
-    """All of the module's."""
-    return []
-
-
 @contextmanager
 def read_only(fleet: Fleet) -> Iterator[None]:
     """As after a failover to a replica; no connection is lost."""

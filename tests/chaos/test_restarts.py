@@ -15,8 +15,7 @@ SOON_S = 15.0  # a machine busy with other tests; a lease is a minute
 @pytest.mark.parametrize("restarted", ["postgres", "redis", "sandbox"])
 def test_the_first_order_after_a_restart_does_not_wait_for_a_lease(restarted: str, servers_folder: Path) -> None:
     with Fleet(servers_folder / f"restarted-{restarted}") as fleet:
-        for kind in ("relay", "worker", "api"):
-            fleet.start(kind)
+        fleet.start_all()
         before = fleet.post("/v1/orders", ORDER, key="before", prefer="wait=20").body
         assert before["status"] == "paid", "every process holds connections now"
         if restarted == "postgres":

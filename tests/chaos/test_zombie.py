@@ -1,12 +1,11 @@
 """A worker that stops midway, past its lease, and wakes when another has done its work: one charge, one entry."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.fleet import ORDER, Fleet, python
+from tests.acceptance.fleet import ORDER, Fleet, NewFleet, python
 from tests.chaos.invariants import is_quiet
 
 pytestmark = pytest.mark.slow
@@ -20,12 +19,9 @@ _MAYBE = "SELECT maybe_executed, first_sent_at FROM charges WHERE order_id = $1:
 
 
 @pytest.fixture(scope="module")
-def fleet(new_fleet: Callable[..., Fleet]) -> Fleet:
+def fleet(new_fleet: NewFleet) -> Fleet:
     """No worker yet: each test decides who gets the order first."""
-    fleet = new_fleet()
-    fleet.start("relay")
-    fleet.start("api")
-    return fleet
+    return new_fleet().start_all(worker=0)
 
 
 def stopped(fleet: Fleet, name: str) -> bool:
@@ -70,9 +66,7 @@ def test_what_a_zombie_has_learnt_clears_nothing_once_another_holds_the_charge(f
     fleet.resume(zombie)
     said = fleet.part(zombie).log
     fleet.until(lambda: "charge.fenced" in said.read_text(), within_s=WITHIN_S, what="the zombie is fenced off")
-    (row,) = fleet.rows(
-        "SELECT maybe_executed, first_sent_at FROM charges WHERE order_id = $1::text::uuid", order["id"]
-    )
+    (row,) = fleet.rows(_MAYBE, order["id"])
     assert row["maybe_executed"]
     assert row["first_sent_at"] is not None
     fleet.resume(second)

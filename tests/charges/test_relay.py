@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import dramatiq
@@ -42,7 +42,7 @@ class Recorder:
 
 def relay(books: Books, broker: Any = None, **changes: Any) -> Relay:
     """A relay with these settings changed."""
-    return Relay(books.engine, cast("dramatiq.Broker", broker or Recorder()), replace(books.settings, **changes))
+    return Relay(books.engine, broker or Recorder(), replace(books.settings, **changes))
 
 
 def ids_of(promises: list[Promise]) -> list[UUID]:

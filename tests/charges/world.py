@@ -12,13 +12,13 @@ from uuid import UUID
 import msgspec
 from redis.asyncio import Redis
 from sqlalchemy import event, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
 from service.charges.model import OpenCharge, Outcome
 from service.charges.opening import open_charges
 from service.charges.settling import Settlement, settle
-from service.foundation.postgres.db import async_url, create_engine
+from service.foundation.postgres.db import bare_engine, create_engine
 from service.foundation.settings import Settings
 from service.orders.model import OrderRequest
 from service.orders.store import Candidate, Placed, place
@@ -301,7 +301,7 @@ UPDATE charges SET history = (
 async def time_passes(database_url: str, stripe: SandboxProcess, hours: float) -> None:
     """Everything here and at Stripe becomes `hours` older in one step, while both clocks stay (R28)."""
     seconds = int(hours * 3600)
-    engine = create_async_engine(async_url(database_url))
+    engine = bare_engine(database_url)
     try:
         async with engine.begin() as connection:
             await connection.execute(text(f"LOCK TABLE {', '.join(_TIMES)}"))

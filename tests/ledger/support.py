@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service import ledger
-from service.foundation.postgres.db import async_url, sqlstate
+from service.foundation.postgres.db import bare_engine, sqlstate
 from service.foundation.postgres.sql import Connection, begin
 
 ALICE = UUID("0192e4a0-0000-7000-8000-00000000000a")
@@ -66,7 +66,7 @@ async def balance_of(engine: AsyncEngine, account: str, **filters: Any) -> int:
 @asynccontextmanager
 async def superuser(database: str, *before: str) -> AsyncIterator[AsyncConnection]:
     """A transaction of the superuser, who also owns the tables, with `before` run first."""
-    engine = create_async_engine(async_url(database))
+    engine = bare_engine(database)
     try:
         async with engine.begin() as connection:
             for statement in before:

@@ -7,12 +7,12 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
 from service.charges.redating import redate_once
 from service.foundation.postgres import migrate
-from service.foundation.postgres.db import async_url, create_engine
+from service.foundation.postgres.db import bare_engine, create_engine
 from service.foundation.postgres.sql import Connection, begin
 from service.foundation.settings import Settings
 from service.ops.embedded import Postgres
@@ -182,7 +182,7 @@ async def _corrects_the_other(url: str) -> None:
 
 
 async def _holds(url: str, *, entries: int) -> None:
-    engine = create_async_engine(async_url(url))  # as the owner: a downgrade takes the rights of the role
+    engine = bare_engine(url)  # as the owner: a downgrade takes the rights of the role
     assert await count(engine, "journal_entries") == entries
     assert await ledger.verify(engine) == []
     await engine.dispose()

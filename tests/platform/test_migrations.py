@@ -14,11 +14,11 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import Misconfigured, Unavailable
 from service.foundation.postgres import migrate
-from service.foundation.postgres.db import async_url, create_engine
+from service.foundation.postgres.db import bare_engine, create_engine
 from service.foundation.settings import Settings
 from service.ops.embedded import Postgres, postgres_programs
 
@@ -38,7 +38,7 @@ def server(request: pytest.FixtureRequest, servers_folder: Path) -> Iterator[Pos
 
 def execute(url: str, statement: str) -> None:
     async def run() -> None:
-        engine = create_async_engine(async_url(url), isolation_level="AUTOCOMMIT")
+        engine = bare_engine(url, isolation_level="AUTOCOMMIT")
         async with engine.connect() as connection:
             await connection.execute(text(statement))
         await engine.dispose()
@@ -154,7 +154,7 @@ async def test_an_empty_database_is_refused_and_the_message_names_the_command(
 async def test_another_schema_is_refused_older_or_newer(
     database: str, engine: AsyncEngine, found: str, words: str
 ) -> None:
-    owner = create_async_engine(async_url(database))
+    owner = bare_engine(database)
     async with owner.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": found})
     await owner.dispose()

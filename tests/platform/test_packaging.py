@@ -15,7 +15,7 @@ import yaml
 from service.foundation.addresses import redis as redis_url
 from service.foundation.addresses.postgres import postgres_dsns
 from service.foundation.settings import Settings
-from service.ops.status import PARTS
+from service.ops.kinds import PARTS
 
 ROOT = Path(__file__).parents[2]
 

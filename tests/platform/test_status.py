@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.foundation.settings import Settings
 from service.monitoring.heartbeats import SILENT_S, Heart
 from service.monitoring.overview import overview
-from service.ops.status import PARTS, Status, uptime_s
+from service.ops.kinds import PARTS
+from service.ops.status import Status, uptime_s
 from service.ops.status_text import lines, rows, span
 from service.stripe_gateway import standstill
 from service.stripe_gateway.standstill import Standstill

@@ -21,7 +21,8 @@ import pytest
 
 from service.ops.child import http_get, wait_until
 from service.ops.embedded import free_port
-from service.ops.status import PARTS, status
+from service.ops.kinds import PARTS
+from service.ops.status import status
 from tests.charges.refusing import RefusingStripe, everything
 from tests.sandbox.process import KEY, SandboxProcess
 

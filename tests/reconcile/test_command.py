@@ -17,27 +17,25 @@ from sqlalchemy import text
 
 from service.foundation.postgres.db import create_engine
 from service.foundation.settings import Settings
-from service.ops.child import HttpPart
 from service.ops.embedded import free_port
 from tests.conftest import NOBODY
 from tests.reconcile.world import default_account, unknown, waiting, write
+from tests.sandbox.process import KEY, SandboxProcess
 
 pytestmark = pytest.mark.slow
 
-KEY = "sk_test_" + "0" * 24
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
+    """A Stripe of its own: what others charged there would be missing here."""
+    process = SandboxProcess(tmp_path / "sandbox.sqlite3")
+    yield process.start()
+    process.kill()
 
 
 @pytest.fixture
-def stripe(tmp_path: Path) -> Iterator[str]:
-    """A sandbox of its own: what others charged there would be missing here."""
-    port = free_port()
-    argv = [sys.executable, "-m", "sandbox", "--port", str(port), "--data", str(tmp_path / "sandbox.sqlite3")]
-    environ = {**os.environ, "EO_SANDBOX_SECRET": KEY}
-    part = HttpPart("sandbox", argv, log=tmp_path / "sandbox.log", environ=environ)
-    part.url = f"http://127.0.0.1:{port}/_sandbox/health"
-    part.start()
-    yield f"http://127.0.0.1:{port}"
-    part.stop()
+def stripe(sandbox: SandboxProcess) -> str:
+    return sandbox.base
 
 
 @dataclass
@@ -73,25 +71,17 @@ def eo(database: str, tmp_path: Path) -> Eo:
     return eo
 
 
-def _post(url: str, body: bytes, kind: str) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": kind}
-    with urlopen(Request(url, body, headers)) as answer:  # noqa: S310  our own sandbox
-        loaded: dict[str, Any] = json.load(answer)
-    return loaded
-
-
 def _plant(stripe: str, **more: str) -> str:
     """A payment made at Stripe, past us; returns its id."""
     wanted = {
         "amount": "1999", "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true",
         "automatic_payment_methods[enabled]": "true", "automatic_payment_methods[allow_redirects]": "never", **more,
     }  # fmt: skip
-    made = _post(f"{stripe}/v1/payment_intents", urlencode(wanted).encode(), "application/x-www-form-urlencoded")
-    return str(made["id"])
-
-
-def _fault(stripe: str, *rules: dict[str, Any]) -> None:
-    _post(f"{stripe}/_sandbox/faults", json.dumps({"seed": 1, "rules": rules}).encode(), "application/json")
+    request = Request(  # noqa: S310  our own sandbox
+        f"{stripe}/v1/payment_intents", urlencode(wanted).encode(), {"Authorization": f"Bearer {KEY}"}
+    )
+    with urlopen(request) as answer:  # noqa: S310
+        return str(json.load(answer)["id"])
 
 
 def test_nothing_to_report_is_0(eo: Eo, stripe: str) -> None:
@@ -180,18 +170,18 @@ def test_another_stripe_than_the_databases_is_refused(eo: Eo, stripe: str, datab
     assert "acct_other" in answer.err
 
 
-def test_a_first_page_that_fails_is_4(eo: Eo, stripe: str) -> None:
-    _fault(stripe, {"fault": "unauthorized_401", "method": "GET", "path": "/v1/payment_intents"})
-    answer = eo("--json", STRIPE_API_BASE=stripe)
+def test_a_first_page_that_fails_is_4(eo: Eo, sandbox: SandboxProcess) -> None:
+    sandbox.faults({"fault": "unauthorized_401", "method": "GET", "path": "/v1/payment_intents"})
+    answer = eo("--json", STRIPE_API_BASE=sandbox.base)
     assert (answer.code, answer.document["verdict"]) == (4, "incomplete")
     assert [d["class"] for d in answer.document["discrepancies"]] == ["source_incomplete"]
 
 
-def test_a_later_page_that_fails_is_4_even_where_there_are_discrepancies(eo: Eo, stripe: str) -> None:
+def test_a_later_page_that_fails_is_4_even_where_there_are_discrepancies(eo: Eo, sandbox: SandboxProcess) -> None:
     for _ in range(101):
-        _plant(stripe)
-    _fault(stripe, {"fault": "unauthorized_401", "method": "GET", "path": "/v1/payment_intents", "nth": [2]})
-    answer = eo("--json", STRIPE_API_BASE=stripe, EO_RECONCILE_GRACE_S="0")
+        _plant(sandbox.base)
+    sandbox.faults({"fault": "unauthorized_401", "method": "GET", "path": "/v1/payment_intents", "nth": [2]})
+    answer = eo("--json", STRIPE_API_BASE=sandbox.base, EO_RECONCILE_GRACE_S="0")
     assert (answer.code, answer.document["verdict"]) == (4, "incomplete")
     assert [d["class"] for d in answer.document["discrepancies"]] == ["source_incomplete"] + ["missing_locally"] * 100
 

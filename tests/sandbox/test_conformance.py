@@ -16,21 +16,10 @@ from stripe import (
     InvalidRequestError,
 )
 
+from tests.conformance.cases import declines
 from tests.sandbox.client import NO_REDIRECTS, Api, Target, failure, new_key
 
-DECLINES = {
-    "pm_card_visa_chargeDeclined": ("card_declined", "generic_decline"),
-    "pm_card_chargeDeclined": ("card_declined", "generic_decline"),
-    "pm_card_visa_chargeDeclinedInsufficientFunds": ("card_declined", "insufficient_funds"),
-    "pm_card_visa_chargeDeclinedLostCard": ("card_declined", "lost_card"),
-    "pm_card_visa_chargeDeclinedStolenCard": ("card_declined", "stolen_card"),
-    "pm_card_visa_chargeDeclinedVelocityLimitExceeded": ("card_declined", "card_velocity_exceeded"),
-    "pm_card_chargeDeclinedExpiredCard": ("expired_card", None),
-    "pm_card_chargeDeclinedIncorrectCvc": ("incorrect_cvc", None),
-    "pm_card_chargeDeclinedProcessingError": ("processing_error", None),
-    "pm_card_chargeCustomerFail": ("card_declined", "generic_decline"),
-    "pm_card_radarBlock": ("card_declined", "fraudulent"),
-}
+DECLINES = {**declines.DECLINES, "pm_card_chargeDeclined": ("card_declined", "generic_decline")}
 REFUSED = [
     ({"amount": None}, "amount", "parameter_missing"),
     ({"amount": "12.5"}, "amount", "parameter_invalid_integer"),

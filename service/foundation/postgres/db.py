@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import asyncpg
-from sqlalchemy import Dialect, ExceptionContext, event, make_url, text
+from sqlalchemy import Dialect, ExceptionContext, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -47,12 +47,6 @@ _SPOILED = ("25006", "25P03", "25P04", "26000", "42P05")
 Refused = asyncpg.PostgresError  # what the server answers to a statement that it does not run
 _DRIVER_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
-
-
-def async_url(url: str) -> str:
-    """`postgresql://…` as SQLAlchemy names our driver. Sockets: `postgresql://user:@/name?host=/folder`."""
-    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
-    return parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
 
 
 def create_engine(

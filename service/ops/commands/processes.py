@@ -1,11 +1,11 @@
-"""`eo up`, and each process by itself: api, relay, worker, sandbox."""
+"""`eo up`, and each process by itself: one of each kind, and the sandbox."""
 
 import runpy
 import sys
 
 import click
 
-from service.foundation.settings import Settings
+from service.ops.kinds import Kind
 from service.ops.terminal import json_option
 
 
@@ -19,25 +19,9 @@ def up(*, as_json: bool) -> None:
     run_up(as_json=as_json)
 
 
-@click.command()
-def api() -> None:
-    """Run the HTTP API."""
-    _title("api")
-    from service.web.app import run  # noqa: PLC0415
-
-    run(Settings.from_env())
-
-
-@click.command()
-def relay() -> None:
-    """Run the outbox relay."""
-    _run_module("relay", "workers.relay")
-
-
-@click.command()
-def worker() -> None:
-    """Run one charge worker; start more processes for more."""
-    _run_module("worker", "workers.main")
+def of_kind(kind: Kind) -> click.Command:
+    """`eo NAME`: one process of this kind, until it is stopped."""
+    return click.Command(kind.name, help=kind.summary, callback=lambda: _run_module(kind.name, kind.module))
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, add_help_option=False)
@@ -55,7 +39,7 @@ def _title(name: str) -> None:
 
 
 def _run_module(name: str, module: str, *args: str) -> None:
-    """By name, because `service` may import neither `workers` nor `sandbox`."""
+    """By name: `service` may import neither `workers` nor `sandbox`, and `eo --help` shall import nothing."""
     _title(name)
     sys.argv = [f"eo {name}", *args]
     # Without `alter_sys`, which would put a file's path where the help shows the command's name.

@@ -8,19 +8,27 @@ valkey     a server on a loopback port with a password
 places     where the programs are, folders and files of one owner, free ports
 """
 
-from service.ops.embedded.places import free_port, postgres_programs, valkey_program, write_private
-from service.ops.embedded.postgres import OWNER, PG_PORT, SOCKET_PATH_MAX, SUPERUSER_FILE, Postgres
+from service.ops.embedded.places import (
+    free_port,
+    postgres_programs,
+    private_folder,
+    valkey_program,
+    write_private,
+)
+from service.ops.embedded.postgres import OWNER, PG_PORT, PG_VERSION, SOCKET_PATH_MAX, SUPERUSER_FILE, Postgres
 from service.ops.embedded.valkey import Valkey
 
 __all__ = [
     "OWNER",
     "PG_PORT",
+    "PG_VERSION",
     "SOCKET_PATH_MAX",
     "SUPERUSER_FILE",
     "Postgres",
     "Valkey",
     "free_port",
     "postgres_programs",
+    "private_folder",
     "valkey_program",
     "write_private",
 ]

@@ -20,6 +20,7 @@ from service.ops.child import Child, wait_until
 from service.ops.embedded.places import HERE, postgres_programs, private_folder, write_private
 from service.ops.isolation import become_user, give, named_user, private_user, reachable
 
+PG_VERSION = 18  # where none is named
 PG_PORT = 5432  # only names the socket file; nothing listens on TCP
 SUPERUSER_FILE = "superuser.password"  # in the data folder, so that copies of it have it
 FEW_ITERATIONS_SINCE = 16  # they slow down who guesses passwords; nobody guesses one of 256 random bits
@@ -75,7 +76,12 @@ class Postgres(Child):
     reserve_s = 2.0
 
     def __init__(
-        self, folder: Path, *, version: int = 18, log: Path | None = None, settings: dict[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        version: int = PG_VERSION,
+        log: Path | None = None,
+        settings: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.data = self.folder / "data"

@@ -8,25 +8,7 @@ import aiohttp
 import stripe
 from stripe import RequestOptions, StripeClient, StripeError, StripeObject
 
-from tests.conformance.calls import (
-    AutoPage,
-    CancelIntent,
-    ConfirmIntent,
-    CreateIntent,
-    ListCharges,
-    ListEvents,
-    Listing,
-    ListIntents,
-    ListMovements,
-    Request,
-    RetrieveAccount,
-    RetrieveBalance,
-    RetrieveCharge,
-    RetrieveEvent,
-    RetrieveIntent,
-    RetrieveMovement,
-    Single,
-)
+from tests.conformance import calls
 from tests.conformance.drivers import python
 from tests.conformance.drivers.outcome import TIMEOUT_S, Outcome, Target, Versions
 
@@ -50,60 +32,60 @@ class AiohttpDriver:
     def versions(self) -> Versions:
         return python.versions()
 
-    def perform(self, wanted: Sequence[Request]) -> list[Outcome]:
+    def perform(self, wanted: Sequence[calls.Request]) -> list[Outcome]:
         return self._loop.run(self._all(wanted))
 
     def close(self) -> None:
         self._loop.run(self._session.close())
         self._loop.close()
 
-    async def _all(self, wanted: Sequence[Request]) -> list[Outcome]:
+    async def _all(self, wanted: Sequence[calls.Request]) -> list[Outcome]:
         return await asyncio.gather(*(self._outcome(request) for request in wanted))
 
-    async def _outcome(self, request: Request) -> Outcome:
+    async def _outcome(self, request: calls.Request) -> Outcome:
         options = python.options(request.options)
         try:
             match request.call:
-                case AutoPage(listing, most):
+                case calls.AutoPage(listing, most):
                     return python.paged(await _first(await self._page(listing, options), most))
-                case ListIntents() | ListCharges() | ListMovements() | ListEvents() as listing:
+                case calls.ListIntents() | calls.ListCharges() | calls.ListMovements() | calls.ListEvents() as listing:
                     return python.succeeded(await self._page(listing, options))
                 case single:
                     return python.succeeded(await self._single(single, options))
         except StripeError as error:
             return python.failed(error)
 
-    async def _page(self, call: Listing, options: RequestOptions) -> python.Page:
+    async def _page(self, call: calls.Listing, options: RequestOptions) -> python.Page:
         match call:
-            case ListIntents(params):
+            case calls.ListIntents(params):
                 return await self._v1.payment_intents.list_async(params, options)
-            case ListCharges(params):
+            case calls.ListCharges(params):
                 return await self._v1.charges.list_async(params, options)
-            case ListMovements(params):
+            case calls.ListMovements(params):
                 return await self._v1.balance_transactions.list_async(params, options)
-            case ListEvents(params):
+            case calls.ListEvents(params):
                 return await self._v1.events.list_async(params, options)
         assert_never(call)
 
-    async def _single(self, call: Single, options: RequestOptions) -> StripeObject:
+    async def _single(self, call: calls.Single, options: RequestOptions) -> StripeObject:
         match call:
-            case CreateIntent(params):
+            case calls.CreateIntent(params):
                 return await self._v1.payment_intents.create_async(params, options)
-            case RetrieveIntent(intent, params):
+            case calls.RetrieveIntent(intent, params):
                 return await self._v1.payment_intents.retrieve_async(intent, params, options)
-            case ConfirmIntent(intent, params):
+            case calls.ConfirmIntent(intent, params):
                 return await self._v1.payment_intents.confirm_async(intent, params, options)
-            case CancelIntent(intent, params):
+            case calls.CancelIntent(intent, params):
                 return await self._v1.payment_intents.cancel_async(intent, params, options)
-            case RetrieveCharge(charge, params):
+            case calls.RetrieveCharge(charge, params):
                 return await self._v1.charges.retrieve_async(charge, params, options)
-            case RetrieveMovement(movement, params):
+            case calls.RetrieveMovement(movement, params):
                 return await self._v1.balance_transactions.retrieve_async(movement, params, options)
-            case RetrieveEvent(event, params):
+            case calls.RetrieveEvent(event, params):
                 return await self._v1.events.retrieve_async(event, params, options)
-            case RetrieveAccount(params):
+            case calls.RetrieveAccount(params):
                 return await self._v1.accounts.retrieve_current_async(params, options)
-            case RetrieveBalance(params):
+            case calls.RetrieveBalance(params):
                 return await self._v1.balance.retrieve_async(params, options)
         assert_never(call)
 

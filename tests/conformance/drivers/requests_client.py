@@ -9,25 +9,7 @@ import requests
 import stripe
 from stripe import RequestOptions, StripeClient, StripeError, StripeObject
 
-from tests.conformance.calls import (
-    AutoPage,
-    CancelIntent,
-    ConfirmIntent,
-    CreateIntent,
-    ListCharges,
-    ListEvents,
-    Listing,
-    ListIntents,
-    ListMovements,
-    Request,
-    RetrieveAccount,
-    RetrieveBalance,
-    RetrieveCharge,
-    RetrieveEvent,
-    RetrieveIntent,
-    RetrieveMovement,
-    Single,
-)
+from tests.conformance import calls
 from tests.conformance.drivers import python
 from tests.conformance.drivers.outcome import TIMEOUT_S, Outcome, Target, Versions
 
@@ -50,7 +32,7 @@ class RequestsDriver:
     def versions(self) -> Versions:
         return python.versions()
 
-    def perform(self, wanted: Sequence[Request]) -> list[Outcome]:
+    def perform(self, wanted: Sequence[calls.Request]) -> list[Outcome]:
         if len(wanted) == 1:
             return [self._outcome(wanted[0])]
         with ThreadPoolExecutor(len(wanted)) as threads:
@@ -59,49 +41,49 @@ class RequestsDriver:
     def close(self) -> None:
         self._session.close()
 
-    def _outcome(self, request: Request) -> Outcome:
+    def _outcome(self, request: calls.Request) -> Outcome:
         options = python.options(request.options)
         try:
             match request.call:
-                case AutoPage(listing, most):
+                case calls.AutoPage(listing, most):
                     return python.paged(islice(self._page(listing, options).auto_paging_iter(), most))
-                case ListIntents() | ListCharges() | ListMovements() | ListEvents() as listing:
+                case calls.ListIntents() | calls.ListCharges() | calls.ListMovements() | calls.ListEvents() as listing:
                     return python.succeeded(self._page(listing, options))
                 case single:
                     return python.succeeded(self._single(single, options))
         except StripeError as error:
             return python.failed(error)
 
-    def _page(self, call: Listing, options: RequestOptions) -> python.Page:
+    def _page(self, call: calls.Listing, options: RequestOptions) -> python.Page:
         match call:
-            case ListIntents(params):
+            case calls.ListIntents(params):
                 return self._v1.payment_intents.list(params, options)
-            case ListCharges(params):
+            case calls.ListCharges(params):
                 return self._v1.charges.list(params, options)
-            case ListMovements(params):
+            case calls.ListMovements(params):
                 return self._v1.balance_transactions.list(params, options)
-            case ListEvents(params):
+            case calls.ListEvents(params):
                 return self._v1.events.list(params, options)
         assert_never(call)
 
-    def _single(self, call: Single, options: RequestOptions) -> StripeObject:
+    def _single(self, call: calls.Single, options: RequestOptions) -> StripeObject:
         match call:
-            case CreateIntent(params):
+            case calls.CreateIntent(params):
                 return self._v1.payment_intents.create(params, options)
-            case RetrieveIntent(intent, params):
+            case calls.RetrieveIntent(intent, params):
                 return self._v1.payment_intents.retrieve(intent, params, options)
-            case ConfirmIntent(intent, params):
+            case calls.ConfirmIntent(intent, params):
                 return self._v1.payment_intents.confirm(intent, params, options)
-            case CancelIntent(intent, params):
+            case calls.CancelIntent(intent, params):
                 return self._v1.payment_intents.cancel(intent, params, options)
-            case RetrieveCharge(charge, params):
+            case calls.RetrieveCharge(charge, params):
                 return self._v1.charges.retrieve(charge, params, options)
-            case RetrieveMovement(movement, params):
+            case calls.RetrieveMovement(movement, params):
                 return self._v1.balance_transactions.retrieve(movement, params, options)
-            case RetrieveEvent(event, params):
+            case calls.RetrieveEvent(event, params):
                 return self._v1.events.retrieve(event, params, options)
-            case RetrieveAccount(params):
+            case calls.RetrieveAccount(params):
                 return self._v1.accounts.retrieve_current(params, options)
-            case RetrieveBalance(params):
+            case calls.RetrieveBalance(params):
                 return self._v1.balance.retrieve(params, options)
         assert_never(call)

@@ -1,0 +1,38 @@
+"""The control API from another process: faults, clock and latency, and what was really charged."""
+
+import json
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+from urllib.parse import urlsplit
+
+_CALL_S = 20.0
+
+
+class Remote:
+    """A sandbox at an address, and the secret of its control API. Each call raises OSError where it did not work."""
+
+    def __init__(self, address: str, secret: str) -> None:
+        self.address = address
+        self._secret = secret
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """One call, say POST clock. What it answers; anything but 200 is an OSError."""
+        where = urlsplit(self.address)
+        connection = HTTPConnection(where.hostname or "", where.port, timeout=_CALL_S)
+        try:
+            sent = None if body is None else json.dumps(body)
+            connection.request(method, f"/_sandbox/{path}", sent, {"Authorization": f"Bearer {self._secret}"})
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status != 200:
+                raise OSError(f"{method} {path}: {answer.status} {text.decode(errors='replace')}")
+            return json.loads(text)
+        except (HTTPException, ValueError) as error:
+            raise OSError(f"{method} {path}: {error}") from error
+        finally:
+            connection.close()
+
+    def truth(self, order: str = "", *, per_order: bool = False) -> Any:
+        """What was really charged: of one order, of each order, or the totals."""
+        query = f"?order={order}" if order else "?per=order" if per_order else ""
+        return self.call("GET", f"truth{query}")
