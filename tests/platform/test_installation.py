@@ -6,18 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
+import click
 import pytest
 
 from benchmarks import end_to_end
 from demo.contenders import Ours
-from service import healthy, installation
-from service.child import http_get
-from service.cli import cli
-from service.commands.processes import of_kind
-from service.errors import Unavailable
-from service.installation import Installation
-from service.kinds import KINDS, PARTS, START_ORDER, STOP_ORDER, Kind
-from service.up import plan
+from service.foundation.errors import Unavailable
+from service.ops import healthy, installation
+from service.ops.child import http_get
+from service.ops.cli import cli
+from service.ops.commands.processes import of_kind
+from service.ops.installation import Installation
+from service.ops.kinds import KINDS, PARTS, START_ORDER, STOP_ORDER, Kind
+from service.ops.up import plan
 from tests.acceptance.fleet import Fleet
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,9 @@ def test_every_kind_is_a_command_and_a_part_of_eo_up_that_is_stopped_and_looked_
     planned.discard()
     assert [tuple(part.name for part in stage) for stage in planned.stages()] == list(START_ORDER)
     assert sorted(STOP_ORDER) == sorted(name for stage in START_ORDER for name in stage) == sorted([*PARTS, "migrate"])
-    assert healthy.command.params[0].type.to_info_dict()["choices"] == tuple(KINDS)
+    choice = healthy.command.params[0].type
+    assert isinstance(choice, click.Choice)
+    assert list(choice.choices) == list(KINDS)
 
 
 def test_every_kind_runs_in_fleets_benchmarks_and_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
