@@ -12,7 +12,8 @@ recovery        a database that forgot asks Stripe before it speaks
 reconcile       ours against Stripe's, and an exit code
 
 Beside them: accounts (API keys), monitoring (whether anything moves), ops (the command `eo` and what it starts).
-Below them: foundation (settings, errors, addresses, PostgreSQL, text). A room's first lines say what is in it.
+Below them: foundation (settings, errors, addresses, PostgreSQL, text), and states: every state of an order and of a
+charge, and what may follow it. A room's first lines say what is in it.
 The relay and the charge worker live in `workers`, because only they may know the message broker.
 """
 

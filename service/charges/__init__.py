@@ -1,6 +1,6 @@
 """The charge protocol: at most one successful Stripe charge per order, whatever dies, whenever.
 
-model      what the worker holds of a charge, and what an answer makes of it; the table of charge states
+model      what the worker holds of a charge, and what an answer makes of it
 request    the parameters sent to Stripe, made once and stored
 opening    before the call: one transaction that says "this may be executed from now on"
 answers    what an answer means, on a first send and on a re-send                                        [pure]

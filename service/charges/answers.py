@@ -8,14 +8,14 @@ Sources: PROTOCOL R15, R16, R18, R20, R33; Stripe's idempotency rules (which ans
 from dataclasses import replace
 from datetime import datetime
 
-from service.charges.model import OpenCharge, Outcome, Refusal, Rules, WaitsFor
+from service.charges.model import OpenCharge, Outcome, Refusal, Rules
 from service.charges.parking import Parked
 from service.charges.refusals import Fault, fault_of, reason_of
+from service.states import CHARGE_WAITS_AT_STRIPE, WHOSE_TURN
 from service.stripe_gateway.objects import Answer, ErrorBody, Intent
 
 # Declined, and nothing more will come of it by itself.
 _INTENT_IS_DEAD = "requires_payment_method"
-_WHOSE_TURN: dict[str, WaitsFor] = {"requires_action": "customer", "processing": "bank"}
 _ANSWERED_IN_S = 80  # Stripe gives a request no longer: a charge is at most so much younger than its PaymentIntent
 _DAY_S = 86_400
 
@@ -84,7 +84,7 @@ def judge_intent(charge: OpenCharge, intent: Intent, answer: Answer) -> Outcome:
         return Outcome(status="succeeded", order_status="paid", intent=intent)
     if intent.status == "canceled":
         return Outcome(status="canceled", order_status="canceled", intent=intent)
-    if turn := _WHOSE_TURN.get(intent.status):
+    if turn := WHOSE_TURN.get(intent.status):
         state = intent.status
         return Outcome(status=state, order_status=state, next_call="retrieve", intent=intent, waits_for=turn)
     if intent.status == _INTENT_IS_DEAD and (answer.http_status == 402 or intent.last_payment_error is not None):
@@ -96,7 +96,7 @@ def judge_intent(charge: OpenCharge, intent: Intent, answer: Answer) -> Outcome:
 
 def _undecided(charge: OpenCharge) -> str:
     """The state of a charge about which nothing new is known."""
-    return charge.status if charge.status in _WHOSE_TURN else "unknown"
+    return charge.status if charge.status in CHARGE_WAITS_AT_STRIPE else "unknown"
 
 
 def _spoken(charge: OpenCharge, answer: Answer) -> Outcome:

@@ -10,6 +10,7 @@ from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.postgres.sql import Statement, begin
 from service.orders.store import lock
+from service.states import CHARGE_ENDED_UNPAID, CHARGE_UNANSWERED, in_sql
 
 FAILED_BY_HAND = "failed_by_operator"
 
@@ -41,15 +42,15 @@ _PARKED = Statement("SELECT FROM outbox WHERE order_id = :id AND kind = 'charge'
 
 _IN_HAND = Statement("SELECT FROM charges WHERE order_id = :id AND lease_until > now()")
 
-_AT_STRIPE = Statement("""
+_AT_STRIPE = Statement(f"""
 SELECT FROM charges
- WHERE order_id = :id AND payment_intent_id IS NOT NULL AND status NOT IN ('declined', 'canceled')
+ WHERE order_id = :id AND payment_intent_id IS NOT NULL AND status NOT IN {in_sql(CHARGE_ENDED_UNPAID)}
 """)
 
-_END_CHARGE = Statement("""
+_END_CHARGE = Statement(f"""
 UPDATE charges SET status = 'declined', token = NULL, lease_until = NULL, failure = CAST(:failure AS jsonb),
     history = history || jsonb_build_object('at', now(), 'answer', 'ended by hand'), updated_at = now()
- WHERE order_id = :id AND status IN ('sending', 'unknown')
+ WHERE order_id = :id AND status IN {in_sql(CHARGE_UNANSWERED)}
 """)
 
 _TO_PROCESSING = Statement("UPDATE orders SET status = 'processing' WHERE id = :id AND status = 'pending'")

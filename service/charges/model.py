@@ -1,4 +1,4 @@
-"""A charge between opening and settling, and the table of its states. Pure data."""
+"""A charge between opening and settling. Pure data."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,29 +7,8 @@ from uuid import UUID
 
 from service.charges.marks import Marks, read_marks
 from service.foundation.settings import Settings
+from service.states import CHARGE_FINAL, NextCall, WaitsFor
 from service.stripe_gateway.objects import Intent
-
-NextCall = Literal["send", "lookup", "retrieve", "cancel"]
-# Whose turn it is, where Stripe has answered and the payment has no end yet. patience.py says how each wait ends.
-WaitsFor = Literal["customer", "bank", "cancellation", "human"]
-
-# Which states a charge may move to. Success is reachable from every state but success itself: Stripe's proof of it
-# outranks whatever we believed (R23). `duplicate` is a second success of one order: booked to suspense, for a human.
-CHARGE_TRANSITIONS: dict[str, frozenset[str]] = {
-    "sending": frozenset(
-        {"sending", "unknown", "requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"}
-    ),
-    "unknown": frozenset(
-        {"sending", "unknown", "requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"}
-    ),
-    "requires_action": frozenset({"requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"}),
-    "processing": frozenset({"requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"}),
-    "declined": frozenset({"succeeded", "duplicate"}),
-    "canceled": frozenset({"succeeded", "duplicate"}),
-    "succeeded": frozenset(),
-    "duplicate": frozenset(),
-}
-FINAL = frozenset({"succeeded", "declined", "canceled", "duplicate"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +121,7 @@ class Outcome:
     @property
     def final(self) -> bool:
         """Whether nothing is left to do for this attempt."""
-        return self.status in FINAL
+        return self.status in CHARGE_FINAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 
 from service.charges.lookup import STRIPE_FORGETS_S
 from service.charges.marks import Marks
-from service.charges.model import FINAL, NextCall, OpenCharge
+from service.charges.model import OpenCharge
 from service.charges.parking import KEY_IS_ANOTHERS, POISON
 from service.charges.request import STRIPE_VERSION, Request, payment_intent_request, request_to_send
 from service.foundation.postgres.db import repeat_on_deadlock
@@ -24,9 +24,8 @@ from service.foundation.postgres.sql import Connection, Statement, begin
 from service.foundation.settings import Settings
 from service.orders.keys import CANCEL, CHARGE, wire_key
 from service.outbox.rows import SUSPECT_OPENS
+from service.states import CHARGE_FINAL, ORDER_MOVES_BY_ITSELF, ORDER_WANTS_MONEY, NextCall, in_sql
 
-# Orders that still want their money; to any other a charge may at most be found, never sent.
-_WANTED = frozenset({"pending", "processing", "requires_action"})
 _AFTER_LEASE = timedelta(seconds=1)  # a row whose charge is leased comes back just after the lease
 
 
@@ -106,14 +105,14 @@ def _decide(row: Any, known: Any | None, settings: Settings, *, alone: bool) -> 
     if row["early"]:
         return _Decision(early=True)  # a message from before its last answer, which said when to ask again
     if known is None:
-        if row["status"] not in ("pending", "processing"):
+        if row["status"] not in ORDER_MOVES_BY_ITSELF:
             return _Decision(done=True)  # canceled before it was opened, or settled by another attempt
         return _Decision(charge=_new_charge(row, settings))
-    if known["status"] in FINAL:
+    if known["status"] in CHARGE_FINAL:
         return _Decision(done=True)
     if known["lease_until"] is not None and known["lease_until"] > row["now"]:
         return _Decision(leased_until=known["lease_until"])
-    if row["status"] not in _WANTED and not known["maybe_executed"]:
+    if row["status"] not in ORDER_WANTS_MONEY and not known["maybe_executed"]:
         return _Decision(drop=known["id"])  # another attempt paid meanwhile, and this one is proven not to have run
     if row["opens_unsettled"] >= SUSPECT_OPENS and not alone:
         return _Decision(suspect=True)
@@ -206,7 +205,7 @@ def _known_charge(row: Any, known: Any, settings: Settings) -> OpenCharge:
         key_conflict=known["key_conflict"],
         history=tuple(msgspec.json.decode(known["history"])),
     )
-    return _with_call(charge, known["next_call"], settings, wanted=row["status"] in _WANTED)
+    return _with_call(charge, known["next_call"], settings, wanted=row["status"] in ORDER_WANTS_MONEY)
 
 
 def _with_call(charge: OpenCharge, call: NextCall, settings: Settings, *, wanted: bool) -> OpenCharge:
@@ -365,7 +364,7 @@ UPDATE outbox x SET parked_at = now(), published = 0, last_error = i.reason
 
 # Only an order moved to processing by this statement's own UPDATE, or already there, gets a charge (R12).
 # Each step hands its rows to the next: joining them again would compare each with each.
-_INSERT_CHARGES = Statement("""
+_INSERT_CHARGES = Statement(f"""
 WITH incoming AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:account_ids AS uuid[]),
     CAST(:order_ids AS uuid[]), CAST(:attempts AS smallint[]), CAST(:keys AS text[]), CAST(:amounts AS bigint[]),
@@ -376,7 +375,7 @@ WITH incoming AS (
   UPDATE orders o SET status = 'processing', updated_at = now()
     FROM incoming i
    -- IS TRUE: found by the id alone, never by the index of states, which a backlog makes long.
-   WHERE o.id = i.order_id AND (o.status IN ('pending', 'processing')) IS TRUE
+   WHERE o.id = i.order_id AND (o.status IN {in_sql(ORDER_MOVES_BY_ITSELF)}) IS TRUE
   RETURNING i.*
 ), opened AS (
   INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, request,

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from service.charges.model import OpenCharge, Outcome, Rules, WaitsFor
+from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.parking import Parked
+from service.states import WaitsFor
 
 # A payment is asked for again after a quarter of its age: within seconds while the customer is likely there, and some
 # forty times in its first day.

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
-from service.charges.model import CHARGE_TRANSITIONS, OpenCharge, Outcome, Rules
+from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.parking import Parked
 from service.charges.patience import with_an_end
 from service.foundation.events import Event
@@ -23,7 +23,8 @@ from service.foundation.log import event
 from service.foundation.postgres.db import Refused, repeat_on_deadlock, sqlstate
 from service.foundation.postgres.sql import Connection, Statement, begin
 from service.foundation.settings import Settings
-from service.orders.store import ORDER_TRANSITIONS, lock
+from service.orders.store import lock
+from service.states import CHARGE_MONEY_MOVED, CHARGE_TRANSITIONS, ORDER_TRANSITIONS
 from service.stripe_gateway.objects import Answer, Intent
 
 _GROWTH_MAX = 12  # the backoff doubles at most so often
@@ -99,7 +100,7 @@ async def _book(tx: Connection, settled: list[Settlement], states: dict[UUID, st
 def _entry(settlement: Settlement, status: str) -> ledger.JournalEntry | None:
     """The journal entry of a success: gross, because the fee is not known yet (R24)."""
     charge, intent = settlement.charge, settlement.outcome.intent
-    if status not in ("succeeded", "duplicate") or intent is None or intent.charge_id is None:
+    if status not in CHARGE_MONEY_MOVED or intent is None or intent.charge_id is None:
         return None
     make = ledger.charge_entry if status == "succeeded" else ledger.duplicate_entry
     return make(

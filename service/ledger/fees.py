@@ -19,6 +19,7 @@ from service.foundation.log import event
 from service.foundation.postgres.db import repeat_on_deadlock
 from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
 from service.ledger import JournalEntry, fee_entry, fee_reference, post
+from service.states import CHARGE_MONEY_MOVED, in_sql
 from service.stripe_gateway.objects import BalanceTransaction, IncompleteListing
 
 RECENT = timedelta(minutes=10)  # almost every fee is known within seconds; later ones are stragglers
@@ -230,7 +231,7 @@ def _seconds(instant: datetime) -> int:
 
 
 _COLUMNS = "id, account_id, order_id, payment_intent_id, stripe_charge_id, currency, charged_at"
-_IS_DUE = "status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL AND stripe_charge_id IS NOT NULL"
+_IS_DUE = f"status IN {in_sql(CHARGE_MONEY_MOVED)} AND balance_transaction_id IS NULL AND stripe_charge_id IS NOT NULL"
 
 _YOUNG = Statement(f"""
 SELECT {_COLUMNS} FROM charges WHERE {_IS_DUE} AND fee_look_at IS NULL AND charged_at >= :since

@@ -16,8 +16,8 @@ from service.foundation.postgres.sql import Statement, connect
 from service.orders.model import Order
 from service.orders.store import get
 from service.orders.timeline import timeline
+from service.states import ORDER_FINAL
 
-FINAL = frozenset({"paid", "failed", "canceled"})
 _LOOK_AGAIN_S = 0.5
 _NONE = "There is no such order. `eo orders list` shows the newest."
 
@@ -69,7 +69,7 @@ async def follow(engine: AsyncEngine, name: str) -> AsyncIterator[dict[str, Any]
             if event not in told:
                 told.append(event)
                 yield event
-        if order.status in FINAL:
+        if order.status in ORDER_FINAL:
             return
         await asyncio.sleep(_LOOK_AGAIN_S)
 

@@ -3,7 +3,7 @@
 model         the shapes, as producers send them and as they are shown
 keys          the idempotency key: its spelling, the fingerprint of a request, the key on the wire to Stripe   [pure]
 group_commit  whoever waits at the same time is stored by one statement
-store         the order and its outbox row, in one statement; the table of order states
+store         the order and its outbox row, in one statement
 timeline      what happened to an order; why_waiting: what it waits for
 """
 

@@ -1,9 +1,9 @@
-"""The order and its outbox row, in one statement; the table of order states; the reads of the API.
+"""The order and its outbox row, in one statement; the reads of the API.
 
 Every query names the account: another account's order does not exist.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -17,23 +17,9 @@ from service.foundation.errors import BadRequest, NotConfirmed, NotFound, Unproc
 from service.foundation.postgres.sql import Connection, Row, Statement, connect
 from service.orders.keys import fingerprint, same_request
 from service.orders.model import METADATA_MAX, Failure, Order, OrderRequest
-
-# Stripe's success outranks every state (PROTOCOL R23): hence failed -> paid and canceled -> paid.
-ORDER_TRANSITIONS: Mapping[str, frozenset[str]] = {
-    "pending": frozenset({"processing", "canceled"}),
-    "processing": frozenset({"paid", "failed", "requires_action", "canceled"}),
-    "requires_action": frozenset({"processing", "paid", "failed", "canceled"}),
-    "failed": frozenset({"processing", "paid"}),
-    "canceled": frozenset({"paid"}),
-    "paid": frozenset(),
-}
+from service.states import ORDER_MOVES_BY_ITSELF, in_sql
 
 _LAST_ID = UUID(int=2**128 - 1)
-
-
-def may_become(old: str, new: str) -> bool:
-    """Whether an order in state `old` may move to `new`."""
-    return new in ORDER_TRANSITIONS[old]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +234,8 @@ SELECT {_COLUMNS} FROM orders
  WHERE account_id = :account AND id = (SELECT order_id FROM order_aliases WHERE id = :id)
 """)
 
-# What still moves by itself is pending or processing; requires_action waits for the customer.
 _SETTLED = Statement(f"""
-SELECT {_COLUMNS} FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) AND status NOT IN ('pending', 'processing')
+SELECT {_COLUMNS} FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) AND status NOT IN {in_sql(ORDER_MOVES_BY_ITSELF)}
 """)
 
 # The bounds of a page are one span of one index, and the order names each of its columns: no other index has it. With

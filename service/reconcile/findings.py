@@ -7,14 +7,18 @@ of UNCLAIMED and TOTALS $1 since, $2 until.
 fact that waiting does not change. What may still heal at the cut-off is in flight.
 """
 
-OPEN = "('sending', 'unknown', 'requires_action', 'processing')"
+from service.states import (
+    AGREED,
+    CHARGE_MONEY_MOVED,
+    CHARGE_OPEN,
+    ORDER_FINAL,
+    ORDER_WANTS_MONEY,
+    in_sql,
+    pairs_in_sql,
+)
 
-# Our word for an attempt, and the word of Stripe that says the same; then the words that leave both sides waiting.
-_AGREED = """(
-  ('declined', 'requires_payment_method'), ('declined', 'canceled'), ('canceled', 'canceled'),
-  ('requires_action', 'requires_action'), ('processing', 'processing'),
-  ('sending', 'requires_action'), ('sending', 'processing'), ('sending', 'requires_confirmation'),
-  ('unknown', 'requires_action'), ('unknown', 'processing'), ('unknown', 'requires_confirmation'))"""
+OPEN = in_sql(CHARGE_OPEN)
+_MOVED = in_sql(CHARGE_MONEY_MOVED)
 
 PAIRS = f"""
 INSERT INTO recon_findings
@@ -40,7 +44,7 @@ WITH seen AS (
       c_status = 'duplicate' OR nth > 1 OR unseen > 0 AND c_status IS DISTINCT FROM 'succeeded')
       THEN CASE WHEN s_returned < s_received THEN 'duplicate_charge' END
     WHEN c_id IS NULL THEN CASE WHEN s_returned < s_received THEN 'missing_locally' END
-    WHEN absent OR NOT at_stripe AND c_pi IS NULL AND c_status IN ('succeeded', 'duplicate') THEN 'missing_at_stripe'
+    WHEN absent OR NOT at_stripe AND c_pi IS NULL AND c_status IN {_MOVED} THEN 'missing_at_stripe'
     WHEN NOT at_stripe AND c_pi IS NULL THEN CASE WHEN c_status IN {OPEN} THEN 'stale_pending' END
     -- Learnt its PaymentIntent after Stripe was read; or Stripe could not be read, which says nothing.
     WHEN NOT at_stripe THEN CASE WHEN $2 THEN 'in_flight' END
@@ -48,7 +52,7 @@ WITH seen AS (
     WHEN s_currency <> c_currency OR o_currency <> c_currency THEN 'currency_mismatch'
     WHEN s_amount <> c_amount OR o_amount <> c_amount OR took AND s_received <> c_amount THEN 'amount_mismatch'
     WHEN took AND (c_status <> 'succeeded' OR o_status <> 'paid') THEN 'status_mismatch'
-    WHEN NOT took AND (c_status, s_status) NOT IN {_AGREED} THEN 'status_mismatch'
+    WHEN NOT took AND (c_status, s_status) NOT IN {pairs_in_sql(AGREED)} THEN 'status_mismatch'
     WHEN c_status IN {OPEN} THEN 'stale_pending'
     WHEN NOT took THEN NULL
     -- A charge in another currency than Stripe settles in is booked at what arrived.
@@ -65,7 +69,7 @@ WITH seen AS (
     WHEN 'missing_locally' THEN greatest(at, CASE c_status WHEN 'succeeded' THEN c_updated END)
     -- Our final word may be younger than Stripe's listing.
     WHEN 'status_mismatch' THEN greatest(at, CASE WHEN c_status NOT IN {OPEN} THEN c_updated END,
-      CASE WHEN o_status IN ('paid', 'failed', 'canceled') THEN o_updated END)
+      CASE WHEN o_status IN {in_sql(ORDER_FINAL)} THEN o_updated END)
     -- A customer has a day for 3-D Secure; then the PaymentIntent is canceled (R25).
     WHEN 'stale_pending' THEN CASE WHEN parked_at IS NULL
       THEN c_created + CASE c_status WHEN 'requires_action' THEN interval '24 hours' ELSE interval '0' END END
@@ -77,7 +81,7 @@ SELECT CASE WHEN heals_at > $1 THEN 'in_flight' ELSE class END, account_id, orde
   CASE class
     WHEN 'duplicate_charge' THEN s_received
     WHEN 'missing_locally' THEN s_received
-    WHEN 'missing_at_stripe' THEN CASE WHEN c_status IN ('succeeded', 'duplicate') THEN c_amount ELSE 0 END
+    WHEN 'missing_at_stripe' THEN CASE WHEN c_status IN {_MOVED} THEN c_amount ELSE 0 END
     WHEN 'amount_mismatch' THEN greatest(abs(s_amount - c_amount), abs(coalesce(o_amount, c_amount) - c_amount),
       CASE WHEN took THEN abs(s_received - c_amount) END)
     WHEN 'ledger_imbalance' THEN CASE WHEN b_currency = c_currency THEN abs(b_amount - c_amount) ELSE c_amount END
@@ -122,7 +126,7 @@ WITH attempts AS (
     WHEN o.parked_at IS NOT NULL THEN 'stale_pending'
     WHEN o.status = 'paid' AND t.order_id IS NULL THEN 'missing_at_stripe'
     WHEN o.status = 'paid' AND NOT t.paid THEN 'status_mismatch'
-    WHEN o.status IN ('pending', 'processing', 'requires_action') AND NOT coalesce(t.waiting, false)
+    WHEN o.status IN {in_sql(ORDER_WANTS_MONEY)} AND NOT coalesce(t.waiting, false)
       THEN 'stale_pending'
   END AS class
     FROM recon_orders o LEFT JOIN attempts t ON t.order_id = o.id
@@ -162,7 +166,7 @@ WITH fee AS (
   UNION ALL
   SELECT s_txn_currency, 'stripe', 0, 0, s_fee FROM recon_pairs WHERE counted AND took AND s_txn IS NOT NULL
   UNION ALL
-  SELECT c_currency, 'ours', 1, c_amount, 0 FROM recon_pairs WHERE counted AND c_status IN ('succeeded', 'duplicate')
+  SELECT c_currency, 'ours', 1, c_amount, 0 FROM recon_pairs WHERE counted AND c_status IN {_MOVED}
   UNION ALL
   SELECT e.currency, 'ledger', 1, e.assets, 0 FROM recon_pairs p
     JOIN recon_entries e ON e.account_id = p.account_id AND e.reference = p.booking WHERE p.counted

@@ -8,12 +8,10 @@ from uuid import UUID
 from msgspec import UNSET
 
 from service.charges.marks import Marks, producers_own
-from service.charges.model import FINAL
 from service.orders.keys import CHARGE, fingerprint, is_fingerprint, is_key, wire_key
 from service.orders.model import OrderRequest
+from service.states import CHARGE_FINAL, CHARGE_MONEY_MOVED, INTENT_ENDED
 from service.stripe_gateway.objects import Intent
-
-_AT_AN_END = frozenset({"succeeded", "canceled", "requires_payment_method"})
 
 
 class Step(Enum):
@@ -61,7 +59,7 @@ class Verdict:
 def judge(intent: Intent, marks: Marks, known: Known) -> Verdict:
     """What to do about `intent`, given what is known of it. Knowing its order is not enough: its id must be known."""
     if known.holder_status is not None:
-        if intent.status != "succeeded" or known.holder_status in ("succeeded", "duplicate"):
+        if intent.status != "succeeded" or known.holder_status in CHARGE_MONEY_MOVED:
             return Verdict(Step.NOTHING)
         if known.holder_id != known.charge_id:
             return Verdict(Step.REPORT, "its metadata was changed: it names another attempt than the one that has it")
@@ -94,8 +92,8 @@ def _of_a_known_order(intent: Intent, known: Known) -> Verdict:
         return Verdict(Step.REPORT, "its attempt has another PaymentIntent")
     if known.leased:
         return Verdict(Step.NOTHING)  # sent, with the send on record: its worker settles it, or another takes over
-    if known.charge_status in FINAL and intent.status != "succeeded":
-        ended = intent.status in _AT_AN_END
+    if known.charge_status in CHARGE_FINAL and intent.status != "succeeded":
+        ended = intent.status in INTENT_ENDED
         return Verdict(Step.NOTHING if ended else Step.REPORT, f"its attempt has ended here as {known.charge_status}")
     return Verdict(Step.SETTLE)
 

@@ -15,11 +15,12 @@ from service.charges.marks import read_marks
 from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
 from service.foundation.settings import Settings
 from service.ledger import JournalEntry
-from service.orders.store import ORDER_TRANSITIONS, lock
+from service.orders.store import lock
 from service.recovery import lives
 from service.recovery.adoption import Step, Verdict, judge
 from service.recovery.knowing import Listed, what_is_known
 from service.recovery.verification import brought_back, instance_of, with_key
+from service.states import CHARGE_MONEY_MOVED, ORDER_TRANSITIONS
 from service.stripe_gateway.objects import Charge, Intent
 
 if TYPE_CHECKING:  # the SDK costs half a second
@@ -64,7 +65,7 @@ async def _holder(engine: AsyncEngine, intent: Intent) -> Row | None:
 
 
 def _is_settled(held: Row | None) -> bool:
-    return held is not None and held["status"] in ("succeeded", "duplicate")
+    return held is not None and held["status"] in CHARGE_MONEY_MOVED
 
 
 def _differs(held: Row, intent: Intent) -> bool:

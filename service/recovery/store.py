@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from service.charges.marks import Marks, producers_own
-from service.charges.model import FINAL, OpenCharge
+from service.charges.model import OpenCharge
 from service.charges.parking import KEY_AT_STRIPE
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.foundation.postgres.db import repeat_on_deadlock
@@ -22,6 +22,7 @@ from service.foundation.settings import Settings
 from service.orders.store import lock
 from service.recovery.adoption import Known, Step, Verdict, judge, key_on_the_wire, placed_at
 from service.recovery.knowing import Listed, known_of
+from service.states import CHARGE_FINAL, ORDER_MOVES_BY_ITSELF, in_sql
 
 
 async def bring_back(
@@ -102,7 +103,6 @@ async def _as_sent(
         "created": listed.created,
         "token": token,
         "lease": timedelta(seconds=settings.charge_lease_s),
-        "final": sorted(FINAL),
     }
     if known.charge_id is None and known.holder_status is None:
         await _insert_charge(tx, listed, order_id, life, status="unknown", call="retrieve")
@@ -178,7 +178,7 @@ async def _block(tx: Connection, listed: Listed, order_id: UUID, life: int) -> N
     if await tx.row(_IS_YOUNG, {"id": order_id}) is None:
         return
     await tx.rows(_TO_PROCESSING, {"id": order_id, "again": False})
-    await tx.rows(_CONFLICTS, {"order": order_id, "final": sorted(FINAL)})
+    await tx.rows(_CONFLICTS, {"order": order_id})
     missing = await tx.column(_MISSING_ATTEMPTS, {"order": order_id, "listed": listed.marks.attempt})
     for attempt in missing:
         at = replace(listed, marks=replace(listed.marks, attempt=attempt))
@@ -227,21 +227,21 @@ VALUES (:id, :account, :order, :attempt, :key, :amount, :currency, CAST(CAST(:re
 """)
 
 # A charge that has ended keeps no token; only Stripe's success can still move it (R23).
-_ATTACH = Statement("""
+_ATTACH = Statement(f"""
 UPDATE charges SET payment_intent_id = coalesce(payment_intent_id, :intent), next_call = 'retrieve',
     maybe_executed = true, first_sent_at = coalesce(first_sent_at, :created),
     last_sent_at = greatest(last_sent_at, :created),
-    token = CASE WHEN status = ANY(CAST(:final AS text[])) THEN NULL ELSE CAST(:token AS uuid) END,
-    lease_until = CASE WHEN status = ANY(CAST(:final AS text[])) THEN NULL ELSE now() + CAST(:lease AS interval) END
+    token = CASE WHEN status IN {in_sql(CHARGE_FINAL)} THEN NULL ELSE CAST(:token AS uuid) END,
+    lease_until = CASE WHEN status IN {in_sql(CHARGE_FINAL)} THEN NULL ELSE now() + CAST(:lease AS interval) END
  WHERE order_id = :order AND attempt = :attempt
 """)
 
-_IS_YOUNG = Statement("SELECT FROM orders WHERE id = :id AND status IN ('pending', 'processing')")
+_IS_YOUNG = Statement(f"SELECT FROM orders WHERE id = :id AND status IN {in_sql(ORDER_MOVES_BY_ITSELF)}")
 
 # Whoever is about to settle one of them is fenced off.
-_CONFLICTS = Statement("""
+_CONFLICTS = Statement(f"""
 UPDATE charges SET key_conflict = true, next_call = 'lookup', token = NULL, lease_until = NULL
- WHERE order_id = :order AND payment_intent_id IS NULL AND status <> ALL (CAST(:final AS text[]))
+ WHERE order_id = :order AND payment_intent_id IS NULL AND status NOT IN {in_sql(CHARGE_FINAL)}
 """)
 
 # Those that could be opened, and the one that has the payment.

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from service.foundation.errors import BadRequest
 from service.foundation.instants import instant
-from service.foundation.postgres.schema import ORDER_STATUSES
 from service.orders.keys import parse_key
+from service.states import ORDER_STATUSES
 
 LIMIT_DEFAULT, LIMIT_MAX = 20, 100
 _ID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

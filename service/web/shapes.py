@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 
 from service.foundation.money import CURRENCIES, Currency
-from service.foundation.postgres.schema import LEDGER_TYPES, ORDER_STATUSES
+from service.foundation.postgres.schema import LEDGER_TYPES
 from service.ledger import Balance, Entry
 from service.orders.model import METADATA_MAX, Failure, Order, OrderPage, OrderRequest
 from service.orders.timeline import Event
+from service.states import ORDER_STATUSES
 from service.web.body import BatchAnswer, BatchItem, BatchRequest, BatchResult, ProblemBody
 from service.web.health import Liveness, Readiness
 from service.web.problem_types import PROBLEM_TYPES

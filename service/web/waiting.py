@@ -14,6 +14,7 @@ from service.foundation import log
 from service.foundation.events import Event
 from service.orders.model import Order
 from service.orders.store import settled
+from service.states import ORDER_MOVES_BY_ITSELF
 
 WAIT_MAX_S = 30
 WAITERS_MAX = 1_000
@@ -41,7 +42,7 @@ class Waiting:
 
     async def until_settled(self, order: Order, within_s: float) -> Order:
         """The order once nothing more happens to it by itself, or as given when the time is over first."""
-        if order.status not in ("pending", "processing") or self._closed or self._count >= WAITERS_MAX:
+        if order.status not in ORDER_MOVES_BY_ITSELF or self._closed or self._count >= WAITERS_MAX:
             return order
         future: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(order.id, set()).add(future)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from service.charges.answers import judge_retrieve, judge_send
 from service.charges.lookup import HOPELESS_AFTER_S, Window, judge_lookup, windows
-from service.charges.model import CHARGE_TRANSITIONS, FINAL, OpenCharge, Outcome
-from service.orders.store import ORDER_TRANSITIONS
+from service.charges.model import OpenCharge, Outcome
+from service.states import CHARGE_FINAL, CHARGE_TRANSITIONS, ORDER_TRANSITIONS
 from service.stripe_gateway.objects import Answer, ErrorBody, Intent, LastPaymentError
 from tests.charges.answers import HOUR, NOW, OURS, RULES, charge, decline, error, intent, nothing, ok, resent
 
@@ -381,6 +381,6 @@ def test_the_tables_know_every_state_and_success_is_reachable_from_all_but_itsel
     for state, following in CHARGE_TRANSITIONS.items():
         assert following <= CHARGE_TRANSITIONS.keys()
         assert ("succeeded" in following) == (state not in ("succeeded", "duplicate"))
-    assert CHARGE_TRANSITIONS.keys() >= FINAL
+    assert CHARGE_TRANSITIONS.keys() >= CHARGE_FINAL
     for order, following in ORDER_TRANSITIONS.items():
         assert ("paid" in following) == (order not in ("paid", "pending"))

@@ -9,12 +9,13 @@ from typing import Any, get_args
 import pytest
 
 from service.charges.answers import judge_cancel, judge_intent, judge_retrieve, judge_send
-from service.charges.model import FINAL, OpenCharge, Outcome, Rules, WaitsFor
+from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.parking import Parked
 from service.charges.patience import WAITS, with_an_end
 from service.charges.request import STRIPE_VERSION
 from service.foundation.settings import Settings
 from service.outbox import rows as outbox
+from service.states import CHARGE_FINAL, WaitsFor
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from tests.charges.answers import NOW, RULES, charge, decline, error, intent, nothing, ok, resent
@@ -272,7 +273,7 @@ async def test_an_order_in_a_banks_hands_shows_its_payment_and_is_parked_after_t
 
 
 def test_finals_are_not_waited_for() -> None:
-    for status in FINAL:
+    for status in CHARGE_FINAL:
         outcome = Outcome(status=status)
         assert with_an_end(known(), outcome, RULES) is outcome
     assert judge_intent(known(), intent("canceled"), Answer(http_status=200)).final

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.foundation.postgres.schema import ORDER_STATUSES
 from service.foundation.postgres.sql import Statement, connect
 from service.orders import store as orders
+from service.states import ORDER_STATUSES
 
 MANY, LIMIT = 100_000, 20
 # Of the first account nearly all are paid, as always; of the second nearly all wait, as while Stripe is away.

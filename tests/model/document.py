@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from service.charges.model import CHARGE_TRANSITIONS
-from service.orders.store import ORDER_TRANSITIONS
+from service.states import CHARGE_TRANSITIONS, ORDER_TRANSITIONS
 from tests.model.checker import Result
 from tests.model.rules import RULES, RULES_OF_LIVES, Rule, RuleOfLives
 

@@ -24,18 +24,17 @@ from hypothesis.stateful import (
 
 from service.charges.answers import judge_cancel, judge_intent, judge_retrieve, judge_send
 from service.charges.lookup import judge_lookup, windows
-from service.charges.model import CHARGE_TRANSITIONS, OpenCharge, Outcome, Rules
+from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.opening import open_charges
 from service.charges.settling import Settlement
-from service.orders.store import ORDER_TRANSITIONS
 from service.outbox import rows as outbox
+from service.states import CHARGE_TRANSITIONS, ORDER_FINAL, ORDER_TRANSITIONS
 from service.stripe_gateway.objects import Answer
 from tests.charges.world import _OLDER_HISTORY, _TIMES, Books, Promise
 from tests.model.tiny_stripe import ODD, RESULTS, TinyStripe
 from workers.charge import _abandoned
 
 T = TypeVar("T")
-FINAL = ("paid", "failed", "canceled")
 # What nothing can do yet. Paying again: a failed order that is processed, and a second success of one order. Healing: a
 # success of a charge or order that was canceled; a canceled PaymentIntent cannot succeed, only a forgotten one can.
 ORDERS_NOT_YET = {("failed", "processing"), ("canceled", "paid")}
@@ -284,7 +283,7 @@ class OrderMachine(RuleBasedStateMachine):
         assert len(self.stripe.successes()) <= 1, "charged twice"
         assert (order == "paid") == (charge == "succeeded") == (now["entries"] == 1)
         assert order != "paid" or self.stripe.successes(), "paid, and nothing was charged"
-        assert order in FINAL or now["promises"] == 1, "nobody will ever come back to this order"
+        assert order in ORDER_FINAL or now["promises"] == 1, "nobody will ever come back to this order"
         assert order != "canceled" or charge in (None, "canceled")
         assert now["tokens"] == now["leases"]
 
@@ -318,7 +317,7 @@ class OrderMachine(RuleBasedStateMachine):
             self.stripe_tells_of_a_success()
         self.promises_hold()
         order = self.do(self.books.status(self.promise))
-        assert order in FINAL
+        assert order in ORDER_FINAL
         assert (order == "paid") == bool(self.stripe.successes()), "the books are not what Stripe charged"
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from service.charges.model import CHARGE_TRANSITIONS
-from service.orders.store import ORDER_TRANSITIONS
+from service.states import CHARGE_TRANSITIONS, ORDER_TRANSITIONS
 from tests.model.checker import check
 from tests.model.document import PAGE, diagram, schedule, written
 from tests.model.protocol import RULES as CAN_BE_OFF

@@ -17,9 +17,9 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.postgres.db import create_engine
-from service.foundation.postgres.schema import CHARGE_STATUSES, ORDER_STATUSES
 from service.foundation.settings import Settings
 from service.reconcile import Span, reconcile
+from service.states import CHARGE_STATUSES, ORDER_STATUSES
 from service.stripe_gateway.objects import Charge, Intent
 from tests.reconcile.conftest import NOW
 from tests.reconcile.oracle import Found, compare_streams

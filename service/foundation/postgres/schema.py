@@ -12,6 +12,8 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
 
+from service.states import CHARGE_MONEY_MOVED, CHARGE_STATUSES, NEXT_CALLS, ORDER_STATUSES, in_sql
+
 
 class Xid8(UserDefinedType[int]):
     """PostgreSQL's 64-bit transaction id: the only order in which a reader can know that nothing earlier is missing."""
@@ -35,11 +37,6 @@ metadata = MetaData(
     }
 )
 
-ORDER_STATUSES = ("pending", "processing", "paid", "failed", "requires_action", "canceled")
-CHARGE_STATUSES = (
-    "sending", "unknown", "requires_action", "processing", "succeeded", "declined", "canceled", "duplicate",
-)  # fmt: skip
-NEXT_CALLS = ("send", "lookup", "retrieve", "cancel")
 LEDGER_TYPES = ("asset", "liability", "income", "expense", "suspense")
 
 
@@ -290,13 +287,13 @@ charges = Table(
     Index(
         "charges_fee_due", "charged_at",
         postgresql_where=text(
-            "status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL AND fee_look_at IS NULL"
+            f"status IN {in_sql(CHARGE_MONEY_MOVED)} AND balance_transaction_id IS NULL AND fee_look_at IS NULL"
         ),
     ),
     Index(
         "charges_fee_again", "fee_look_at",
         postgresql_where=text(
-            "status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL AND fee_look_at IS NOT NULL"
+            f"status IN {in_sql(CHARGE_MONEY_MOVED)} AND balance_transaction_id IS NULL AND fee_look_at IS NOT NULL"
         ),
     ),
     CheckConstraint("amount_minor > 0", name="amount_positive"),

@@ -9,6 +9,7 @@ from service.foundation.money import spelled
 from service.ops import table
 from service.ops.arguments import REASON
 from service.ops.terminal import ask, json_option, print_json, print_rows
+from service.states import ORDER_STATUSES
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,9 +18,6 @@ _KEY_SHOWN = 20  # characters of an idempotency key in a table; --json has it wh
 
 
 def _known(_context: click.Context, _option: click.Parameter, status: str | None) -> str | None:
-    """By a callback, because the words stand in a module that costs `eo --help` a third of a second."""
-    from service.foundation.postgres.schema import ORDER_STATUSES  # noqa: PLC0415
-
     if status is not None and status not in ORDER_STATUSES:
         raise click.BadParameter("the states are " + ", ".join(ORDER_STATUSES))
     return status

@@ -1,0 +1,102 @@
+"""The machines of the story: every state of an order and of a charge, what may follow it, and what others ask of it.
+
+An order is what its producer sees. It is `pending` until a worker opens it, and `processing` until Stripe has answered.
+The answer makes it `paid`, `failed` or `canceled`, or `requires_action` while its customer confirms the payment.
+Stripe's proof of success outranks every state (R23): hence failed -> paid and canceled -> paid.
+
+A charge is one attempt of an order. It is `sending` from the commit before the first call, and `unknown` once a call
+may have run and nobody knows. Neither is an error: Stripe is asked until it says what happened. `requires_action` and
+`processing` are Stripe's words for a payment that waits for the customer or the bank. `succeeded`, `declined` and
+`canceled` are ends. `duplicate` is a second success of one order: it is booked to suspense, for a human.
+
+Beside its state a charge stores the next call: what its next delivery asks of Stripe.
+
+An outbox row has no word: it is fresh, out (`published` above 0) or parked, and deleted when its attempt has ended.
+
+A new state is added here. The statements, the API's description, the reports and the diagrams in docs follow. The words
+are also constraints of the database, so a new one needs a migration. Pure.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, get_args
+
+OrderStatus = Literal["pending", "processing", "paid", "failed", "requires_action", "canceled"]
+ORDER_STATUSES: tuple[str, ...] = get_args(OrderStatus)
+
+ORDER_TRANSITIONS: Mapping[str, frozenset[str]] = {
+    "pending": frozenset({"processing", "canceled"}),
+    "processing": frozenset({"paid", "failed", "requires_action", "canceled"}),
+    "requires_action": frozenset({"processing", "paid", "failed", "canceled"}),
+    "failed": frozenset({"processing", "paid"}),
+    "canceled": frozenset({"paid"}),
+    "paid": frozenset(),
+}
+
+# Something happens to the order by itself: `Prefer: wait` waits for it, and an attempt may be opened.
+ORDER_MOVES_BY_ITSELF = frozenset({"pending", "processing"})
+# The order still wants its money. For any other one a charge may be found at Stripe, and is never sent.
+ORDER_WANTS_MONEY = ORDER_MOVES_BY_ITSELF | {"requires_action"}
+# The order has come to an end, although Stripe may still prove a success.
+ORDER_FINAL = frozenset(ORDER_STATUSES) - ORDER_WANTS_MONEY
+
+# Whose turn it is, where Stripe has answered and the payment has no end yet.
+WaitsFor = Literal["customer", "bank", "cancellation", "human"]
+# Stripe's word for a payment without an end, which is also the order's and the charge's -> whose turn it is.
+WHOSE_TURN: Mapping[str, WaitsFor] = {"requires_action": "customer", "processing": "bank"}
+
+ChargeStatus = Literal[
+    "sending", "unknown", "requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"
+]
+CHARGE_STATUSES: tuple[str, ...] = get_args(ChargeStatus)
+
+# Stripe took the money.
+CHARGE_MONEY_MOVED = frozenset({"succeeded", "duplicate"})
+# The attempt has ended without money.
+CHARGE_ENDED_UNPAID = frozenset({"declined", "canceled"})
+# Nothing is left to do for the attempt.
+CHARGE_FINAL = CHARGE_MONEY_MOVED | CHARGE_ENDED_UNPAID
+# Stripe knows the payment, and it waits for the customer or the bank.
+CHARGE_WAITS_AT_STRIPE = frozenset(WHOSE_TURN)
+# Nobody knows yet what Stripe did.
+CHARGE_UNANSWERED = frozenset({"sending", "unknown"})
+# The attempt has no end yet.
+CHARGE_OPEN = CHARGE_UNANSWERED | CHARGE_WAITS_AT_STRIPE
+
+_ANSWERED = CHARGE_WAITS_AT_STRIPE | CHARGE_FINAL
+CHARGE_TRANSITIONS: Mapping[str, frozenset[str]] = {
+    "sending": CHARGE_UNANSWERED | _ANSWERED,
+    "unknown": CHARGE_UNANSWERED | _ANSWERED,
+    "requires_action": _ANSWERED,
+    "processing": _ANSWERED,
+    "declined": CHARGE_MONEY_MOVED,
+    "canceled": CHARGE_MONEY_MOVED,
+    "succeeded": frozenset(),
+    "duplicate": frozenset(),
+}
+
+NextCall = Literal["send", "lookup", "retrieve", "cancel"]
+NEXT_CALLS: tuple[NextCall, ...] = get_args(NextCall)
+
+# Stripe's words for a PaymentIntent that comes to no other state by itself.
+INTENT_ENDED = frozenset({"succeeded", "canceled", "requires_payment_method"})
+# Where Stripe took no money, a charge and its PaymentIntent say the same when they are in one of these pairs of states.
+AGREED: Mapping[str, tuple[str, ...]] = {
+    "declined": ("requires_payment_method", "canceled"),
+    "canceled": ("canceled",),
+    "requires_action": ("requires_action",),
+    "processing": ("processing",),
+    "sending": ("requires_action", "processing", "requires_confirmation"),
+    "unknown": ("requires_action", "processing", "requires_confirmation"),
+}
+
+_WORDS: tuple[str, ...] = (*ORDER_STATUSES, *CHARGE_STATUSES)
+
+
+def in_sql(words: Iterable[str]) -> str:
+    """These states as a list of SQL, in the order of their machine: `('pending', 'processing')`."""
+    return f"({', '.join(repr(word) for word in sorted(words, key=_WORDS.index))})"
+
+
+def pairs_in_sql(table: Mapping[str, Iterable[str]]) -> str:
+    """A table of pairs of states as a list of SQL rows."""
+    return f"({', '.join(f'({ours!r}, {theirs!r})' for ours, row in table.items() for theirs in row)})"

@@ -1,0 +1,50 @@
+"""One concept, one place: what is said once in the code is said nowhere else."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service import states
+
+ROOT = Path(__file__).parents[2]
+CODE = sorted(path.relative_to(ROOT) for room in ("service", "workers") for path in (ROOT / room).rglob("*.py"))
+MACHINES = (frozenset(states.ORDER_STATUSES), frozenset(states.CHARGE_STATUSES), frozenset(states.NEXT_CALLS))
+_LIST = re.compile(r"'\w+'(?:\s*,\s*'\w+')+")
+
+
+def _texts(tree: ast.AST) -> Iterator[ast.Constant]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def _collections(tree: ast.AST) -> Iterator[tuple[int, set[str]]]:
+    """Line and words of every list of words: of Python, and inside of SQL."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Tuple | ast.List | ast.Set):
+            yield node.lineno, {e.value for e in node.elts if isinstance(e, ast.Constant) and isinstance(e.value, str)}
+        if isinstance(node, ast.Dict):
+            yield node.lineno, {k.value for k in node.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)}
+    for text in _texts(tree):
+        for found in _LIST.findall(text.value):
+            yield text.lineno, set(re.findall(r"\w+", found))
+
+
+def lists_of_states(source: str) -> list[tuple[int, set[str]]]:
+    """Where `source` spells two or more states of one machine in one list."""
+    return [
+        (line, words) for line, words in _collections(ast.parse(source)) if any(len(words & m) > 1 for m in MACHINES)
+    ]
+
+
+@pytest.mark.parametrize(
+    "source", ['x in ("paid", "failed")', "q = f\"{x} WHERE s IN ('sending', 'unknown')\"", '{"send": 1, "lookup": 2}']
+)
+def test_a_list_of_states_is_found(source: str) -> None:
+    assert lists_of_states(source)
+
+
+def test_no_file_but_states_spells_a_list_of_states() -> None:
+    spelled = {str(path): lists_of_states((ROOT / path).read_text()) for path in CODE if path.name != "states.py"}
+    assert {path: found for path, found in spelled.items() if found} == {}
