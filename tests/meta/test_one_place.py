@@ -27,7 +27,7 @@ def _collections(tree: ast.AST) -> Iterator[tuple[int, set[str]]]:
         if isinstance(node, ast.Dict):
             yield node.lineno, {k.value for k in node.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)}
     for text in _texts(tree):
-        for found in _LIST.findall(text.value):
+        for found in _LIST.findall(str(text.value)):
             yield text.lineno, set(re.findall(r"\w+", found))
 
 
