@@ -4,16 +4,14 @@ The silence, to PostgreSQL and Redis, never heals by itself: only connections th
 """
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from http.client import HTTPException
-from urllib.parse import quote
 
 import pytest
 
 from service.foundation.postgres.pools import per_process
 from service.foundation.settings import Settings
-from service.ops.embedded import PG_PORT
 from tests.acceptance.fleet import ORDER, SHORT_LEASES, Answer, Fleet, NewFleet
 from tests.chaos.proxy import Wires
 
@@ -35,22 +33,15 @@ def wires() -> Iterator[Wires]:
 def fleet(new_fleet: NewFleet, wires: Wires) -> Fleet:
     """One of each, each with its own wires to PostgreSQL and Redis."""
     fleet = new_fleet(**SHORT_LEASES)
-    there = fleet.postgres.sockets / f".s.PGSQL.{PG_PORT}"
     for name in PARTS:
-        folder = fleet.folder / f"wire-{name}"
-        folder.mkdir(mode=0o700)
-        wires.add_unix(name, there, folder / there.name)
-        url = fleet.postgres.url.replace(quote(str(fleet.postgres.sockets)), quote(str(folder)))
-        port = wires.add_tcp(f"{name} redis", fleet.redis.port)
-        redis = fleet.redis.url.replace(f":{fleet.redis.port}", f":{port}")
-        fleet.start(name.partition("-")[0], DATABASE_URL=url, REDIS_URL=redis)
+        fleet.start(name.partition("-")[0], 1, (), **wires.around(fleet, name))
     return fleet
 
 
 def silence(wires: Wires) -> None:
     for name in PARTS:
-        wires.silence(name)
-        wires.silence(f"{name} redis")
+        wires.silence(f"{name}>postgres")
+        wires.silence(f"{name}>redis")
 
 
 def until_accepted(fleet: Fleet, key: str) -> Answer:
@@ -73,10 +64,6 @@ def all_end(fleet: Fleet) -> None:
         lambda: set(PARTS) <= set(fleet.dead()), within_s=ENDS_WITHIN_S, what="api, relay and worker have ended"
     )
     assert [fleet.part(name).exit_status for name in PARTS] == [0, 0, 0]
-
-
-def is_paid(fleet: Fleet, order_id: str) -> Callable[[], bool]:
-    return lambda: fleet.order(order_id)["status"] == "paid"
 
 
 HELD = """
@@ -107,12 +94,12 @@ def test_without_the_synchronous_standby_nothing_is_confirmed_and_everybody_stil
     fleet.rows("SELECT pg_reload_conf()")
     fleet.restart(*PARTS)
     order = until_accepted(fleet, "unconfirmed").body
-    fleet.until(is_paid(fleet, order["id"]), within_s=BACK_S, every_s=0.2, what="it is paid")
+    fleet.until(lambda: fleet.is_paid(order["id"]), within_s=BACK_S, every_s=0.2, what="it is paid")
 
 
 def test_after_a_silence_orders_are_accepted_and_paid_and_everybody_still_ends(fleet: Fleet, wires: Wires) -> None:
     silence(wires)
     order = until_accepted(fleet, "after").body
-    fleet.until(is_paid(fleet, order["id"]), within_s=BACK_S, every_s=0.2, what="it is paid")
+    fleet.until(lambda: fleet.is_paid(order["id"]), within_s=BACK_S, every_s=0.2, what="it is paid")
     silence(wires)
     all_end(fleet)
