@@ -185,7 +185,7 @@ class _Search:
         """Whether no books can hold what Stripe shows for this charge: then it alone is left out, loudly."""
         charge, transaction = found
         if transaction.flaw:
-            event("fees.unreadable", level="error", charge=charge.stripe_charge_id, reason=transaction.flaw)
+            event(Event.FEES_UNREADABLE, charge=charge.stripe_charge_id, reason=transaction.flaw)
             self.refused.append(charge)
         return transaction.flaw is not None
 
