@@ -1,6 +1,7 @@
 """`eo sandbox` or `python -m sandbox`: run the Stripe stand-in until SIGTERM or SIGINT."""
 
 import argparse
+import contextlib
 import gc
 import math
 import os
@@ -136,8 +137,9 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
 
 
 def _say(message: str) -> None:
-    sys.stderr.write(f"sandbox: {message}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a full disk, or a reader that is gone, ends nothing
+        sys.stderr.write(f"sandbox: {message}\n")
+        sys.stderr.flush()
 
 
 def _fail(message: str) -> NoReturn:

@@ -56,6 +56,7 @@ class ChargeWorker:
         self._bucket = bucket
         self._room = Room()
         self._in_hand: set[UUID] = set()
+        self._unexcused: list[list[UUID]] = []
         self._settings = settings
         self._rules = Rules.of(settings)
         self._lookups = LookUps(engine, gateway, settings)
@@ -92,6 +93,8 @@ class ChargeWorker:
         return opened.is_verified
 
     async def _open_and_call(self, outbox_ids: Sequence[UUID], *, alone: bool) -> Opened:
+        if self._unexcused:
+            await self._make_excuses()
         reach(CrashPoint.WORKER_BEFORE_OPEN)
         began, opened = await self._open(outbox_ids, alone=alone)
         reach(CrashPoint.WORKER_AFTER_OPEN)
@@ -102,9 +105,26 @@ class ChargeWorker:
             self._in_hand |= rows
             try:
                 await self._call_and_settle(opened.charges, deadline)
+            except BaseExceptionGroup as failed:
+                if failed.subgroup(_is_of_postgres) is not None:
+                    self._unexcused.append(sorted(rows))
+                    await self._make_excuses()
+                raise
             finally:
                 self._in_hand -= rows
         return opened
+
+    async def _make_excuses(self) -> None:
+        """Where PostgreSQL took no answer (its disk is full, it is shutting down), the orders are not to blame: these
+        opens count for nothing (R10). Where it does not take that either, it is told before the next open.
+        """
+        try:
+            while self._unexcused:
+                await outbox.excuse(self._engine, self._unexcused[-1])
+                self._unexcused.pop()
+        except Exception as error:
+            if not is_unreachable(error):
+                raise
 
     async def _open(self, outbox_ids: Sequence[UUID], *, alone: bool) -> tuple[float, Opened]:
         """What was opened, and when that was begun. What a lost COMMIT has opened is absorbed when this is made again,
@@ -204,6 +224,10 @@ async def _while_cut_off(run: Callable[[], Awaitable[T]], *, for_s: float) -> T:
         else:
             POSTGRES.succeeded("charges")
             return result
+
+
+def _is_of_postgres(error: BaseException) -> bool:
+    return isinstance(error, Exception) and is_unreachable(error)
 
 
 def _abandoned(charge: OpenCharge) -> Outcome:

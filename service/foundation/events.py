@@ -25,6 +25,7 @@ class Event(StrEnum):
     FEES_CONTRADICTED = "fees.contradicted"
     FEES_INCOMPLETE = "fees.incomplete"
     FEES_OTHER_CURRENCY = "fees.other_currency"
+    FEES_UNREADABLE = "fees.unreadable"
     LEDGER_MOMENT_UNKNOWN = "ledger.moment_unknown"
     LEDGER_MOMENT_UNKNOWN_YET = "ledger.moment_unknown_yet"
     LEDGER_NOT_REDATED = "ledger.not_redated"
@@ -35,6 +36,7 @@ class Event(StrEnum):
     POSTGRES_DURABILITY_UNKNOWN = "postgres.durability_unknown"
     POSTGRES_DURABLE_AGAIN = "postgres.durable_again"
     POSTGRES_NOT_DURABLE = "postgres.not_durable"
+    READINESS_LOST = "readiness.lost"
     READY = "ready"
     RECOVERY_FAILED = "recovery.failed"
     RECOVERY_IDENTITY_INCOMPLETE = "recovery.identity_incomplete"
@@ -106,6 +108,11 @@ HELP: dict[Event, Help] = {
     ),
     Event.FEES_INCOMPLETE: Help("warning", "Stripe's list of fees could not be read to its end; it is read again"),
     Event.FEES_OTHER_CURRENCY: Help("info", "`count` charges settled in another currency; no fee booked"),
+    Event.FEES_UNREADABLE: Help(
+        "error",
+        "Stripe shows a fee for the `charge` that no books can hold; `reason` says what of it",
+        "look at its balance transaction at Stripe; it is asked for again, its neighbours are booked",
+    ),
     Event.LEDGER_MOMENT_UNKNOWN: Help("warning", "Stripe shows no charge for a booking of before 0006; it stays"),
     Event.LEDGER_MOMENT_UNKNOWN_YET: Help("warning", "Stripe did not say when a charge was made; it is asked again"),
     Event.LEDGER_NOT_REDATED: Help(
@@ -127,6 +134,11 @@ HELP: dict[Event, Help] = {
         "error",
         "PostgreSQL no longer keeps what it commits",
         "set what `reason` names back to on",
+    ),
+    Event.READINESS_LOST: Help(
+        "warning",
+        "`/health/ready` is 503 because of PostgreSQL; `why` has what a stranger is not told",
+        "see `why`; `eo doctor` looks further",
     ),
     Event.READY: Help("info", "a relay or worker has started"),
     Event.RECOVERY_FAILED: Help(

@@ -99,11 +99,15 @@ def kind_of(error: BaseException) -> str:
     return type(cause).__name__ if package == "builtins" else f"{package}.{type(cause).__name__}"
 
 
+def kind_in_words(error: BaseException) -> str | None:
+    """What is known of its kind, in words that name nobody; None where nothing is."""
+    return next((said for cause in _chain(error) if (said := _known(cause))), None)
+
+
 def in_words(error: BaseException) -> str:
     """What happened, and where it is known what to do about it. Of the errors' texts only our own are told."""
-    for cause in _chain(error):
-        if said := _known(cause):
-            return said
+    if said := kind_in_words(error):
+        return said
     if any(kind_of(cause) == "redis.ConnectionError" for cause in _chain(error)):
         return "Redis cannot be reached"
     if (ours := next((cause for cause in _chain(error) if isinstance(cause, EffectivelyOnceError)), None)) is not None:

@@ -69,7 +69,8 @@ class FeeSweep:
     async def once(self, *, now: datetime) -> SweepResult:
         """Book the fees that Stripe knows by now; `now` (aware) tells young charges from stragglers.
 
-        A fee that contradicts the books stays due; reconciliation names it. No transaction is open during a call.
+        A fee that contradicts the books, or cannot be one, stays due; reconciliation names it. No transaction is open
+        during a call.
         """
         result = SweepResult()
         await self._young(now, result)
@@ -156,6 +157,7 @@ class FeeSweep:
             async with begin(self.engine) as connection:
                 return await _book_page(connection, page)
 
+        page = [found for found in page if not search.is_flawed(found)]
         if page:
             booked = await repeat_on_deadlock(once)
             result.booked += booked.fees
@@ -178,6 +180,14 @@ class _Search:
         """The charge of this balance transaction, if it is one that is looked for."""
         charge = self.missing.pop(transaction.source or "", None)
         return [] if charge is None else [(charge, transaction)]
+
+    def is_flawed(self, found: _Found) -> bool:
+        """Whether no books can hold what Stripe shows for this charge: then it alone is left out, loudly."""
+        charge, transaction = found
+        if transaction.flaw:
+            event(Event.FEES_UNREADABLE, charge=charge.stripe_charge_id, reason=transaction.flaw)
+            self.refused.append(charge)
+        return transaction.flaw is not None
 
 
 @dataclass(frozen=True, slots=True)

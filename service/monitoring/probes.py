@@ -25,7 +25,7 @@ from service.foundation.postgres.pools import READINESS
 from service.foundation.postgres.sql import Statement, connect
 from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
-from service.foundation.wording import in_words
+from service.foundation.wording import in_words, kind_in_words
 from service.monitoring import heartbeats
 from service.monitoring.heartbeats import Beat
 from service.recovery import is_verified
@@ -150,6 +150,15 @@ async def store(engine: AsyncEngine) -> None:
 def why_not_published(error: BaseException) -> str:
     """What keeps orders from being published, in words without a full stop."""
     return f"Nothing can be published through Redis: {in_words(error)}"
+
+
+def why_not_stored_in_public(error: BaseException) -> str:
+    """The same for anybody who asks: its kind. The words of PostgreSQL and of the driver name host, user, database."""
+    if isinstance(error, (TimeoutError, migrate.WrongSchema)):
+        return why_not_stored(error)
+    kind = kind_in_words(error)
+    said = f"PostgreSQL does not store orders: {kind}." if kind else "PostgreSQL does not store orders."
+    return f"{said} The API's log and `eo doctor` tell more."
 
 
 def why_not_stored(error: BaseException) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from service.foundation.errors import Unavailable
@@ -178,12 +179,14 @@ class HttpPart(Child):
         return http_status(self.url) == 200
 
 
-def http_get(url: str, *, timeout_s: float = 1.0) -> tuple[int, bytes] | None:
+def http_get(
+    url: str, *, timeout_s: float = 1.0, headers: Mapping[str, str] = MappingProxyType({})
+) -> tuple[int, bytes] | None:
     """Status and body of a GET, or None where nobody answers."""
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
-        connection.request("GET", parts.path)
+        connection.request("GET", parts.path, headers=dict(headers))
         answer = connection.getresponse()
         return answer.status, answer.read()
     except (OSError, HTTPException):

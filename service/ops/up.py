@@ -17,6 +17,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 
 import service
@@ -34,6 +35,7 @@ from service.ops.port import refuse_busy_port
 from service.ops.supervisor import StopRequested, Supervisor, pause
 
 _PAYABLE_S, _LOOK_S = 5.0, 0.25
+_REVOKED = "The API key of this installation is revoked. `eo keys create --account default` makes another one."
 LOCK_FILE, SECRETS_FILE = "lock", "secrets.json"
 
 
@@ -73,7 +75,8 @@ def run(
     with contextlib.suppress(StopRequested), Supervisor(stages, STOP_ORDER, on_restart) as supervisor:
         supervisor.start()
         waits = why_charges_wait(f"{installation.url('api')}/health/ready")
-        show(installation, took_s=time.monotonic() - began, as_json=as_json, waits=waits)
+        has_key = key_opens(installation)
+        show(installation, took_s=time.monotonic() - began, as_json=as_json, waits=waits, has_key=has_key)
         supervisor.watch()
 
 
@@ -201,9 +204,21 @@ def why_charges_wait(ready_url: str) -> list[str]:
     return reasons
 
 
-def show(installation: Installation, *, took_s: float, as_json: bool, waits: Sequence[str] = ()) -> None:
+def key_opens(installation: Installation) -> bool:
+    """Whether the API takes the key of this installation; also where it cannot tell."""
+    headers = {"Authorization": f"Bearer {installation.told['EO_API_KEY']}"}
+    answer = http_get(f"{installation.url('api')}/v1/orders", timeout_s=_PAYABLE_S, headers=headers)
+    return answer is None or answer[0] != HTTPStatus.UNAUTHORIZED
+
+
+def show(
+    installation: Installation, *, took_s: float, as_json: bool, waits: Sequence[str] = (), has_key: bool = True
+) -> None:
     """The block that says where everything is. Data, so on stdout."""
     rows = {name: words for name, words in block(installation).items() if words}
+    if not has_key:
+        del rows["Key"]
+        waits = [*waits, _REVOKED]
     if as_json:
         values = {name.lower(): words for name, words in rows.items()}
         text = json.dumps({"ready": True, "took_s": round(took_s, 2), **values, "waits": list(waits)})

@@ -62,7 +62,7 @@ async def put_back(engine: AsyncEngine, ids: Sequence[UUID], *, after_s: float, 
 
 
 async def excuse(engine: AsyncEngine, ids: Sequence[UUID]) -> None:
-    """The opens of these rows by a process that is being stopped count for nothing, should it end before it settles."""
+    """An open of each of these rows counts for nothing: its process is being stopped, or PostgreSQL took no answer."""
     if ids:
         async with connect(engine) as connection:
             await connection.rows(_EXCUSE, {"ids": list(ids)})

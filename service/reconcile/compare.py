@@ -1,12 +1,16 @@
 """Our side, the ledger and Stripe's staged side, compared in one snapshot by a handful of set-based statements."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
 
+from service.charges.model import Rules
+from service.charges.patience import WAITS
 from service.reconcile import findings, sql
 from service.reconcile.window import Window
+from service.states import WHOSE_TURN
 
 SIDES = ("ours", "ledger", "stripe")
 
@@ -41,9 +45,12 @@ async def open_staging(driver: asyncpg.Connection) -> None:
     await driver.execute(sql.STAGING)
 
 
-async def note_known(driver: asyncpg.Connection, window: Window, *, carry: bool) -> None:
-    """Fill recon_known, and recon_carried where open discrepancies are to be carried, before Stripe is asked."""
-    await driver.execute(sql.CARRIED, carry)
+async def note_known(driver: asyncpg.Connection, window: Window, rules: Rules, *, carry: bool) -> None:
+    """Fill recon_known, and recon_carried where anything is to be carried, before Stripe is asked."""
+    if carry:
+        await driver.execute(sql.CARRIED, window.since, window.cut_off, *_waits(rules))
+    else:
+        await driver.execute(sql.NOTHING_CARRIED)
     await _prepare(driver, "recon_carried")
     await driver.execute(sql.KNOWN, window.since, window.until)
 
@@ -62,7 +69,7 @@ async def hidden(driver: asyncpg.Connection, window: Window) -> str | None:
     return found
 
 
-async def compare(driver: asyncpg.Connection, window: Window, *, complete: bool) -> Comparison:
+async def compare(driver: asyncpg.Connection, window: Window, rules: Rules, *, complete: bool) -> Comparison:
     """Fill recon_findings. `complete`: Stripe was read to the end; otherwise what it did not show means nothing."""
     edges = window.since, window.until
     async with driver.transaction(isolation="repeatable_read"):
@@ -71,7 +78,7 @@ async def compare(driver: asyncpg.Connection, window: Window, *, complete: bool)
         for table, statement in _STEPS:
             await driver.execute(statement, *(edges if "$1" in statement else ()))
             await _prepare(driver, table)
-        await driver.execute(findings.PAIRS, window.cut_off, complete)
+        await driver.execute(findings.PAIRS, window.cut_off, complete, *_waits(rules))
         await driver.execute(findings.RETURNED)
         await driver.execute(findings.ORDERS, window.cut_off)
         await driver.execute(findings.UNCLAIMED, *edges)
@@ -87,6 +94,11 @@ _STEPS = (
     ("recon_pairs", sql.PAIRS),
     ("recon_entries", sql.ENTRIES),
 )
+
+
+def _waits(rules: Rules) -> list[timedelta]:
+    """The parameters of sql.WAITS."""
+    return [timedelta(seconds=WAITS[whose].bound_s(rules)) for whose in WHOSE_TURN.values()]
 
 
 async def _prepare(driver: asyncpg.Connection, table: str) -> None:

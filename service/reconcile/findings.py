@@ -1,16 +1,18 @@
 """What differs, as statements on the tables of sql.py. The CASE is the order of precedence.
 
-Parameters: of PAIRS $1 cut-off (timestamptz), $2 whether Stripe was read completely (boolean); of ORDERS $1 cut-off;
-of UNCLAIMED and TOTALS $1 since, $2 until.
+Parameters: of PAIRS $1 cut-off (timestamptz), $2 whether Stripe was read completely (boolean), $3 and $4 the waits of
+sql.WAITS; of ORDERS $1 cut-off; of UNCLAIMED and TOTALS $1 since, $2 until.
 
 `heals_at` is the moment until which a difference may still disappear by itself, as far as both sides show; null is a
 fact that waiting does not change. What may still heal at the cut-off is in flight.
 """
 
+from service.reconcile.sql import WAITS
 from service.states import (
     AGREED,
     CHARGE_MONEY_MOVED,
     CHARGE_OPEN,
+    CHARGE_WAITS_AT_STRIPE,
     ORDER_FINAL,
     ORDER_WANTS_MONEY,
     in_sql,
@@ -19,12 +21,14 @@ from service.states import (
 
 OPEN = in_sql(CHARGE_OPEN)
 _MOVED = in_sql(CHARGE_MONEY_MOVED)
+_WAITS = in_sql(CHARGE_WAITS_AT_STRIPE)
 
 PAIRS = f"""
 INSERT INTO recon_findings
 WITH seen AS (
   SELECT p.*, o.amount AS o_amount, o.currency AS o_currency, o.status AS o_status, o.updated_at AS o_updated,
-         o.id AS o_id, o.parked_at, o.parked_why, b.id AS b_id, b.currency AS b_currency, b.assets AS b_amount,
+         o.id AS o_id, o.parked_at, o.parked_why, o.asked_at,
+         b.id AS b_id, b.currency AS b_currency, b.assets AS b_amount,
          f.id AS f_id, f.currency AS f_currency, -f.assets AS f_fee, a.pi IS NOT NULL AS absent,
          row_number() OVER (
            PARTITION BY o.id, p.took
@@ -67,12 +71,14 @@ WITH seen AS (
 ), dated AS (
   SELECT judged.*, CASE class
     WHEN 'missing_locally' THEN greatest(at, CASE c_status WHEN 'succeeded' THEN c_updated END)
-    -- Our final word may be younger than Stripe's listing.
-    WHEN 'status_mismatch' THEN greatest(at, CASE WHEN c_status NOT IN {OPEN} THEN c_updated END,
+    -- Our final word may be younger than Stripe's listing; a payment that takes days is asked for every few hours.
+    WHEN 'status_mismatch' THEN greatest(at, CASE WHEN c_status NOT IN {OPEN} THEN c_updated
+      WHEN c_status IN {_WAITS} THEN asked_at END,
       CASE WHEN o_status IN {in_sql(ORDER_FINAL)} THEN o_updated END)
-    -- A customer has a day for 3-D Secure; then the PaymentIntent is canceled (R25).
+    -- Then the PaymentIntent is canceled (R25), or its row parked (R36).
     WHEN 'stale_pending' THEN CASE WHEN parked_at IS NULL
-      THEN c_created + CASE c_status WHEN 'requires_action' THEN interval '24 hours' ELSE interval '0' END END
+      THEN CASE WHEN c_status IN {_WAITS} THEN coalesce(s_created, c_created) ELSE c_created
+        END + {WAITS.format("c_status")} END
     WHEN 'fee_missing' THEN greatest(at, s_txn_created)
   END AS heals_at FROM judged WHERE class IS NOT NULL
 )

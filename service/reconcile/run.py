@@ -16,6 +16,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.charges.model import Rules
 from service.foundation.errors import EffectivelyOnceError, Unavailable
 from service.foundation.postgres.db import as_unavailable, is_unreachable
 from service.reconcile import store
@@ -38,6 +39,7 @@ from service.stripe_gateway.objects import IncompleteListing
 _LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InternalClientError)
 _CLOSED = "connection is closed"  # an InterfaceError; its other kinds are mistakes of ours
 
+_NAMED_MAX = 5  # payments that are named where they could not be compared
 
 # JSON as text: whether the driver decodes it is the engine's affair.
 _SHOWN = (
@@ -135,14 +137,16 @@ async def reconcile(
     span: Span,
     *,
     grace_s: int,
+    rules: Rules,
     source: str = "api",
     now: datetime | None = None,
     progress: Progress = lambda _: None,
 ) -> AsyncIterator[Report]:
     """Compare orders and charges, ledger and Stripe over `span`; yields the report, and records the run.
 
-    `now` is the database's clock unless given. Raises Unavailable (could not begin), ValueError (an empty window), and
-    CutShort (began, and the database went away). What Stripe did not show is no error here: the verdict is incomplete.
+    `rules` say how long a payment may wait at Stripe. `now` is the database's clock unless given. Raises Unavailable
+    (could not begin), ValueError (an empty window), and CutShort (began, and the database went away). What Stripe did
+    not show is no error here: the verdict is incomplete.
     """
     async with _session(engine) as driver:
         with _lost_is(Unavailable):
@@ -150,17 +154,24 @@ async def reconcile(
             window = fix(span, now=now or await driver.fetchval("SELECT clock_timestamp()"), grace_s=grace_s)
             run_id = await store.begin_run(driver, window, source)
         with _lost_is(CutShort):
-            report = await _run(driver, gateway, window, run_id, progress, carry=span == Span())
+            report = await _run(driver, gateway, window, rules, run_id, progress, carry=span == Span())
         yield report
 
 
 async def _run(
-    driver: asyncpg.Connection, gateway: Gateway, window: Window, run_id: UUID, progress: Progress, *, carry: bool
+    driver: asyncpg.Connection,
+    gateway: Gateway,
+    window: Window,
+    rules: Rules,
+    run_id: UUID,
+    progress: Progress,
+    *,
+    carry: bool,
 ) -> Report:
-    await note_known(driver, window, carry=carry)
+    await note_known(driver, window, rules, carry=carry)
     incomplete = await _read_stripe(driver, gateway, window, progress)
     progress("comparing")
-    comparison = await compare(driver, window, complete=incomplete is None)
+    comparison = await compare(driver, window, rules, complete=incomplete is None)
     if incomplete is not None:
         await driver.execute(_INCOMPLETE, SOURCE_INCOMPLETE, window.now, json.dumps({"reason": incomplete}))
     sums = await store.keep(driver, run_id, window, complete=incomplete is None)
@@ -184,14 +195,18 @@ _INCOMPLETE = "INSERT INTO recon_findings (class, at, stripe) VALUES ($1, $2, CA
 
 async def _read_stripe(driver: asyncpg.Connection, gateway: Gateway, window: Window, progress: Progress) -> str | None:
     """Stage Stripe's side; returns what could not be read, None where all was. What was read stays, and is true."""
+    left_out: dict[str, None] = {}
     try:
-        await stage_listing(driver, gateway, window.created_gte, window.created_lt, progress)
+        await stage_listing(driver, gateway, window.created_gte, window.created_lt, progress, left_out.setdefault)
         await find_edges(driver, window)
-        await stage_edges(driver, gateway, progress)
+        await stage_edges(driver, gateway, progress, left_out.setdefault)
     except IncompleteListing as error:
         return str(error)
     unseen = await hidden(driver, window)
-    return None if unseen is None else f"the listing did not show {unseen}, which exists"
+    if unseen is not None:
+        return f"the listing did not show {unseen}, which exists"
+    more = [f"and {len(left_out) - _NAMED_MAX} more"] if len(left_out) > _NAMED_MAX else []
+    return "; ".join([*list(left_out)[:_NAMED_MAX], *more]) or None
 
 
 def _verdict(classes: tuple[ClassSum, ...]) -> str:

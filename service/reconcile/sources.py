@@ -25,6 +25,7 @@ COLUMNS = (
 )  # fmt: skip
 
 Progress = Callable[[str], None]
+LeftOut = Callable[[str], None]  # takes what could not be staged, and why
 
 
 class Gateway(Protocol):
@@ -40,13 +41,18 @@ class Gateway(Protocol):
 
 
 async def stage_listing(
-    driver: asyncpg.Connection, gateway: Gateway, created_gte: int, created_lt: int, progress: Progress
+    driver: asyncpg.Connection,
+    gateway: Gateway,
+    created_gte: int,
+    created_lt: int,
+    progress: Progress,
+    left_out: LeftOut,
 ) -> int:
     """Stage what Stripe lists for the window; returns how many. IncompleteListing comes after staging what was read."""
     staged, chunk = 0, list[tuple[Any, ...]]()
     try:
         async for intent in in_order(gateway.list_payment_intents, created_gte, created_lt):
-            chunk.append(row(intent))
+            chunk += _rows([intent], left_out)
             if len(chunk) == CHUNK:
                 staged += await _copy(driver, "recon_stripe", COLUMNS, chunk)
                 progress(f"{staged} PaymentIntents read")
@@ -56,7 +62,7 @@ async def stage_listing(
     return staged
 
 
-async def stage_edges(driver: asyncpg.Connection, gateway: Gateway, progress: Progress) -> int:
+async def stage_edges(driver: asyncpg.Connection, gateway: Gateway, progress: Progress, left_out: LeftOut) -> int:
     """Fetch by id what our side knows and the window's listing did not show; returns how many were asked for.
 
     What Stripe has is staged like the rest; what it says it has not goes to recon_absent: only that is missing there.
@@ -66,7 +72,7 @@ async def stage_edges(driver: asyncpg.Connection, gateway: Gateway, progress: Pr
     async for page in pages(driver, "recon_edges"):
         ids = [edge["pi"] for edge in page]
         found = await _retrieve(gateway, ids)
-        await _copy(driver, "recon_stripe", COLUMNS, [row(intent) for intent in found if intent])
+        await _copy(driver, "recon_stripe", COLUMNS, _rows([intent for intent in found if intent], left_out))
         absent = [(pi,) for pi, intent in zip(ids, found, strict=True) if intent is None]
         await _copy(driver, "recon_absent", ("pi",), absent)
         asked += len(ids)
@@ -91,6 +97,17 @@ async def _copy(driver: asyncpg.Connection, table: str, columns: Sequence[str], 
     if rows:
         await driver.copy_records_to_table(table, records=rows, columns=columns)
     return len(rows)
+
+
+def _rows(intents: Sequence[Intent], left_out: LeftOut) -> list[tuple[Any, ...]]:
+    """Those that can be staged: one that cannot must not take its neighbours along."""
+    rows = []
+    for intent in intents:
+        if (flaw := intent.flaw) is None:
+            rows.append(row(intent))
+        else:
+            left_out(f"PaymentIntent {intent.id} cannot be compared: {flaw}")
+    return rows
 
 
 def row(intent: Intent) -> tuple[Any, ...]:

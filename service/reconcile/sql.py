@@ -1,6 +1,6 @@
 """The comparison, as statements on temporary tables. One story, top to bottom; compare.py runs it.
 
-recon_carried   discrepancies that are still open, to be examined again
+recon_carried   beside the window: discrepancies that are still open, and what waits longer than it may
 recon_known     what the window's listing must show, noted before it begins
 recon_stripe    Stripe's side, staged: the window's listing, and what was fetched by id
 recon_absent    ids that Stripe says it does not have
@@ -13,8 +13,10 @@ recon_entries   the journal entries of the window and of the pairs
 recon_findings  what differs
 recon_report    the same in the order of the report, with ages
 
-Parameters, wherever they occur: $1 since, $2 until (both timestamptz).
+Parameters, wherever they occur: $1 since, $2 until (both timestamptz). Those of CARRIED stand beside it.
 """
+
+from service.states import WHOSE_TURN
 
 TABLES = (
     "recon_carried", "recon_known", "recon_stripe", "recon_absent", "recon_edges", "recon_orders", "recon_charges",
@@ -33,11 +35,29 @@ CREATE TEMP TABLE recon_findings (
   amount bigint, currency text, at timestamptz NOT NULL, ours jsonb, stripe jsonb)
 """
 
-# A run over a named window judges its own: $1 is then false, and nothing is carried.
-CARRIED = """
+# How long an attempt may wait in its state: from $3 on an interval for each state of WHOSE_TURN.
+_TURNS = " ".join(f"WHEN {state!r} THEN ${n}" for n, state in enumerate(WHOSE_TURN, start=3))
+WAITS = f"CASE {{0}} {_TURNS} ELSE interval '0' END"
+
+# A run over a named window judges its own, and nothing is carried. $1 since, $2 cut-off; of WAITS $3 and $4.
+# A bank may take longer than a window is: what waits beyond it is carried from the end of its time on (R36).
+CARRIED = f"""
 CREATE TEMP TABLE recon_carried AS
 SELECT fingerprint, account_id, order_id, payment_intent_id AS pi, reference FROM discrepancies
- WHERE resolved_at IS NULL AND CAST($1 AS boolean)
+ WHERE resolved_at IS NULL
+UNION ALL
+SELECT NULL, x.account_id, x.order_id, c.payment_intent_id, NULL
+  FROM outbox x
+  LEFT JOIN charges c ON c.account_id = x.account_id AND c.order_id = x.order_id
+   AND c.attempt = coalesce(CAST(x.payload ->> 'attempt' AS smallint), 1)
+ WHERE x.created_at < $1
+   AND (x.parked_at IS NOT NULL OR c.id IS NULL
+        OR coalesce(c.stripe_created, c.created_at) + {WAITS.format("c.status")} <= $2)
+"""
+
+NOTHING_CARRIED = """
+CREATE TEMP TABLE recon_carried
+  (fingerprint text, account_id uuid, order_id uuid, pi text, reference text)
 """
 
 # What this database knows of the window before Stripe is asked for it (R35).
@@ -105,11 +125,12 @@ WITH touched AS (
   SELECT order_id, bool_or(selected) AS selected FROM touched GROUP BY order_id
 ), promise AS (
   SELECT order_id, max(created_at) AS promised_at, max(parked_at) AS parked_at,
-         max(last_error) FILTER (WHERE parked_at IS NOT NULL) AS parked_why
+         max(last_error) FILTER (WHERE parked_at IS NOT NULL) AS parked_why,
+         max(deliver_after) FILTER (WHERE parked_at IS NULL AND published = 0) AS asked_at
     FROM outbox GROUP BY order_id
 )
 SELECT o.id, o.account_id, o.amount_minor AS amount, o.currency, o.status, o.payment_intent_id AS pi,
-       o.created_at, o.updated_at, w.selected, x.promised_at, x.parked_at, x.parked_why
+       o.created_at, o.updated_at, w.selected, x.promised_at, x.parked_at, x.parked_why, x.asked_at
   FROM wanted w JOIN orders o ON o.id = w.order_id LEFT JOIN promise x ON x.order_id = o.id
 """
 

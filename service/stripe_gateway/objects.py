@@ -2,16 +2,25 @@
 
 Unknown fields are ignored (Stripe adds some with every version); a missing or mistyped one makes the whole body
 unreadable, and an unreadable answer is an unknown outcome, never a failure (PROTOCOL R15).
+
+A listing shows payments that are not ours, too. What is readable and cannot be (`flaw`) is left out by whoever would
+store it, and said; it spoils no listing.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
 
+from service.foundation.money import AMOUNT_MAX
+
 # What cannot be one makes the body unreadable, before it reaches a URL, a clock or a column.
 ObjectId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_]{1,255}\Z")]
-Moment = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800)]  # Unix seconds, until the year 2100
+MOMENT_MAX = 4_102_444_800  # Unix seconds, until the year 2100
+Moment = Annotated[int, msgspec.Meta(ge=0, le=MOMENT_MAX)]
+_WORD = re.compile(r"[!-~]{1,255}\Z")
 
 
 class IncompleteListing(Exception):
@@ -33,6 +42,16 @@ class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     type: str
     source: str | None = None
+
+    @property
+    def flaw(self) -> str | None:
+        """What of it nobody can book, for people; None where there is nothing of the kind."""
+        if not 0 <= self.created <= MOMENT_MAX:
+            return "the moment of its balance transaction is none"
+        return _flaw(
+            {"amount of its balance transaction": self.amount, "fee": self.fee},
+            {"balance transaction's id": self.id, "settlement currency": self.currency},
+        )
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +108,17 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     def charged_at(self) -> int | None:
         """Unix seconds of the latest charge, where it is expanded: 3-D Secure may finish a day after `created`."""
         return self.latest_charge.created if isinstance(self.latest_charge, Charge) else None
+
+    @property
+    def flaw(self) -> str | None:
+        """What of it nobody can compare with the books, for people; None where there is nothing of the kind."""
+        sums = {"amount": self.amount, "amount received": self.amount_received}
+        charge = self.latest_charge
+        if isinstance(charge, Charge):
+            sums["amount that went back"] = charge.returned
+            if isinstance(charge.balance_transaction, BalanceTransaction) and charge.balance_transaction.flaw:
+                return charge.balance_transaction.flaw
+        return _flaw(sums, {"currency": self.currency, "status": self.status})
 
 
 class EventRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,3 +184,10 @@ class Answer:
         if self.error is not None:
             return f"{self.http_status} {self.error.code or self.error.type}"
         return f"{self.http_status} {self.intent.status if self.intent else 'object'}"
+
+
+def _flaw(sums: Mapping[str, int], words: Mapping[str, str]) -> str | None:
+    for name, amount in sums.items():
+        if not -AMOUNT_MAX <= amount <= AMOUNT_MAX:
+            return f"its {name} is beyond any sum of money"
+    return next((f"its {name} is no word of Stripe's" for name, word in words.items() if not _WORD.match(word)), None)

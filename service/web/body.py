@@ -74,14 +74,20 @@ encode = msgspec.json.Encoder().encode
 
 async def read(request: Request[Any, Any, Any], shape: type[S]) -> S:
     """The request's JSON body as `shape`. Raises BadRequest, or Problem 415 for another content type."""
-    _check_content_type(request.scope["headers"])
-    return decode(await request.body(), shape)
+    return decode(await _body(request), shape)
 
 
 async def read_batch(request: Request[Any, Any, Any]) -> list[bytes]:
     """The items of the request's batch, as they were sent. Raises as `read` does, for the batch and for no item."""
-    _check_content_type(request.scope["headers"])
-    return split(await request.body())
+    return split(await _body(request))
+
+
+async def _body(request: Request[Any, Any, Any]) -> bytes:
+    _check_form(request.scope["headers"])
+    body = await request.body()
+    if not body:
+        raise BadRequest("The body is empty. Send it with its Content-Length, or in chunks.", code="body-not-json")
+    return body
 
 
 def split(body: bytes) -> list[bytes]:
@@ -120,24 +126,34 @@ def answer(content: Any, status: int = 200, headers: dict[str, str] | None = Non
 
 
 class UnsupportedMediaType(Problem):
-    """The body is not declared as JSON."""
+    """The body is not declared as JSON, or as something that it would have to be unpacked from."""
 
     status, title, code = 415, "Unsupported media type", "unsupported-media-type"
 
 
-def _check_content_type(headers: Iterable[tuple[bytes, bytes]]) -> None:
+def _check_form(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raises UnsupportedMediaType where the headers say that the body is anything but plain JSON."""
+    is_json = False
     for name, value in headers:
         if name == b"content-type":
-            if value == b"application/json":
-                return
-            kind, _, parameter = value.lower().partition(b";")
-            if kind.strip() == b"application/json" and parameter.strip() in (
-                b"",
-                b"charset=utf-8",
-                b'charset="utf-8"',
-            ):
-                return
-    raise UnsupportedMediaType("The body must be sent as application/json.")
+            is_json = is_json or _is_json(value)
+        elif name in _AS_IT_IS and value.lower() != _AS_IT_IS[name]:
+            raise UnsupportedMediaType(
+                f"The body must be sent as it is: {name.decode().title()} may be {_AS_IT_IS[name].decode()} only."
+            )
+    if not is_json:
+        raise UnsupportedMediaType("The body must be sent as application/json.")
+
+
+# The value of these headers that leaves a body as it is.
+_AS_IT_IS = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
+
+
+def _is_json(content_type: bytes) -> bool:
+    if content_type == b"application/json":
+        return True
+    kind, _, parameter = content_type.lower().partition(b";")
+    return kind.strip() == b"application/json" and parameter.strip() in (b"", b"charset=utf-8", b'charset="utf-8"')
 
 
 def _reason(error: msgspec.ValidationError) -> str:

@@ -41,11 +41,13 @@ _NO_STORE = (b"cache-control", b"no-store")
 _OFFERS = (b"upgrade", b"http2-settings")
 _REFUSALS = {
     400: ("Bad request", "bad-request", "This is not HTTP/1.1."),
+    405: ("Method not allowed", "method-not-allowed", "This is no proxy: CONNECT leads nowhere. See the Allow header."),
     408: ("Request timeout", "request-timeout", "The request took too long to arrive. Send it again."),
     413: ("Content too large", "content-too-large", "The body is too large: 64 KiB for one order, 2 MiB for a batch."),
     431: ("Header fields too large", "headers-too-large", "The headers are too large: 32 KiB, 200 of them."),
     503: ("Unavailable", "unavailable", "Too many connections. Try again; for an order, with the same key."),
 }
+_MORE_HEADERS = {405: (b"allow", b"GET, HEAD, OPTIONS, POST"), 503: (b"retry-after", b"1")}
 
 
 async def protect(message: Message, scope: Scope) -> None:  # noqa: ARG001  the signature is the framework's
@@ -103,7 +105,7 @@ class Front(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as stopped:
-            self._without_offer(data[stopped.args[0] :])
+            self._without_offers(data[stopped.args[0] :])
         except httptools.HttpParserError:
             self._refuse(400)
         if self._stage == HEAD and self._received > HEAD_MAX:
@@ -118,13 +120,18 @@ class Front(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The request is known: the handler may begin."""
-        if self._offers_upgrade():
+        if self.parser.should_upgrade():
+            if (
+                self.parser.get_method() == b"CONNECT"
+            ):  # which the parser takes for an upgrade, whatever its headers say
+                self._refuse(405)
+                raise _Refused
             return
         if len(self.headers) > HEADERS_MAX or (self._received > HEAD_MAX and self._head_bytes() > HEAD_MAX):
             self._refuse(431)
             raise _Refused
+        super().on_headers_complete()  # which may find that the address is none
         self._enter(BODY)
-        super().on_headers_complete()
         self._had_request = True
         self.headers = []  # what stands behind a body (a trailer) is no header of ours
 
@@ -192,23 +199,21 @@ class Front(HttpToolsProtocol):
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
-    def _without_offer(self, rest: bytes) -> None:
-        """The parser stopped for an upgrade that nobody takes: go on with the same request, which offers none."""
-        if self._stage == CLOSING:
-            return
-        head = self._plain_head()
-        self.parser = self._parser()
-        try:
-            self.parser.feed_data(head)
-            self.parser.feed_data(rest)
-        except httptools.HttpParserUpgrade as stopped:  # the next request in the same packet offers it again
-            self._without_offer(rest[stopped.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse(400)
-
-    def _offers_upgrade(self) -> bool:
-        # CONNECT is an upgrade to the parser whatever its headers say; it is refused as any other method.
-        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+    def _without_offers(self, rest: bytes) -> None:
+        """The parser stopped for an upgrade that nobody takes: go on with the same request, which offers none. Each
+        request of a packet may offer one.
+        """
+        offered = True
+        while offered and self._stage != CLOSING:
+            head, offered = self._plain_head(), False
+            self.parser = self._parser()
+            try:
+                self.parser.feed_data(head)
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as stopped:
+                rest, offered = rest[stopped.args[0] :], True
+            except httptools.HttpParserError:
+                self._refuse(400)
 
     def _plain_head(self) -> bytes:
         """The head as the client would have written it without its offer."""
@@ -226,15 +231,20 @@ class Front(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _refuse(self, status: int) -> None:
-        """Answer and close. Where an earlier request still waits for its answer, only close: this one is not its."""
+        """Answer and close. Where an earlier request still waits for its answer, this one is not its: that request is
+        here whole (what follows it may be the body of a POST without a length), so it has the time of a refusal.
+        """
         if self._stage == CLOSING:
             return
-        is_its_own = self._is_only_request() if self._stage == BODY else not self._owes_answer()
+        owes_answer = self._owes_answer()
+        is_its_own = self._is_only_request() if self._stage == BODY else not owes_answer
         if is_its_own and not self.transport.is_closing():
             self.transport.write(_answer(status, self.server_state.default_headers))
-        if self._owes_answer():  # its handler is told that the client is gone
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        if owes_answer:
+            self.cycle.keep_alive = False
+            if self._stage == BODY:  # its handler is told that the client is gone
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
         self._enter(CLOSING)
         self.flow.resume_reading()
 
@@ -269,8 +279,8 @@ def _answer(status: int, default_headers: list[tuple[bytes, bytes]]) -> bytes:
         *default_headers, _NOSNIFF, _NO_STORE, (b"content-type", b"application/problem+json"),
         (b"content-length", b"%d" % len(body)), (b"connection", b"close"), (b"x-request-id", request_id.encode()),
     ]  # fmt: skip
-    if status == 503:
-        headers.append((b"retry-after", b"1"))
+    if status in _MORE_HEADERS:
+        headers.append(_MORE_HEADERS[status])
     return STATUS_LINE[status] + b"".join(name + b": " + value + b"\r\n" for name, value in headers) + b"\r\n" + body
 
 

@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from service.foundation.events import Event
+from service.foundation.log import event
 from service.foundation.settings import Settings
 from service.monitoring.heartbeats import SILENT_S
 from service.monitoring.probes import (
@@ -22,6 +24,7 @@ from service.monitoring.probes import (
     OutboxState,
     why_not_published,
     why_not_stored,
+    why_not_stored_in_public,
 )
 
 SHARED_S = 1.0  # so long one look is good for everybody
@@ -61,6 +64,7 @@ class ReadyCheck:
         self._broker = BrokerProbe(settings.redis_url) if settings.redis_url else None
         self._look: asyncio.Task[Readiness] | None = None
         self._looked_at = float("-inf")
+        self._told = ""
 
     async def ask(self) -> Readiness:
         """What the last look found, made anew where it is older than a second. Never raises, never waits long."""
@@ -100,13 +104,21 @@ class ReadyCheck:
         try:
             outbox, is_verified = await self._database.look()
         except Exception as error:  # noqa: BLE001  a health check reports, whatever it meets
-            return {"postgres": why_not_stored(error)}, {}
+            self._tell(why_not_stored(error))
+            return {"postgres": why_not_stored_in_public(error)}, {}
+        self._told = ""
         return {"postgres": "ok"}, {
             "memory": "ok"
             if is_verified
             else f"Stripe is still to be asked what this database may have forgotten. {_WAIT} `eo recover` tells more.",
             **self._of_outbox(outbox),
         }
+
+    def _tell(self, why: str) -> None:
+        """Once for each reason: whoever asks without a key is told its kind only."""
+        if why != self._told:
+            self._told = why
+            event(Event.READINESS_LOST, why=why)
 
     def _of_outbox(self, outbox: OutboxState) -> dict[str, str]:
         checks = {"outbox": "ok", "parked": "ok"}

@@ -82,8 +82,8 @@ _TABLE = (
         "Send fewer orders in a batch, or less in an order.",
     ),
     ProblemType(
-        "unsupported-media-type", 415, "Unsupported media type", "The body is not declared as JSON.",
-        "Send `Content-Type: application/json`.",
+        "unsupported-media-type", 415, "Unsupported media type", "The body is not declared as JSON, or is compressed.",
+        "Send `Content-Type: application/json`, and the body as it is.",
     ),
     ProblemType(
         "idempotency-key-reused", 422, "Idempotency key reused", "The key was used before with another body.",

@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 
 from service import ledger
+from service.charges.model import Rules
 from service.foundation.postgres.db import create_engine
 from service.foundation.settings import Settings
 from service.reconcile import Span, reconcile
@@ -165,7 +166,10 @@ async def _books(fleet: Fleet) -> list[str]:
     engine = create_engine(settings, name="invariants", pool=2)
     try:
         found = [f"ledger: {finding}" for finding in await ledger.verify(engine)]
-        async with StripeGateway(settings) as gateway, reconcile(engine, gateway, span, grace_s=0) as report:
+        async with (
+            StripeGateway(settings) as gateway,
+            reconcile(engine, gateway, span, grace_s=0, rules=Rules.of(settings)) as report,
+        ):
             if report.verdict != "clean":
                 found.append(f"reconciliation: {report.verdict} {report.incomplete or ''}")
                 found += [f"reconciliation: {d}" async for d in report.discrepancies()][:SHOWN]

@@ -1,20 +1,25 @@
 """What is parked, by whom, and what that survives; what kills a worker, and what only was in its process (R10)."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service import ledger
 from service.charges.ending import fail_by_hand
 from service.charges.model import Outcome
 from service.charges.opening import open_charges
 from service.charges.parking import HELP, POISON, Parked
 from service.foundation.errors import Misconfigured
+from service.foundation.postgres.sql import Connection, Statement
 from service.outbox import rows as outbox
 from service.outbox.rows import SUSPECT_OPENS
 from tests.charges.answers import paid
 from tests.charges.world import Books, Promise, World
+from workers import charge
 from workers.room import Room
 
 UNDECIDED = Outcome(status="unknown", next_call="lookup")
@@ -131,6 +136,58 @@ async def test_who_only_shared_a_process_with_what_kills_it_is_never_called_a_po
         assert row["opens_unsettled"] == SUSPECT_OPENS, "a suspect is not opened beside others"
         opened = await books.open_one(promise)
         assert await books.settle(opened, paid(opened))
+
+
+@pytest.mark.parametrize("state", ["53100", "57P01", "58030"])
+async def test_an_order_that_postgres_takes_no_answer_for_waits_and_is_no_poison(
+    world: World, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    refusal = Statement(f"DO $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '{state}'; END $$")
+
+    async def has_no_room(tx: Connection, _entries: object) -> None:
+        await tx.rows(refusal, {})
+
+    monkeypatch.setattr(charge, "_while_cut_off", _once)
+    promise, worker = await world.order(), await world.worker()
+    with monkeypatch.context() as full:
+        full.setattr(ledger, "post", has_no_room)
+        for _ in range(world.settings.poison_opens + SUSPECT_OPENS):
+            with pytest.raises(ExceptionGroup):
+                await world.deliver(promise, worker=worker)
+            row = await world.open_row(promise)
+            assert (row["parked_at"], row["opens_unsettled"], row["opens_alone"]) == (None, 0, 0)
+            await world.leases_end()
+    await world.deliver(promise, worker=worker)
+    await world.assert_charged_once(promise)
+
+
+async def test_an_excuse_that_postgres_does_not_take_is_made_before_the_next_open(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charge, "_while_cut_off", _once)
+    promise, other = await world.orders(2)
+    worker, excuse = await world.worker(), outbox.excuse
+
+    async def away(*_: object) -> None:
+        raise ConnectionRefusedError
+
+    for name in ("excuse", "settle"):
+        monkeypatch.setattr(outbox if name == "excuse" else charge, name, away)
+    for _ in range(2):
+        with pytest.raises(ExceptionGroup):
+            await world.deliver(promise, worker=worker)
+        await world.leases_end()
+    assert (await world.open_row(promise))["opens_unsettled"] == SUSPECT_OPENS
+    monkeypatch.setattr(outbox, "excuse", excuse)
+    with pytest.raises(ExceptionGroup):
+        await world.deliver(other, worker=worker)
+    assert (await world.open_row(promise))["opens_unsettled"] == 0
+
+
+async def _once(run: Callable[[], Awaitable[Any]], *, for_s: float) -> Any:
+    """PostgreSQL does not come back within any bound."""
+    del for_s
+    return await run()
 
 
 async def test_deaths_beside_others_do_not_count_for_those_alone(books: Books) -> None:

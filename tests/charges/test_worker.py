@@ -15,6 +15,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.charges.marks import Marks
+from service.charges.model import Rules
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.ops.embedded import Valkey, free_port
 from service.reconcile import Span, reconcile
@@ -221,7 +222,7 @@ async def test_with_everything_going_wrong_at_once_every_order_is_charged_once_a
     world.stripe.calm()
     async with (
         StripeGateway(world.settings) as gateway,
-        reconcile(world.engine, gateway, Span(), grace_s=600) as report,
+        reconcile(world.engine, gateway, Span(), grace_s=600, rules=Rules.of(world.settings)) as report,
     ):
         assert [d.name async for d in report.discrepancies() if d.name != "in_flight"] == []
         assert report.verdict == "clean"

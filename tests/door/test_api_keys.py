@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.accounts.keys import create_key, install_key, list_keys, revoke_key
 from service.foundation.errors import Misconfigured, NotFound
 from service.foundation.settings import Settings
+from service.ops import up
 from service.web.app import create_app
 from tests.door.conftest import ORDER, Api, assert_problem, serve
 
@@ -30,6 +31,30 @@ async def test_without_a_valid_key_everything_is_401(api: Api, headers: dict[str
     answer = await api.http.get(path, headers=headers)
     assert_problem(answer, 401, "unauthorized")
     assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_eo_up_shows_no_key_that_opens_nothing_and_says_what_makes_one(
+    api: Api, engine: AsyncEngine, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.data_dir.mkdir()
+    named = {"DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url, "EO_API_KEY": settings.api_key,
+             "STRIPE_API_KEY": settings.stripe_api_key, "STRIPE_API_BASE": settings.stripe_api_base,
+             "EO_PORT": str(api.http.base_url.port)}  # fmt: skip
+    stack = up.plan(settings.data_dir, named)
+
+    async def shown(*, as_json: bool) -> str:
+        has_key = await asyncio.to_thread(up.key_opens, stack)
+        up.show(stack, took_s=1.0, as_json=as_json, has_key=has_key)
+        return capsys.readouterr().out
+
+    assert settings.api_key in await shown(as_json=False)
+    await revoke_key(engine, str((await list_keys(engine))[0]["id"]))
+    while await asyncio.to_thread(up.key_opens, stack):
+        await asyncio.sleep(0.02)
+    for as_json in (True, False):
+        said = await shown(as_json=as_json)
+        assert settings.api_key not in said
+        assert "`eo keys create --account default`" in said
 
 
 async def test_no_route_below_v1_is_open(settings: Settings, api: Api) -> None:

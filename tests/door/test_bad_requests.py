@@ -129,6 +129,15 @@ async def test_another_content_type_is_415(api: Api, content_type: str) -> None:
     assert_problem(await api.raw(_json(), **{"Content-Type": content_type}), 415, "unsupported-media-type")
 
 
+@pytest.mark.parametrize("sent", [b"gzip", b"br", b"identity, gzip", b""])
+async def test_a_body_that_is_said_to_be_compressed_is_415_and_identity_is_none(api: Api, sent: bytes) -> None:
+    headers = {b"Content-Type": b"application/json", b"Idempotency-Key": b"k", b"Content-Encoding": sent}
+    answer = await api.http.post("/v1/orders", content=_json(), headers=list(headers.items()))
+    assert_problem(answer, 415, "unsupported-media-type")
+    assert "Content-Encoding" in answer.json()["detail"]
+    assert (await api.raw(_json(), **{"Content-Encoding": "Identity"})).status_code == 201
+
+
 async def test_a_charset_of_utf_8_may_be_named(api: Api) -> None:
     assert (await api.raw(_json(), **{"Content-Type": "Application/JSON; charset=UTF-8"})).status_code == 201
     assert_problem(await api.raw(_json(), **{"Content-Type": "application/json; charset=latin-1"}), 415)

@@ -261,6 +261,50 @@ async def test_garbage_behind_a_request_is_not_answered_in_its_place(api: Api, e
         assert await raw.rest() == b""
 
 
+BESIDE: dict[str, tuple[bytes, int, str]] = {
+    "CONNECT to a host": (b"CONNECT eo:443 HTTP/1.1\r\nHost: eo:443\r\n\r\n", 405, "method-not-allowed"),
+    "CONNECT to a path": (b"CONNECT /v1/orders HTTP/1.1\r\nHost: eo\r\n\r\n\x16\x03\x01", 405, "method-not-allowed"),
+    "an address that is none": (b"GET http:///v1/orders HTTP/1.1\r\nHost: eo\r\n\r\n", 400, "bad-request"),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "bad-request"),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "bad-request"),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+async def test_what_is_no_request_for_us_is_answered_in_the_usual_shape_and_ends(api: Api, name: str) -> None:
+    sent, status, code = BESIDE[name]
+    async with connected(api) as raw:
+        await raw.send(sent)
+        answer = await raw.answer()
+        later(api)
+        assert await raw.rest() == b""
+    assert_problem(answer, status, code)
+    assert (answer.headers["connection"], "allow" in answer.headers) == ("close", status == 405)
+
+
+async def test_a_packet_full_of_offers_to_upgrade_is_read_to_its_end(api: Api) -> None:
+    request = b"GET /health/live HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+    times = 1_200  # more than calls can be nested
+    async with connected(api) as raw:
+        await raw.send(request * times)
+        for _ in range(times):
+            assert (await raw.answer()).status_code == 200
+
+
+@pytest.mark.parametrize("line", ["", "Connection: close"])
+async def test_a_post_without_a_length_is_answered_and_its_body_is_not(
+    api: Api, engine: AsyncEngine, line: str
+) -> None:
+    head = order(api, "k", *[line][: bool(line)]).replace(b"Content-Length: %d\r\n" % len(BODY), b"")
+    async with connected(api) as raw:
+        await raw.send(head + BODY)
+        answer = await raw.answer()
+        assert_problem(answer, 400, "body-not-json")
+        assert "Content-Length" in answer.json()["detail"]
+        assert await raw.rest() == b""
+    assert await count(engine, "orders") == 0
+
+
 async def test_a_trailer_is_no_header(api: Api) -> None:
     head = chunked(order(api, "k")).replace(b"Idempotency-Key: k\r\n", b"")
     async with connected(api) as raw:

@@ -70,9 +70,11 @@ async def test_a_path_that_leads_nowhere_is_404(api: Api, caplog: pytest.LogCapt
 async def test_any_header_is_answered(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     usual = {b"Content-Type": b"application/json", b"Idempotency-Key": b"k"}
     for value in HEADERS:
-        odd = list(usual.items()) + [(name, value) for name in NAMES]
+        odd = list(usual.items()) + [(name, value) for name in NAMES if name != b"Content-Encoding"]
         assert (await api.http.post("/v1/orders", content=BODY, headers=odd)).status_code == 201
-        for name, status in ((b"Idempotency-Key", 400), (b"Content-Type", 415), (b"Authorization", 401)):
+        for name, status in (
+            (b"Idempotency-Key", 400), (b"Content-Type", 415), (b"Content-Encoding", 415), (b"Authorization", 401),
+        ):  # fmt: skip
             answer = await api.http.post("/v1/orders", content=BODY, headers=list((usual | {name: value}).items()))
             assert answer.status_code in (status, 201 if name == b"Idempotency-Key" else status), (name, value)
     assert_quiet(caplog)

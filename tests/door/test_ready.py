@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from service.foundation.postgres.db import create_engine
 from service.foundation.settings import Settings
@@ -82,6 +82,34 @@ async def test_a_database_that_is_away_is_503_and_named(redis: Redis, settings: 
     assert health.http_status == 503
     assert "PostgreSQL" in health.reasons[0]
     assert health.checks["redis"] == "ok", "what else is known is still told"
+
+
+# What PostgreSQL or the driver names of it.
+NAMED = {"nobody listens": "127.0.0.1:9", "no such database": "secret_name", "no rights": "alembic_version"}
+
+
+@pytest.mark.parametrize("how", NAMED)
+async def test_who_asks_without_a_key_is_told_the_kind_and_the_log_has_the_names(
+    how: str, redis: Redis, settings: Settings, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = database.replace(name_of(database), "secret_name") if how == "no such database" else database
+    if how == "nobody listens":
+        there = "postgresql://secret_login@127.0.0.1:9/secret_name"
+    if how == "no rights":
+        await run(settings, "CREATE ROLE secret_login LOGIN PASSWORD 'x'")
+        there = make_url(database).set(username="secret_login", password="x").render_as_string(hide_password=False)
+    try:
+        health = await look(replace(settings, database_url=there))
+    finally:
+        if how == "no rights":
+            await run(settings, "DROP ROLE secret_login")
+    assert health.http_status == 503
+    said = str(health)
+    assert "PostgreSQL does not store orders" in said
+    assert "`eo doctor`" in said
+    assert not any(word in said for word in ("secret", "127.0.0.1", "alembic", str(make_url(database).host)))
+    (logged,) = [record for record in caplog.records if record.message == "readiness.lost"]
+    assert NAMED[how] in str(logged.__dict__["fields"])
 
 
 async def test_a_read_only_database_is_503_and_says_so(redis: Redis, settings: Settings, database: str) -> None:

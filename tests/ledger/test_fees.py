@@ -4,9 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -154,6 +156,26 @@ async def test_a_fee_that_contradicts_the_books_is_left_due_and_named(
     result = await sweep(engine, Stripe([transaction(1), transaction(2)]))
     assert (result.booked, result.conflicting, await due(engine)) == (1, 1, {"ch_1"})
     assert "fees.contradicted" in caplog.text
+
+
+BEYOND = 1 << 63
+UNREADABLE: list[dict[str, Any]] = [
+    {"fee": BEYOND}, {"fee": -BEYOND}, {"amount": 10**30}, {"created": 10**17}, {"created": -1}, {"currency": "u\0d"},
+    {"id": "txn \0"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", UNREADABLE, ids=ascii)
+async def test_a_fee_that_no_books_can_hold_is_left_due_alone_and_named(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture, how: dict[str, Any]
+) -> None:
+    await paid(engine, *range(5))
+    foreign, odd, *good = [replace(transaction(n), **how) for n in ("foreign", 0)] + [
+        transaction(n) for n in range(1, 5)
+    ]
+    result = await sweep(engine, Stripe([foreign, odd, *good]))
+    assert (result.booked, await due(engine)) == (4, {"ch_0"})
+    assert caplog.text.count("fees.unreadable") <= 1, "a stranger's is nobody's affair"
 
 
 async def test_many_sweeps_at_once_book_every_fee_once(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.charges.model import Rules
+from service.foundation.settings import Settings
 from service.reconcile import Discrepancy, Span, reconcile
 from service.reconcile.compare import Comparison
 from tests.reconcile.world import FakeStripe, Story, default_account, write
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
+RULES = Rules.of(Settings())
 
 
 @dataclass
@@ -46,8 +49,8 @@ async def account(engine: AsyncEngine) -> UUID:
 def ask(engine: AsyncEngine) -> Ask:
     """Reconcile what Stripe shows with what is on record."""
 
-    async def ask(stripe: FakeStripe, span: Span | None = None, now: datetime = NOW) -> Outcome:
-        async with reconcile(engine, stripe, span or Span(), grace_s=600, now=now) as report:
+    async def ask(stripe: FakeStripe, span: Span | None = None, now: datetime = NOW, rules: Rules = RULES) -> Outcome:
+        async with reconcile(engine, stripe, span or Span(), grace_s=600, rules=rules, now=now) as report:
             found = [d async for d in report.discrepancies()]
             return Outcome(report.verdict, found, report.comparison, report.money_at_stake)
 
@@ -58,7 +61,7 @@ def ask(engine: AsyncEngine) -> Ask:
 def tell(engine: AsyncEngine, ask: Ask) -> Ask:
     """Put these stories on record, then reconcile them."""
 
-    async def tell(*stories: Story, span: Span | None = None) -> Outcome:
-        return await ask(await write(engine, list(stories)), span)
+    async def tell(*stories: Story, span: Span | None = None, rules: Rules = RULES) -> Outcome:
+        return await ask(await write(engine, list(stories)), span, rules=rules)
 
     return tell

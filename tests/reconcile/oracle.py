@@ -198,8 +198,12 @@ def _judge_alone(story: Story, cut_off: datetime) -> str | None:
 
 
 def _stale(story: Story, charge: ChargeRow, cut_off: datetime) -> str:
-    patience = timedelta(hours=24) if charge.status == "requires_action" else timedelta(0)
-    return "stale_pending" if story.parked else _young("stale_pending", charge.at + patience, cut_off)
+    patience = {"requires_action": timedelta(hours=24), "processing": timedelta(days=14)}
+    return (
+        "stale_pending"
+        if story.parked
+        else _young("stale_pending", charge.at + patience.get(charge.status, timedelta()), cut_off)
+    )
 
 
 def _young(name: str, at: datetime, cut_off: datetime) -> str:

@@ -1,6 +1,7 @@
 """Every class of discrepancy is found when it is there, and nothing is found when nothing is."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -9,6 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
+from service.charges.model import Rules
+from service.foundation.settings import Settings
 from service.reconcile import Span
 from service.stripe_gateway.objects import Charge
 from tests.reconcile.conftest import NOW, Ask
@@ -154,8 +157,10 @@ async def test_two_words_for_the_same_end_agree(tell: Ask, account: UUID, ours: 
     assert (await tell(story)).verdict == "clean"
 
 
-@pytest.mark.parametrize("ours", ["sending", "unknown", "processing"])
-async def test_waiting_for_a_bank_is_stale_once_it_is_old(tell: Ask, account: UUID, ours: str) -> None:
+@pytest.mark.parametrize("ours", ["sending", "unknown"])
+async def test_a_payment_whose_reply_was_lost_is_stale_while_stripe_processes_it(
+    tell: Ask, account: UUID, ours: str
+) -> None:
     for at, name in ((OLD, "stale_pending"), (YOUNG, "in_flight")):
         story = declined(account, at)
         story.charge.status, story.order.status = ours, "processing"
@@ -197,6 +202,33 @@ async def test_metadata_of_another_account_is_not_ours(tell: Ask, account: UUID)
     assert (await tell(story)).names == ["missing_locally", "in_flight"]
 
 
+BEYOND = 1 << 63
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"amount": BEYOND}, {"amount_received": -BEYOND}, {"currency": "u\0d"}, {"status": "x" * 300}, {"fee": 10**30}],
+    ids=ascii,
+)
+async def test_a_payment_that_no_table_can_hold_is_named_and_its_neighbours_are_compared(
+    engine: AsyncEngine, ask: Ask, account: UUID, how: dict[str, Any]
+) -> None:
+    odd, gone = paid(account, OLD), paid(account, OLD)
+    planted = intent(OLD, 4200)
+    gone.intents.clear()
+    stripe = await write(engine, [odd, gone])
+    for shown in (odd.intent, intent(OLD)):
+        other = Story(odd.order, intents=[shown])
+        other.fee_at_stripe(**how) if "fee" in how else other.at_stripe(**how)
+        stripe.intents[shown.id] = other.intent
+    stripe.intents[planted.id] = planted
+    outcome = await ask(stripe)
+    assert outcome.verdict == "incomplete"
+    (said,) = [d.stripe or {} for d in outcome.found if d.name == "source_incomplete"]
+    assert said["reason"].count("cannot be compared: its ") == 2
+    assert {d.payment_intent for d in outcome.found} == {None, planted.id, gone.charge.pi}
+
+
 async def test_an_order_nobody_sent_is_stale(tell: Ask, account: UUID) -> None:
     assert (await tell(waiting(account, OLD))).only("stale_pending").age_s == 3 * 3600
 
@@ -212,18 +244,63 @@ async def test_a_parked_order_is_stale_at_any_age_and_says_why(tell: Ask, accoun
         assert (found.name, (found.ours or {})["parked"]) == ("stale_pending", "key_conflict")
 
 
-async def test_a_customer_has_a_day_for_3d_secure(tell: Ask, account: UUID) -> None:
-    stories = []
-    for at in (NOW - 20 * HOUR, NOW - 30 * HOUR):
-        story = declined(account, at)
-        story.charge.status = story.order.status = "requires_action"
-        story.at_stripe(status="requires_action")
-        stories.append(story)
-    outcome = await tell(*stories)
-    assert [(d.name, d.order_id) for d in outcome.found] == [
-        ("stale_pending", stories[1].order.id),
-        ("in_flight", stories[0].order.id),
+def _asked_for(account: UUID, status: str, age: timedelta) -> Story:
+    """A payment that waits in the same state on both sides."""
+    story = declined(account, NOW - age)
+    story.charge.status, story.order.status = status, "requires_action" if status == "requires_action" else "processing"
+    story.at_stripe(status=status)
+    story.asked_at = NOW + HOUR
+    return story
+
+
+async def test_a_customer_has_a_day_for_3d_secure_and_a_bank_two_weeks(tell: Ask, account: UUID) -> None:
+    stories = [
+        _asked_for(account, "requires_action", 30 * HOUR),
+        _asked_for(account, "requires_action", 20 * HOUR),
+        _asked_for(account, "processing", 47 * HOUR),
     ]
+    outcome = await tell(*stories)
+    assert {d.order_id: d.name for d in outcome.found} == {
+        stories[0].order.id: "stale_pending",
+        stories[1].order.id: "in_flight",
+        stories[2].order.id: "in_flight",
+    }
+
+
+@pytest.mark.parametrize("status", ["requires_action", "processing"])
+async def test_the_settings_say_how_long_a_payment_may_wait(tell: Ask, account: UUID, status: str) -> None:
+    rules = Rules.of(Settings(action_max_s=2 * 3600, bank_max_s=2 * 3600))
+    for age, name in ((3 * HOUR, "stale_pending"), (HOUR, "in_flight")):
+        story = _asked_for(account, status, age)
+        assert name in [d.name for d in (await tell(story, rules=rules)).found if d.order_id == story.order.id]
+
+
+async def test_what_waits_beyond_the_window_is_found_when_its_time_is_over(
+    engine: AsyncEngine, ask: Ask, account: UUID
+) -> None:
+    waits, late, parked, forgotten = (
+        *(_asked_for(account, "processing", timedelta(days=days)) for days in (10, 15, 10)),
+        waiting(account, NOW - timedelta(days=3)),
+    )
+    parked.parked = "unfinished"
+    stripe = await write(engine, [waits, late, parked, forgotten])
+    outcome = await ask(stripe)
+    assert {d.order_id: d.name for d in outcome.found} == {
+        story.order.id: "stale_pending" for story in (late, parked, forgotten)
+    }
+    assert sorted(stripe.retrieved) == sorted([late.intent.id, parked.intent.id])
+    window = Span(NOW - timedelta(days=1), NOW)
+    assert (await ask(stripe, window)).verdict == "clean", "a named window judges its own"
+
+
+async def test_what_changed_since_a_payment_was_asked_for_is_in_flight_until_it_is_asked_for_again(
+    engine: AsyncEngine, ask: Ask, account: UUID
+) -> None:
+    story = _asked_for(account, "processing", 40 * HOUR)
+    story.intents[0] = replace(intent(NOW - 40 * HOUR, metadata=names(story.order)), id=story.intent.id)
+    stripe = await write(engine, [story])
+    (await ask(stripe)).only("in_flight")
+    (await ask(stripe, now=NOW + 2 * HOUR)).only("status_mismatch")
 
 
 def _without_fee(story: Story) -> Story:

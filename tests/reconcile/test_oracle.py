@@ -21,7 +21,7 @@ from service.foundation.settings import Settings
 from service.reconcile import Span, reconcile
 from service.states import CHARGE_STATUSES, ORDER_STATUSES
 from service.stripe_gateway.objects import Charge, Intent
-from tests.reconcile.conftest import NOW
+from tests.reconcile.conftest import NOW, RULES
 from tests.reconcile.oracle import Found, compare_streams
 from tests.reconcile.world import (
     FakeStripe,
@@ -313,7 +313,7 @@ def _both(
 async def _by_sql(engine: AsyncEngine, stripe: FakeStripe, now: datetime) -> list[Found]:
     # A named window judges its own: what other examples left open is not examined again.
     window = Span(now - timedelta(hours=48), now + timedelta(seconds=1))
-    async with reconcile(engine, stripe, window, grace_s=GRACE_S, now=now) as report:
+    async with reconcile(engine, stripe, window, grace_s=GRACE_S, rules=RULES, now=now) as report:
         return sorted(
             [Found(d.name, d.payment_intent or "", str(d.order_id or "")) async for d in report.discrepancies()]
         )

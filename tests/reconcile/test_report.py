@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.reconcile import Span, reconcile
 from service.reconcile.classes import CLASSES, NEXT_STEP, next_step
 from service.reconcile.report import FORMATS, show
-from tests.reconcile.conftest import NOW
+from tests.reconcile.conftest import NOW, RULES
 from tests.reconcile.world import HOUR, FakeStripe, intent, paid, write
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ async def stripe(engine: AsyncEngine, account: UUID) -> FakeStripe:
 
 
 async def _render(engine: AsyncEngine, stripe: FakeStripe, form: str) -> str:
-    async with reconcile(engine, stripe, Span(), grace_s=600, now=NOW) as report:
+    async with reconcile(engine, stripe, Span(), grace_s=600, rules=RULES, now=NOW) as report:
         return "".join([piece async for piece in FORMATS[form](report)])
 
 

@@ -15,7 +15,7 @@ from service.foundation.instants import instant
 from service.reconcile import CutShort, Span, reconcile, sources
 from service.reconcile.window import day, fix, iso
 from service.stripe_gateway.objects import Intent
-from tests.reconcile.conftest import NOW, Ask
+from tests.reconcile.conftest import NOW, RULES, Ask
 from tests.reconcile.world import HOUR, FakeStripe, Story, declined, intent, names, paid, success, waiting, write
 
 OLD = NOW - 3 * HOUR
@@ -287,7 +287,7 @@ async def test_a_run_that_died_half_way_says_nothing(engine: AsyncEngine) -> Non
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        async with reconcile(engine, Dies([]), Span(), grace_s=600, now=NOW):
+        async with reconcile(engine, Dies([]), Span(), grace_s=600, rules=RULES, now=NOW):
             pass
     run = (await _rows(engine, "SELECT verdict, finished_at FROM reconciliation_runs"))[0]
     assert tuple(run) == (None, None)
@@ -306,7 +306,7 @@ async def test_a_database_that_goes_away_half_way_is_no_verdict(engine: AsyncEng
                 yield found
 
     with pytest.raises(CutShort, match="PostgreSQL cannot be reached"):
-        async with reconcile(engine, Cuts([]), Span(), grace_s=600, now=NOW):
+        async with reconcile(engine, Cuts([]), Span(), grace_s=600, rules=RULES, now=NOW):
             pass
     assert (await _rows(engine, "SELECT verdict FROM reconciliation_runs"))[0].verdict is None
 

@@ -60,6 +60,7 @@ class Story:
     intents: list[Intent] = field(default_factory=list)
     parked: str | None = None
     promised: bool = False
+    asked_at: datetime | None = None  # when it is asked for again
 
     @property
     def charge(self) -> ChargeRow:
@@ -219,7 +220,7 @@ async def write(engine: AsyncEngine, stories: list[Story]) -> FakeStripe:
             await tx.execute(_ORDER, _order(story.order))
             for charge in story.charges:
                 await tx.execute(_CHARGE, _charge(charge))
-            if story.promised or story.parked:
+            if story.promised or story.parked or story.asked_at:
                 await tx.execute(_OUTBOX, _outbox(story))
     async with begin(engine) as books:
         await ledger.post(books, [entry for story in stories for entry in story.entries])
@@ -247,7 +248,8 @@ def _outbox(story: Story) -> dict[str, Any]:
     order = story.order
     return {
         "id": uuid7(), "account_id": order.account_id, "order_id": order.id, "at": order.at,
-        "error": story.parked, "parked_at": order.at if story.parked else None,
+        "asked_at": story.asked_at or order.at, "error": story.parked,
+        "parked_at": order.at if story.parked else None,
     }  # fmt: skip
 
 
@@ -265,5 +267,5 @@ VALUES (:id, :account_id, :order_id, :attempt, :key, :amount, :currency, :status
 """)
 _OUTBOX = text("""
 INSERT INTO outbox (id, account_id, order_id, kind, created_at, deliver_after, last_error, parked_at)
-VALUES (:id, :account_id, :order_id, 'charge', :at, :at, CAST(:error AS text), CAST(:parked_at AS timestamptz))
+VALUES (:id, :account_id, :order_id, 'charge', :at, :asked_at, CAST(:error AS text), CAST(:parked_at AS timestamptz))
 """)

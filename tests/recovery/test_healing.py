@@ -6,6 +6,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from service.charges.model import Rules
 from service.outbox import rows as outbox
 from service.reconcile import Span, reconcile
 from service.recovery import Step, Verdict, heal
@@ -23,7 +24,7 @@ async def discrepancies(world: World, intent_id: str) -> list[str]:
     """What reconciliation says of this payment, fees aside."""
     async with (
         StripeGateway(world.settings) as gateway,
-        reconcile(world.engine, gateway, Span(), grace_s=0) as report,
+        reconcile(world.engine, gateway, Span(), grace_s=0, rules=Rules.of(world.settings)) as report,
     ):
         return [
             d.name
@@ -130,7 +131,7 @@ async def of_order(world: World, promise: Promise) -> list[str]:
     """What reconciliation says of this order."""
     async with (
         StripeGateway(world.settings) as gateway,
-        reconcile(world.engine, gateway, Span(), grace_s=0) as report,
+        reconcile(world.engine, gateway, Span(), grace_s=0, rules=Rules.of(world.settings)) as report,
     ):
         return [d.name async for d in report.discrepancies() if d.order_id == promise.order_id]
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from service.charges.model import Rules
 from service.ledger.fees import FeeSweep
 from service.orders import store as orders
 from service.orders.timeline import timeline
@@ -82,6 +83,6 @@ async def test_a_repeat_that_has_the_money_reconciles_also_in_a_window_that_it_i
     for span in (Span(since=days_ago(3)), Span(since=days_ago(3), until=days_ago(0.5)), Span(since=days_ago(0.5))):
         async with (
             StripeGateway(world.settings) as gateway,
-            reconcile(world.engine, gateway, span, grace_s=0) as report,
+            reconcile(world.engine, gateway, span, grace_s=0, rules=Rules.of(world.settings)) as report,
         ):
             assert [d async for d in report.discrepancies()] == []

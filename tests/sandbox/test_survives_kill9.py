@@ -133,3 +133,11 @@ def _run(*arguments: str, **environ: str) -> tuple[int, str]:
     command = [sys.executable, "-m", "sandbox", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=10, env=os.environ | environ, check=False)
     return done.returncode, done.stderr
+
+
+def test_a_log_on_a_full_disk_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "books.log").symlink_to("/dev/full")
+    process = SandboxProcess(tmp_path / "books.sqlite3").start()
+    assert process.control("GET", "health")["status"] == "ok"
+    process.send(signal.SIGTERM)
+    assert process.wait() == 0

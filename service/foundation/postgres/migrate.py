@@ -62,6 +62,10 @@ def downgrade(database_url: str, revision: str) -> None:
         command.downgrade(_alembic(database_url), revision)
 
 
+class WrongSchema(Misconfigured):
+    """The database is not as `eo migrate` leaves it. The message names nobody and no address."""
+
+
 async def check(engine: AsyncEngine) -> None:
     """Return where the schema is the one this code was written for. Raises Misconfigured or Unavailable."""
     found = await current(engine)
@@ -69,8 +73,8 @@ async def check(engine: AsyncEngine) -> None:
         return await _check_role(engine)
     if found is None or found in _revisions():
         state = "has no schema yet" if found is None else f"is at revision {found}, this code needs {head()}"
-        raise Misconfigured(f"The database {state}. Run `eo migrate`, then start again.")
-    raise Misconfigured(
+        raise WrongSchema(f"The database {state}. Run `eo migrate`, then start again.")
+    raise WrongSchema(
         f"The database is at revision {found}, which this code (at {head()}) does not know: it is newer. "
         "Deploy the newer code; `eo migrate` cannot go back."
     )
@@ -104,7 +108,7 @@ async def _check_role(engine: AsyncEngine) -> None:
     except (OSError, TimeoutError, DBAPIError) as error:
         raise _in_words(error) from error
     if state.app_role is not None and (state.app_role != state.mine or not state.has_role):
-        raise Misconfigured(
+        raise WrongSchema(
             "The rights here were given to a role of another database: this one was restored, copied or renamed. "
             "Run `eo migrate` as the owner (with `--grant-to LOGIN` where the processes log in as another), then start."
         )

@@ -19,7 +19,8 @@ from service.foundation.errors import BadRequest
 from service.foundation.text.glyphs import RIGHT_TO_LEFT_OVERRIDE, as_seen
 
 _DIGITS_MIN, _DIGITS_MAX = 13, 19
-_BETWEEN_MAX = 4  # characters between two digits that an eye jumps over
+_BETWEEN_MAX = 8  # characters between two digits that an eye jumps over
+_ENCODED_MAX = 3  # so often a text may have been percent-encoded, or made HTML, on its way
 _APART = "\x00"  # between two strings that are looked at together; no string may contain it
 
 # A first look, at the cost of a microsecond: 13 digits in a row once all but letters, digits and U+0000 is left out.
@@ -29,6 +30,9 @@ _MANY_DIGITS = b"0" * _DIGITS_MIN
 
 # Letters and U+0000 end a run of digits, anything else may stand inside.
 _RUN = re.compile(rf"[0-9](?:[^0-9A-Za-z\x00]{{0,{_BETWEEN_MAX}}}+[0-9]){{{_DIGITS_MIN - 1},}}")
+# A line of one character, or white space of any kind, is one gap to the eye.
+_GAP = re.compile(r"\s{2,}|([^0-9A-Za-z\x00])\1{2,}")
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
 _GROUP = re.compile(r"[0-9]+")
 # A word that says "card" is no letter of an id.
 _CARD_WORD = re.compile(
@@ -72,6 +76,7 @@ _OTHER = (_UUID, _PHONE, _DATE, _ADDRESS, _AMOUNTS, _THOUSANDS)
 
 # How cards are printed other than in equal groups: Amex, Diners, the oldest Visa, UnionPay and Visa with 19.
 _PRINTED = {(4, 6, 5), (4, 6, 4), (4, 3, 3, 3), (6, 13), (4, 4, 4, 4, 3)}
+_UATP = (4, 5, 6)
 _BEFORE_MAX, _AFTER_MAX = 1, 3  # groups beside a card: the number of a line; month, year, CVC
 
 
@@ -106,12 +111,21 @@ def has_card_number(text: str) -> bool:
 def _views(text: str) -> Iterator[str]:
     """The text as it is seen here, in a browser, and by one who reads from the right."""
     yield as_seen(text)
-    if "%" in text:
-        yield as_seen(unquote(text))
-    if "&" in text:
-        yield as_seen(unescape(text))
+    if "%" in text or "&" in text or "<" in text:
+        yield from map(as_seen, _decoded(text))
     if RIGHT_TO_LEFT_OVERRIDE in text:
         yield as_seen(text)[::-1]
+
+
+def _decoded(text: str) -> Iterator[str]:
+    """What software shows that takes the text for a part of an address or for HTML, also where it was made so twice."""
+    for _ in range(_ENCODED_MAX):
+        if "<" in text:
+            yield _TAG.sub(" ", text)
+        before, text = text, unescape(unquote(text))
+        if text == before:
+            return
+        yield text
 
 
 def _has_many_digits(seen: str) -> bool:
@@ -119,14 +133,10 @@ def _has_many_digits(seen: str) -> bool:
 
 
 def _shows_card(seen: str) -> bool:
-    plain = _IBAN.sub(_unless_iban, seen)
+    plain = _IBAN.sub(_unless_iban, _GAP.sub(lambda gap: gap[0][0], seen))
     for other in _OTHER:
         plain = other.sub("x", plain)
-    return any(
-        _is_card("".join(group.digits for group in groups))
-        for run in _RUN.finditer(plain)
-        for groups in _readings(_groups(plain, run))
-    )
+    return any(_is_card(groups) for run in _RUN.finditer(plain) for groups in _readings(_groups(plain, run)))
 
 
 def _unless_iban(found: re.Match[str]) -> str:
@@ -188,10 +198,15 @@ def _is_pair_of_cards(groups: Sequence[_Group], first: int, end: int) -> bool:
     return as_printed and not any(mark in group.between for group in groups[1:] for mark in ",;")
 
 
-def _is_card(digits: str) -> bool:
-    """Whether a network has such cards, the check digit is right, and it is not the number of an article (EAN)."""
+def _is_card(groups: Sequence[_Group]) -> bool:
+    """Whether a network has such cards, the check digit is right, and it is not the number of an article (EAN).
+
+    Numbers that begin with 1 are too often a caller's own: one of UATP is known by how it is printed.
+    """
+    digits = "".join(group.digits for group in groups)
+    is_uatp = digits.startswith("1") and tuple(len(group.digits) for group in groups) == _UATP
     return (
-        any(len(digits) in lengths and first.match(digits) for first, lengths in _NETWORKS)
+        (is_uatp or any(len(digits) in lengths and first.match(digits) for first, lengths in _NETWORKS))
         and _luhn_holds(digits)
         and not (len(digits) == 13 and _ean_holds(digits))
     )

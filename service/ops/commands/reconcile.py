@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from service.charges.model import Rules
 from service.foundation import exit_codes
 from service.foundation.deadlines import LONG_STATEMENT_S
 from service.foundation.errors import EffectivelyOnceError, Misconfigured, Unavailable
@@ -174,9 +175,12 @@ async def _reconcile(settings: Settings, wanted: Wanted) -> int:
 
 
 async def _compared(healer: Healer, wanted: Wanted, use: Callable[[Report], Awaitable[None]]) -> int:
-    grace_s = healer.settings.reconcile_grace_s
+    settings = healer.settings
+    grace_s, rules = settings.reconcile_grace_s, Rules.of(settings)
     try:
-        async with reconcile(healer.engine, healer.gateway, wanted.span, grace_s=grace_s, progress=_progress) as report:
+        async with reconcile(
+            healer.engine, healer.gateway, wanted.span, grace_s=grace_s, rules=rules, progress=_progress
+        ) as report:
             await use(report)
             return _VERDICTS[report.verdict]
     except ValueError as error:  # the window lies behind its own end, seen from now
