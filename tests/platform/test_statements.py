@@ -45,17 +45,17 @@ UNDECLARED = (
 )
 
 
-def _made_in(source: Path) -> int:
-    """How many statements a file makes."""
-    called = [node.func for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.Call)]
+def _calls(tree: ast.AST) -> int:
+    """How many statements a piece of source makes."""
+    called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return sum(isinstance(name, ast.Name) and name.id == "Statement" for name in called)
 
 
 SOURCES = {
-    ".".join(source.relative_to(ROOT).with_suffix("").parts): made
+    ".".join(source.relative_to(ROOT).with_suffix("").parts): tree
     for folder in ("service", "workers")
     for source in (ROOT / folder).rglob("*.py")
-    if (made := _made_in(source))
+    if _calls(tree := ast.parse(source.read_text()))
 }
 
 
@@ -74,13 +74,20 @@ def _all_made(held: Iterable[object]) -> Iterator[Statement[Any]]:
         yield from _made(one)
 
 
-def _statements() -> dict[str, list[Statement[Any]]]:
-    """All statements, by the module that makes them."""
-    return {name: list(_all_made(vars(import_module(name)).values())) for name in SOURCES}
+def _statements() -> dict[Statement[Any], str]:
+    """Every statement, and a module that has it."""
+    return {made: name for name in SOURCES for made in _all_made(vars(import_module(name)).values())}
 
 
-def test_every_statement_is_made_where_the_next_test_finds_it() -> None:
-    assert {name: len(made) for name, made in _statements().items()} == SOURCES
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_statement_is_made_where_the_next_test_finds_it(name: str) -> None:
+    """By an assignment at the module's top, and in something that `_made` looks into."""
+    making = [node for node in SOURCES[name].body if isinstance(node, ast.Assign) and _calls(node)]
+    made = vars(import_module(name))
+    assert sum(_calls(node) for node in making) == _calls(SOURCES[name])
+    assert all(
+        list(_made(made[target.id])) for node in making for target in node.targets if isinstance(target, ast.Name)
+    )
 
 
 def _declared(record: type[Record]) -> dict[str, object]:
@@ -113,8 +120,7 @@ async def test_postgresql_answers_the_columns_that_each_statement_declares(datab
     try:
         wrong = [
             (name, await _differences(connection, made))
-            for name, statements in _statements().items()
-            for made in statements
+            for made, name in _statements().items()
             if made.record is not Row or not name.startswith(UNDECLARED)
         ]
     finally:

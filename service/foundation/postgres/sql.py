@@ -27,6 +27,7 @@ from service.foundation.postgres.driver import Driver, Row
 from service.foundation.postgres.records import Batch, Record, SmallInt, UuidText
 
 __all__ = [
+    "NO_TIMEOUT",
     "Batch",
     "Connection",
     "Record",
@@ -36,6 +37,7 @@ __all__ = [
     "UuidText",
     "begin",
     "connect",
+    "snapshot",
 ]
 
 R = TypeVar("R", bound=Record)
@@ -64,6 +66,9 @@ class Statement(Generic[R]):
         declared = cast("Statement[S]", copy(self))
         declared.record = record
         return declared
+
+
+NO_TIMEOUT = Statement("SET LOCAL statement_timeout = 0")  # the server's, until the transaction ends
 
 
 class Connection:
@@ -97,6 +102,11 @@ class Connection:
         """Run a statement that is not asked for anything."""
         await self.rows(statement, values)
 
+    async def each(self, statement: Statement[R], *, held: int) -> AsyncIterator[R]:
+        """The rows of a large answer, `held` of them in memory; in a `snapshot`, whose cursor is read."""
+        async for row in self._driver.cursor(statement.sql, prefetch=held, record_class=statement.record):
+            yield row
+
     async def column(self, statement: Statement[Row], values: Mapping[str, object]) -> list[Any]:
         """The first value of each row."""
         return [row[0] for row in await self.rows(statement, values)]
@@ -123,6 +133,16 @@ async def begin(engine: AsyncEngine) -> AsyncIterator[Connection]:
                 await driver.execute("ROLLBACK")
             raise
         await driver.execute("COMMIT")
+
+
+@asynccontextmanager
+async def snapshot(engine: AsyncEngine) -> AsyncIterator[Connection]:
+    """A connection that sees the database as it is at its first statement, and only reads."""
+    async with _lent(engine) as driver:
+        transaction = driver.transaction(isolation="repeatable_read", readonly=True)
+        await transaction.start()
+        yield Connection(driver)
+        await transaction.rollback()  # after an exception the connection is thrown away instead
 
 
 @asynccontextmanager
