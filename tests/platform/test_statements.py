@@ -40,7 +40,6 @@ UNDECLARED = (
     "service.ops",
     "service.orders",
     "service.outbox",
-    "service.reconcile",
     "service.recovery",
 )
 
