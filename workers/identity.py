@@ -3,14 +3,14 @@
 import os
 import signal
 import time
+from datetime import datetime
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import Misconfigured, Unavailable
 from service.foundation.events import Event
 from service.foundation.log import event
-from service.foundation.postgres.db import autocommit
+from service.foundation.postgres.sql import Record, Statement, connect
 from service.foundation.settings import Settings
 from service.stripe_gateway.client import StripeGateway
 
@@ -29,6 +29,24 @@ async def refuse_a_key_that_may_not(gateway: StripeGateway, settings: Settings) 
         )
 
 
+class _Bound(Record):
+    """The Stripe that this database belongs to, and the database's clock."""
+
+    stripe_account_id: str
+    stripe_livemode: bool | None
+    now: datetime
+
+
+_BIND = Statement("""
+UPDATE instance SET stripe_account_id = :account, stripe_livemode = :livemode
+ WHERE id = 1 AND stripe_account_id IS NULL
+""")
+
+_READ = Statement("""
+SELECT stripe_account_id, stripe_livemode, clock_timestamp() AS now FROM instance WHERE id = 1
+""").returning(_Bound)
+
+
 async def identify_stripe(engine: AsyncEngine, gateway: StripeGateway, settings: Settings) -> str | None:
     """Ask Stripe who it is, by a call that charges nobody. None: it is ours and its clock agrees; else why not.
 
@@ -40,9 +58,9 @@ async def identify_stripe(engine: AsyncEngine, gateway: StripeGateway, settings:
     except Unavailable as error:
         return str(error)
     livemode = settings.stripe_is_live
-    async with autocommit(engine).connect() as connection:
-        await connection.execute(_BIND, {"account": account, "livemode": livemode})
-        row = (await connection.execute(_READ)).one()  # by a second statement, which sees whoever was first
+    async with connect(engine) as connection:
+        await connection.run(_BIND, {"account": account, "livemode": livemode})
+        row = await connection.one(_READ)  # by a second statement, which sees whoever was first
     if (row.stripe_account_id, row.stripe_livemode) != (account, livemode):
         event(Event.STRIPE_ANOTHER_ACCOUNT, bound_to=row.stripe_account_id, configured=account)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -51,11 +69,3 @@ async def identify_stripe(engine: AsyncEngine, gateway: StripeGateway, settings:
     if skew > settings.clock_skew_max_s:
         return f"the database's clock and Stripe's differ by {skew:.0f} s"
     return None
-
-
-_BIND = text("""
-UPDATE instance SET stripe_account_id = :account, stripe_livemode = :livemode
- WHERE id = 1 AND stripe_account_id IS NULL
-""")
-
-_READ = text("SELECT stripe_account_id, stripe_livemode, clock_timestamp() AS now FROM instance WHERE id = 1")

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import uuid_utils.compat
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts.wrong_keys import LookUps
@@ -25,7 +24,8 @@ from service.foundation import log
 from service.foundation.deadlines import KEY_CHECK_S
 from service.foundation.errors import NotFound, Unauthorized, Unavailable
 from service.foundation.events import Event
-from service.foundation.postgres.db import autocommit, is_unreachable
+from service.foundation.postgres.db import is_unreachable
+from service.foundation.postgres.sql import Connection, Record, Statement, begin, connect
 from service.foundation.settings import KEY_MAX, KEY_MIN, check_api_key
 from service.foundation.text import names
 
@@ -44,6 +44,19 @@ class Caller:
 
     account_id: UUID
     key_id: str
+
+
+class _Opens(Record):
+    """A key that opens an account."""
+
+    id: str
+    account_id: UUID
+    hmac: bytes
+
+
+_FIND = Statement("""
+SELECT id, account_id, hmac FROM api_keys WHERE hmac = ANY(CAST(:hmacs AS bytea[])) AND revoked_at IS NULL
+""").returning(_Opens)
 
 
 class ApiKeys:
@@ -102,20 +115,29 @@ class ApiKeys:
     async def _find(self, keys: list[bytes]) -> dict[bytes, Caller]:
         """Those of `keys` that open an account. Raises Unavailable."""
         try:
-            async with asyncio.timeout(KEY_CHECK_S), autocommit(self._engine).connect() as connection:
+            async with asyncio.timeout(KEY_CHECK_S), connect(self._engine) as connection:
                 if self._hmac_key is None:
-                    self._hmac_key = (await connection.execute(_HMAC_KEY)).scalar_one()
+                    self._hmac_key = (await connection.one(_HMAC_KEY)).hmac_key
                 by_hmac = {_hmac(self._hmac_key, key): key for key in keys}
-                rows = (await connection.execute(_FIND, {"hmacs": list(by_hmac)})).all()
+                rows = await connection.rows(_FIND, {"hmacs": list(by_hmac)})
         except Exception as error:
             if is_unreachable(error):
                 raise Unavailable("The API key cannot be checked: PostgreSQL is away.") from error
             raise
-        return {by_hmac[bytes(row.hmac)]: Caller(row.account_id, row.id) for row in rows}
+        return {by_hmac[row.hmac]: Caller(row.account_id, row.id) for row in rows}
 
 
 class WrongKey(Unauthorized):
     """A key was sent and opens nothing: whoever sends many of them is throttled."""
+
+
+class _Account(Record):
+    id: UUID
+
+
+_MAKE_ACCOUNT = Statement("INSERT INTO accounts (id, name) VALUES (:id, :name) ON CONFLICT (name) DO NOTHING")
+_ACCOUNT_NAMED = Statement("SELECT id FROM accounts WHERE name = :name").returning(_Account)
+_ADD = Statement("INSERT INTO api_keys (id, account_id, hmac, last4) VALUES (:id, :account, :hmac, :last4)")
 
 
 async def create_key(engine: AsyncEngine, account_name: str) -> tuple[str, str]:
@@ -125,25 +147,64 @@ async def create_key(engine: AsyncEngine, account_name: str) -> tuple[str, str]:
     """
     public_id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
     key = f"eo_test_{public_id}_{''.join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))}"
-    account = {"id": uuid_utils.compat.uuid7(), "name": names.checked(account_name, what="The account's name")}
-    async with engine.begin() as connection:
-        await connection.execute(_MAKE_ACCOUNT, account)
-        account_id = (await connection.execute(_ACCOUNT_NAMED, account)).scalar_one()
-        await connection.execute(_ADD, await _key_row(connection, public_id, account_id, key))
+    name = names.checked(account_name, what="The account's name")
+    async with begin(engine) as tx:
+        await tx.run(_MAKE_ACCOUNT, {"id": uuid_utils.compat.uuid7(), "name": name})
+        account = await tx.one(_ACCOUNT_NAMED, {"name": name})
+        hashed = await _hmac_of(tx, key)
+        await tx.run(_ADD, {"id": public_id, "account": account.id, "hmac": hashed, "last4": key[-4:]})
     return public_id, key
+
+
+class KeyRow(Record):
+    """A key without its secret."""
+
+    id: str
+    account: str
+    last4: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+_LIST = Statement("""
+SELECT k.id, a.name AS account, k.last4, k.created_at, k.revoked_at
+  FROM api_keys k JOIN accounts a ON a.id = k.account_id ORDER BY k.created_at DESC
+""").returning(KeyRow)
 
 
 async def list_keys(engine: AsyncEngine) -> list[dict[str, str | datetime | None]]:
     """All keys without their secrets: id, account, last4, created_at, revoked_at; newest first."""
-    async with autocommit(engine).connect() as connection:
-        return [dict(row) for row in (await connection.execute(_LIST)).mappings()]
+    async with connect(engine) as connection:
+        return [dict(row.items()) for row in await connection.rows(_LIST)]
+
+
+class _Revoked(Record):
+    id: str
+
+
+_REVOKE = Statement("""
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = :id RETURNING id
+""").returning(_Revoked)
 
 
 async def revoke_key(engine: AsyncEngine, public_id: str) -> None:
     """Make the key useless, everywhere within one second. Revoking twice is fine. Raises NotFound."""
-    async with autocommit(engine).connect() as connection:
-        if (await connection.execute(_REVOKE, {"id": public_id})).first() is None:
+    async with connect(engine) as connection:
+        if await connection.row(_REVOKE, {"id": public_id}) is None:
             raise NotFound("There is no API key with this public id. `eo keys list` shows them.")
+
+
+class _Installed(Record):
+    is_revoked: bool
+
+
+_DEFAULT_ACCOUNT = Statement("SELECT id FROM accounts WHERE is_default").returning(_Account)
+_INSTALL = Statement("""
+INSERT INTO api_keys (id, account_id, hmac, last4) VALUES (:id, :account, :hmac, :last4) ON CONFLICT DO NOTHING
+""")
+_IS_REVOKED = Statement("""
+SELECT revoked_at IS NOT NULL AS is_revoked FROM api_keys WHERE hmac = :hmac
+""").returning(_Installed)
 
 
 async def install_key(engine: AsyncEngine, key: str) -> None:
@@ -152,19 +213,26 @@ async def install_key(engine: AsyncEngine, key: str) -> None:
     A revoked key stays revoked, whatever an old environment still says.
     """
     check_api_key(key)
-    async with engine.begin() as connection:
-        account_id = (await connection.execute(_DEFAULT_ACCOUNT)).scalar_one()
-        row = await _key_row(connection, "", account_id, key)
+    async with begin(engine) as tx:
+        account = await tx.one(_DEFAULT_ACCOUNT)
+        hashed = await _hmac_of(tx, key)
         # The first letters of an HMAC tell nothing of the key, and are the same at every start.
-        await connection.execute(_INSTALL, row | {"id": "env" + row["hmac"].hex()[:12]})
-        revoked = (await connection.execute(_IS_REVOKED, {"hmac": row["hmac"]})).scalar_one()
-    if revoked:
+        public_id = "env" + hashed.hex()[:12]
+        await tx.run(_INSTALL, {"id": public_id, "account": account.id, "hmac": hashed, "last4": key[-4:]})
+        installed = await tx.one(_IS_REVOKED, {"hmac": hashed})
+    if installed.is_revoked:
         log.event(Event.API_KEY_REVOKED)
 
 
-async def _key_row(connection: Any, public_id: str, account_id: UUID, key: str) -> dict[str, Any]:
-    hmac_key = (await connection.execute(_HMAC_KEY)).scalar_one()
-    return {"id": public_id, "account": account_id, "hmac": _hmac(hmac_key, key.encode()), "last4": key[-4:]}
+class _Instance(Record):
+    hmac_key: bytes
+
+
+_HMAC_KEY = Statement("SELECT hmac_key FROM instance WHERE id = 1").returning(_Instance)
+
+
+async def _hmac_of(connection: Connection, key: str) -> bytes:
+    return _hmac((await connection.one(_HMAC_KEY)).hmac_key, key.encode())
 
 
 def _authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -186,20 +254,3 @@ def _remember(cache: dict[bytes, T], name: bytes, value: T) -> None:
 
 def _hmac(hmac_key: bytes, key: bytes) -> bytes:
     return hmac.digest(hmac_key, key, "sha256")
-
-
-_HMAC_KEY = text("SELECT hmac_key FROM instance WHERE id = 1")
-_FIND = text("SELECT id, account_id, hmac FROM api_keys WHERE hmac = ANY(:hmacs) AND revoked_at IS NULL")
-_MAKE_ACCOUNT = text("INSERT INTO accounts (id, name) VALUES (:id, :name) ON CONFLICT (name) DO NOTHING")
-_ACCOUNT_NAMED = text("SELECT id FROM accounts WHERE name = :name")
-_DEFAULT_ACCOUNT = text("SELECT id FROM accounts WHERE is_default")
-_ADD = text("INSERT INTO api_keys (id, account_id, hmac, last4) VALUES (:id, :account, :hmac, :last4)")
-_INSTALL = text(
-    "INSERT INTO api_keys (id, account_id, hmac, last4) VALUES (:id, :account, :hmac, :last4) ON CONFLICT DO NOTHING"
-)
-_IS_REVOKED = text("SELECT revoked_at IS NOT NULL FROM api_keys WHERE hmac = :hmac")
-_REVOKE = text("UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = :id RETURNING id")
-_LIST = text(
-    "SELECT k.id, a.name AS account, k.last4, k.created_at, k.revoked_at"
-    " FROM api_keys k JOIN accounts a ON a.id = k.account_id ORDER BY k.created_at DESC"
-)

@@ -5,11 +5,12 @@ The triggers refuse damage; these find what was done where no trigger looked: by
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation.postgres.sql import NO_TIMEOUT, Connection, Record, Statement, snapshot
 from service.ledger.journal import CHART, JournalEntry, Posting, charge_reference, duplicate_reference
 from service.ledger.rollups import HORIZON
 
@@ -28,42 +29,48 @@ class Finding:
 
 _CHART_ROWS = ", ".join(f"('{code}', '{kind}')" for code, kind in CHART.items())
 
-# Each pass returns a row per fault: (ids text[], detail text).
-_PASSES = {
+
+class _Fault(Record):
+    ids: list[str]
+    detail: str
+
+
+_FAULTS = {
     "entry_unbalanced": """
-        SELECT ARRAY[CAST(entry_id AS text)], sum(amount_minor) || ' ' || currency || ' left over'
+        SELECT ARRAY[CAST(entry_id AS text)] AS ids, sum(amount_minor) || ' ' || currency || ' left over' AS detail
           FROM postings GROUP BY entry_id, currency HAVING sum(amount_minor) <> 0""",
     "ledger_unbalanced": """
-        SELECT ARRAY[currency], sum(amount_minor) || ' ' || currency || ' left over in the whole ledger'
+        SELECT ARRAY[currency] AS ids,
+               sum(amount_minor) || ' ' || currency || ' left over in the whole ledger' AS detail
           FROM postings GROUP BY currency HAVING sum(amount_minor) <> 0""",
     "entry_too_short": """
-        SELECT ARRAY[CAST(e.id AS text), e.reference], count(p.entry_id) || ' posting(s)'
+        SELECT ARRAY[CAST(e.id AS text), e.reference] AS ids, count(p.entry_id) || ' posting(s)' AS detail
           FROM journal_entries e LEFT JOIN postings p ON p.entry_id = e.id
          GROUP BY e.id HAVING count(p.entry_id) < 2""",
     "posting_orphaned": """
-        SELECT ARRAY[CAST(p.entry_id AS text), CAST(p.line AS text)], 'a posting without its entry'
+        SELECT ARRAY[CAST(p.entry_id AS text), CAST(p.line AS text)] AS ids, 'a posting without its entry' AS detail
           FROM postings p LEFT JOIN journal_entries e ON e.id = p.entry_id
          WHERE e.id IS NULL""",
     "posting_added_later": """
-        SELECT ARRAY[CAST(p.entry_id AS text), CAST(p.line AS text)],
-               'written by another transaction, or for another time, than its entry'
+        SELECT ARRAY[CAST(p.entry_id AS text), CAST(p.line AS text)] AS ids,
+               'written by another transaction, or for another time, than its entry' AS detail
           FROM postings p JOIN journal_entries e ON e.id = p.entry_id
          WHERE p.xid <> e.xid OR p.occurred_at <> e.occurred_at""",
     "posting_misplaced": """
-        SELECT ARRAY[CAST(p.entry_id AS text), CAST(p.line AS text)],
-               'its ledger account is missing, or of another owner or currency'
+        SELECT ARRAY[CAST(p.entry_id AS text), CAST(p.line AS text)] AS ids,
+               'its ledger account is missing, or of another owner or currency' AS detail
           FROM postings p
           JOIN journal_entries e ON e.id = p.entry_id
           LEFT JOIN ledger_accounts l
             ON l.id = p.ledger_account_id AND l.account_id = e.account_id AND l.currency = p.currency
          WHERE l.id IS NULL""",
     "account_not_in_chart": f"""
-        SELECT ARRAY[CAST(l.id AS text), l.code], 'the chart has no such code with type ' || l.type
+        SELECT ARRAY[CAST(l.id AS text), l.code] AS ids, 'the chart has no such code with type ' || l.type AS detail
           FROM ledger_accounts l
           LEFT JOIN (VALUES {_CHART_ROWS}) AS chart (code, type) USING (code, type)
          WHERE chart.code IS NULL""",
     "charge_booked_twice": f"""
-        SELECT ARRAY[CAST(c.id AS text), CAST(d.id AS text)], c.reference || ' and ' || d.reference
+        SELECT ARRAY[CAST(c.id AS text), CAST(d.id AS text)] AS ids, c.reference || ' and ' || d.reference AS detail
           FROM journal_entries c
           JOIN journal_entries d
             ON d.account_id = c.account_id
@@ -80,20 +87,13 @@ _PASSES = {
             FROM ledger_rollups
            WHERE (SELECT xid FROM horizon) > '0' AND (debit_minor, credit_minor) <> (0, 0)
         )
-        SELECT ARRAY[CAST(ledger_account_id AS text), CAST(day AS text)],
-               format('kept %s/%s, recomputed %s/%s (debit/credit)', debit_minor, credit_minor, debit, credit)
+        SELECT ARRAY[CAST(ledger_account_id AS text), CAST(day AS text)] AS ids,
+               format('kept %s/%s, recomputed %s/%s (debit/credit)', debit_minor, credit_minor, debit, credit) AS detail
           FROM kept FULL JOIN recomputed USING (ledger_account_id, day)
          WHERE (debit_minor, credit_minor) IS DISTINCT FROM (debit, credit)""",
 }
 
-_CONTENT = text("""
-SELECT e.id, e.account_id, e.reference, e.kind, e.digest, e.order_id, e.payment_intent_id, e.occurred_at,
-       l.code, p.currency, p.amount_minor
-  FROM journal_entries e
-  JOIN postings p ON p.entry_id = e.id
-  LEFT JOIN ledger_accounts l ON l.id = p.ledger_account_id
- ORDER BY e.id
-""")
+_PASSES = {name: Statement(f"{faults} LIMIT {FINDINGS_MAX}").returning(_Fault) for name, faults in _FAULTS.items()}
 
 
 async def verify(engine: AsyncEngine) -> list[Finding]:
@@ -102,19 +102,18 @@ async def verify(engine: AsyncEngine) -> list[Finding]:
     Passes: those of `_PASSES`, and `entry_altered` (the stored digest is not that of the stored rows). All
     see one snapshot and block nobody; the time is that of reading the ledger a few times.
     """
-    snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    async with snapshot.begin() as connection:
-        await connection.execute(text("SET LOCAL statement_timeout = 0"))
+    async with snapshot(engine) as connection:
+        await connection.run(NO_TIMEOUT)
         found = [finding for name in _PASSES for finding in await _run(connection, name)]
         return found + await _altered(connection)
 
 
-async def _run(connection: AsyncConnection, name: str) -> list[Finding]:
-    rows = await connection.execute(text(f"{_PASSES[name]} LIMIT {FINDINGS_MAX}"))
-    return [Finding(name, tuple(ids), detail) for ids, detail in rows]
+async def _run(connection: Connection, name: str) -> list[Finding]:
+    rows = await connection.rows(_PASSES[name])
+    return [Finding(name, tuple(row.ids), row.detail) for row in rows]
 
 
-async def _altered(connection: AsyncConnection) -> list[Finding]:
+async def _altered(connection: Connection) -> list[Finding]:
     found: list[Finding] = []
     async for rows in _by_entry(connection):
         fault = _alteration(rows)
@@ -125,21 +124,45 @@ async def _altered(connection: AsyncConnection) -> list[Finding]:
     return found
 
 
-async def _by_entry(connection: AsyncConnection) -> AsyncIterator[list[Row[Any]]]:
+class _Leg(Record):
+    """A posting as it is stored, with what its whole entry says."""
+
+    id: UUID
+    account_id: UUID
+    reference: str
+    kind: str
+    digest: bytes
+    order_id: UUID | None
+    payment_intent_id: str | None
+    occurred_at: datetime
+    code: str
+    currency: str
+    amount_minor: int
+
+
+_CONTENT = Statement("""
+SELECT e.id, e.account_id, e.reference, e.kind, e.digest, e.order_id, e.payment_intent_id, e.occurred_at,
+       coalesce(l.code, 'a missing account') AS code, p.currency, p.amount_minor
+  FROM journal_entries e
+  JOIN postings p ON p.entry_id = e.id
+  LEFT JOIN ledger_accounts l ON l.id = p.ledger_account_id
+ ORDER BY e.id
+""").returning(_Leg)
+
+
+async def _by_entry(connection: Connection) -> AsyncIterator[list[_Leg]]:
     """The rows of each entry, one entry at a time, from a server-side cursor."""
-    rows = await connection.stream(_CONTENT, execution_options={"yield_per": STREAM_ROWS})
-    entry: list[Row[Any]] = []
-    async for fetched in rows.partitions(STREAM_ROWS):  # without a size it would fetch everything
-        for row in fetched:
-            if entry and entry[0].id != row.id:
-                yield entry
-                entry = []
-            entry.append(row)
+    entry: list[_Leg] = []
+    async for row in connection.each(_CONTENT, held=STREAM_ROWS):
+        if entry and entry[0].id != row.id:
+            yield entry
+            entry = []
+        entry.append(row)
     if entry:
         yield entry
 
 
-def _alteration(rows: list[Row[Any]]) -> str | None:
+def _alteration(rows: list[_Leg]) -> str | None:
     """What shows that these rows are not what was booked, or None."""
     try:
         digest = _rebuilt(rows[0], rows).digest
@@ -148,7 +171,7 @@ def _alteration(rows: list[Row[Any]]) -> str | None:
     return None if digest == rows[0].digest else "the content is not what the digest was made of"
 
 
-def _rebuilt(entry: Row[Any], legs: Iterable[Row[Any]]) -> JournalEntry:
+def _rebuilt(entry: _Leg, legs: Iterable[_Leg]) -> JournalEntry:
     return JournalEntry(
         account_id=entry.account_id,
         reference=entry.reference,

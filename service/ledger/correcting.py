@@ -7,7 +7,7 @@ afterwards what Stripe says it was.
 from datetime import datetime
 from uuid import UUID
 
-from service.foundation.postgres.sql import Connection, Statement
+from service.foundation.postgres.sql import Connection, Record, Statement
 from service.ledger.journal import JournalEntry, Posting, redated_entry, reversal_entry
 from service.ledger.posting import PostResult, post
 
@@ -18,6 +18,28 @@ async def redate(connection: Connection, account_id: UUID, reference: str, occur
     if booked is None or booked.occurred_at == occurred_at:
         return PostResult()
     return await post(connection, [reversal_entry(booked), redated_entry(booked, occurred_at)])
+
+
+class _Leg(Record):
+    """A posting, with what its whole entry says."""
+
+    kind: str
+    order_id: UUID | None
+    payment_intent_id: str | None
+    occurred_at: datetime
+    code: str
+    currency: str
+    amount_minor: int
+
+
+_ENTRY = Statement("""
+SELECT e.kind, e.order_id, e.payment_intent_id, e.occurred_at, l.code, p.currency, p.amount_minor
+  FROM journal_entries e
+  JOIN postings p ON p.entry_id = e.id
+  JOIN ledger_accounts l ON l.id = p.ledger_account_id
+ WHERE e.account_id = :account AND e.reference = :reference
+ ORDER BY p.line
+""").returning(_Leg)
 
 
 async def _entry(connection: Connection, account_id: UUID, reference: str) -> JournalEntry | None:
@@ -34,13 +56,3 @@ async def _entry(connection: Connection, account_id: UUID, reference: str) -> Jo
         occurred_at=first.occurred_at,
         postings=tuple(Posting(row.code, row.currency, row.amount_minor) for row in rows),
     )
-
-
-_ENTRY = Statement("""
-SELECT e.kind, e.order_id, e.payment_intent_id, e.occurred_at, l.code, p.currency, p.amount_minor
-  FROM journal_entries e
-  JOIN postings p ON p.entry_id = e.id
-  JOIN ledger_accounts l ON l.id = p.ledger_account_id
- WHERE e.account_id = :account AND e.reference = :reference
- ORDER BY p.line
-""")

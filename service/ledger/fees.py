@@ -103,7 +103,7 @@ class FeeSweep:
             async with connect(self.engine) as connection:
                 await connection.rows(_PUT_OFF, values)
 
-    async def _read(self, statement: Statement, **values: object) -> Sequence[Row]:
+    async def _read(self, statement: Statement[Row], **values: object) -> Sequence[Row]:
         async with connect(self.engine) as connection:
             return await connection.rows(statement, values)
 

@@ -5,17 +5,16 @@ The horizon is a transaction id, the oldest one still running when the rollup lo
 or above it. By max(id) or by a clock, a transaction that commits late would be missed for ever.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from itertools import groupby
-from typing import Any, TypedDict
+from typing import TypedDict
 from uuid import UUID
 
-from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.fields import Instant, MinorUnits
-from service.foundation.postgres.db import autocommit
+from service.foundation.postgres.sql import NO_TIMEOUT, Record, Statement, begin, connect
 from service.ledger.journal import DEBIT_NORMAL
 
 
@@ -60,8 +59,21 @@ SELECT CASE WHEN xid <= pg_snapshot_xmax(pg_current_snapshot()) THEN xid ELSE '0
   FROM ledger_horizon
 """
 
+
+class _Turnover(Record):
+    """What a chart account has moved."""
+
+    account_id: UUID
+    account_name: str
+    code: str
+    currency: str
+    type: str
+    debit: Decimal
+    credit: Decimal
+
+
 # One statement is one snapshot: a rollup commits before or after it, never between the horizon and the sum.
-_BALANCES = text(f"""
+_BALANCES = Statement(f"""
 WITH horizon AS MATERIALIZED ({HORIZON}),
 moved AS (
   SELECT ledger_account_id, debit_minor AS debit, credit_minor AS credit
@@ -90,9 +102,51 @@ SELECT l.account_id, coalesce(o.name, CAST(l.account_id AS text)) AS account_nam
   LEFT JOIN total t ON t.ledger_account_id = l.id
  WHERE CAST(:account_id AS uuid) IS NULL OR l.account_id = CAST(:account_id AS uuid)
  ORDER BY account_name, l.code, l.currency
-""")
+""").returning(_Turnover)
 
-_ENTRIES = text("""
+
+async def balances(engine: AsyncEngine, account_id: UUID | None = None, as_of: datetime | None = None) -> list[Balance]:
+    """Every chart account's balance, of one account or of all, ordered by account name, code, currency.
+
+    With `as_of` (aware), what occurred strictly before that instant; without, all that committed. Debit and
+    credit are gross turnover, both positive. `balance` is debit - credit for assets and expenses, and for the
+    rest credit - debit: healthy books show positive numbers; suspense is owed to somebody not yet known.
+    """
+    async with connect(engine) as connection:
+        rows = await connection.rows(_BALANCES, {"account_id": account_id, "as_of": as_of})
+    return [_balance(row) for row in rows]
+
+
+def _balance(row: _Turnover) -> Balance:
+    debit, credit = int(row.debit), int(row.credit)
+    return Balance(
+        account_id=row.account_id,
+        account_name=row.account_name,
+        account=row.code,
+        currency=row.currency,
+        type=row.type,
+        debit=debit,
+        credit=credit,
+        balance=debit - credit if row.type in DEBIT_NORMAL else credit - debit,
+    )
+
+
+class _Leg(Record):
+    """A posting, with what its whole entry says."""
+
+    id: UUID
+    reference: str
+    kind: str
+    order_id: UUID | None
+    payment_intent_id: str | None
+    occurred_at: datetime
+    created_at: datetime
+    code: str
+    currency: str
+    amount_minor: int
+
+
+_ENTRIES = Statement("""
 SELECT e.id, e.reference, e.kind, e.order_id, e.payment_intent_id, e.occurred_at, e.created_at,
        l.code, p.currency, p.amount_minor
   FROM journal_entries e
@@ -100,17 +154,44 @@ SELECT e.id, e.reference, e.kind, e.order_id, e.payment_intent_id, e.occurred_at
   JOIN ledger_accounts l ON l.id = p.ledger_account_id
  WHERE e.account_id = :account_id AND e.order_id = :order_id
  ORDER BY e.occurred_at, e.id, p.line
-""")
+""").returning(_Leg)
+
+
+async def entries(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> list[Entry]:
+    """One order's journal entries, oldest first, each with its postings; none for another account's order."""
+    async with connect(engine) as connection:
+        rows = await connection.rows(_ENTRIES, {"account_id": account_id, "order_id": order_id})
+    return [_entry(list(legs)) for _, legs in groupby(rows, key=lambda row: row.id)]
+
+
+def _entry(legs: list[_Leg]) -> Entry:
+    first = legs[0]
+    return Entry(
+        id=first.id,
+        reference=first.reference,
+        kind=first.kind,
+        order_id=first.order_id,
+        payment_intent=first.payment_intent_id,
+        occurred_at=first.occurred_at,
+        created_at=first.created_at,
+        postings=[Leg(account=leg.code, currency=leg.currency, amount=leg.amount_minor) for leg in legs],
+    )
+
 
 # The horizon's row is the lock of the rollup; whoever finds it taken has nothing to do. The statements
 # after it read the row: a statement's own snapshot is older than the locks it takes.
-_LOCK = text("SELECT 1 FROM ledger_horizon FOR UPDATE SKIP LOCKED")
+_LOCK = Statement("SELECT FROM ledger_horizon FOR UPDATE SKIP LOCKED")
 
-_FORGET = text(f"""
+_FORGET = Statement(f"""
 UPDATE ledger_rollups SET debit_minor = 0, credit_minor = 0 WHERE (SELECT xid FROM ({HORIZON}) AS h) = '0'
 """)
 
-_ROLL = text(f"""
+
+class _Rolled(Record):
+    postings: int
+
+
+_ROLL = Statement(f"""
 WITH horizon AS MATERIALIZED ({HORIZON}),
 target AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xid),
 fresh AS MATERIALIZED (
@@ -128,27 +209,8 @@ fresh AS MATERIALIZED (
 ), advanced AS (
   UPDATE ledger_horizon SET xid = (SELECT xid FROM target)
 )
-SELECT coalesce(sum(postings), 0) AS postings FROM fresh
-""")
-
-
-async def balances(engine: AsyncEngine, account_id: UUID | None = None, as_of: datetime | None = None) -> list[Balance]:
-    """Every chart account's balance, of one account or of all, ordered by account name, code, currency.
-
-    With `as_of` (aware), what occurred strictly before that instant; without, all that committed. Debit and
-    credit are gross turnover, both positive. `balance` is debit - credit for assets and expenses, and for the
-    rest credit - debit: healthy books show positive numbers; suspense is owed to somebody not yet known.
-    """
-    async with autocommit(engine).connect() as connection:
-        rows = await connection.execute(_BALANCES, {"account_id": account_id, "as_of": as_of})
-        return [_balance(row) for row in rows]
-
-
-async def entries(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> list[Entry]:
-    """One order's journal entries, oldest first, each with its postings; none for another account's order."""
-    async with autocommit(engine).connect() as connection:
-        rows = await connection.execute(_ENTRIES, {"account_id": account_id, "order_id": order_id})
-        return [_entry(legs) for _, legs in groupby(rows, key=lambda row: row.id)]
+SELECT coalesce(sum(postings), 0)::bigint AS postings FROM fresh
+""").returning(_Rolled)
 
 
 async def rollup(engine: AsyncEngine) -> int:
@@ -157,38 +219,9 @@ async def rollup(engine: AsyncEngine) -> int:
     Safe at any time, any number at once: one works, the others return 0. A transaction left open holds the
     horizon back, which makes balances slower to read, never wrong.
     """
-    async with engine.begin() as connection:
-        await connection.execute(text("SET LOCAL statement_timeout = 0"))  # the first may sum up years
-        if (await connection.execute(_LOCK)).one_or_none() is None:
+    async with begin(engine) as connection:
+        await connection.run(NO_TIMEOUT)  # the first may sum up years
+        if await connection.row(_LOCK) is None:
             return 0
-        await connection.execute(_FORGET)
-        return int((await connection.execute(_ROLL)).scalar_one())
-
-
-def _balance(row: Row[Any]) -> Balance:
-    debit, credit = int(row.debit), int(row.credit)
-    return Balance(
-        account_id=row.account_id,
-        account_name=row.account_name,
-        account=row.code,
-        currency=row.currency,
-        type=row.type,
-        debit=debit,
-        credit=credit,
-        balance=debit - credit if row.type in DEBIT_NORMAL else credit - debit,
-    )
-
-
-def _entry(rows: Iterable[Row[Any]]) -> Entry:
-    legs = list(rows)
-    first = legs[0]
-    return Entry(
-        id=first.id,
-        reference=first.reference,
-        kind=first.kind,
-        order_id=first.order_id,
-        payment_intent=first.payment_intent_id,
-        occurred_at=first.occurred_at,
-        created_at=first.created_at,
-        postings=[Leg(account=leg.code, currency=leg.currency, amount=leg.amount_minor) for leg in legs],
-    )
+        await connection.run(_FORGET)
+        return (await connection.one(_ROLL)).postings

@@ -8,11 +8,10 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.fields import Id, Instant
-from service.foundation.postgres.db import autocommit
+from service.foundation.postgres.sql import Record, Statement, connect
 from service.orders.store import get
 from service.orders.why_waiting import Owed, why
 from service.states import ORDER_STATUSES
@@ -57,16 +56,62 @@ class Event(TypedDict, total=False):
     occurred_at: Instant
 
 
+class _Charge(Record):
+    id: UUID
+    attempt: int
+    history_text: str
+    created_at: datetime
+
+
+_CHARGES = Statement("""
+SELECT id, attempt, history::text AS history_text, created_at FROM charges
+ WHERE account_id = :account AND order_id = :order ORDER BY attempt
+""").returning(_Charge)
+
+
+class _Promise(Record):
+    """A row that is still in the outbox."""
+
+    kind: str
+    created_at: datetime
+    deliver_after: datetime
+    deliveries: int
+    published: int
+    parked_at: datetime | None
+    last_error: str | None
+    due_in_s: float
+
+
+_OUTBOX = Statement("""
+SELECT kind, created_at, deliver_after, deliveries, published, parked_at, last_error,
+       extract(epoch FROM deliver_after - now())::float8 AS due_in_s
+  FROM outbox WHERE account_id = :account AND order_id = :order
+""").returning(_Promise)
+
+
+class _Entry(Record):
+    kind: str
+    reference: str
+    occurred_at: datetime
+    created_at: datetime
+
+
+_ENTRIES = Statement("""
+SELECT kind, reference, occurred_at, created_at FROM journal_entries
+ WHERE account_id = :account AND order_id = :order ORDER BY id
+""").returning(_Entry)
+
+
 async def timeline(
     engine: AsyncEngine, account_id: UUID, order_id: UUID, checks: Mapping[str, str] = MappingProxyType({})
 ) -> list[dict[str, Any]]:
     """Events `{"at", "event", …}`, oldest first; `checks` are readiness's, for why it waits. Raises NotFound."""
     order = await get(engine, account_id, order_id)
     who = {"account": account_id, "order": UUID(order.id)}
-    async with autocommit(engine).connect() as connection:
-        charges = (await connection.execute(_CHARGES, who)).all()
-        promises = (await connection.execute(_OUTBOX, who)).all()
-        entries = (await connection.execute(_ENTRIES, who)).all()
+    async with connect(engine) as connection:
+        charges = await connection.rows(_CHARGES, who)
+        promises = await connection.rows(_OUTBOX, who)
+        entries = await connection.rows(_ENTRIES, who)
     events: list[dict[str, Any]] = [{"at": order.created_at, "event": "order.accepted"}]
     for charge in charges:
         events += _of_charge(charge)
@@ -88,7 +133,7 @@ async def timeline(
     return sorted(events, key=lambda e: e["at"])
 
 
-def _of_charge(charge: Row[Any]) -> list[dict[str, Any]]:
+def _of_charge(charge: _Charge) -> list[dict[str, Any]]:
     """The open, then one event per call and per answer, as the charge protocol noted them."""
     about = {"charge": str(charge.id), "attempt": charge.attempt}
     events = [{"at": charge.created_at, "event": "charge.opened", **about}]
@@ -103,7 +148,7 @@ def _event_of(entry: dict[str, Any]) -> str:
     return next((event for name, event in kinds.items() if name in entry), "charge.noted")
 
 
-def _of_promise(promise: Row[Any], checks: Mapping[str, str]) -> list[dict[str, Any]]:
+def _of_promise(promise: _Promise, checks: Mapping[str, str]) -> list[dict[str, Any]]:
     """A row that is still in the outbox is still owed: when it was made, when it comes next and what it waits for."""
     owed = Owed(promise.parked_at is not None, promise.published > 0, promise.due_in_s, promise.last_error)
     waits_for, next_step = why(owed, checks)
@@ -122,18 +167,3 @@ def _of_promise(promise: Row[Any], checks: Mapping[str, str]) -> list[dict[str, 
         "due_in_s": round(promise.due_in_s, 1) + 0.0,
     }  # never -0.0
     return [made, due | about | reason | waits]
-
-
-_CHARGES = text(
-    "SELECT id, attempt, history::text AS history_text, created_at FROM charges"
-    " WHERE account_id = :account AND order_id = :order ORDER BY attempt"
-)
-_OUTBOX = text(
-    "SELECT kind, created_at, deliver_after, deliveries, published, parked_at, last_error,"
-    " extract(epoch FROM deliver_after - now())::float8 AS due_in_s FROM outbox"
-    " WHERE account_id = :account AND order_id = :order"
-)
-_ENTRIES = text(
-    "SELECT kind, reference, occurred_at, created_at FROM journal_entries"
-    " WHERE account_id = :account AND order_id = :order ORDER BY id"
-)

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from service.foundation.errors import Misconfigured
-from service.foundation.postgres.sql import Statement, begin
+from service.foundation.postgres.sql import Record, Statement, begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,23 @@ class Acknowledged:
 
     fingerprint: str
     name: str
+
+
+class _Open(Record):
+    fingerprint: str
+    name: str
+
+
+# Locked, so that what is acknowledged is what the row says.
+_OPEN = Statement("""
+SELECT fingerprint, class AS name FROM discrepancies
+ WHERE resolved_at IS NULL AND starts_with(fingerprint, :beginning) ORDER BY fingerprint LIMIT 2 FOR UPDATE
+""").returning(_Open)
+
+_ACKNOWLEDGE = Statement("""
+INSERT INTO acknowledgements (id, fingerprint, acknowledged_by, reason, amount_minor, ours, stripe)
+SELECT :id, fingerprint, :by, :reason, amount_minor, ours, stripe FROM discrepancies WHERE fingerprint = :fingerprint
+""")
 
 
 async def acknowledge(engine: AsyncEngine, fingerprint: str, *, by: str, reason: str) -> Acknowledged:
@@ -27,18 +44,6 @@ async def acknowledge(engine: AsyncEngine, fingerprint: str, *, by: str, reason:
             )
         if len(found) > 1:
             raise Misconfigured(f"More than one open discrepancy begins with {fingerprint}. Give more of it.")
-        values = {"id": uuid7(), "fingerprint": found[0]["fingerprint"], "by": by, "reason": reason}
-        await tx.rows(_ACKNOWLEDGE, values)
-    return Acknowledged(found[0]["fingerprint"], found[0]["class"])
-
-
-# Locked, so that what is acknowledged is what the row says.
-_OPEN = Statement("""
-SELECT fingerprint, class FROM discrepancies
- WHERE resolved_at IS NULL AND starts_with(fingerprint, :beginning) ORDER BY fingerprint LIMIT 2 FOR UPDATE
-""")
-
-_ACKNOWLEDGE = Statement("""
-INSERT INTO acknowledgements (id, fingerprint, acknowledged_by, reason, amount_minor, ours, stripe)
-SELECT :id, fingerprint, :by, :reason, amount_minor, ours, stripe FROM discrepancies WHERE fingerprint = :fingerprint
-""")
+        values = {"id": uuid7(), "fingerprint": found[0].fingerprint, "by": by, "reason": reason}
+        await tx.run(_ACKNOWLEDGE, values)
+    return Acknowledged(found[0].fingerprint, found[0].name)

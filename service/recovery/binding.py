@@ -1,10 +1,20 @@
 """Which Stripe account and mode this database belongs to (R27), for the commands that read both."""
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import Misconfigured
 from service.foundation.postgres.db import as_unavailable, is_unreachable
+from service.foundation.postgres.sql import Record, Statement, connect
+
+
+class _Bound(Record):
+    """The Stripe that this database belongs to: none before Stripe was asked for the first time."""
+
+    stripe_account_id: str | None
+    stripe_livemode: bool | None
+
+
+_BOUND = Statement("SELECT stripe_account_id, stripe_livemode FROM instance").returning(_Bound)
 
 
 async def check_binding(engine: AsyncEngine, stripe_account_id: str, *, is_live: bool) -> None:
@@ -13,8 +23,8 @@ async def check_binding(engine: AsyncEngine, stripe_account_id: str, *, is_live:
 
     try:
         await check(engine)
-        async with engine.connect() as connection:
-            bound = (await connection.execute(_BOUND)).one()
+        async with connect(engine) as connection:
+            bound = await connection.one(_BOUND)
     except Exception as error:
         if not is_unreachable(error):
             raise
@@ -34,4 +44,3 @@ async def check_binding(engine: AsyncEngine, stripe_account_id: str, *, is_live:
 
 
 _MODES = {True: "live mode", False: "test mode"}
-_BOUND = text("SELECT stripe_account_id, stripe_livemode FROM instance")

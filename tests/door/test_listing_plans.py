@@ -31,7 +31,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(below)
 
 
-async def rows_read(engine: AsyncEngine, statement: Statement, account: UUID, **more: object) -> int:
+async def rows_read(engine: AsyncEngine, statement: Statement[Any], account: UUID, **more: object) -> int:
     """What a page's statement touches, shown or not."""
     values = {"account": account, "limit": LIMIT + 1, "before": UUID(int=2**127), "status": None, **more}
     async with connect(engine) as connection:

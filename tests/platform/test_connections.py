@@ -14,10 +14,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.foundation.errors import Unavailable
 from service.foundation.postgres import driver, migrate
 from service.foundation.postgres.db import as_unavailable, close, connector_of, create_engine, is_unreachable
-from service.foundation.postgres.sql import Statement, begin, connect
+from service.foundation.postgres.sql import Record, Statement, begin, connect
 from service.foundation.settings import Settings
 from service.ops.embedded import Postgres
 from tests.platform.test_cli import eo
+
+
+class Named(Record):
+    """An account's name."""
+
+    name: str
+
 
 NAMES = Statement("SELECT name FROM accounts ORDER BY name")
 MAKE = Statement("INSERT INTO accounts (id, name) VALUES (gen_random_uuid(), :name)")
@@ -207,14 +214,15 @@ async def test_a_column_whose_type_changed_is_read_as_before(
 ) -> None:
     """The driver's own second try would return rows of another class, of a statement that may have committed."""
     pooled = create_engine(settings, name="types", pool=1, as_app=False)
-    statement = Statement("UPDATE accounts SET name = name RETURNING id, name")
+    statement = Statement("UPDATE accounts SET name = name RETURNING name").returning(Named)
     owner = await asyncpg.connect(database)
     async with connect(pooled) as connection:
         assert [row.name for row in await connection.rows(statement, {})] == ["default"]
     for kind in ("varchar(90)", "varchar(91)"):
         await owner.execute(f"ALTER TABLE accounts ALTER name TYPE {kind}")
         async with connect(pooled) as connection:
-            assert [row.name for row in await connection.rows(statement, {})] == ["default"]
+            rows = await connection.rows(statement, {})
+        assert [(type(row), row.name) for row in rows] == [(Named, "default")]
     await owner.close()
     await close(pooled)
 

@@ -8,7 +8,7 @@ synchronous standby was canceled. It says so by a warning, which counts as an er
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from weakref import WeakSet
 
@@ -17,6 +17,7 @@ import asyncpg
 from service.foundation.addresses.postgres import PostgresAddress, masked
 from service.foundation.deadlines import CLOSE_S, CONNECT_S, watch_peer
 from service.foundation.errors import Misconfigured, Unavailable
+from service.foundation.postgres.records import Record
 
 NEXT_STEP = "`eo doctor` tells more."
 _SYNC_REP = "syncrep.c"  # where PostgreSQL's warning comes from; its text is translated
@@ -37,8 +38,8 @@ class Unreplicated(Unavailable):
     """A COMMIT returned although the synchronous standby did not confirm it."""
 
 
-class Row(asyncpg.Record):  # type: ignore[misc]
-    """A row whose columns are attributes, too. (The driver has no types.)"""
+class Row(Record):
+    """A row whose columns are not declared."""
 
     def __getattr__(self, name: str) -> Any:
         """The column of that name."""
@@ -46,6 +47,11 @@ class Row(asyncpg.Record):  # type: ignore[misc]
             return self[name]
         except KeyError:
             raise AttributeError(name) from None
+
+    if TYPE_CHECKING:
+
+        def __getitem__(self, name: str | int) -> Any:
+            """The driver's."""
 
 
 class Driver(asyncpg.Connection):  # type: ignore[misc]
@@ -83,6 +89,24 @@ class Driver(asyncpg.Connection):  # type: ignore[misc]
         if self.connector is not None:
             self.connector.trusted_since = time.monotonic()
         self.terminate()
+
+    async def _do_execute(
+        self,
+        query: str,
+        executor: Any,
+        timeout: float | None,  # noqa: ASYNC109  the driver's
+        retry: bool = True,
+        **how: Any,
+    ) -> Any:
+        """As the driver does it. Its own second try, after a column's type was changed, forgets the record class."""
+        began = time.monotonic()
+        try:
+            return await super()._do_execute(query, executor, timeout, retry=False, **how)
+        except asyncpg.InvalidCachedStatementError:
+            if not retry or self.is_in_transaction():
+                raise
+            left = None if timeout is None else timeout - (time.monotonic() - began)
+            return await super()._do_execute(query, executor, left, retry=False, **how)
 
     def _cancel_current_command(self, *_: Any) -> None:
         """The driver's hook for a missed deadline or a canceled task. Soon, as it has still to tell the task."""

@@ -8,9 +8,21 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.foundation.postgres.sql import Statement, connect
+from service.foundation.postgres.sql import Record, Statement, connect
 
 LEASE_S = 10.0  # after the death of its holder a duty rests so long; longer than a sweep commonly takes
+
+
+class _Held(Record):
+    name: str
+
+
+_HOLD = Statement("""
+INSERT INTO duties AS d (name, holder, until) VALUES (:name, :holder, now() + CAST(:lease AS interval))
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+ WHERE d.holder = excluded.holder OR d.until < now()
+RETURNING name
+""").returning(_Held)
 
 
 async def hold(engine: AsyncEngine, name: str, holder: UUID) -> bool:
@@ -20,17 +32,10 @@ async def hold(engine: AsyncEngine, name: str, holder: UUID) -> bool:
         return await connection.row(_HOLD, values) is not None
 
 
+_GIVE_UP = Statement("UPDATE duties SET until = '-infinity' WHERE holder = :holder")
+
+
 async def give_up(engine: AsyncEngine, holder: UUID) -> None:
     """Leave all duties of `holder` to the others, at once."""
     async with connect(engine) as connection:
-        await connection.rows(_GIVE_UP, {"holder": holder})
-
-
-_HOLD = Statement("""
-INSERT INTO duties AS d (name, holder, until) VALUES (:name, :holder, now() + CAST(:lease AS interval))
-ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
- WHERE d.holder = excluded.holder OR d.until < now()
-RETURNING name
-""")
-
-_GIVE_UP = Statement("UPDATE duties SET until = '-infinity' WHERE holder = :holder")
+        await connection.run(_GIVE_UP, {"holder": holder})

@@ -12,8 +12,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from copy import copy
 from random import uniform
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import PoolProxiedConnection, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
@@ -22,23 +24,51 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.foundation.deadlines import CHECKOUT_S
 from service.foundation.postgres.db import FULL, connector_of, is_unreachable, spoils_its_connection, sqlstate
 from service.foundation.postgres.driver import Driver, Row
+from service.foundation.postgres.records import Batch, Record, SmallInt, UuidText
 
-__all__ = ["Connection", "Row", "Statement", "begin", "connect"]
+__all__ = [
+    "NO_TIMEOUT",
+    "Batch",
+    "Connection",
+    "Record",
+    "Row",
+    "SmallInt",
+    "Statement",
+    "UuidText",
+    "begin",
+    "connect",
+    "snapshot",
+]
+
+R = TypeVar("R", bound=Record)
+S = TypeVar("S", bound=Record)
 
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+_NONE: Mapping[str, object] = MappingProxyType({})
 _LOOK_AGAIN_S = 0.2  # between two tries to get a connection
 
 
-class Statement:
+class Statement(Generic[R]):
     """SQL with parameters `:name`; each is also cast where PostgreSQL cannot know its type."""
 
-    __slots__ = ("names", "sql", "template")
+    __slots__ = ("names", "record", "sql", "template")
+    record: type[R]
 
-    def __init__(self, template: str) -> None:
+    def __init__(self: "Statement[Row]", template: str) -> None:
         compiled: Any = text(template).compile(dialect=_DIALECT)
         self.template = template
         self.sql = str(compiled)
         self.names: Sequence[str] = tuple(compiled.positiontup)
+        self.record = Row
+
+    def returning(self, record: type[S]) -> "Statement[S]":
+        """The same, with the columns of the rows that it answers, whether it reads or writes."""
+        declared = cast("Statement[S]", copy(self))
+        declared.record = record
+        return declared
+
+
+NO_TIMEOUT = Statement("SET LOCAL statement_timeout = 0")  # the server's, until the transaction ends
 
 
 class Connection:
@@ -49,18 +79,35 @@ class Connection:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
-    async def rows(self, statement: Statement, values: Mapping[str, object]) -> list[Row]:
-        """Run `statement` and return what it returns. Raises KeyError for a value that is missing."""
-        found: list[Row] = await self._driver.fetch(statement.sql, *[values[name] for name in statement.names])
+    async def rows(self, statement: Statement[R], values: Mapping[str, object] = _NONE) -> list[R]:
+        """Run `statement` and return what it answers. Raises KeyError for a value that is missing."""
+        arguments = [values[name] for name in statement.names]
+        found: list[R] = await self._driver.fetch(statement.sql, *arguments, record_class=statement.record)
         self._driver.refuse_unreplicated()
         return found
 
-    async def row(self, statement: Statement, values: Mapping[str, object]) -> Row | None:
+    async def row(self, statement: Statement[R], values: Mapping[str, object] = _NONE) -> R | None:
         """The first row, if there is one."""
         found = await self.rows(statement, values)
         return found[0] if found else None
 
-    async def column(self, statement: Statement, values: Mapping[str, object]) -> list[Any]:
+    async def one(self, statement: Statement[R], values: Mapping[str, object] = _NONE) -> R:
+        """The row of a statement that always answers one. Raises LookupError where it did not."""
+        found = await self.rows(statement, values)
+        if not found:
+            raise LookupError(f"this answered no row: {statement.template}")
+        return found[0]
+
+    async def run(self, statement: Statement[Any], values: Mapping[str, object] = _NONE) -> None:
+        """Run a statement that is not asked for anything."""
+        await self.rows(statement, values)
+
+    async def each(self, statement: Statement[R], *, held: int) -> AsyncIterator[R]:
+        """The rows of a large answer, `held` of them in memory; in a `snapshot`, whose cursor is read."""
+        async for row in self._driver.cursor(statement.sql, prefetch=held, record_class=statement.record):
+            yield row
+
+    async def column(self, statement: Statement[Row], values: Mapping[str, object]) -> list[Any]:
         """The first value of each row."""
         return [row[0] for row in await self.rows(statement, values)]
 
@@ -86,6 +133,16 @@ async def begin(engine: AsyncEngine) -> AsyncIterator[Connection]:
                 await driver.execute("ROLLBACK")
             raise
         await driver.execute("COMMIT")
+
+
+@asynccontextmanager
+async def snapshot(engine: AsyncEngine) -> AsyncIterator[Connection]:
+    """A connection that sees the database as it is at its first statement, and only reads."""
+    async with _lent(engine) as driver:
+        transaction = driver.transaction(isolation="repeatable_read", readonly=True)
+        await transaction.start()
+        yield Connection(driver)
+        await transaction.rollback()  # after an exception the connection is thrown away instead
 
 
 @asynccontextmanager
