@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import outbox
 from service.charges.answers import give_up_alone, judge_cancel, judge_retrieve, judge_send
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.opening import Opened, open_charges
@@ -27,7 +28,6 @@ from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.postgres.db import is_unreachable
 from service.foundation.settings import Settings
-from service.outbox import rows as outbox
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from service.stripe_gateway.pacing import Bucket

@@ -19,7 +19,7 @@ from dramatiq import Message
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger, recovery
+from service import ledger, outbox, recovery
 from service.charges.redating import redate_once
 from service.foundation import guard
 from service.foundation.away import POSTGRES, REDIS
@@ -33,8 +33,6 @@ from service.foundation.postgres.starting import check_start
 from service.foundation.settings import Settings
 from service.ledger.fees import FeeSweep
 from service.monitoring.heartbeats import Heart
-from service.outbox import rows as outbox
-from service.outbox.wakeup import listen
 from service.stripe_gateway.client import StripeGateway
 from workers.broker import charge_message, make_broker
 from workers.identity import identify_stripe, refuse_a_key_that_may_not
@@ -59,7 +57,7 @@ class Relay:
         self._engine = engine
         self._broker = broker
         self._settings = settings
-        self._again = _Budget(settings.relay_republish_rps)
+        self._republishes = _Budget(settings.relay_republish_rps)
         self._moved_at = time.monotonic()
 
     def last_moved(self) -> float:
@@ -71,11 +69,11 @@ class Relay:
 
         A broker that refuses costs nothing but time: the rows are put back and become due again.
         """
-        claim = await outbox.claim(self._engine, self._settings, again_max=self._again.left())
+        claim = await outbox.claim(self._engine, self._settings, republish_max=self._republishes.left())
         if not claim.ids:
             return 0
         reach(CrashPoint.RELAY_AFTER_CLAIM)
-        self._again.spend(claim.again)
+        self._republishes.spend(claim.republished)
         try:
             await asyncio.to_thread(self._publish, claim)
         except Exception:
@@ -166,7 +164,7 @@ async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:
 async def _listen(engine: AsyncEngine, stop: asyncio.Event, woken: asyncio.Event) -> int:
     """Hear wake-ups until the connection is lost or `stop` is set; then `_repeat` connects again."""
     async with autocommit(engine).connect() as connection:
-        await listen(connection, woken, stop)
+        await outbox.listen(connection, woken, stop)
     return 0
 
 

@@ -23,7 +23,8 @@ from service.foundation.postgres.db import repeat_on_deadlock
 from service.foundation.postgres.sql import Connection, Statement, begin
 from service.foundation.settings import Settings
 from service.orders.keys import CANCEL, CHARGE, wire_key
-from service.outbox.rows import SUSPECT_OPENS
+from service.outbox.handling import complete_rows, hide_rows, park_rows
+from service.outbox.rows import ROWS, SUSPECT_OPENS, count_open
 from service.states import CHARGE_FINAL, ORDER_MOVES_BY_ITSELF, ORDER_WANTS_MONEY, NextCall, in_sql
 
 _AFTER_LEASE = timedelta(seconds=1)  # a row whose charge is leased comes back just after the lease
@@ -258,11 +259,11 @@ async def _absorb(tx: Connection, decisions: dict[UUID, _Decision], opened: Open
     if drop:
         await tx.rows(_DROP_CHARGES, {"ids": drop})
     if done:
-        await tx.rows(_DELETE_OUTBOX, {"ids": done})
+        await complete_rows(tx, done)
     if leased:
-        await tx.rows(_DELAY_OUTBOX, {"ids": [i for i, _ in leased], "until": [t for _, t in leased]})
+        await hide_rows(tx, leased)
     if park:
-        await tx.rows(_PARK_OUTBOX, {"ids": [i for i, _ in park], "reasons": [r for _, r in park]})
+        await park_rows(tx, park)
     opened.absorbed += len(done) + len(leased) + sum(d.early for d in decisions.values())
     opened.parked += len(park)
 
@@ -278,7 +279,7 @@ async def _insert(
     opened.charges += [c for c in charges if c.id in inserted]
     conflicts = [c.outbox_id for c in charges if c.id not in inserted]
     if conflicts:
-        await tx.rows(_PARK_OUTBOX, {"ids": conflicts, "reasons": [KEY_IS_ANOTHERS] * len(conflicts)})
+        await park_rows(tx, [(row_id, KEY_IS_ANOTHERS) for row_id in conflicts])
         opened.parked += len(conflicts)
 
 
@@ -315,22 +316,21 @@ def _columns(charges: list[OpenCharge], settings: Settings, *, alone: bool) -> d
 
 
 # `here` has no life where Stripe was not asked since this one began (R31).
-_LOCK_ORDERS = Statement("""
+_LOCK_ORDERS = Statement(f"""
 WITH here AS MATERIALIZED (
   SELECT i.uuid AS instance,
          (SELECT l.id FROM lives l WHERE l.identity = database_identity() AND l.verified_until > now()) AS life
     FROM instance i
 )
-SELECT x.id AS outbox_id, coalesce((x.payload ->> 'attempt')::smallint, 1) AS attempt, x.deliveries, x.opens_unsettled,
-       x.opens_alone, x.published = 0 AND x.opens_unsettled = 0 AND x.deliver_after > now() AS early,
+SELECT x.id AS outbox_id, x.attempt, x.deliveries, x.opens_unsettled, x.opens_alone, x.is_early AS early,
        o.id AS order_id, o.account_id, a.is_default, o.idempotency_key, o.amount_minor, o.currency, o.payment_method,
        o.customer, o.description, o.metadata::text AS metadata, o.fingerprint, o.status, o.created_at, now() AS now,
        here.life, here.instance
-  FROM outbox x
+  FROM {ROWS}
   JOIN orders o ON o.id = x.order_id
   JOIN accounts a ON a.id = o.account_id
  CROSS JOIN here
- WHERE x.id = ANY(CAST(:ids AS uuid[])) AND x.kind = 'charge' AND x.parked_at IS NULL
+ WHERE x.id = ANY(CAST(:ids AS uuid[])) AND x.kind = 'charge' AND NOT x.is_parked
  ORDER BY o.id
    FOR NO KEY UPDATE OF o
 """)
@@ -342,24 +342,10 @@ SELECT id, order_id, attempt, idempotency_key, request::text AS request, stripe_
   FROM charges WHERE order_id = ANY(CAST(:order_ids AS uuid[]))
 """)
 
-_DELETE_OUTBOX = Statement("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS uuid[]))")
-
 _DROP_CHARGES = Statement("""
 UPDATE charges SET status = 'canceled', token = NULL, lease_until = NULL, updated_at = now(),
     history = history || jsonb_build_object('at', now(), 'answer', 'dropped unsent: the order wants no charge any more')
  WHERE id = ANY(CAST(:ids AS uuid[]))
-""")
-
-_DELAY_OUTBOX = Statement("""
-UPDATE outbox x SET deliver_after = i.until
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:until AS timestamptz[])) AS i(id, until)
- WHERE x.id = i.id AND x.deliver_after < i.until
-""")
-
-_PARK_OUTBOX = Statement("""
-UPDATE outbox x SET parked_at = now(), published = 0, last_error = i.reason
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS i(id, reason)
- WHERE x.id = i.id AND x.parked_at IS NULL
 """)
 
 # Only an order moved to processing by this statement's own UPDATE, or already there, gets a charge (R12).
@@ -390,26 +376,20 @@ WITH incoming AS (
   ON CONFLICT DO NOTHING
   RETURNING id, order_id
 ), counted AS (
-  UPDATE outbox x SET deliveries = x.deliveries + 1, opens_unsettled = x.opens_unsettled + 1,
-      opens_alone = x.opens_alone + CAST(:alone AS int),
-      deliver_after = greatest(x.deliver_after, now() + CAST(:hidden AS interval))
-    FROM opened p WHERE x.order_id = p.order_id AND x.id = ANY(CAST(:outbox_ids AS uuid[]))
+  {count_open("opened p", "x.order_id = p.order_id AND x.id = ANY(CAST(:outbox_ids AS uuid[]))")}
 )
 SELECT id FROM opened
 """)
 
 # Under the order's lock, so nobody else can be taking the same charge. What a send sets, a look-up must not.
-_TAKE_OVER = Statement("""
+_TAKE_OVER = Statement(f"""
 WITH incoming AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:outbox_ids AS uuid[]), CAST(:calls AS text[]),
     CAST(:tokens AS uuid[]), CAST(:first_sent AS timestamptz[]), CAST(:lives AS int[]), CAST(:requests AS text[]),
     CAST(:versions AS text[]))
     AS i(id, outbox_id, call, token, first_sent, life, request, version)
 ), counted AS (
-  UPDATE outbox x SET deliveries = x.deliveries + 1, opens_unsettled = x.opens_unsettled + 1,
-      opens_alone = x.opens_alone + CAST(:alone AS int),
-      deliver_after = greatest(x.deliver_after, now() + CAST(:hidden AS interval))
-    FROM incoming i WHERE x.id = i.outbox_id
+  {count_open("incoming i", "x.id = i.outbox_id")}
 )
 UPDATE charges c SET request = CASE WHEN c.maybe_executed THEN c.request ELSE i.request::json END,
     stripe_version = CASE WHEN c.maybe_executed THEN c.stripe_version ELSE i.version END,

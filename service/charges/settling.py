@@ -24,6 +24,8 @@ from service.foundation.postgres.db import Refused, repeat_on_deadlock, sqlstate
 from service.foundation.postgres.sql import Connection, Statement, begin
 from service.foundation.settings import Settings
 from service.orders.store import lock
+from service.outbox import rows
+from service.outbox.handling import park_or_add
 from service.states import CHARGE_MONEY_MOVED, CHARGE_TRANSITIONS, ORDER_TRANSITIONS
 from service.stripe_gateway.objects import Answer, Intent
 
@@ -82,8 +84,7 @@ def is_about_content(error: Exception) -> bool:
 async def _settle(engine: AsyncEngine, settlements: Sequence[Settlement], settings: Settings) -> set[UUID]:
     async with begin(engine) as tx:
         await lock(tx, [s.charge.order_id for s in settlements])
-        rows = await tx.rows(_SETTLE, _columns(settlements, settings))
-        states = {row.id: row.status for row in rows}
+        states = {row.id: row.status for row in await tx.rows(_SETTLE, _columns(settlements, settings))}
         await _book(tx, [s for s in settlements if s.charge.id in states], states)
     return set(states)
 
@@ -126,8 +127,7 @@ async def _park(engine: AsyncEngine, settlement: Settlement, error: Exception) -
     detail = f"{type(error).__name__} while settling; PaymentIntent {intent.id if intent else 'unknown'}"
     reason = Parked.BOOKS.because(detail)
     event(Event.SETTLEMENT_PARKED, order_id=str(settlement.charge.order_id), reason=reason)
-    async with begin(engine) as tx:
-        await tx.rows(_PARK, {"id": settlement.charge.outbox_id, "reason": reason})
+    await park_or_add(engine, settlement.charge.outbox_id, reason)
 
 
 def backoff_s(settlement: Settlement, settings: Settings) -> float:
@@ -205,14 +205,10 @@ def _moves(table: Mapping[str, frozenset[str]], name: str) -> dict[str, list[str
 _CHARGE_MOVES = _moves(CHARGE_TRANSITIONS, "charge")
 _ORDER_MOVES = _moves(ORDER_TRANSITIONS, "order")
 
-# A row that a human has parked meanwhile keeps his reason.
-_PARK = Statement("""
-UPDATE outbox SET parked_at = coalesce(parked_at, now()), published = 0,
-    last_error = concat_ws('; ', CASE WHEN parked_at IS NOT NULL THEN last_error END, CAST(:reason AS text))
- WHERE id = :id
-""")
-
-_SETTLE = Statement("""
+_GIVE_BACK = rows.give_back(
+    "settled s", "x.id = s.outbox_id AND NOT s.final", delay="s.delay", error="s.error", parks="s.parked"
+)
+_SETTLE = Statement(f"""
 WITH incoming AS (
   SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[]),
     CAST(:statuses AS text[]), CAST(:order_statuses AS text[]), CAST(:next_calls AS text[]),
@@ -262,12 +258,9 @@ WITH incoming AS (
           OR o.status = 'processing' AND coalesce(s.order_status, o.status) = o.status  -- sent, and now known by its id
              AND s.intent IS NOT NULL AND o.payment_intent_id IS DISTINCT FROM s.intent)
 ), done AS (
-  DELETE FROM outbox x USING settled s WHERE x.id = s.outbox_id AND s.final
+  {rows.complete("settled s", "x.id = s.outbox_id AND s.final")}
 ), returned AS (
-  UPDATE outbox x SET deliver_after = now() + s.delay, published = 0, opens_unsettled = 0, opens_alone = 0,
-      last_error = CASE WHEN x.parked_at IS NULL THEN s.error ELSE x.last_error END,
-      parked_at = CASE WHEN x.parked_at IS NULL AND s.parked THEN now() ELSE x.parked_at END
-    FROM settled s WHERE x.id = s.outbox_id AND NOT s.final
+  {_GIVE_BACK}
 )
 SELECT id, status FROM settled
 """)

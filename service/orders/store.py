@@ -17,6 +17,7 @@ from service.foundation.errors import BadRequest, NotConfirmed, NotFound, Unproc
 from service.foundation.postgres.sql import Connection, Row, Statement, connect
 from service.orders.keys import fingerprint, same_request
 from service.orders.model import METADATA_MAX, Failure, Order, OrderRequest
+from service.outbox.rows import promise
 from service.states import ORDER_MOVES_BY_ITSELF, in_sql
 
 _LAST_ID = UUID(int=2**128 - 1)
@@ -182,7 +183,7 @@ def _or_none(value: str | UnsetType) -> str | None:
 
 
 # Locks are taken in the order of the unique key: unordered batches that share keys deadlock (R5).
-_INSERT = Statement("""
+_INSERT = Statement(f"""
 WITH incoming AS (
   SELECT * FROM unnest(
     CAST(:ids AS uuid[]), CAST(:accounts AS uuid[]), CAST(:keys AS text[]), CAST(:fingerprints AS bytea[]),
@@ -199,9 +200,7 @@ WITH incoming AS (
   ON CONFLICT (account_id, idempotency_key) DO NOTHING
   RETURNING id, account_id, created_at
 ), promised AS (
-  INSERT INTO outbox (id, account_id, order_id, kind, payload)
-  SELECT incoming.promise_id, stored.account_id, stored.id, 'charge', '{"attempt": 1}'
-    FROM stored JOIN incoming USING (id)
+  {promise("incoming.promise_id", "stored.account_id", "stored.id", source="stored JOIN incoming USING (id)")}
 )
 SELECT id, created_at FROM stored
 """)

@@ -16,6 +16,7 @@ recon_report    the same in the order of the report, with ages
 Parameters, wherever they occur: $1 since, $2 until (both timestamptz). Those of CARRIED stand beside it.
 """
 
+from service.outbox.rows import ROWS
 from service.states import WHOSE_TURN
 
 TABLES = (
@@ -104,7 +105,7 @@ SELECT row_number() OVER (ORDER BY pi) AS n, pi FROM (
 """
 
 # The window selects (`selected`); the other rows are partners, looked up by id or by our own metadata.
-ORDERS = """
+ORDERS = f"""
 CREATE TEMP TABLE recon_orders AS
 WITH touched AS (
   SELECT id AS order_id, true AS selected FROM orders WHERE created_at >= $1 AND created_at < $2
@@ -127,7 +128,7 @@ WITH touched AS (
   SELECT order_id, max(created_at) AS promised_at, max(parked_at) AS parked_at,
          max(last_error) FILTER (WHERE parked_at IS NOT NULL) AS parked_why,
          max(deliver_after) FILTER (WHERE parked_at IS NULL AND published = 0) AS asked_at
-    FROM outbox GROUP BY order_id
+    FROM {ROWS} GROUP BY order_id
 )
 SELECT o.id, o.account_id, o.amount_minor AS amount, o.currency, o.status, o.payment_intent_id AS pi,
        o.created_at, o.updated_at, w.selected, x.promised_at, x.parked_at, x.parked_why, x.asked_at

@@ -179,9 +179,9 @@ MUTATIONS = (
         ("tests/charges/test_parking.py::test_who_only_shared",),
     ),
     Mutation(
-        "ends: a call under way brings a parked row back", _SETTLING,
-        "parked_at = CASE WHEN x.parked_at IS NULL AND s.parked THEN now() ELSE x.parked_at END",
-        "parked_at = CASE WHEN s.parked THEN now() END",
+        "ends: a call under way brings a parked row back", "service/outbox/rows.py",
+        "parked_at = CASE WHEN x.parked_at IS NULL AND {parks} THEN now() ELSE x.parked_at END",
+        "parked_at = CASE WHEN {parks} THEN now() END",
         ("tests/charges/test_parking.py::test_a_row_that_a_human",),
     ),
     Mutation(

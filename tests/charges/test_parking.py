@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from service import ledger
+from service import ledger, outbox
 from service.charges.ending import fail_by_hand
 from service.charges.model import Outcome
 from service.charges.opening import open_charges
 from service.charges.parking import HELP, POISON, Parked
 from service.foundation.errors import Misconfigured
 from service.foundation.postgres.sql import Connection, Statement
-from service.outbox import rows as outbox
 from service.outbox.rows import SUSPECT_OPENS
 from tests.charges.answers import paid
 from tests.charges.world import Books, Promise, World
@@ -74,7 +73,7 @@ async def test_a_message_that_comes_before_its_time_is_absorbed(books: Books) ->
     row = await books.open_row(promise)
     assert row["deliveries"] == 1
     await books.run("UPDATE outbox SET deliver_after = deliver_after - interval '800 seconds'")
-    (claimed,) = (await outbox.claim(books.engine, books.settings, again_max=10)).ids
+    (claimed,) = (await outbox.claim(books.engine, books.settings, republish_max=10)).ids
     assert len((await open_charges(books.engine, [claimed], books.settings)).charges) == 1
 
 

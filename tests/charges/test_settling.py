@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger
+from service import ledger, outbox
 from service.charges import settling
 from service.charges.model import OpenCharge, Outcome
 from service.charges.settling import Settlement, backoff_s, settle
 from service.foundation.postgres.sql import begin
 from service.foundation.settings import Settings
-from service.outbox import rows as outbox
 from tests.charges import answers
 from tests.charges.answers import paid
 from tests.charges.world import Books, Promise, planner_without

@@ -15,8 +15,15 @@ MACHINES = (frozenset(states.ORDER_STATUSES), frozenset(states.CHARGE_STATUSES),
 _LIST = re.compile(r"'\w+'(?:\s*,\s*'\w+')+")
 
 
-def _texts(tree: ast.AST) -> Iterator[ast.Constant]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+# Keywords in capitals: prose may say that something comes from the outbox.
+_TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|USING|TABLE)\s+outbox\b")
+
+
+def _texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and text of every string, also of the parts of a composed one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
 
 
 def _collections(tree: ast.AST) -> Iterator[tuple[int, set[str]]]:
@@ -26,9 +33,9 @@ def _collections(tree: ast.AST) -> Iterator[tuple[int, set[str]]]:
             yield node.lineno, {e.value for e in node.elts if isinstance(e, ast.Constant) and isinstance(e.value, str)}
         if isinstance(node, ast.Dict):
             yield node.lineno, {k.value for k in node.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)}
-    for text in _texts(tree):
-        for found in _LIST.findall(str(text.value)):
-            yield text.lineno, set(re.findall(r"\w+", found))
+    for line, text in _texts(tree):
+        for found in _LIST.findall(text):
+            yield line, set(re.findall(r"\w+", found))
 
 
 def lists_of_states(source: str) -> list[tuple[int, set[str]]]:
@@ -48,3 +55,15 @@ def test_a_list_of_states_is_found(source: str) -> None:
 def test_no_file_but_states_spells_a_list_of_states() -> None:
     spelled = {str(path): lists_of_states((ROOT / path).read_text()) for path in CODE if path.name != "states.py"}
     assert {path: found for path, found in spelled.items() if found} == {}
+
+
+def tables_named(source: str) -> list[int]:
+    """Lines of SQL that name the table of the outbox."""
+    return [line for line, text in _texts(ast.parse(source)) if _TABLE.search(text)]
+
+
+def test_only_the_room_of_the_outbox_names_its_table() -> None:
+    assert tables_named('"SELECT FROM outbox"')
+    outside = [path for path in CODE if "outbox" not in path.parts]
+    named = {str(path): tables_named((ROOT / path).read_text()) for path in outside}
+    assert {path: lines for path, lines in named.items() if lines} == {}

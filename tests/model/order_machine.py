@@ -22,12 +22,12 @@ from hypothesis.stateful import (
     rule,
 )
 
+from service import outbox
 from service.charges.answers import judge_cancel, judge_intent, judge_retrieve, judge_send
 from service.charges.lookup import judge_lookup, windows
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.opening import open_charges
 from service.charges.settling import Settlement
-from service.outbox import rows as outbox
 from service.states import CHARGE_TRANSITIONS, ORDER_FINAL, ORDER_TRANSITIONS
 from service.stripe_gateway.objects import Answer
 from tests.charges.world import _OLDER_HISTORY, _TIMES, Books, Promise
@@ -85,7 +85,7 @@ class OrderMachine(RuleBasedStateMachine):
 
     @rule()
     def claim(self) -> None:
-        claimed = self.do(outbox.claim(self.books.engine, self.books.settings, again_max=10))
+        claimed = self.do(outbox.claim(self.books.engine, self.books.settings, republish_max=10))
         self.broker += [i for i in claimed.ids if i == self.promise.outbox_id]
 
     @precondition(lambda self: self.broker)
