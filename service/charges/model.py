@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from service.charges.marks import Marks, read_marks
 from service.foundation.settings import Settings
 from service.states import CHARGE_FINAL, NextCall, WaitsFor
+from service.stripe_gateway.marks import Marks, read_marks
 from service.stripe_gateway.objects import Intent
 
 

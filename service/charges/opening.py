@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from service.charges.lookup import STRIPE_FORGETS_S
-from service.charges.marks import Marks
 from service.charges.model import OpenCharge
 from service.charges.parking import KEY_IS_ANOTHERS, POISON
 from service.charges.request import STRIPE_VERSION, Request, payment_intent_request, request_to_send
@@ -26,6 +25,7 @@ from service.orders.keys import CANCEL, CHARGE, wire_key
 from service.outbox.handling import complete_rows, hide_rows, park_rows
 from service.outbox.rows import ROWS, SUSPECT_OPENS, count_open
 from service.states import CHARGE_FINAL, ORDER_MOVES_BY_ITSELF, ORDER_WANTS_MONEY, NextCall, in_sql
+from service.stripe_gateway.marks import Marks
 
 _AFTER_LEASE = timedelta(seconds=1)  # a row whose charge is leased comes back just after the lease
 

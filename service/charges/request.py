@@ -7,7 +7,7 @@ Only what is proven not to have run is built anew, so that newer code can mend w
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from service.charges.marks import Marks
+from service.stripe_gateway.marks import Marks
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams

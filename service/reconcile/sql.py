@@ -16,6 +16,7 @@ recon_report    the same in the order of the report, with ages
 Parameters, wherever they occur: $1 since, $2 until (both timestamptz). Those of CARRIED stand beside it.
 """
 
+from service.ledger import charge_reference, duplicate_reference, fee_reference
 from service.outbox.rows import ROWS
 from service.states import WHOSE_TURN
 
@@ -161,7 +162,7 @@ WITH by_id AS (
 SELECT * FROM by_id UNION ALL SELECT * FROM by_metadata
 """
 
-PAIRS = """
+PAIRS = f"""
 CREATE TEMP TABLE recon_pairs AS
 SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, s.order_id) AS order_id,
        coalesce(s.pi, c.pi) AS pi, s.pi IS NOT NULL AS at_stripe, coalesce(s.status = 'succeeded', false) AS took,
@@ -170,8 +171,9 @@ SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, 
          OR coalesce(s.order_id IN (SELECT order_id FROM recon_carried), false) AS selected,
        coalesce(s.created, c.stripe_created, c.created_at) >= $1
          AND coalesce(s.created, c.stripe_created, c.created_at) < $2 AS counted,
-       CASE c.status WHEN 'duplicate' THEN 'duplicate:' ELSE 'charge:' END || coalesce(s.charge, c.charge) AS booking,
-       'fee:' || s.txn AS fee_booking,
+       CASE c.status WHEN 'duplicate' THEN '{duplicate_reference("")}' ELSE '{charge_reference("")}' END
+         || coalesce(s.charge, c.charge) AS booking,
+       '{fee_reference("")}' || s.txn AS fee_booking,
        coalesce(s.charged_at, s.created, c.stripe_created, c.created_at) AS at,
        s.created AS s_created, s.amount AS s_amount, s.received AS s_received, s.currency AS s_currency,
        s.status AS s_status, s.charge AS s_charge, s.txn AS s_txn, s.txn_amount AS s_txn_amount, s.fee AS s_fee,

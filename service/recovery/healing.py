@@ -11,7 +11,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
-from service.charges.marks import read_marks
 from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
 from service.foundation.settings import Settings
 from service.ledger import JournalEntry
@@ -21,6 +20,7 @@ from service.recovery.adoption import Step, Verdict, judge
 from service.recovery.knowing import Listed, what_is_known
 from service.recovery.verification import brought_back, instance_of, with_key
 from service.states import CHARGE_MONEY_MOVED, ORDER_TRANSITIONS
+from service.stripe_gateway.marks import read_marks
 from service.stripe_gateway.objects import Charge, Intent
 
 if TYPE_CHECKING:  # the SDK costs half a second

@@ -12,7 +12,6 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from service.charges.marks import Marks, producers_own
 from service.charges.model import OpenCharge
 from service.charges.parking import KEY_AT_STRIPE
 from service.charges.request import STRIPE_VERSION, payment_intent_request
@@ -24,6 +23,7 @@ from service.outbox import rows
 from service.recovery.adoption import Known, Step, Verdict, judge, key_on_the_wire, placed_at
 from service.recovery.knowing import Listed, known_of
 from service.states import CHARGE_FINAL, ORDER_MOVES_BY_ITSELF, in_sql
+from service.stripe_gateway.marks import Marks, producers_own
 
 
 async def bring_back(

@@ -2,6 +2,7 @@
 
 client        one charge, one cancellation, the listings
 objects       what Stripe sends, as far as it is used                                                     [pure]
+marks         our names in Stripe's metadata                                                              [pure]
 headers       what Stripe says in headers                                                                 [pure]
 permissions   what a restricted key must be allowed                                                       [pure]
 pacing        how fast Stripe is asked, and how often again

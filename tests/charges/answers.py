@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from service.charges.marks import Marks
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.foundation.settings import Settings
+from service.stripe_gateway.marks import Marks
 from service.stripe_gateway.objects import Answer, ErrorBody, Intent, LastPaymentError
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from service import states
+from service.ledger.journal import CHARGE, DUPLICATE, FEE, REDATED, REVERSAL
+from service.stripe_gateway import marks
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted(path.relative_to(ROOT) for room in ("service", "workers") for path in (ROOT / room).rglob("*.py"))
@@ -17,6 +19,12 @@ _LIST = re.compile(r"'\w+'(?:\s*,\s*'\w+')+")
 
 # Keywords in capitals: prose may say that something comes from the outbox.
 _TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|USING|TABLE)\s+outbox\b")
+
+
+_OUR_NAME = re.compile(rf"\b(?:{'|'.join(marks.SIX)})\b")
+# At the beginning of a string, or of a literal of SQL.
+_REFERENCE = re.compile(rf"(?:^|')(?:{CHARGE}|{DUPLICATE}|{FEE}|{REVERSAL}|{REDATED}):")
+_DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def _texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -67,3 +75,18 @@ def test_only_the_room_of_the_outbox_names_its_table() -> None:
     outside = [path for path in CODE if "outbox" not in path.parts]
     named = {str(path): tables_named((ROOT / path).read_text()) for path in outside}
     assert {path: lines for path, lines in named.items() if lines} == {}
+
+
+def test_our_names_at_stripe_are_spelled_once() -> None:
+    """Docstrings may speak of them, and the comment of a column is part of the schema."""
+    for path in CODE:
+        if path.name not in ("marks.py", "schema.py"):
+            tree = ast.parse((ROOT / path).read_text())
+            docs = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, _DOCUMENTED)}
+            assert not [t for _, t in _texts(tree) if t not in docs and _OUR_NAME.search(t)], path
+
+
+def test_the_references_of_the_journal_are_spelled_once() -> None:
+    for path in CODE:
+        spelled = [text for _, text in _texts(ast.parse((ROOT / path).read_text())) if _REFERENCE.search(text)]
+        assert not spelled, path

@@ -28,10 +28,10 @@ import stripe
 
 from benchmarks import history, sdk
 from demo.naive import Consumer
-from service.charges.marks import Marks
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.foundation.settings import Settings
 from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.marks import Marks
 from service.stripe_gateway.objects import Intent
 from service.stripe_gateway.permissions import NEEDED
 from tests.meta.stripe_names import decode, problems
