@@ -5,11 +5,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import orders
 from service.foundation.errors import Misconfigured
 from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.postgres.sql import Statement, begin
-from service.orders.store import lock
 from service.outbox.handling import withdraw
 from service.outbox.rows import ROWS
 from service.states import CHARGE_ENDED_UNPAID, CHARGE_UNANSWERED, in_sql
@@ -26,7 +26,7 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
     failure = {"code": FAILED_BY_HAND, "decline_code": None, "message": reason}
     values = {"id": order_id, "failure": json.dumps(failure), "reason": reason}
     async with begin(engine) as tx:
-        await lock(tx, [order_id])
+        await orders.lock(tx, [order_id])
         if await tx.row(_PARKED, values) is None:
             raise Misconfigured("There is no parked row of this order. `eo outbox list --parked` shows what there is.")
         if await tx.row(_IN_HAND, values) is not None:

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import orders
 from service.charges.model import OpenCharge
 from service.foundation.postgres.db import repeat_on_deadlock
 from service.foundation.postgres.sql import Statement, begin
 from service.foundation.settings import Settings
-from service.orders.store import lock
 from service.outbox.rows import hide
 
 
@@ -28,7 +28,7 @@ async def renew(engine: AsyncEngine, charges: Sequence[OpenCharge], settings: Se
 
     async def run() -> None:
         async with begin(engine) as tx:
-            await lock(tx, [c.order_id for c in charges])
+            await orders.lock(tx, [c.order_id for c in charges])
             await tx.rows(_RENEW, values)
 
     await repeat_on_deadlock(run)

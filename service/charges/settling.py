@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger
+from service import ledger, orders
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.parking import Parked
 from service.charges.patience import with_an_end
@@ -23,7 +23,6 @@ from service.foundation.log import event
 from service.foundation.postgres.db import Refused, repeat_on_deadlock, sqlstate
 from service.foundation.postgres.sql import Connection, Statement, begin
 from service.foundation.settings import Settings
-from service.orders.store import lock
 from service.outbox import rows
 from service.outbox.handling import park_or_add
 from service.states import CHARGE_MONEY_MOVED, CHARGE_TRANSITIONS, ORDER_TRANSITIONS
@@ -83,7 +82,7 @@ def is_about_content(error: Exception) -> bool:
 
 async def _settle(engine: AsyncEngine, settlements: Sequence[Settlement], settings: Settings) -> set[UUID]:
     async with begin(engine) as tx:
-        await lock(tx, [s.charge.order_id for s in settlements])
+        await orders.lock(tx, [s.charge.order_id for s in settlements])
         states = {row.id: row.status for row in await tx.rows(_SETTLE, _columns(settlements, settings))}
         await _book(tx, [s for s in settlements if s.charge.id in states], states)
     return set(states)

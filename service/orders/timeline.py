@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.fields import Id, Instant
 from service.foundation.postgres.sql import Record, Statement, connect
-from service.orders.store import get
+from service.orders.reading import get
 from service.orders.why_waiting import Owed, why
 from service.outbox.rows import ROWS
 from service.states import ORDER_STATUSES

@@ -12,13 +12,13 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
+from service import orders
 from service.charges.model import OpenCharge
 from service.charges.parking import KEY_AT_STRIPE
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.foundation.postgres.db import repeat_on_deadlock
 from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
 from service.foundation.settings import Settings
-from service.orders.store import lock
 from service.outbox import rows
 from service.recovery.adoption import Known, Step, Verdict, judge, key_on_the_wire, placed_at
 from service.recovery.knowing import Listed, known_of
@@ -58,7 +58,7 @@ async def _bring_back(
 async def _known_and_locked(tx: Connection, listed: Listed) -> Known:
     (known,) = await known_of(tx, [listed])
     if known.order_id is not None:
-        await lock(tx, [known.order_id])
+        await orders.lock(tx, [known.order_id])
         (known,) = await known_of(tx, [listed])
     return known
 
