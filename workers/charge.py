@@ -17,11 +17,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
-from service.charges.answers import give_up_alone, judge_cancel, judge_retrieve, judge_send
-from service.charges.model import OpenCharge, Outcome, Rules
+from service.charges.answers import judge_send
+from service.charges.follow_up import judge_cancel, judge_retrieve
+from service.charges.model import OpenCharge, Outcome, Rules, Settlement
 from service.charges.opening import Opened, open_charges
+from service.charges.patience import give_up_alone
 from service.charges.request import STRIPE_VERSION
-from service.charges.settling import Settlement, settle
+from service.charges.settling import settle
 from service.foundation.away import POSTGRES
 from service.foundation.crash import CrashPoint, reach
 from service.foundation.events import Event
@@ -235,8 +237,8 @@ def _abandoned(charge: OpenCharge) -> Outcome:
     return Outcome(
         status="sending" if charge.first_send else charge.status,
         next_call=charge.call,
-        cleared=charge.first_send,
-        unclear=charge.unclear,
+        proven_unexecuted=charge.first_send,
+        unclear_answers=charge.unclear_answers,
         retry_s=0.0,
         entry={"answer": _ABANDONED},
     )

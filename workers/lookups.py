@@ -9,8 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.charges.leasing import renew
 from service.charges.listing import in_order, known_intents, prove_complete
 from service.charges.lookup import Window, judge_lookup, windows
-from service.charges.model import OpenCharge, Rules
-from service.charges.settling import Settlement
+from service.charges.model import OpenCharge, Rules, Settlement
 from service.foundation.events import Event
 from service.foundation.log import event, of_error
 from service.foundation.settings import Settings

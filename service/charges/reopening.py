@@ -91,7 +91,7 @@ def _known_charge(row: Any, known: Any, settings: Settings) -> OpenCharge:
         first_send=not known["maybe_executed"],
         first_sent_at=first_sent(row, known["first_sent_at"], settings),
         last_sent_at=known["last_sent_at"],
-        unclear=known["unclear_in_a_row"],
+        unclear_answers=known["unclear_in_a_row"],
         payment_intent_id=known["payment_intent_id"],
         cancel_key=key_of(row, CANCEL, known["cancel_try"]) if known["next_call"] == "cancel" else "",
         cancel_try=known["cancel_try"],

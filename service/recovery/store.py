@@ -189,7 +189,7 @@ async def _block(tx: Connection, listed: Listed, order_id: UUID, life: int) -> N
 
 _OF_CHARGE = (
     "id", "outbox_id", "account_id", "attempt", "idempotency_key", "amount", "currency", "customer", "stripe_version",
-    "status", "life", "order_created_at", "opened_at", "first_sent_at", "last_sent_at", "deliveries", "unclear",
+    "status", "life", "order_created_at", "opened_at", "first_sent_at", "last_sent_at", "deliveries", "unclear_answers",
     "payment_intent_id", "key_conflict",
 )  # fmt: skip
 
@@ -270,7 +270,8 @@ _PROMISE = Statement(
 _READ = Statement(f"""
 SELECT c.id, x.id AS outbox_id, c.account_id, c.attempt, c.idempotency_key, c.amount_minor AS amount, c.currency,
        o.customer, c.stripe_version, c.status, c.life, o.created_at AS order_created_at, now() AS opened_at,
-       c.first_sent_at, c.last_sent_at, x.deliveries, c.unclear_in_a_row AS unclear, c.payment_intent_id, c.key_conflict
+       c.first_sent_at, c.last_sent_at, x.deliveries, c.unclear_in_a_row AS unclear_answers,
+       c.payment_intent_id, c.key_conflict
   FROM charges c
   JOIN orders o ON o.id = c.order_id
   JOIN {rows.ROWS} ON x.order_id = c.order_id AND x.attempt = c.attempt

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.answers import judge_intent
 from service.charges.listing import in_order, known_intents, prove_complete
-from service.charges.settling import Settlement, is_about_content, settle
+from service.charges.model import Settlement
+from service.charges.settling import is_about_content, settle
 from service.foundation.crash import CrashPoint, reach
 from service.foundation.events import Event
 from service.foundation.log import event

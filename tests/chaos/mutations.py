@@ -196,7 +196,7 @@ MUTATIONS = (
         ("tests/charges/test_ends.py::test_no_state_at_stripe",),
     ),
     Mutation(
-        "ends: a cancellation's own word is believed", "service/charges/answers.py",
+        "ends: a cancellation's own word is believed", "service/charges/follow_up.py",
         'answer.intent is not None and answer.intent.status == "canceled":', "answer.intent is not None:",
         ("tests/charges/test_ends.py::test_a_canceled_payment",),
     ),

@@ -50,7 +50,13 @@ def charge(**changes: Any) -> OpenCharge:
 def resent(**changes: Any) -> OpenCharge:
     """The same charge, sent before with an answer that nobody saw."""
     sent = NOW - timedelta(minutes=1)
-    defaults = {"status": "unknown", "first_send": False, "unclear": 1, "first_sent_at": sent, "last_sent_at": sent}
+    defaults = {
+        "status": "unknown",
+        "first_send": False,
+        "unclear_answers": 1,
+        "first_sent_at": sent,
+        "last_sent_at": sent,
+    }
     return charge(**defaults | changes)
 
 

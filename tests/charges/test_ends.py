@@ -9,7 +9,8 @@ from typing import Any, get_args
 import pytest
 
 from service import outbox
-from service.charges.answers import judge_cancel, judge_intent, judge_retrieve, judge_send
+from service.charges.answers import judge_intent, judge_send
+from service.charges.follow_up import judge_cancel, judge_retrieve
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.parking import Parked
 from service.charges.patience import WAITS, with_an_end

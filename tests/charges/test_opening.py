@@ -21,8 +21,8 @@ from service.orders.keys import RESERVED_PREFIX, wire_key
 from tests.charges.answers import intent
 from tests.charges.world import Books, Promise, planner_without
 
-UNDECIDED = Outcome(status="unknown", next_call="send", unclear=1)
-NOT_RUN = Outcome(status="sending", next_call="send", cleared=True)
+UNDECIDED = Outcome(status="unknown", next_call="send", unclear_answers=1)
+NOT_RUN = Outcome(status="sending", next_call="send", proven_unexecuted=True)
 FAILED = Outcome(status="declined", order_status="failed", failure={"code": "card_declined"})
 
 

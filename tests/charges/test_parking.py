@@ -67,7 +67,7 @@ async def test_a_message_that_comes_before_its_time_is_absorbed(books: Books) ->
     """Stripe said `Retry-After: 600`; a duplicate of the message called it at once."""
     promise = await books.order()
     opened = await books.open_one(promise)
-    assert await books.settle(opened, Outcome(status="sending", cleared=True, retry_s=600.0))
+    assert await books.settle(opened, Outcome(status="sending", proven_unexecuted=True, retry_s=600.0))
     early = await open_charges(books.engine, [promise.outbox_id], books.settings)
     assert (early.charges, early.absorbed) == ([], 1)
     row = await books.open_row(promise)
@@ -96,7 +96,7 @@ async def test_a_row_that_waits_for_its_time_is_not_put_back_to_a_sooner_one(boo
     """A duplicate of the message met an open breaker, and Stripe had said `Retry-After: 600`."""
     promise = await books.order()
     opened = await books.open_one(promise)
-    assert await books.settle(opened, Outcome(status="sending", cleared=True, retry_s=600.0))
+    assert await books.settle(opened, Outcome(status="sending", proven_unexecuted=True, retry_s=600.0))
     before = await books.open_row(promise)
     await outbox.put_back(books.engine, [promise.outbox_id], after_s=1.0, reason="breaker open")
     after = await books.open_row(promise)

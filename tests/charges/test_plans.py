@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
-from service.charges.settling import Settlement, settle
+from service.charges.model import Settlement
+from service.charges.settling import settle
 from service.foundation.postgres.db import BY_KEY, create_engine
 from service.foundation.postgres.sql import Statement, connect
 from service.foundation.settings import Settings

@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger, outbox
 from service.charges import settling
-from service.charges.model import OpenCharge, Outcome
-from service.charges.settling import Settlement, backoff_s, settle
+from service.charges.model import OpenCharge, Outcome, Settlement
+from service.charges.patience import backoff_s
+from service.charges.settling import settle
 from service.foundation.postgres.sql import begin
 from service.foundation.settings import Settings
 from tests.charges import answers
@@ -25,8 +26,8 @@ from tests.charges.world import Books, Promise, planner_without
 if TYPE_CHECKING:
     from service.stripe_gateway.objects import Answer
 
-UNDECIDED = Outcome(status="unknown", next_call="lookup", unclear=1)
-NOT_RUN = Outcome(status="sending", next_call="send", cleared=True)
+UNDECIDED = Outcome(status="unknown", next_call="lookup", unclear_answers=1)
+NOT_RUN = Outcome(status="sending", next_call="send", proven_unexecuted=True)
 FAILED = Outcome(status="declined", order_status="failed", failure={"code": "card_declined"})
 CANCELED = Outcome(status="canceled", order_status="canceled")
 

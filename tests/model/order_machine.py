@@ -23,11 +23,11 @@ from hypothesis.stateful import (
 )
 
 from service import outbox
-from service.charges.answers import judge_cancel, judge_intent, judge_retrieve, judge_send
+from service.charges.answers import judge_intent, judge_send
+from service.charges.follow_up import judge_cancel, judge_retrieve
 from service.charges.lookup import judge_lookup, windows
-from service.charges.model import OpenCharge, Outcome, Rules
+from service.charges.model import OpenCharge, Outcome, Rules, Settlement
 from service.charges.opening import open_charges
-from service.charges.settling import Settlement
 from service.states import CHARGE_TRANSITIONS, ORDER_FINAL, ORDER_TRANSITIONS
 from service.stripe_gateway.objects import Answer
 from tests.charges.world import _OLDER_HISTORY, _TIMES, Books, Promise
