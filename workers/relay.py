@@ -29,7 +29,7 @@ from service.monitoring.heartbeats import Heart
 from service.stripe_gateway.client import StripeGateway
 from workers.broker import charge_message, make_broker
 from workers.identity import refuse_a_key_that_may_not
-from workers.rounds import PAUSE_MAX_S, AfterTheCharge, BoundStripe, listen, remember, repeat, rollup, run_until
+from workers.rounds import PAUSE_MAX_S, AfterTheCharge, BoundStripe, Budget, listen, remember, repeat, rollup, run_until
 
 _REMEMBER_S = 5.0  # between looks at which life the database is in; a worker that meets a new one looks at once
 _REDATE_S = 10.0  # between two looks at bookings of an earlier version
@@ -49,7 +49,7 @@ class Relay:
         self._engine = engine
         self._broker = broker
         self._settings = settings
-        self._republishes = _Budget(settings.relay_republish_rps)
+        self._republishes = Budget(settings.relay_republish_rps)
         self._moved_at = time.monotonic()
 
     def last_moved(self) -> float:
@@ -91,24 +91,6 @@ class Relay:
         published = await self.run_once()
         self._moved_at = time.monotonic()
         return published >= outbox.CLAIM_MAX
-
-
-class _Budget:
-    """So many re-publishes per second, not hoarded beyond one second's worth (R11)."""
-
-    def __init__(self, per_second: int) -> None:
-        self._rate = per_second
-        self._left = float(per_second)
-        self._at = time.monotonic()
-
-    def left(self) -> int:
-        now = time.monotonic()
-        self._left = min(float(self._rate), self._left + (now - self._at) * self._rate)
-        self._at = now
-        return int(self._left)
-
-    def spend(self, n: int) -> None:
-        self._left -= n
 
 
 async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = make_broker) -> None:

@@ -4,6 +4,7 @@ Any round is harmless to run twice. A round answers whether the next one is due 
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -152,3 +153,23 @@ async def remember(engine: AsyncEngine, gateway: StripeGateway, stripe: BoundStr
 async def rollup(engine: AsyncEngine) -> int:
     await ledger.rollup(engine)
     return 0
+
+
+class Budget:
+    """So many re-publishes per second, not hoarded beyond one second's worth (R11)."""
+
+    def __init__(self, per_second: int) -> None:
+        self._rate = per_second
+        self._left = float(per_second)
+        self._at = time.monotonic()
+
+    def left(self) -> int:
+        """How many may be published again now."""
+        now = time.monotonic()
+        self._left = min(float(self._rate), self._left + (now - self._at) * self._rate)
+        self._at = now
+        return int(self._left)
+
+    def spend(self, n: int) -> None:
+        """`n` were."""
+        self._left -= n

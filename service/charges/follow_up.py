@@ -1,4 +1,4 @@
-"""What the answer to a question about a known PaymentIntent means: asking for it, or cancelling it. Pure."""
+"""What the answer to a call about a known PaymentIntent means, and what a call means that was not made. Pure."""
 
 from dataclasses import replace
 
@@ -6,6 +6,8 @@ from service.charges.answers import judge_intent, undecided
 from service.charges.model import OpenCharge, Outcome, Refusal
 from service.charges.refusals import reason_of
 from service.stripe_gateway.objects import Answer
+
+_ABANDONED = "abandoned before the call: the lease was too short for it"
 
 
 def judge_retrieve(charge: OpenCharge, answer: Answer) -> Outcome:
@@ -41,4 +43,16 @@ def _ask_again(charge: OpenCharge, answer: Answer) -> Outcome:
         unclear_answers=charge.unclear_answers,
         refusal=Refusal("key", reason_of(answer.word, answer.error)) if answer.http_status in (401, 403) else None,
         retry_s=answer.retry_after_s,
+    )
+
+
+def abandoned(charge: OpenCharge) -> Outcome:
+    """Not called after all. A first send that was never made is proven not to have run."""
+    return Outcome(
+        status="sending" if charge.first_send else charge.status,
+        next_call=charge.call,
+        proven_unexecuted=charge.first_send,
+        unclear_answers=charge.unclear_answers,
+        retry_s=0.0,
+        entry={"answer": _ABANDONED},
     )

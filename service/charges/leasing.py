@@ -13,7 +13,7 @@ from service.charges.model import OpenCharge
 from service.foundation.postgres.db import repeat_on_deadlock
 from service.foundation.postgres.sql import Statement, begin
 from service.foundation.settings import Settings
-from service.outbox.rows import hide
+from service.outbox.handling import hide_fragment
 
 
 async def renew(engine: AsyncEngine, charges: Sequence[OpenCharge], settings: Settings) -> None:
@@ -40,5 +40,5 @@ WITH held AS (
     FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[])) AS i(id, token, outbox_id)
    WHERE c.id = i.id AND c.token = i.token RETURNING i.outbox_id
 )
-{hide("held h", "x.id = h.outbox_id", until="now() + CAST(:hidden AS interval)")}
+{hide_fragment("held h", "x.id = h.outbox_id", until="now() + CAST(:hidden AS interval)")}
 """)

@@ -17,11 +17,11 @@ from service.charges import reopening
 from service.charges.model import OpenCharge
 from service.charges.parking import KEY_IS_ANOTHERS
 from service.charges.reopening import Decision
-from service.charges.request import columns, first_sent, key_of, open_charge, request_of
+from service.charges.request import columns, key_of, open_charge, request_of
 from service.foundation.postgres.db import repeat_on_deadlock
 from service.foundation.postgres.sql import Connection, Statement, begin
 from service.foundation.settings import Settings
-from service.orders.keys import CHARGE
+from service.orders.identity import CHARGE
 from service.outbox.handling import park_rows
 from service.outbox.rows import ROWS, count_open
 from service.states import ORDER_MOVES_BY_ITSELF, in_sql
@@ -123,7 +123,7 @@ def _new_charge(row: Any, settings: Settings) -> OpenCharge:
         status="new",
         call="lookup" if too_old else "send",
         first_send=not too_old,
-        first_sent_at=first_sent(row, None, settings),
+        first_sent_at=reopening.first_sent(row, None, settings),
     )
 
 

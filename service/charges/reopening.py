@@ -11,12 +11,13 @@ from uuid import UUID
 
 import msgspec
 
+from service.charges.lookup import STRIPE_FORGETS_S
 from service.charges.model import OpenCharge
 from service.charges.parking import POISON
-from service.charges.request import Request, columns, first_sent, key_of, open_charge, request_of, request_to_send
+from service.charges.request import Request, columns, key_of, open_charge, request_of, request_to_send
 from service.foundation.postgres.sql import Connection, Statement
 from service.foundation.settings import Settings
-from service.orders.keys import CANCEL
+from service.orders.identity import CANCEL
 from service.outbox.handling import complete_rows, hide_rows, park_rows
 from service.outbox.rows import SUSPECT_OPENS, count_open
 from service.states import CHARGE_FINAL, ORDER_WANTS_MONEY, NextCall
@@ -99,6 +100,18 @@ def _known_charge(row: Any, known: Any, settings: Settings) -> OpenCharge:
         history=tuple(msgspec.json.decode(known["history"])),
     )
     return _with_call(charge, known["next_call"], settings, wanted=row["status"] in ORDER_WANTS_MONEY)
+
+
+def first_sent(row: Any, known: datetime | None, settings: Settings) -> datetime | None:
+    """From when on this key may be at Stripe. None: from the send that is about to be made.
+
+    With no send on record there may still have been one, in a life that this database forgot (a restored backup).
+    While the order is young, Stripe remembers whatever was forgotten until our own age rule, and the last lease, end
+    the posting. Beyond that the key is taken to be as old as the order, until a clean look-up shows otherwise (R17).
+    """
+    margin_s = min(settings.key_age_max_s, STRIPE_FORGETS_S - settings.key_age_max_s - settings.charge_lease_s)
+    old = (row["now"] - row["created_at"]).total_seconds() >= margin_s
+    return row["created_at"] if known is None and old else known
 
 
 def _with_call(charge: OpenCharge, call: NextCall, settings: Settings, *, wanted: bool) -> OpenCharge:

@@ -6,16 +6,15 @@ run is built anew, so that newer code can mend what Stripe refused (R33).
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import msgspec
 
-from service.charges.lookup import STRIPE_FORGETS_S
 from service.charges.model import OpenCharge
 from service.foundation.settings import Settings
-from service.orders.keys import wire_key
+from service.orders.identity import wire_key
 from service.stripe_gateway.marks import Marks
 
 if TYPE_CHECKING:
@@ -121,18 +120,6 @@ def marks_of(row: Any) -> Marks:
         fingerprint=row["fingerprint"],
         instance=row["instance"],
     )
-
-
-def first_sent(row: Any, known: datetime | None, settings: Settings) -> datetime | None:
-    """From when on this key may be at Stripe. None: from the send that is about to be made.
-
-    With no send on record there may still have been one, in a life that this database forgot (a restored backup).
-    While the order is young, Stripe remembers whatever was forgotten until our own age rule, and the last lease, end
-    the posting. Beyond that the key is taken to be as old as the order, until a clean look-up shows otherwise (R17).
-    """
-    margin_s = min(settings.key_age_max_s, STRIPE_FORGETS_S - settings.key_age_max_s - settings.charge_lease_s)
-    old = (row["now"] - row["created_at"]).total_seconds() >= margin_s
-    return row["created_at"] if known is None and old else known
 
 
 def columns(charges: list[OpenCharge], settings: Settings, *, alone: bool) -> dict[str, Any]:

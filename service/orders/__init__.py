@@ -1,7 +1,8 @@
 """An order: its shapes, its key, and how it is stored together with its outbox row.
 
 model         the shapes, as producers send them and as they are shown
-keys          the idempotency key: its spelling, the fingerprint of a request, the key on the wire to Stripe   [pure]
+keys          the idempotency key, as producers spell it                                                       [pure]
+identity      the fingerprint of a request, and the key that Stripe is sent                                    [pure]
 group_commit  whoever waits at the same time is stored by one statement
 store         the order and its outbox row, in one statement
 reading       one order, a page of them, and which keys are known

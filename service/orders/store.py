@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import BadRequest, NotConfirmed, UnprocessableKey
 from service.foundation.postgres.sql import Connection, Row, Statement, connect
-from service.orders.keys import fingerprint, same_request
+from service.orders.identity import fingerprint, same_request
 from service.orders.model import METADATA_MAX, Order, OrderRequest
 from service.orders.reading import COLUMNS, order_of
 from service.outbox.rows import promise

@@ -1,7 +1,10 @@
-"""What is done to single rows beside their ordinary way: absorbed, put off, parked, retried, excused, withdrawn."""
+"""What is done to rows beside their ordinary way: put back, hidden, parked, retried, excused, withdrawn.
+
+The two fragments of SQL are for the statements of others, as those of `rows`.
+"""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -11,6 +14,33 @@ from service.foundation.postgres.sql import Connection, Statement, connect
 from service.outbox import rows
 
 _ITS_ID = "x.id = i.id"
+
+
+def hide_fragment(source: str, is_its_row: str, *, until: str) -> str:
+    """The row is not due before `until`."""
+    return f"""UPDATE outbox x SET deliver_after = {until}
+    FROM {source} WHERE {is_its_row} AND x.deliver_after < {until} AND x.parked_at IS NULL"""
+
+
+def park_fragment(is_its_row: str, *, reason: str, source: str = "") -> str:
+    """The row is taken out of delivery, for a human to look at."""
+    return f"""UPDATE outbox x SET parked_at = now(), published = 0, last_error = {reason}
+    {f"FROM {source}" if source else ""} WHERE {is_its_row} AND x.parked_at IS NULL"""
+
+
+# A row that nobody claimed since its last answer waits for a time of its own, which a duplicate must not shorten.
+_PUT_BACK = Statement("""
+UPDATE outbox SET published = 0, last_error = coalesce(:reason, last_error),
+    deliver_after = greatest(now() + CAST(:after AS interval) * (1 + 0.25 * random()),
+                             CASE WHEN published = 0 THEN deliver_after END)
+ WHERE id = ANY(CAST(:ids AS uuid[])) AND parked_at IS NULL
+""")
+
+
+async def put_back(engine: AsyncEngine, ids: Sequence[UUID], *, after_s: float, reason: str | None = None) -> None:
+    """Return rows that were not worked on: due again in `after_s` seconds, not counted as a delivery (R10, R20)."""
+    async with connect(engine) as connection:
+        await connection.rows(_PUT_BACK, {"ids": list(ids), "after": timedelta(seconds=after_s), "reason": reason})
 
 
 async def complete_rows(tx: Connection, ids: Sequence[UUID]) -> None:
@@ -27,7 +57,9 @@ async def hide_rows(tx: Connection, until: Sequence[tuple[UUID, datetime]]) -> N
 
 
 _HIDE = Statement(
-    rows.hide("unnest(CAST(:ids AS uuid[]), CAST(:until AS timestamptz[])) AS i(id, until)", _ITS_ID, until="i.until")
+    hide_fragment(
+        "unnest(CAST(:ids AS uuid[]), CAST(:until AS timestamptz[])) AS i(id, until)", _ITS_ID, until="i.until"
+    )
 )
 
 
@@ -37,7 +69,7 @@ async def park_rows(tx: Connection, reasons: Sequence[tuple[UUID, str]]) -> None
 
 
 _PARK = Statement(
-    rows.park(
+    park_fragment(
         _ITS_ID,
         reason="i.reason",
         source="unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS i(id, reason)",
@@ -52,7 +84,7 @@ async def park(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
             raise Misconfigured("There is no such open outbox row. `eo outbox list` shows what there is.")
 
 
-_PARK_ONE = Statement(f"{rows.park('x.id = :id', reason=':reason')} RETURNING x.id")
+_PARK_ONE = Statement(f"{park_fragment('x.id = :id', reason=':reason')} RETURNING x.id")
 
 
 async def park_or_add(engine: AsyncEngine, row_id: UUID, reason: str) -> None:

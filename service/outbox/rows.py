@@ -9,7 +9,6 @@ outbox is a fragment of SQL made here. In a fragment `x` is the row, `source` a 
 it, and `is_its_row` the condition that joins the two.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -55,12 +54,6 @@ def count_open(source: str, is_its_row: str) -> str:
     FROM {source} WHERE {is_its_row}"""
 
 
-def hide(source: str, is_its_row: str, *, until: str) -> str:
-    """The row is not due before `until`."""
-    return f"""UPDATE outbox x SET deliver_after = {until}
-    FROM {source} WHERE {is_its_row} AND x.deliver_after < {until} AND x.parked_at IS NULL"""
-
-
 def give_back(source: str, is_its_row: str, *, delay: str, error: str, parks: str) -> str:
     """The row was answered for, and its effect is still owed: it is due after `delay`, or parked where `parks` is true.
 
@@ -75,12 +68,6 @@ def give_back(source: str, is_its_row: str, *, delay: str, error: str, parks: st
 def complete(source: str, is_its_row: str) -> str:
     """The promise is kept, or nothing is owed any more: the row goes."""
     return f"DELETE FROM outbox x USING {source} WHERE {is_its_row}"
-
-
-def park(is_its_row: str, *, reason: str, source: str = "") -> str:
-    """The row is taken out of delivery, for a human to look at."""
-    return f"""UPDATE outbox x SET parked_at = now(), published = 0, last_error = {reason}
-    {f"FROM {source}" if source else ""} WHERE {is_its_row} AND x.parked_at IS NULL"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +128,4 @@ UPDATE outbox o SET published = o.published + 1,
       * least(CAST(:lease AS interval) * power(2, least(o.published, 8)), CAST(:longest AS interval))
   FROM due WHERE o.id = due.id
 RETURNING o.id, o.published, o.opens_unsettled
-""")
-
-
-async def put_back(engine: AsyncEngine, ids: Sequence[UUID], *, after_s: float, reason: str | None = None) -> None:
-    """Return rows that were not worked on: due again in `after_s` seconds, not counted as a delivery (R10, R20)."""
-    async with connect(engine) as connection:
-        await connection.rows(_PUT_BACK, {"ids": list(ids), "after": timedelta(seconds=after_s), "reason": reason})
-
-
-# A row that nobody claimed since its last answer waits for a time of its own, which a duplicate must not shorten.
-_PUT_BACK = Statement("""
-UPDATE outbox SET published = 0, last_error = coalesce(:reason, last_error),
-    deliver_after = greatest(now() + CAST(:after AS interval) * (1 + 0.25 * random()),
-                             CASE WHEN published = 0 THEN deliver_after END)
- WHERE id = ANY(CAST(:ids AS uuid[])) AND parked_at IS NULL
 """)

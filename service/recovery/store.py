@@ -20,6 +20,7 @@ from service.foundation.postgres.db import repeat_on_deadlock
 from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
 from service.foundation.settings import Settings
 from service.outbox import rows
+from service.outbox.handling import park_fragment
 from service.recovery.adoption import Known, Step, Verdict, judge, key_on_the_wire, placed_at
 from service.recovery.knowing import Listed, known_of
 from service.states import CHARGE_FINAL, ORDER_MOVES_BY_ITSELF, in_sql
@@ -280,7 +281,7 @@ SELECT c.id, x.id AS outbox_id, c.account_id, c.attempt, c.idempotency_key, c.am
 
 # An attempt that has a payment of its own is followed to its end.
 _PARK = Statement(
-    rows.park(
+    park_fragment(
         f"""x.order_id = :order AND NOT EXISTS (
    SELECT FROM charges c WHERE c.order_id = x.order_id AND c.payment_intent_id IS NOT NULL
       AND c.attempt = {rows.ATTEMPT})""",

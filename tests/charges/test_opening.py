@@ -17,7 +17,8 @@ from service.charges.model import Outcome
 from service.charges.opening import open_charges
 from service.charges.parking import KEY_IS_ANOTHERS, POISON
 from service.foundation.settings import Settings
-from service.orders.keys import RESERVED_PREFIX, wire_key
+from service.orders.identity import wire_key
+from service.orders.keys import RESERVED_PREFIX
 from tests.charges.answers import intent
 from tests.charges.world import Books, Promise, planner_without
 

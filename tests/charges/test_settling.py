@@ -13,7 +13,7 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger, outbox
-from service.charges import settling
+from service.charges import patience
 from service.charges.model import OpenCharge, Outcome, Settlement
 from service.charges.patience import backoff_s
 from service.charges.settling import settle
@@ -301,7 +301,7 @@ def test_the_pause_is_never_shorter_than_asked_and_otherwise_bounded(
     settings = Settings()
     settlement = Settlement(answers.charge(deliveries=deliveries), replace(UNDECIDED, retry_s=asked))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settling, "uniform", lambda low, high: low + jitter * (high - low))
+        patch.setattr(patience, "uniform", lambda low, high: low + jitter * (high - low))
         pause = backoff_s(settlement, settings)
     assert pause >= (asked or 0)
     assert pause >= settings.retry_base_s * 0.75

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from service import outbox
 from service.charges.answers import judge_intent, judge_send
-from service.charges.follow_up import judge_cancel, judge_retrieve
+from service.charges.follow_up import abandoned, judge_cancel, judge_retrieve
 from service.charges.lookup import judge_lookup, windows
 from service.charges.model import OpenCharge, Outcome, Rules, Settlement
 from service.charges.opening import open_charges
@@ -32,7 +32,6 @@ from service.states import CHARGE_TRANSITIONS, ORDER_FINAL, ORDER_TRANSITIONS
 from service.stripe_gateway.objects import Answer
 from tests.charges.world import _OLDER_HISTORY, _TIMES, Books, Promise
 from tests.model.tiny_stripe import ODD, RESULTS, TinyStripe
-from workers.charge import _abandoned
 
 T = TypeVar("T")
 # What nothing can do yet. Paying again: a failed order that is processed, and a second success of one order. Healing: a
@@ -173,7 +172,7 @@ class OrderMachine(RuleBasedStateMachine):
         if charge.call == "lookup":
             held.settlement = Settlement(charge, self.look_up(charge, rules, complete=odd is None))
         elif self.clock_h > held.at_h:  # R14: it slept beyond its deadline
-            held.settlement = Settlement(charge, _abandoned(charge))
+            held.settlement = Settlement(charge, abandoned(charge))
         elif charge.call == "retrieve" and charge.payment_intent_id:
             answer = Answer(http_status=None, note="lost") if odd else self.stripe.get(charge.payment_intent_id)
             held.settlement = Settlement(charge, judge_retrieve(charge, answer), answer)

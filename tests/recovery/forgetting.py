@@ -10,7 +10,7 @@ import msgspec
 from uuid_utils.compat import uuid7
 
 from service.charges.request import STRIPE_VERSION, payment_intent_request
-from service.orders.keys import fingerprint, wire_key
+from service.orders.identity import fingerprint, wire_key
 from service.orders.model import OrderRequest
 from service.orders.store import Candidate, Placed, place
 from service.recovery import current, verify
