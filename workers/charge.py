@@ -31,6 +31,7 @@ from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from service.stripe_gateway.pacing import Bucket
 from workers.cut_off import while_cut_off
+from workers.in_hand import InHand
 from workers.lookups import LookUps
 from workers.room import Room
 from workers.throttle import Breaker
@@ -51,8 +52,7 @@ class ChargeWorker:
         self.breaker = breaker
         self._bucket = bucket
         self._room = Room()
-        self._in_hand: set[UUID] = set()
-        self._unexcused: list[list[UUID]] = []
+        self._in_hand = InHand(engine)
         self._settings = settings
         self._rules = Rules.of(settings)
         self._lookups = LookUps(engine, gateway, settings)
@@ -89,38 +89,16 @@ class ChargeWorker:
         return opened.is_verified
 
     async def _open_and_call(self, outbox_ids: Sequence[UUID], *, alone: bool) -> Opened:
-        if self._unexcused:
-            await self._make_excuses()
+        await self._in_hand.make_excuses()
         reach(CrashPoint.WORKER_BEFORE_OPEN)
         began, opened = await self._open(outbox_ids, alone=alone)
         reach(CrashPoint.WORKER_AFTER_OPEN)
         await self._bucket.give_back(len(outbox_ids) - sum(c.call == "send" for c in opened.charges))
         deadline = began + self._settings.charge_lease_s - self._settings.stripe_timeout_s
         if opened.charges:
-            rows = {c.outbox_id for c in opened.charges}
-            self._in_hand |= rows
-            try:
+            async with self._in_hand.holding({c.outbox_id for c in opened.charges}):
                 await self._call_and_settle(opened.charges, deadline)
-            except BaseExceptionGroup as failed:
-                if failed.subgroup(_is_of_postgres) is not None:
-                    self._unexcused.append(sorted(rows))
-                    await self._make_excuses()
-                raise
-            finally:
-                self._in_hand -= rows
         return opened
-
-    async def _make_excuses(self) -> None:
-        """Where PostgreSQL took no answer (its disk is full, it is shutting down), the orders are not to blame: these
-        opens count for nothing (R10). Where it does not take that either, it is told before the next open.
-        """
-        try:
-            while self._unexcused:
-                await outbox.excuse(self._engine, self._unexcused[-1])
-                self._unexcused.pop()
-        except Exception as error:
-            if not is_unreachable(error):
-                raise
 
     async def _open(self, outbox_ids: Sequence[UUID], *, alone: bool) -> tuple[float, Opened]:
         """What was opened, and when that was begun. What a lost COMMIT has opened is absorbed when this is made again,
@@ -134,7 +112,7 @@ class ChargeWorker:
 
     async def excuse(self) -> None:
         """This process is being stopped: should it die with charges in hand, it does not die of them (R10)."""
-        await outbox.excuse(self._engine, sorted(self._in_hand))
+        await self._in_hand.excuse()
 
     async def _call_and_settle(self, charges: Sequence[OpenCharge], deadline: float) -> None:
         """Start every call at once; settle whatever has arrived, again and again, until all have."""
@@ -204,10 +182,6 @@ class ChargeWorker:
     async def _look_up(self, charges: Sequence[OpenCharge], arrived: "asyncio.Queue[Settlement]") -> None:
         for settlement in await self._lookups.look_up(charges):
             await arrived.put(settlement)
-
-
-def _is_of_postgres(error: BaseException) -> bool:
-    return isinstance(error, Exception) and is_unreachable(error)
 
 
 def _boottime() -> float:

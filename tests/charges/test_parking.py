@@ -146,7 +146,7 @@ async def test_an_order_that_postgres_takes_no_answer_for_waits_and_is_no_poison
     async def has_no_room(tx: Connection, _entries: object) -> None:
         await tx.rows(refusal, {})
 
-    monkeypatch.setattr(charge, "_while_cut_off", _once)
+    monkeypatch.setattr(charge, "while_cut_off", _once)
     promise, worker = await world.order(), await world.worker()
     with monkeypatch.context() as full:
         full.setattr(ledger, "post", has_no_room)
@@ -163,7 +163,7 @@ async def test_an_order_that_postgres_takes_no_answer_for_waits_and_is_no_poison
 async def test_an_excuse_that_postgres_does_not_take_is_made_before_the_next_open(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(charge, "_while_cut_off", _once)
+    monkeypatch.setattr(charge, "while_cut_off", _once)
     promise, other = await world.orders(2)
     worker, excuse = await world.worker(), outbox.excuse
 
