@@ -9,7 +9,6 @@ lookup     asking Stripe's lists instead of sending again                       
 leasing    keeping a lease while the lists are read
 settling   after the call: one transaction for charge, order, journal and outbox
 ending     an order that only a human can end
-marks      our names in Stripe's metadata                                                                 [pure]
 listing    a listing proves itself
 
 Nothing here talks to Stripe: between opening and settling the worker does, with no transaction open.

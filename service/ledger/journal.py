@@ -25,6 +25,10 @@ CHART: dict[str, str] = {
 
 DEBIT_NORMAL = frozenset({"asset", "expense"})
 
+# The kinds of entries. An entry's reference is its kind, and the id of what it books.
+CHARGE, DUPLICATE, FEE = "charge", "duplicate", "fee"
+REVERSAL, REDATED = "reversal", "redated"
+
 DIGEST_VERSION = 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NONE, _SOME = b"\x00", b"\x01"
@@ -73,17 +77,17 @@ class JournalEntry:
 
 def charge_reference(stripe_charge_id: str) -> str:
     """The natural key of a charge's entry."""
-    return f"charge:{stripe_charge_id}"
+    return f"{CHARGE}:{stripe_charge_id}"
 
 
 def duplicate_reference(stripe_charge_id: str) -> str:
     """The natural key of the entry of an order's second success."""
-    return f"duplicate:{stripe_charge_id}"
+    return f"{DUPLICATE}:{stripe_charge_id}"
 
 
 def fee_reference(balance_transaction_id: str) -> str:
     """The natural key of a fee's entry."""
-    return f"fee:{balance_transaction_id}"
+    return f"{FEE}:{balance_transaction_id}"
 
 
 def charge_entry(
@@ -100,7 +104,7 @@ def charge_entry(
     return JournalEntry(
         account_id=account_id,
         reference=charge_reference(stripe_charge_id),
-        kind="charge",
+        kind=CHARGE,
         order_id=order_id,
         payment_intent_id=payment_intent_id,
         occurred_at=occurred_at,
@@ -122,7 +126,7 @@ def duplicate_entry(
     return JournalEntry(
         account_id=account_id,
         reference=duplicate_reference(stripe_charge_id),
-        kind="duplicate",
+        kind=DUPLICATE,
         order_id=order_id,
         payment_intent_id=payment_intent_id,
         occurred_at=occurred_at,
@@ -146,7 +150,7 @@ def fee_entry(
     return JournalEntry(
         account_id=account_id,
         reference=fee_reference(balance_transaction_id),
-        kind="fee",
+        kind=FEE,
         order_id=order_id,
         payment_intent_id=payment_intent_id,
         occurred_at=occurred_at,
@@ -158,15 +162,15 @@ def reversal_entry(entry: JournalEntry) -> JournalEntry:
     """What takes `entry` back, at its own moment: at no instant do the two leave anything."""
     return replace(
         entry,
-        reference=f"reversal:{entry.reference}",
-        kind="reversal",
+        reference=f"{REVERSAL}:{entry.reference}",
+        kind=REVERSAL,
         postings=tuple(Posting(p.code, p.currency, -p.amount_minor) for p in entry.postings),
     )
 
 
 def redated_entry(entry: JournalEntry, occurred_at: datetime) -> JournalEntry:
     """`entry` again, under the moment at which it really happened."""
-    return replace(entry, reference=f"redated:{entry.reference}", kind="redated", occurred_at=occurred_at)
+    return replace(entry, reference=f"{REDATED}:{entry.reference}", kind=REDATED, occurred_at=occurred_at)
 
 
 def _move(amount_minor: int, currency: str, *, debit: str, credit: str) -> tuple[Posting, ...]:

@@ -28,6 +28,7 @@ from service.foundation.settings import Settings
 from service.foundation.wording import in_words, kind_in_words
 from service.monitoring import heartbeats
 from service.monitoring.heartbeats import Beat
+from service.outbox import backlog
 from service.recovery import is_verified
 from service.stripe_gateway import standstill
 from service.stripe_gateway.standstill import Standstill
@@ -181,9 +182,8 @@ async def broker_state(redis: Redis) -> BrokerState:
 
 
 async def outbox_state(engine: AsyncEngine) -> OutboxState:
-    """Four numbers, each by an index."""
-    async with connect(engine) as connection:
-        row = await connection.row(_OUTBOX, {"most": COUNTED_MAX + 1})
+    """How much waits in the outbox, and for how long."""
+    row = await backlog(engine, COUNTED_MAX + 1)
     if row is None:
         raise Unavailable("the statement that counts the outbox returned nothing")
     return OutboxState(row["waiting"], row["parked"], max(0.0, row["due_s"]), max(0.0, row["oldest_s"]))
@@ -198,16 +198,6 @@ async def _look(engine: AsyncEngine) -> tuple[OutboxState, bool]:
 # A row that every installation has, written as it is: a heap change, a WAL record, and a commit that a synchronous
 # standby must confirm. A statement of its own, so that no process that stops can hold the row.
 _WRITE = Statement("UPDATE instance SET uuid = uuid WHERE id = 1")
-
-_OUTBOX = Statement("""
-SELECT coalesce(extract(epoch FROM now() - least(
-         (SELECT min(deliver_after) FROM outbox WHERE parked_at IS NULL AND published = 0),
-         (SELECT min(deliver_after) FROM outbox WHERE parked_at IS NULL AND published > 0))), 0)::float8 AS due_s,
-       coalesce(extract(epoch FROM now() -
-         (SELECT created_at FROM outbox WHERE parked_at IS NULL ORDER BY id LIMIT 1)), 0)::float8 AS oldest_s,
-       (SELECT count(*) FROM (SELECT FROM outbox WHERE parked_at IS NOT NULL LIMIT :most) AS p) AS parked,
-       (SELECT count(*) FROM (SELECT FROM outbox WHERE parked_at IS NULL LIMIT :most) AS w) AS waiting
-""")
 
 # The commands of Dramatiq's own script, on keys of the probe's own; the real ones are only asked for their type.
 _KEYS = [QUEUE_KEY, MESSAGES_KEY, CONSUMERS_KEY, *(f"{NAMESPACE}:probe.{kind}" for kind in ("msgs", "ids", "beats"))]

@@ -30,7 +30,7 @@ from service.foundation.postgres.db import (
 from service.foundation.postgres.durability import Durability
 from service.foundation.settings import Settings
 from service.orders.store import Candidate, Placed, place
-from service.outbox.wakeup import Waker
+from service.outbox import Waker
 
 # A key's lock is held by somebody else once in a blue moon, and then the common wait may be long. While a batch is
 # being split to find the stuck key, every half that has it pays again, and its neighbours with it: so briefly.

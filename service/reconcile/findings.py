@@ -7,6 +7,8 @@ sql.WAITS; of ORDERS $1 cut-off; of UNCLAIMED and TOTALS $1 since, $2 until.
 fact that waiting does not change. What may still heal at the cut-off is in flight.
 """
 
+from service.ledger import fee_reference
+from service.ledger.journal import CHARGE, DUPLICATE
 from service.reconcile.sql import WAITS
 from service.states import (
     AGREED,
@@ -147,7 +149,7 @@ FROM judged WHERE class IS NOT NULL
 """
 
 _OF_WINDOW = "e.occurred_at >= $1 AND e.occurred_at < $2"
-_UNCLAIMED = """e.kind IN ('charge', 'duplicate')
+_UNCLAIMED = f"""e.kind IN ('{CHARGE}', '{DUPLICATE}')
    AND NOT EXISTS (SELECT FROM recon_pairs p WHERE p.account_id = e.account_id AND p.booking = e.reference)"""
 
 # Entries that do not balance, and bookings of charges that no charge of ours asked for: booked twice, or from nowhere.
@@ -165,7 +167,8 @@ SELECT 'ledger_imbalance', e.account_id, e.order_id, e.pi, NULL, e.reference, ab
 TOTALS = f"""
 WITH fee AS (
   SELECT e.currency, -e.assets AS amount FROM recon_pairs p
-    JOIN recon_entries e ON e.account_id = p.account_id AND e.reference = coalesce(p.fee_booking, 'fee:' || p.c_txn)
+    JOIN recon_entries e ON e.account_id = p.account_id AND e.reference
+        = coalesce(p.fee_booking, '{fee_reference("")}' || p.c_txn)
    WHERE p.counted
 ), line (currency, side, n, gross, fees) AS (
   SELECT s_currency, 'stripe', 1, s_received, 0 FROM recon_pairs WHERE counted AND took

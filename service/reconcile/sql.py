@@ -16,6 +16,8 @@ recon_report    the same in the order of the report, with ages
 Parameters, wherever they occur: $1 since, $2 until (both timestamptz). Those of CARRIED stand beside it.
 """
 
+from service.ledger import charge_reference, duplicate_reference, fee_reference
+from service.outbox.rows import ROWS
 from service.states import WHOSE_TURN
 
 TABLES = (
@@ -104,7 +106,7 @@ SELECT row_number() OVER (ORDER BY pi) AS n, pi FROM (
 """
 
 # The window selects (`selected`); the other rows are partners, looked up by id or by our own metadata.
-ORDERS = """
+ORDERS = f"""
 CREATE TEMP TABLE recon_orders AS
 WITH touched AS (
   SELECT id AS order_id, true AS selected FROM orders WHERE created_at >= $1 AND created_at < $2
@@ -127,7 +129,7 @@ WITH touched AS (
   SELECT order_id, max(created_at) AS promised_at, max(parked_at) AS parked_at,
          max(last_error) FILTER (WHERE parked_at IS NOT NULL) AS parked_why,
          max(deliver_after) FILTER (WHERE parked_at IS NULL AND published = 0) AS asked_at
-    FROM outbox GROUP BY order_id
+    FROM {ROWS} GROUP BY order_id
 )
 SELECT o.id, o.account_id, o.amount_minor AS amount, o.currency, o.status, o.payment_intent_id AS pi,
        o.created_at, o.updated_at, w.selected, x.promised_at, x.parked_at, x.parked_why, x.asked_at
@@ -160,7 +162,7 @@ WITH by_id AS (
 SELECT * FROM by_id UNION ALL SELECT * FROM by_metadata
 """
 
-PAIRS = """
+PAIRS = f"""
 CREATE TEMP TABLE recon_pairs AS
 SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, s.order_id) AS order_id,
        coalesce(s.pi, c.pi) AS pi, s.pi IS NOT NULL AS at_stripe, coalesce(s.status = 'succeeded', false) AS took,
@@ -169,8 +171,9 @@ SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, 
          OR coalesce(s.order_id IN (SELECT order_id FROM recon_carried), false) AS selected,
        coalesce(s.created, c.stripe_created, c.created_at) >= $1
          AND coalesce(s.created, c.stripe_created, c.created_at) < $2 AS counted,
-       CASE c.status WHEN 'duplicate' THEN 'duplicate:' ELSE 'charge:' END || coalesce(s.charge, c.charge) AS booking,
-       'fee:' || s.txn AS fee_booking,
+       CASE c.status WHEN 'duplicate' THEN '{duplicate_reference("")}' ELSE '{charge_reference("")}' END
+         || coalesce(s.charge, c.charge) AS booking,
+       '{fee_reference("")}' || s.txn AS fee_booking,
        coalesce(s.charged_at, s.created, c.stripe_created, c.created_at) AS at,
        s.created AS s_created, s.amount AS s_amount, s.received AS s_received, s.currency AS s_currency,
        s.status AS s_status, s.charge AS s_charge, s.txn AS s_txn, s.txn_amount AS s_txn_amount, s.fee AS s_fee,
