@@ -15,7 +15,7 @@ import pytest
 from sandbox.faults import FaultName
 from service.ops.child import wait_until
 from service.ops.embedded import free_port
-from tests.acceptance.test_readme import as_pattern
+from tests.acceptance.pages import as_pattern
 
 pytestmark = pytest.mark.slow
 
