@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -44,10 +45,10 @@ def _table(one: sa.Table, reasons: Reasons) -> str:
 
 
 def _column(column: sa.Column[object], reasons: Reasons) -> tuple[str, str, str, str]:
-    kind = column.type.compile(dialect=_DIALECT).lower()
+    kind = re.sub(r"\b[A-Z]{2,}\b", lambda word: word[0].lower(), column.type.compile(dialect=_DIALECT))
     above = next((text for texts, text in reasons.items() if texts[:1] == (column.name,)), "")
     leads = "".join(f"→ `{key.target_fullname}`" for key in column.foreign_keys)
-    what = "; ".join(said for said in (leads, column.comment or "", above) if said)
+    what = ". ".join(said.rstrip(".") for said in (leads, column.comment or "", above) if said)
     return f"`{column.name}`", kind + (", or null" if column.nullable else ""), _default(column), what
 
 

@@ -129,7 +129,8 @@ def _doing(name: str, command: click.Command) -> Iterator[tuple[str, click.Comma
 def _command(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name)
     usage = " ".join([name, *command.collect_usage_pieces(context)])
-    records = (parameter.get_help_record(context) for parameter in command.params)
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    records = (option.get_help_record(context) for option in options)
     rows = [(f"`{record[0]}`", record[1]) for record in records if record]
-    options = f"\n\n{table(('option', 'what'), rows)}" if rows else ""
-    return f"## {name}\n\n{inspect.cleandoc(command.help or '')}\n\n```\n{usage}\n```{options}"
+    shown = f"\n\n{table(('option', 'what'), rows)}" if rows else ""
+    return f"## {name}\n\n{inspect.cleandoc(command.help or '')}\n\n```\n{usage}\n```{shown}"
