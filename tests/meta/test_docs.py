@@ -1,7 +1,6 @@
 """What the documentation says is checked: settings, commands, tests, links, and that nobody's machine is named."""
 
 import ast
-import pkgutil
 import re
 import subprocess
 from pathlib import Path
@@ -94,15 +93,6 @@ def test_every_test_that_is_named_exists(page: Path) -> None:
         assert (ROOT / path).is_file(), path
         names = {node.name for node in ast.walk(ast.parse((ROOT / path).read_text())) if hasattr(node, "name")}
         assert not name or name in names, f"{path}::{name}"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_path_and_every_name_of_code_exists(page: Path) -> None:
-    text = page.read_text()
-    for path in re.findall(r"`((?:service|workers|sandbox|migrations|benchmarks|demo|tests|deploy)/[\w/.-]*)", text):
-        assert (ROOT / path).exists(), f"{page.name} names {path}"
-    for name in re.findall(r"`((?:service|workers)(?:\.\w+)+)`", text):
-        pkgutil.resolve_name(name)
 
 
 def test_every_promise_has_a_test() -> None:
