@@ -30,11 +30,11 @@ CHANGES_ON_ITS_OWN = [  # what differs from run to run
     ("…", r"[\\s\\S]*?"),
 ]
 ONLY_ONCE = ("-d confirm=true", "kill -9")  # these do something each time
-WITHIN_S = 15.0
+WITHIN_S = 30.0  # on a busy machine; otherwise a second or two
 
 
 @dataclass
-class Installation:
+class Walkthrough:
     """An `eo up` as `make run` starts it. `block`: what it prints once it is ready."""
 
     folder: Path
@@ -89,8 +89,8 @@ class Installation:
 
 
 @contextmanager
-def installed(**environ: str) -> Iterator[Installation]:
-    """An installation in a folder of its own, from `make run` to Ctrl-C."""
+def installed(**environ: str) -> Iterator[Walkthrough]:
+    """An `eo up` in a folder of its own, from `make run` to Ctrl-C."""
     with tempfile.TemporaryDirectory(prefix="eo-page-") as made:
         folder, port = Path(made), free_port()
         (folder / ".venv").mkdir()
@@ -103,7 +103,7 @@ def installed(**environ: str) -> Iterator[Installation]:
             text=True,
         )
         assert process.stdout
-        one = Installation(folder, port, process)
+        one = Walkthrough(folder, port, process)
         for line in process.stdout:
             one.block += line
             if line.startswith("ready "):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.pages import BLOCK, ROOT, Installation, installed
+from tests.acceptance.pages import BLOCK, ROOT, Walkthrough, installed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a busy machine is no reason to fail
 
@@ -18,28 +18,26 @@ START = re.compile(r"^```\n((?:EO_\w+=\S+ )+)make run\n```$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def installation() -> Iterator[Installation]:
+def walkthrough() -> Iterator[Walkthrough]:
     started = START.search(TUTORIAL)
     assert started
     with installed(**dict(variable.split("=") for variable in started[1].split())) as one:
         yield one
 
 
-def test_the_block_it_prints_has_the_lines_that_the_readme_shows(installation: Installation) -> None:
+def test_the_block_it_prints_has_the_lines_that_the_readme_shows(walkthrough: Walkthrough) -> None:
     shown = re.search(r"^```\n(effectively-once .*?)^```", README, re.MULTILINE | re.DOTALL)
     assert shown
     first_words = [line.split()[0] for line in shown[1].splitlines()]
-    assert [line.split()[0] for line in installation.block.splitlines()] == first_words
+    assert [line.split()[0] for line in walkthrough.block.splitlines()] == first_words
 
 
-def test_every_command_of_the_readme_and_then_of_the_tutorial_does_what_they_show(installation: Installation) -> None:
-    assert installation.follow(README.partition("## Try it")[2].partition("\n## ")[0]) >= 5
+def test_every_command_of_the_readme_and_then_of_the_tutorial_does_what_they_show(walkthrough: Walkthrough) -> None:
+    assert walkthrough.follow(README.partition("## Try it")[2].partition("\n## ")[0]) >= 5
     walked, _, end = TUTORIAL.partition("## Clean up")
-    assert installation.follow(walked) >= 8
-    assert {path.name for path in installation.folder.iterdir()} == {".venv", ".eo"}, (
-        "the commands leave nothing behind"
-    )
-    installation.stop()
+    assert walkthrough.follow(walked) >= 8
+    assert {path.name for path in walkthrough.folder.iterdir()} == {".venv", ".eo"}, "the commands leave nothing behind"
+    walkthrough.stop()
     ((commands, _),) = BLOCK.findall(end)
-    installation.run(commands)
-    assert [path.name for path in installation.folder.iterdir()] == [".venv"]
+    walkthrough.run(commands)
+    assert [path.name for path in walkthrough.folder.iterdir()] == [".venv"]
