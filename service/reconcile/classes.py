@@ -24,8 +24,8 @@ class DiscrepancyClass(NamedTuple):
 # order. Money that went back is a fact of its own, beside whatever else differs.
 CLASSES: dict[str, DiscrepancyClass] = {
     SOURCE_INCOMPLETE: DiscrepancyClass(
-        "a page or a PaymentIntent could not be read, a PaymentIntent has a sum or a word that no table can hold (it is "
-        "named, the others are compared), or the listing contradicts itself; nothing is concluded from what was not "
+        "a page or a PaymentIntent could not be read, a PaymentIntent has a sum or a word that no table can hold (it "
+        "is named, the others are compared), or the listing contradicts itself; nothing is concluded from what was not "
         "shown",
         "`eo reconcile` again: what Stripe did not show is neither clean nor a discrepancy",
     ),
