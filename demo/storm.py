@@ -8,6 +8,7 @@ from demo.contenders import LEASE_S, WORKERS, Contender
 from demo.plan import MOMENTS, TROUBLE_WORDS, Plan
 from demo.screen import Screen
 from service.foundation.errors import Unavailable
+from service.ops.child import Child
 
 _TICK_S = 0.05
 _LOOK_S = 0.5
@@ -102,18 +103,16 @@ class Storm:
         self._later.append((time.monotonic() + _DARK_S, self._kill_broker))
 
     def _kill_broker(self) -> None:
-        redis = self._world.stage.redis
-        redis.kill()
-        self._contender.score.killed += 1
-        self._say("killed Valkey: every message that was queued is gone")
-        redis.start()
+        self._restart(self._world.stage.redis, "killed Valkey: every message that was queued is gone")
 
     def _kill_postgres(self) -> None:
-        postgres = self._world.stage.postgres
-        postgres.kill()
+        self._restart(self._world.stage.postgres, "killed PostgreSQL in the middle of its transactions")
+
+    def _restart(self, server: Child, words: str) -> None:
+        server.kill()
         self._contender.score.killed += 1
-        self._say("killed PostgreSQL in the middle of its transactions")
-        postgres.start()
+        self._say(words)
+        server.start()
 
     def _kill(self, name: str, moment: str) -> None:
         if self._world.parts[name].is_running:

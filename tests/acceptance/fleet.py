@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
@@ -37,7 +38,7 @@ from service.ops.kinds import KINDS
 from service.ops.supervisor import is_warning
 from tests.described import Received, check
 
-__all__ = ["ORDER", "SHORT_LEASES", "Answer", "Fleet", "NewFleet", "fleets", "http", "python"]
+__all__ = ["ORDER", "PLACED", "SHORT_LEASES", "Answer", "Fleet", "NewFleet", "fleets", "http", "python"]
 
 ORDER: dict[str, Any] = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}
 # Leases of seconds: what was lost comes due again while a test can still wait for it.
@@ -49,6 +50,7 @@ SHORT_LEASES = {
     "EO_RETRY_BASE_S": "0.2",
     "EO_RETRY_MAX_S": "2",
 }
+PLACED = 10  # orders where no number is said
 CALL_S = 40.0  # above the longest `Prefer: wait`
 SQL_S = 30.0
 LOG_LINES = 8
@@ -135,6 +137,22 @@ class Fleet(Installation):
         answer = self.get(f"/v1/orders/{order_id}", **options)
         assert answer.status == 200, answer
         return dict(answer.body)
+
+    def place(self, prefix: str, count: int = PLACED, *, api: str = "api-1") -> list[str]:
+        """Place orders, each of which is accepted; their ids."""
+        answers = [self.post("/v1/orders", ORDER, key=f"{prefix}-{n}", api=api) for n in range(count)]
+        assert [answer.status for answer in answers] == [201] * count
+        return [str(answer.body["id"]) for answer in answers]
+
+    def all_paid_once(self, placed: Sequence[str], *, within_s: float, api: str = "api-1") -> None:
+        """Wait until these orders are paid; each was charged once."""
+        for order_id in placed:
+            self.until(partial(self.is_paid, order_id, api=api), within_s=within_s, every_s=0.1, what="all are paid")
+        assert [self.truth(order=order_id)["charges"] for order_id in placed] == [1] * len(placed)
+
+    def is_paid(self, order_id: str, *, api: str = "api-1") -> bool:
+        """Whether the API says so."""
+        return bool(self.order(order_id, api=api)["status"] == "paid")
 
     def control(self, method: str, path: str, body: object = None) -> Any:
         """The sandbox's control API (sandbox/control.py): faults, clock, latency, complete_action, …"""

@@ -7,13 +7,11 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPException
-from urllib.parse import quote
 
 import pytest
 
 from service.foundation.postgres.pools import per_process
 from service.foundation.settings import Settings
-from service.ops.embedded import PG_PORT
 from tests.acceptance.fleet import ORDER, SHORT_LEASES, Answer, Fleet, NewFleet
 from tests.chaos.proxy import Wires
 
@@ -35,22 +33,15 @@ def wires() -> Iterator[Wires]:
 def fleet(new_fleet: NewFleet, wires: Wires) -> Fleet:
     """One of each, each with its own wires to PostgreSQL and Redis."""
     fleet = new_fleet(**SHORT_LEASES)
-    there = fleet.postgres.sockets / f".s.PGSQL.{PG_PORT}"
     for name in PARTS:
-        folder = fleet.folder / f"wire-{name}"
-        folder.mkdir(mode=0o700)
-        wires.add_unix(name, there, folder / there.name)
-        url = fleet.postgres.url.replace(quote(str(fleet.postgres.sockets)), quote(str(folder)))
-        port = wires.add_tcp(f"{name} redis", fleet.redis.port)
-        redis = fleet.redis.url.replace(f":{fleet.redis.port}", f":{port}")
-        fleet.start(name.partition("-")[0], DATABASE_URL=url, REDIS_URL=redis)
+        fleet.start(name.partition("-")[0], 1, (), **wires.around(fleet, name))
     return fleet
 
 
 def silence(wires: Wires) -> None:
     for name in PARTS:
-        wires.silence(name)
-        wires.silence(f"{name} redis")
+        wires.silence(f"{name}>postgres")
+        wires.silence(f"{name}>redis")
 
 
 def until_accepted(fleet: Fleet, key: str) -> Answer:

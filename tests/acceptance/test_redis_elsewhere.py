@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import redis_servers
-from tests.acceptance.fleet import ORDER, SHORT_LEASES, Fleet, NewFleet
+from tests.acceptance.fleet import PLACED, SHORT_LEASES, Fleet, NewFleet
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a busy machine is no reason to fail
 
-ORDERS = 10
 PAID_S = 90
 
 
@@ -33,29 +32,17 @@ def start(fleet: Fleet, url: str) -> str:
     return fleet.start("api", REDIS_URL=url)[0]
 
 
-def place(fleet: Fleet, prefix: str, api: str) -> list[str]:
-    answers = [fleet.post("/v1/orders", ORDER, key=f"{prefix}-{n}", api=api) for n in range(ORDERS)]
-    assert [answer.status for answer in answers] == [201] * ORDERS
-    return [str(answer.body["id"]) for answer in answers]
-
-
-def all_paid_once(fleet: Fleet, placed: list[str], api: str) -> None:
-    for order_id in placed:
-        fleet.until(lambda i=order_id: fleet.order(i, api=api)["status"] == "paid", within_s=PAID_S, what="paid")  # type: ignore[misc]
-    assert [fleet.truth(order=order_id)["charges"] for order_id in placed] == [1] * ORDERS
-
-
 def test_a_failover_by_sentinel_loses_no_order(fleet: Fleet, tmp_path: Path) -> None:
     with redis_servers.sentinel(tmp_path) as (url, primary, replica):
         api = start(fleet, url)
-        all_paid_once(fleet, place(fleet, "before", api), api)
-        during = place(fleet, "during", api)
+        fleet.all_paid_once(fleet.place("before", api=api), within_s=PAID_S, api=api)
+        during = fleet.place("during", api=api)
         primary.kill()
-        during += place(fleet, "without", api)
+        during += fleet.place("without", api=api)
         replica.until("replication", "role", "master")
-        after = place(fleet, "after", api)
-        for orders in (during[:ORDERS], during[ORDERS:], after):
-            all_paid_once(fleet, orders, api)
+        after = fleet.place("after", api=api)
+        for orders in (during[:PLACED], during[PLACED:], after):
+            fleet.all_paid_once(orders, within_s=PAID_S, api=api)
         ready = fleet.get("/health/ready", api=api).body
         assert ready["checks"]["redis"] == "ok", ready
         assert redis_servers.PASSWORD not in fleet.warnings()
@@ -64,5 +51,5 @@ def test_a_failover_by_sentinel_loses_no_order(fleet: Fleet, tmp_path: Path) -> 
 def test_orders_are_paid_through_a_cluster(fleet: Fleet, tmp_path: Path) -> None:
     with redis_servers.cluster(tmp_path) as url:
         api = start(fleet, url)
-        all_paid_once(fleet, place(fleet, "cluster", api), api)
+        fleet.all_paid_once(fleet.place("cluster", api=api), within_s=PAID_S, api=api)
         assert fleet.get("/health/ready", api=api).body["checks"]["redis"] == "ok"

@@ -14,6 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+from service.ops.embedded import PG_PORT
+from tests.acceptance.fleet import Fleet
 
 T = TypeVar("T")
 Address = tuple[str, int] | Path
@@ -71,6 +75,24 @@ class Wires:
     def add_unix(self, name: str, target: Path, listen: Path) -> None:
         """The same between two Unix sockets."""
         self._do(self._listen_unix(name, target, listen))
+
+    def over(self, name: str, url: str) -> str:
+        """The same URL over a wire called `name`."""
+        port = urlsplit(url).port
+        assert port is not None
+        return url.replace(f":{port}", f":{self.add_tcp(name, port)}")
+
+    def around(self, fleet: Fleet, name: str) -> dict[str, str]:
+        """What a part of the fleet is told, so that all it needs lies behind wires: NAME>postgres, >redis, >stripe."""
+        folder = fleet.folder / f"wire-{name}"
+        folder.mkdir(mode=0o700)
+        there = fleet.postgres.sockets / f".s.PGSQL.{PG_PORT}"
+        self.add_unix(f"{name}>postgres", there, folder / there.name)
+        return {
+            "DATABASE_URL": fleet.postgres.owner_url.replace(quote(str(there.parent)), quote(str(folder))),
+            "REDIS_URL": self.over(f"{name}>redis", fleet.redis.url),
+            "STRIPE_API_BASE": self.over(f"{name}>stripe", fleet.stripe),
+        }
 
     def calm(self) -> None:
         """From now on every wire only carries."""

@@ -19,12 +19,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import quote
 
 import asyncpg
 
 from service.ops import kinds
-from service.ops.embedded import PG_PORT
 from tests.acceptance.fleet import Fleet, python
 from tests.chaos.forgetting import KINDS, Forgetting, plans
 from tests.chaos.invariants import is_closed, is_quiet, judge, what_is_left
@@ -91,7 +89,7 @@ class Storm:
         fleet, seed = self._fleet, self.report.seed
         names = [name for kind in COUNT for name in self._start(kind)]
         monkey = Monkey(fleet, ["postgres", "redis", "sandbox", *names], seed)
-        urls = [self._wire("producer", fleet.url(name)) for name in names if name.startswith("api-")]
+        urls = [self._wires.over("producer>api", fleet.url(name)) for name in names if name.startswith("api-")]
         producer = Producer(
             urls, fleet.api_key, seed, 1_000_000, at_once=STREAMS, pause_s=PAUSE_S, sent_twice=SENT_TWICE
         ).start()
@@ -116,24 +114,9 @@ class Storm:
 
     def _start(self, kind: str) -> list[str]:
         """Processes of one kind, each told addresses that are wires."""
-        fleet = self._fleet
-        folder = fleet.folder / f"wire-{kind}"
-        folder.mkdir(mode=0o700)
-        there = fleet.postgres.sockets / f".s.PGSQL.{PG_PORT}"
-        self._wires.add_unix(f"{kind}>postgres", there, folder / there.name)
-        environ = {
-            "DATABASE_URL": fleet.postgres.owner_url.replace(quote(str(fleet.postgres.sockets)), quote(str(folder))),
-            "REDIS_URL": self._wire(kind, fleet.redis.url, "redis"),
-            "STRIPE_API_BASE": self._wire(kind, fleet.stripe, "stripe"),
-            "EO_TEST_SEED": str(self.report.seed),
-        }
         argv = python("tests.chaos.mangling_relay") if kind == "relay" else ()
-        return fleet.start(kind, COUNT[kind], argv=argv, **environ)
-
-    def _wire(self, kind: str, url: str, to: str = "api") -> str:
-        """The same URL over a wire."""
-        port = int(url.removesuffix("/0").rpartition(":")[2])
-        return url.replace(f":{port}", f":{self._wires.add_tcp(f'{kind}>{to}', port)}")
+        environ = {**self._wires.around(self._fleet, kind), "EO_TEST_SEED": str(self.report.seed)}
+        return self._fleet.start(kind, COUNT[kind], argv, **environ)
 
     def _blow(self, monkey: Monkey) -> None:
         """The storm itself."""

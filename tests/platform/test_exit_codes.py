@@ -22,6 +22,7 @@ from service.foundation.errors import BadRequest, Misconfigured, Unavailable
 from service.foundation.text.names import checked
 from service.ops import table
 from service.ops.cli import cli, run
+from service.ops.kinds import KINDS
 
 SAID = {exit_codes.OK, exit_codes.USAGE, exit_codes.AWAY}
 ODD = [
@@ -32,7 +33,7 @@ ODD = [
     "💳", "4242 4242 4242 4242", "%00", "../../etc/passwd", "/dev/full", "'; DROP TABLE orders; --",
     "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "{}", "[" * 1_000,
 ]  # fmt: skip
-SERVERS = {"up", "api", "relay", "worker", "sandbox", "demo"}  # with the right arguments these would run for long
+SERVERS = {"up", *KINDS, "sandbox", "demo"}  # with the right arguments these would run for long
 
 
 def leaves(command: click.Command = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

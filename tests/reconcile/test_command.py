@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -19,7 +21,7 @@ from service.foundation.postgres.db import create_engine
 from service.foundation.settings import Settings
 from service.ops.embedded import free_port
 from tests.conftest import NOBODY
-from tests.reconcile.world import default_account, unknown, waiting, write
+from tests.reconcile.world import OrderRow, Story, default_account, unknown, waiting, write
 from tests.sandbox.process import KEY, SandboxProcess
 
 pytestmark = pytest.mark.slow
@@ -84,6 +86,21 @@ def _plant(stripe: str, **more: str) -> str:
         return str(json.load(answer)["id"])
 
 
+def _on_record(database: str, begun: Callable[[UUID, datetime], Story], age: timedelta = timedelta()) -> OrderRow:
+    """Put an order of this age on our record."""
+
+    async def put() -> OrderRow:
+        engine = create_engine(Settings(database_url=database), name="test")
+        async with engine.connect() as connection:
+            now = (await connection.execute(text("SELECT now()"))).scalar_one()
+        story = begun(await default_account(engine), now - age)
+        await write(engine, [story])
+        await engine.dispose()
+        return story.order
+
+    return asyncio.run(put())
+
+
 def test_nothing_to_report_is_0(eo: Eo, stripe: str) -> None:
     answer = eo("--json", STRIPE_API_BASE=stripe)
     assert (answer.code, answer.document["verdict"]) == (0, "clean")
@@ -106,26 +123,13 @@ def test_what_is_in_flight_is_shown_and_0(eo: Eo, stripe: str) -> None:
 
 
 def test_our_metadata_finds_the_order_whose_reply_was_lost(eo: Eo, stripe: str, database: str) -> None:
-    async def lose_a_reply() -> dict[str, str]:
-        engine = create_engine(Settings(database_url=database), name="test")
-        async with engine.connect() as connection:
-            now = (await connection.execute(text("SELECT now()"))).scalar_one()
-        story = unknown(await default_account(engine), now)
-        await write(engine, [story])
-        await engine.dispose()
-        order = story.order
-        return {
-            "metadata[eo_account]": str(order.account_id),
-            "metadata[eo_order]": str(order.id),
-            "metadata[eo_attempt]": "1",
-        }
-
-    ours = asyncio.run(lose_a_reply())
-    planted = _plant(stripe, **ours)
+    order = _on_record(database, unknown)
+    ours = {"eo_account": str(order.account_id), "eo_order": str(order.id), "eo_attempt": "1"}
+    planted = _plant(stripe, **{f"metadata[{name}]": value for name, value in ours.items()})
     answer = eo("--json", STRIPE_API_BASE=stripe, EO_RECONCILE_GRACE_S="0")
     found = answer.document["discrepancies"]
     assert [(d["class"], d["payment_intent"], d["order_id"]) for d in found] == [
-        ("status_mismatch", planted, ours["metadata[eo_order]"])
+        ("status_mismatch", planted, str(order.id))
     ]
 
 
@@ -195,17 +199,8 @@ def test_data_is_on_stdout_and_progress_on_stderr(eo: Eo, stripe: str) -> None:
 
 
 def test_an_order_nobody_sent_is_1_once_it_is_old(eo: Eo, stripe: str, database: str) -> None:
-    async def accept() -> str:
-        engine = create_engine(Settings(database_url=database), name="test")
-        async with engine.connect() as connection:
-            then = (await connection.execute(text("SELECT now() - interval '11 minutes'"))).scalar_one()
-        story = waiting(await default_account(engine), then)
-        await write(engine, [story])
-        await engine.dispose()
-        return str(story.order.id)
-
-    order_id = asyncio.run(accept())
+    order = _on_record(database, waiting, age=timedelta(minutes=11))
     answer = eo(STRIPE_API_BASE=stripe)
     assert answer.code == 1
     assert "stale_pending: 1, 19.99 usd, oldest 11m" in answer.out
-    assert order_id in answer.out
+    assert str(order.id) in answer.out
