@@ -5,7 +5,7 @@
         fleet.start("worker", 2, EO_CHARGE_LEASE_S="5")     # more environment for these two alone
         order = fleet.post("/v1/orders", ORDER, key="k").body
         fleet.kill("worker-1")                       # kill -9; also pause (SIGSTOP), resume, stop (SIGTERM), restart
-        fleet.until(lambda: fleet.order(order["id"])["status"] == "paid", within_s=5)
+        fleet.until(lambda: fleet.is_paid(order["id"]), within_s=5)
         fleet.settle(within_s=30)                    # until the outbox is empty
         fleet.truth(per_order=True)                  # the sandbox's books: what was really charged
         fleet.eo("reconcile", "--json")              # any `eo` command, in the fleet's environment

@@ -4,7 +4,7 @@ The silence, to PostgreSQL and Redis, never heals by itself: only connections th
 """
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from http.client import HTTPException
 
@@ -66,10 +66,6 @@ def all_end(fleet: Fleet) -> None:
     assert [fleet.part(name).exit_status for name in PARTS] == [0, 0, 0]
 
 
-def is_paid(fleet: Fleet, order_id: str) -> Callable[[], bool]:
-    return lambda: fleet.order(order_id)["status"] == "paid"
-
-
 HELD = """
 SELECT CASE WHEN application_name IN ('eo relay', 'eo rollup') THEN 'relay' WHEN application_name = 'eo worker'
        THEN 'worker' ELSE 'api' END AS kind, count(*) AS n
@@ -98,12 +94,12 @@ def test_without_the_synchronous_standby_nothing_is_confirmed_and_everybody_stil
     fleet.rows("SELECT pg_reload_conf()")
     fleet.restart(*PARTS)
     order = until_accepted(fleet, "unconfirmed").body
-    fleet.until(is_paid(fleet, order["id"]), within_s=BACK_S, every_s=0.2, what="it is paid")
+    fleet.until(lambda: fleet.is_paid(order["id"]), within_s=BACK_S, every_s=0.2, what="it is paid")
 
 
 def test_after_a_silence_orders_are_accepted_and_paid_and_everybody_still_ends(fleet: Fleet, wires: Wires) -> None:
     silence(wires)
     order = until_accepted(fleet, "after").body
-    fleet.until(is_paid(fleet, order["id"]), within_s=BACK_S, every_s=0.2, what="it is paid")
+    fleet.until(lambda: fleet.is_paid(order["id"]), within_s=BACK_S, every_s=0.2, what="it is paid")
     silence(wires)
     all_end(fleet)

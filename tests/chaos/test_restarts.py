@@ -32,5 +32,5 @@ def test_the_first_order_after_a_restart_does_not_wait_for_a_lease(restarted: st
 
         fleet.until(accepted, within_s=SOON_S, what="an order is accepted")
         order_id = placed[0].body["id"]
-        took_s = fleet.until(lambda: fleet.order(order_id)["status"] == "paid", within_s=SOON_S, what="it is paid")
+        took_s = fleet.until(lambda: fleet.is_paid(order_id), within_s=SOON_S, what="it is paid")
         print(f"paid {took_s:.1f} s after it was accepted")

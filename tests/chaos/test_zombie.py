@@ -42,7 +42,7 @@ def zombie_with(fleet: Fleet, point: str, key: str) -> tuple[str, dict[str, Any]
 def test_a_worker_that_wakes_past_its_lease_changes_nothing(point: str, fleet: Fleet) -> None:
     zombie, order = zombie_with(fleet, point, key=f"zombie-{point}")
     (other,) = fleet.start("worker")
-    fleet.until(lambda: fleet.order(order["id"])["status"] == "paid", within_s=WITHIN_S, what="the other takes over")
+    fleet.until(lambda: fleet.is_paid(order["id"]), within_s=WITHIN_S, what="the other takes over")
     fleet.until(lambda: is_quiet(fleet), within_s=WITHIN_S, what="on the books")
     replays = fleet.truth()["replays"]
     fleet.resume(zombie)
@@ -70,6 +70,6 @@ def test_what_a_zombie_has_learnt_clears_nothing_once_another_holds_the_charge(f
     assert row["maybe_executed"]
     assert row["first_sent_at"] is not None
     fleet.resume(second)
-    fleet.until(lambda: fleet.order(order["id"])["status"] == "paid", within_s=WITHIN_S, what="paid")
+    fleet.until(lambda: fleet.is_paid(order["id"]), within_s=WITHIN_S, what="paid")
     fleet.until(lambda: is_quiet(fleet), within_s=WITHIN_S, what="on the books")
     assert fleet.truth(order=order["id"])["charges"] == 1
