@@ -141,6 +141,10 @@ NEVER: dict[str, Callable[[random.Random], str]] = {
     "timestamps": lambda d: d.choice([f"{moment(d)}", f"{moment(d):%d.%m.%Y %H:%M:%S}", f"{moment(d):%Y%m%d%H%M%S%f}"]),
     "time spans": lambda d: f"{moment(d):%d.%m.%Y} - {moment(d):%d.%m.%Y}",
     "Unix times": lambda d: str(int(moment(d).timestamp() * d.choice([1, 10**3, 10**6, 10**9]))),
+    "an order number, and the moment": lambda d: (
+        f"order-{d.randint(100, 999_999)}-{int(moment(d).timestamp() * d.choice([1, 10**3]))}"
+    ),
+    "a moment without marks, and a number": lambda d: f"{moment(d):%Y%m%d%H%M%S}-{d.randint(1, 9_999)}",
     "phone numbers": phone,
     "order numbers in a table": lambda d: "".join(f"<tr><td>{d.randint(10_000, 99_999)}</td></tr>" for _ in range(8)),
     "columns of amounts": lambda d: "      ".join(f"{d.randint(1, 999)}.{digits(d, 2)}" for _ in range(6)),
