@@ -18,7 +18,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 ARCHITECTURE = ROOT / "docs/explanation/architecture.md"
 LISTED = ROOT / "docs/reference/commands.md"  # where every command is, because it is generated
 # Variables that tests and tools read, and that are no knob of a running service.
-NOT_SETTINGS = {"EO_CRASH_AT", *OF_THE_SANDBOX}
+NOT_SETTINGS = {"EO_CRASH_AT", "EO_TEST_POSTGRES", *OF_THE_SANDBOX}
 
 
 def commands() -> list[str]:
