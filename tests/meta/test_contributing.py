@@ -45,6 +45,14 @@ def test_ci_runs_the_suite_on_every_supported_postgresql_and_the_oldest_python()
     assert job["steps"][-1]["run"] == "make test"
 
 
+def test_no_revision_imports_the_service() -> None:
+    """What a revision did once, it does for ever: code that it took from elsewhere would change under it."""
+    for revision in (ROOT / "migrations/versions").glob("*.py"):
+        assert not re.search(r"^\s*(?:from|import) (?:service|workers)\b", revision.read_text(), re.MULTILINE), (
+            revision.name
+        )
+
+
 def test_whatever_ci_uses_is_pinned_to_a_commit() -> None:
     for file in (ROOT / ".github/workflows").glob("*.yml"):
         used = re.findall(r"uses: (\S+)(.*)", file.read_text())
