@@ -30,6 +30,8 @@ from tests.sandbox.process import SandboxProcess
 MEMORY = Path("/dev/shm")  # noqa: S108  a RAM disk: fsync stays on in tests, and costs nothing there
 MEMORY_NEEDED = 2 << 30
 NOBODY = "http://127.0.0.1:9"  # the discard port: a test that forgets its sandbox is refused at once
+# The major version of most tests' server: 18 and 16 are in the wheel, 15 is looked for where Debian puts it.
+VERSION = int(os.environ.get("EO_TEST_POSTGRES") or 18)
 SHARED = {"shared_buffers": "64MB", "max_wal_size": "256MB"}
 
 # The present life, closed: what a second listing leaves behind.
@@ -63,8 +65,8 @@ def servers_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres(servers_folder: Path) -> Iterator[Postgres]:
-    """PostgreSQL 18, empty."""
-    with Postgres(servers_folder / "postgres", settings=SHARED) as server:
+    """PostgreSQL of the version asked for, empty."""
+    with Postgres(servers_folder / "postgres", version=VERSION, settings=SHARED) as server:
         yield server
 
 

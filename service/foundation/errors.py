@@ -86,6 +86,6 @@ class TooManyRequests(Problem):
 
 
 class NotConfirmed(Problem):
-    """The order may or may not be stored. Repeating with the same key finds out and is always safe."""
+    """The order may or may not be stored. Repeating with the same key finds out and is always safe (R6)."""
 
     status, title, code = 503, "Not confirmed", "not-confirmed"

@@ -15,10 +15,9 @@ from service.ops.cli import cli
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-ARCHITECTURE = ROOT / "docs/explanation/architecture.md"
 LISTED = ROOT / "docs/reference/commands.md"  # where every command is, because it is generated
 # Variables that tests and tools read, and that are no knob of a running service.
-NOT_SETTINGS = {"EO_CRASH_AT", *OF_THE_SANDBOX}
+NOT_SETTINGS = {"EO_CRASH_AT", "EO_TEST_POSTGRES", *OF_THE_SANDBOX}
 
 
 def commands() -> list[str]:
@@ -44,13 +43,6 @@ def tracked() -> list[Path]:
     if listed.returncode != 0:
         pytest.skip("not a git checkout")
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
-
-
-def test_every_rule_that_the_code_names_is_explained() -> None:
-    explained = set(re.findall(r"^\| (R\d+) \|", ARCHITECTURE.read_text(), re.MULTILINE))
-    assert explained >= {f"R{n}" for n in range(1, 31)}
-    named = {rule for file in tracked() if file.suffix == ".py" for rule in re.findall(r"\bR\d\d?\b", file.read_text())}
-    assert named <= explained, named - explained
 
 
 def test_every_variable_that_is_named_exists() -> None:

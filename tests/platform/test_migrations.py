@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.foundation.errors import Misconfigured, Unavailable
 from service.foundation.postgres import migrate
 from service.foundation.postgres.db import bare_engine, create_engine
+from service.foundation.postgres.schema import metadata
 from service.foundation.settings import Settings
 from service.ops.embedded import Postgres, postgres_programs
 
@@ -53,6 +54,30 @@ def test_up_down_up_and_the_result_is_the_schema_in_code(server: Postgres) -> No
     migrate.downgrade(url, "base")
     migrate.upgrade(url)
     command.check(migrate._alembic(url))
+
+
+CHECKS = """
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+ WHERE contype = 'c' AND connamespace = 'public'::regnamespace
+"""
+
+
+async def checks(url: str, *, made_of_the_code: bool = False) -> set[tuple[str, str, str]]:
+    engine = bare_engine(url)
+    async with engine.begin() as connection:
+        if made_of_the_code:
+            await connection.run_sync(metadata.create_all)
+        found = {(row[0], row[1], row[2]) for row in await connection.execute(text(CHECKS))}
+    await engine.dispose()
+    return found
+
+
+def test_the_migrated_checks_are_those_of_the_code(database: str, postgres: Postgres) -> None:
+    """Alembic compares no CHECK: a new state without its migration would be refused by the first order in it."""
+    execute(postgres.url, "CREATE DATABASE made_of_the_code")
+    migrated = asyncio.run(checks(database))
+    assert migrated == asyncio.run(checks(postgres.database_url("made_of_the_code"), made_of_the_code=True))
+    assert any("paid" in definition for _, _, definition in migrated)
 
 
 KEY = """
