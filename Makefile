@@ -9,6 +9,8 @@ UV := $(shell command -v uv)
 # The system's certificates: a proxy that looks into TLS has put its own there.
 export UV_SYSTEM_CERTS ?= 1
 export UV_NATIVE_TLS ?= 1
+# Images set this. Without bytecode kept on disk each process compiles all that it imports, each worker of pytest, too.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python,$(if $(wildcard $(BIN)/uv),$(BIN)/uv pip install \
 	--python $(BIN)/python,$(PIP)))
 PIP = $(BIN)/python -m pip install --disable-pip-version-check
