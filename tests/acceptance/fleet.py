@@ -17,6 +17,7 @@ Every wait has a bound, and says what the parts logged when it is reached. Leavi
 
 import asyncio
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,9 +34,10 @@ import asyncpg
 from sandbox.remote import Remote
 from service.foundation.postgres.migrate import upgrade
 from service.ops.child import wait_until
-from service.ops.installation import Installation, python
+from service.ops.installation import Installation, eo, python
 from service.ops.kinds import KINDS
 from service.ops.supervisor import is_warning
+from tests import forks
 from tests.described import Received, check
 
 __all__ = ["ORDER", "PLACED", "SHORT_LEASES", "Answer", "Fleet", "NewFleet", "fleets", "http", "python"]
@@ -69,6 +71,8 @@ class Answer:
 
 class Fleet(Installation):
     """An installation that is asked, and waited for. `environ` is added to what every part is told."""
+
+    http_part, loop_part = forks.Http, forks.Loop
 
     def __init__(self, folder: Path, **environ: str) -> None:
         self.api_key, secret = "eo_test_" + "0" * 24, "of-the-control-api-in-tests"
@@ -161,6 +165,10 @@ class Fleet(Installation):
     def truth(self, *, order: str = "", per_order: bool = False) -> Any:
         """What was really charged: one order's, every order's, or the totals."""
         return self._remote.truth(order=order, per_order=per_order)
+
+    def eo(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run an `eo` command to its end."""
+        return forks.run(eo(*words), env={**self.environ, **environ}, cwd=self.folder)
 
     def rows(self, statement: str, *values: object) -> list[Any]:
         """Rows of a statement, as the database's superuser."""
