@@ -58,8 +58,20 @@ LONGEST = (
 _numbers = count(1)
 
 
+# Of a test that speaks to one of these and has several cases, `make test-fast` runs the first case.
+SERVERS = {"postgres", "valkey", "shared_sandbox", "own_sandbox", "shared_stripe", "own_stripe"}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort by `LONGEST`."""
+    """Mark as slow what `make test-fast` leaves out without leaving a promise out; sort by `LONGEST`."""
+    met = set()
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and SERVERS & set(item.fixturenames):
+            promise = (item.path, item.cls, item.originalname)
+            if promise in met:
+                item.add_marker(pytest.mark.slow)
+            met.add(promise)
     place = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (place.get(item.path.name, len(LONGEST)), item.get_closest_marker("slow") is None))
 
