@@ -143,6 +143,7 @@ async def test_a_commit_that_is_never_confirmed_is_503_and_the_probe_ends(
     async with holder.transaction():  # as a synchronous standby that is gone holds the row of a commit that waits
         await holder.execute("UPDATE instance SET uuid = uuid")
         assert (await look(settings)).http_status == 503
+    monkeypatch.undo()
     assert (await look(settings)).http_status == 200
     await holder.close()
 
