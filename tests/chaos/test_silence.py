@@ -31,6 +31,8 @@ from service.outbox import wakeup
 from tests.chaos.proxy import Wires
 from tests.door.conftest import assert_problem, serve
 
+pytestmark = pytest.mark.slow
+
 BOUND_S = 1.0  # instead of the real bounds, so that nobody waits for them
 PID = Statement("SELECT pg_backend_pid() AS pid")
 

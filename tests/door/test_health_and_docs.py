@@ -3,21 +3,22 @@
 import asyncio
 import os
 import re
-import signal
-import subprocess
-import sys
+from pathlib import Path
 
 import httpx
 import pytest
 from litestar.routes import HTTPRoute
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import Misconfigured
 from service.foundation.postgres.db import create_engine
 from service.foundation.settings import Settings
+from service.ops.installation import eo
 from service.web.app import create_app
 from service.web.openapi import OPERATIONS, description
-from tests.door.conftest import ORDER, Api
+from tests import forks
+from tests.door.conftest import ORDER, Api, count
 
 
 async def test_an_old_schema_is_refused_at_start(settings: Settings) -> None:
@@ -76,39 +77,30 @@ async def test_the_documentation_loads_nothing_from_elsewhere(api: Api) -> None:
         assert len(answer.content) > 50
 
 
-def test_the_process_stops_cleanly_on_sigterm_while_somebody_waits(settings: Settings) -> None:
+async def test_the_process_stops_cleanly_on_sigterm_while_somebody_waits(
+    settings: Settings, engine: AsyncEngine, tmp_path: Path
+) -> None:
     environ = os.environ | {
         "DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url, "EO_API_KEY": settings.api_key,
         "EO_PORT": str(settings.port), "EO_DATA_DIR": str(settings.data_dir),
     }  # fmt: skip
-    program = (
-        "from service.web.app import run; from service.foundation.settings import Settings; run(Settings.from_env())"
-    )
-    process = subprocess.Popen([sys.executable, "-c", program], env=environ, stderr=subprocess.PIPE, text=True)
+    address = f"http://127.0.0.1:{settings.port}"
+    process = forks.Http("api", eo("api"), log=tmp_path / "api.log", environ=environ, url=f"{address}/health/live")
+    process.start(within_s=60)
+    headers = {"Authorization": f"Bearer {settings.api_key}", "Idempotency-Key": "k1", "Prefer": "wait=30"}
     try:
-        status, seconds = asyncio.run(_stop_while_waiting(process, settings))
+        async with httpx.AsyncClient(base_url=address, timeout=40) as http:
+            waiting = asyncio.create_task(http.post("/v1/orders", json=ORDER, headers=headers))
+            async with asyncio.timeout(30):
+                while await count(engine, "orders") == 0:
+                    await asyncio.sleep(0.01)
+            start = asyncio.get_running_loop().time()
+            await asyncio.to_thread(process.stop, within_s=30)
+            seconds = asyncio.get_running_loop().time() - start
+            status = (await waiting).status_code
     finally:
         process.kill()
-        _, errors = process.communicate()
     assert status == 201
-    assert process.returncode == 0, errors
-    assert seconds < 5
-    assert "Traceback" not in errors
-
-
-async def _stop_while_waiting(process: "subprocess.Popen[str]", settings: Settings) -> tuple[int, float]:
-    headers = {"Authorization": f"Bearer {settings.api_key}", "Idempotency-Key": "k1", "Prefer": "wait=30"}
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=40) as http:
-        for _ in range(200):
-            try:
-                await http.get("/health/live")
-                break
-            except httpx.TransportError:
-                await asyncio.sleep(0.05)
-        held = asyncio.create_task(http.post("/v1/orders", json=ORDER, headers=headers))
-        await asyncio.sleep(0.5)
-        start = asyncio.get_running_loop().time()
-        process.send_signal(signal.SIGTERM)
-        answer = await held
-        await asyncio.to_thread(process.wait, 10)
-        return answer.status_code, asyncio.get_running_loop().time() - start
+    assert process.exit_status == 0, process.last_words()
+    assert seconds < 20, "whoever waits, waits for half a minute"
+    assert "Traceback" not in process.log.read_text()

@@ -1,6 +1,7 @@
 """`/health/ready` does what an order needs: 503 where a POST is not confirmed, `degraded` where it is not paid."""
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -143,6 +144,7 @@ async def test_a_commit_that_is_never_confirmed_is_503_and_the_probe_ends(
     async with holder.transaction():  # as a synchronous standby that is gone holds the row of a commit that waits
         await holder.execute("UPDATE instance SET uuid = uuid")
         assert (await look(settings)).http_status == 503
+    monkeypatch.undo()
     assert (await look(settings)).http_status == 200
     await holder.close()
 
@@ -271,7 +273,7 @@ async def test_an_open_breaker_a_parked_order_and_one_that_is_long_due_are_degra
     assert (health.http_status, health.status) == (200, "degraded")
     assert "401 api_key_expired" in health.checks["stripe"]
     assert health.checks["parked"].startswith("1 order parked")
-    assert "180 s" in health.checks["outbox"]
+    assert re.search(r"\b1[89]\d s\b", health.checks["outbox"]), "three minutes, or what this machine took more"
 
 
 async def test_many_who_ask_at_once_share_one_look(redis: Redis, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from service.foundation.settings import Settings
 from service.ops.embedded import Postgres
+from tests import forks
 
 pytestmark = pytest.mark.slow
 
@@ -18,8 +19,7 @@ pytestmark = pytest.mark.slow
 def eo(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a clean environment."""
     clean = {"PATH": os.environ["PATH"], **environ}
-    command = [sys.executable, "-m", "service", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=clean, timeout=60)
+    return forks.run([sys.executable, "-m", "service", *words], env=clean)
 
 
 @pytest.fixture

@@ -303,6 +303,7 @@ def eo(*words: str | bytes, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, text=True, timeout=60, cwd=Path(__file__).parents[2], **options)
 
 
+@pytest.mark.slow
 def test_a_shell_sees_the_same(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as nowhere:
         done = eo("settings", stdout=nowhere, stderr=subprocess.PIPE)
@@ -317,6 +318,7 @@ def test_a_shell_sees_the_same(tmp_path: Path) -> None:
     assert started.returncode == exit_codes.OK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", [b"M\xc3\xbcller", b"\xff"])
 def test_an_ascii_locale_reads_utf_8_and_refuses_what_is_none(word: bytes) -> None:
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PATH": os.environ["PATH"]}

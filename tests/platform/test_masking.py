@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.foundation.addresses.postgres import masked, shown
+from tests import forks
 
 URLS = [
     "postgresql://u:geheim@h/db",
@@ -70,10 +70,7 @@ def test_settings_and_messages_show_none(tmp_path: Path) -> None:
         "EO_API_KEY": "geheim" * 5,
     }
     command = [sys.executable, "-m", "service", "settings"]
-    table, rows = (
-        subprocess.run([*command, *words], capture_output=True, text=True, check=True, env=environ, timeout=60)
-        for words in ([], ["--json"])
-    )
+    table, rows = (forks.run([*command, *words], env=environ, check=True) for words in ([], ["--json"]))
     for done in (table, rows):
         assert "gehe" not in done.stdout + done.stderr
         assert "orders" in done.stdout

