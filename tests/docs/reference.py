@@ -13,8 +13,7 @@ from service.foundation import exit_codes
 from service.foundation.events import HELP, Event
 from service.foundation.knobs import Knob
 from service.foundation.settings import KNOBS, RULES
-from service.ledger import journal
-from service.ledger.journal import CHART
+from service.ledger import CHART, entry
 from service.ops.cli import cli
 from service.ops.terminal import plain
 from service.reconcile.classes import CLASSES
@@ -87,9 +86,9 @@ def discrepancy_classes() -> str:
 
 def chart_of_accounts() -> str:
     """Every account of the ledger."""
-    said = comments(journal)
-    names = {code: name for name, code in vars(journal).items() if isinstance(code, str) and code in CHART}
-    at = {line.strip().partition(":")[0]: n for n, line in enumerate(inspect.getsource(journal).splitlines(), 1)}
+    said = comments(entry)
+    names = {code: name for name, code in vars(entry).items() if isinstance(code, str) and code in CHART}
+    at = {line.strip().partition(":")[0]: n for n, line in enumerate(inspect.getsource(entry).splitlines(), 1)}
     rows = ((f"`{code}`", kind, said[at[names[code]]]) for code, kind in CHART.items())
     return table(("code", "type", "what it holds"), rows)
 
@@ -101,12 +100,14 @@ def journal_entries() -> str:
 
 
 def _golden(name: str, case: dict[str, Any]) -> tuple[str, str, str, str, str]:
-    entry = case["entry"] or {"reference": "nothing is booked", "postings": []}
-    return f"`{name}`", case["why"], entry["reference"], _legs(entry, 1), _legs(entry, -1)
+    booked = case["entry"] or {"reference": "nothing is booked", "postings": []}
+    return f"`{name}`", case["why"], booked["reference"], _legs(booked, 1), _legs(booked, -1)
 
 
-def _legs(entry: dict[str, Any], sign: int) -> str:
-    legs = (f"`{code}` {amount * sign} {currency}" for code, currency, amount in entry["postings"] if amount * sign > 0)
+def _legs(booked: dict[str, Any], sign: int) -> str:
+    legs = (
+        f"`{code}` {amount * sign} {currency}" for code, currency, amount in booked["postings"] if amount * sign > 0
+    )
     return ", ".join(legs)
 
 
