@@ -13,6 +13,7 @@ from typing import Any
 
 from litestar import HttpMethod, Litestar, Router, route
 from litestar.response.base import ASGIResponse
+from service.web.resources import Parts
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
@@ -23,12 +24,11 @@ from service.foundation import log
 from service.foundation.garbage import collect_rarely
 from service.foundation.postgres import schema
 from service.foundation.settings import Settings
+from service.orders import Order, OrderRequest, check_order
 from service.orders.identity import fingerprint
 from service.orders.keys import key_of_headers
-from service.orders.model import Order, OrderRequest, check_order
-from service.web import body as wire
+from service.web import body
 from service.web.app import AnyRequest, Authentication, Server, create_app
-from service.web.parts import Parts
 
 _STORED = Order(
     id="0193a5f0-0000-7000-8000-000000000000", status="pending", amount=1999, currency="usd",
@@ -59,7 +59,7 @@ class Promise(Base):
 async def noop(request: AnyRequest) -> ASGIResponse:
     """Everything but the order."""
     await _read(request)
-    return wire.answer(_STORED, 201, {"Location": f"/v1/orders/{_STORED.id}"})
+    return body.answer(_STORED, 201, {"Location": f"/v1/orders/{_STORED.id}"})
 
 
 @route("/bare", http_method=HttpMethod.POST)
@@ -70,7 +70,7 @@ async def bare(request: AnyRequest) -> ASGIResponse:
     placed = (await orders.place(_parts(request).engine, [candidate]))[0]
     if not isinstance(placed, orders.Placed):
         raise placed
-    return wire.answer(placed.order, 201, {"Location": f"/v1/orders/{placed.order.id}"})
+    return body.answer(placed.order, 201, {"Location": f"/v1/orders/{placed.order.id}"})
 
 
 @route("/orm", http_method=HttpMethod.POST)
@@ -90,8 +90,8 @@ async def through_orm(request: AnyRequest) -> ASGIResponse:
             shown = (await orders.place(engine, [candidate]))[0]
             if not isinstance(shown, orders.Placed):
                 raise shown from None
-            return wire.answer(shown.order, 201)
-    return wire.answer(_shown(row), 201, {"Location": f"/v1/orders/{row.id}"})
+            return body.answer(shown.order, 201)
+    return body.answer(_shown(row), 201, {"Location": f"/v1/orders/{row.id}"})
 
 
 def application(settings: Settings) -> Litestar:
@@ -113,7 +113,7 @@ def main() -> None:
 async def _read(request: AnyRequest) -> tuple[str, OrderRequest]:
     """As `service.web.app.create_order` begins."""
     key = key_of_headers(request.scope["headers"])
-    order = await wire.read(request, OrderRequest)
+    order = await body.read(request, OrderRequest)
     check_order(order, key)
     return key, order
 

@@ -4,3 +4,19 @@ heartbeats   when each process last moved, noted in Redis
 probes       whether PostgreSQL stores, and the broker takes, at this moment
 overview     one installation in numbers
 """
+
+from service.monitoring.heartbeats import SILENT_S, Beat, Heart, Process
+from service.monitoring.overview import Overview
+from service.monitoring.probes import BrokerProbe, BrokerState, DatabaseProbe, OutboxState
+
+__all__ = [
+    "SILENT_S",
+    "Beat",
+    "BrokerProbe",
+    "BrokerState",
+    "DatabaseProbe",
+    "Heart",
+    "OutboxState",
+    "Overview",
+    "Process",
+]

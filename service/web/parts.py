@@ -15,7 +15,7 @@ from service.foundation.postgres.starting import check_start
 from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
 from service.monitoring.heartbeats import Heart
-from service.orders.group_commit import Door
+from service.orders.group_commit import GroupCommit
 from service.web.health import ReadyCheck
 from service.web.ratelimit import RateLimit
 from service.web.waiting import Waiting
@@ -28,7 +28,7 @@ class Parts:
     """One of each, for all requests of this process."""
 
     engine: AsyncEngine
-    door: Door
+    door: GroupCommit
     keys: ApiKeys
     waiting: Waiting
     redis: Redis | None
@@ -82,7 +82,7 @@ def make_parts(settings: Settings) -> Parts:
     engine = create_engine(settings, name="api")
     redis = _redis(settings.redis_url)
     limit = RateLimit(redis, settings.rate_limit_rps) if redis is not None and settings.rate_limit_rps else None
-    door = Door(settings)
+    door = GroupCommit(settings)
     readiness = ReadyCheck(settings, door.oldest_s)
     return Parts(engine, door, ApiKeys(engine), Waiting(engine), redis, limit, readiness, WrongKeys())
 

@@ -19,8 +19,7 @@ from service.foundation.postgres.db import create_engine
 from service.foundation.postgres.migrate import upgrade
 from service.foundation.settings import Settings
 from service.ops.embedded import Postgres
-from service.orders import group_commit as door_module
-from service.orders.group_commit import Door
+from service.orders.group_commit import QUEUE_BATCHES, GroupCommit
 from service.orders.model import OrderRequest
 from service.orders.store import Candidate, Placed, place
 from tests.door.conftest import Api, assert_problem, count, serve
@@ -35,10 +34,10 @@ def candidate(key: str, amount: int = 1999) -> Candidate:
 
 
 @pytest.fixture
-async def door(settings: Settings) -> AsyncIterator[Door]:
-    door = Door(replace(settings, door_lock_timeout_ms=300))
-    yield door
-    await door.close()
+async def group_commit(settings: Settings) -> AsyncIterator[GroupCommit]:
+    group_commit = GroupCommit(replace(settings, door_lock_timeout_ms=300))
+    yield group_commit
+    await group_commit.close()
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(candidates))
         return await place(engine, candidates)
 
-    monkeypatch.setattr(door_module, "place", counting)
+    monkeypatch.setattr("service.orders.group_commit.place", counting)
     return sizes
 
 
@@ -70,24 +69,24 @@ async def held_key(engine: AsyncEngine, key: str) -> AsyncIterator[None]:
         await connection.rollback()
 
 
-async def test_alone_an_order_goes_at_once_and_alone(door: Door, batches: list[int]) -> None:
-    await door.submit(candidate("a"))
-    await door.submit(candidate("b"))
+async def test_alone_an_order_goes_at_once_and_alone(group_commit: GroupCommit, batches: list[int]) -> None:
+    await group_commit.submit(candidate("a"))
+    await group_commit.submit(candidate("b"))
     assert batches == [1, 1]
 
 
 @pytest.mark.parametrize("writers", [1, 2])
 async def test_who_comes_back_the_moment_it_was_answered_is_served(settings: Settings, writers: int) -> None:
     """The writer that answered is just ending then, and must not count as one that will look again."""
-    door = Door(replace(settings, door_writers=writers))
+    group_commit = GroupCommit(replace(settings, door_writers=writers))
     async with asyncio.timeout(5):
         for i in range(20):
-            await door.submit(candidate(f"k{i}"))
-    await door.close()
+            await group_commit.submit(candidate(f"k{i}"))
+    await group_commit.close()
 
 
-async def test_who_waits_together_is_stored_together(door: Door, batches: list[int]) -> None:
-    placed = await asyncio.gather(*(door.submit(candidate(f"k{i}")) for i in range(200)))
+async def test_who_waits_together_is_stored_together(group_commit: GroupCommit, batches: list[int]) -> None:
+    placed = await asyncio.gather(*(group_commit.submit(candidate(f"k{i}")) for i in range(200)))
     assert [p.order.idempotency_key for p in placed] == [f"k{i}" for i in range(200)]
     assert len(batches) <= 2
 
@@ -95,34 +94,36 @@ async def test_who_waits_together_is_stored_together(door: Door, batches: list[i
 async def test_a_statement_carries_no_more_than_its_maximum(
     settings: Settings, batches: list[int], engine: AsyncEngine
 ) -> None:
-    door = Door(replace(settings, door_batch_max=10))
-    await asyncio.gather(*(door.submit(candidate(f"k{i}")) for i in range(95)))
-    await door.close()
+    group_commit = GroupCommit(replace(settings, door_batch_max=10))
+    await asyncio.gather(*(group_commit.submit(candidate(f"k{i}")) for i in range(95)))
+    await group_commit.close()
     assert max(batches) == 10
     assert await count(engine, "orders") == 95
 
 
 async def test_one_key_and_two_bodies_in_one_statement_are_one_order_and_one_refusal(
-    door: Door, batches: list[int]
+    group_commit: GroupCommit, batches: list[int]
 ) -> None:
     one, two = await asyncio.gather(
-        door.submit(candidate("k")), door.submit(candidate("k", 2999)), return_exceptions=True
+        group_commit.submit(candidate("k")), group_commit.submit(candidate("k", 2999)), return_exceptions=True
     )
     assert batches == [2]
     assert isinstance(one, Placed)
     assert isinstance(two, UnprocessableKey)
 
 
-async def test_one_key_twice_in_one_statement_is_one_order_and_one_replay(door: Door, batches: list[int]) -> None:
-    one, two = await asyncio.gather(door.submit(candidate("k")), door.submit(candidate("k")))
+async def test_one_key_twice_in_one_statement_is_one_order_and_one_replay(
+    group_commit: GroupCommit, batches: list[int]
+) -> None:
+    one, two = await asyncio.gather(group_commit.submit(candidate("k")), group_commit.submit(candidate("k")))
     assert batches == [2]
     assert (one.replayed, two.replayed) == (False, True)
     assert one.order == two.order
 
 
-async def test_accounts_do_not_share_keys(door: Door) -> None:
+async def test_accounts_do_not_share_keys(group_commit: GroupCommit) -> None:
     other = Candidate.of(uuid4(), "k", OrderRequest(1999, "usd", "pm_card_visa"))
-    one, two = await asyncio.gather(door.submit(candidate("k")), door.submit(other))
+    one, two = await asyncio.gather(group_commit.submit(candidate("k")), group_commit.submit(other))
     assert one.order.id != two.order.id
 
 
@@ -135,8 +136,10 @@ async def test_who_created_an_order_is_told_by_the_stored_id(engine: AsyncEngine
     assert not again.replayed
 
 
-async def test_a_client_that_leaves_cancels_nobody_else(door: Door, engine: AsyncEngine, batches: list[int]) -> None:
-    futures = [door.submit(candidate(f"k{i}")) for i in range(20)]
+async def test_a_client_that_leaves_cancels_nobody_else(
+    group_commit: GroupCommit, engine: AsyncEngine, batches: list[int]
+) -> None:
+    futures = [group_commit.submit(candidate(f"k{i}")) for i in range(20)]
     futures[0].cancel()
     await asyncio.sleep(0)
     futures[7].cancel()
@@ -146,41 +149,46 @@ async def test_a_client_that_leaves_cancels_nobody_else(door: Door, engine: Asyn
     assert await count(engine, "orders") == 20
 
 
-async def test_a_stuck_key_holds_up_only_itself(door: Door, engine: AsyncEngine) -> None:
+async def test_a_stuck_key_holds_up_only_itself(group_commit: GroupCommit, engine: AsyncEngine) -> None:
     async with held_key(engine, "k7"):
-        futures = [door.submit(candidate(f"k{i}")) for i in range(32)]
+        futures = [group_commit.submit(candidate(f"k{i}")) for i in range(32)]
         others = await asyncio.gather(*futures[:7], *futures[8:])
         assert len(others) == 31
         with pytest.raises(NotConfirmed):
             await futures[7]
-    assert isinstance(await door.submit(candidate("k7")), Placed)
+    assert isinstance(await group_commit.submit(candidate("k7")), Placed)
 
 
 async def test_while_a_key_is_stuck_the_door_stays_open(settings: Settings, engine: AsyncEngine) -> None:
-    door = Door(replace(settings, door_lock_timeout_ms=30_000))
+    group_commit = GroupCommit(replace(settings, door_lock_timeout_ms=30_000))
     async with held_key(engine, "stuck"):
-        stuck = door.submit(candidate("stuck"))
+        stuck = group_commit.submit(candidate("stuck"))
         await asyncio.sleep(0.05)
         for i in range(20):
-            await door.submit(candidate(f"k{i}"))
+            await group_commit.submit(candidate(f"k{i}"))
         assert not stuck.done()
     assert isinstance(await stuck, Placed)
-    await door.close()
+    await group_commit.close()
 
 
-async def test_a_key_that_is_free_again_in_time_is_decided_by_the_other(door: Door, engine: AsyncEngine) -> None:
+async def test_a_key_that_is_free_again_in_time_is_decided_by_the_other(
+    group_commit: GroupCommit, engine: AsyncEngine
+) -> None:
     async with held_key(engine, "k"):
-        waiting = door.submit(candidate("k"))
+        waiting = group_commit.submit(candidate("k"))
         await asyncio.sleep(0.05)
     placed = await waiting
     assert not placed.replayed
 
 
-async def test_one_bad_item_fails_alone(door: Door, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_bad_item_fails_alone(
+    group_commit: GroupCommit, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever a check of the database refuses although validation let it through."""
     bad = [Candidate.of(ACCOUNT, "bad", OrderRequest(-1, "usd", "pm_x"))]
     futures = [
-        door.submit(c) for c in (*(candidate(f"k{i}") for i in range(9)), *bad, *(candidate(f"l{i}") for i in range(9)))
+        group_commit.submit(c)
+        for c in (*(candidate(f"k{i}") for i in range(9)), *bad, *(candidate(f"l{i}") for i in range(9)))
     ]
     results = await asyncio.gather(*futures, return_exceptions=True)
     assert [i for i, r in enumerate(results) if not isinstance(r, Placed)] == [9]
@@ -188,13 +196,13 @@ async def test_one_bad_item_fails_alone(door: Door, engine: AsyncEngine, monkeyp
 
 
 async def test_too_many_waiting_are_told_at_once(settings: Settings, engine: AsyncEngine) -> None:
-    door = Door(replace(settings, door_batch_max=1))
-    futures = [door.submit(candidate(f"k{i}")) for i in range(door_module.QUEUE_BATCHES + 1)]
+    group_commit = GroupCommit(replace(settings, door_batch_max=1))
+    futures = [group_commit.submit(candidate(f"k{i}")) for i in range(QUEUE_BATCHES + 1)]
     with pytest.raises(NotConfirmed):
         await futures[-1]
     await asyncio.gather(*futures[:-1])
-    await door.close()
-    assert await count(engine, "orders") == door_module.QUEUE_BATCHES
+    await group_commit.close()
+    assert await count(engine, "orders") == QUEUE_BATCHES
 
 
 async def test_concurrent_statements_that_share_keys_never_deadlock(settings: Settings) -> None:
@@ -251,15 +259,15 @@ async def test_a_restart_nobody_saw_costs_nobody_an_error(settings: Settings, ow
 async def test_a_connection_cut_in_the_middle_is_not_confirmed_and_the_repeat_finds_out(
     settings: Settings, engine: AsyncEngine
 ) -> None:
-    door = Door(settings)
+    group_commit = GroupCommit(settings)
     async with held_key(engine, "k"):
-        waiting = door.submit(candidate("k"))
+        waiting = group_commit.submit(candidate("k"))
         await asyncio.sleep(0.1)
         await _cut_connections(settings)
         with pytest.raises(NotConfirmed, match="same key"):
             await waiting
-    assert isinstance(await door.submit(candidate("k")), Placed)
-    await door.close()
+    assert isinstance(await group_commit.submit(candidate("k")), Placed)
+    await group_commit.close()
 
 
 async def _cut_connections(settings: Settings) -> None:

@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.postgres.sql import Statement, connect
-from service.orders import reading as orders
 from service.states import ORDER_STATUSES
 
 MANY, LIMIT = 100_000, 20
@@ -55,12 +54,12 @@ async def test_a_list_of_any_state_reads_no_more_than_it_shows(
 ) -> None:
     await analyze(database)
     for account in accounts:
-        read = {s: await rows_read(engine, orders._PAGE_OF_STATUS, account, status=s) for s in ORDER_STATUSES}
-        read["any"] = await rows_read(engine, orders._PAGE, account)
-        read["key"] = await rows_read(engine, orders._PAGE_OF_KEY, account, key="17")
+        read = {s: await rows_read(engine, reading._PAGE_OF_STATUS, account, status=s) for s in ORDER_STATUSES}
+        read["any"] = await rows_read(engine, reading._PAGE, account)
+        read["key"] = await rows_read(engine, reading._PAGE_OF_KEY, account, key="17")
         # The index passes the page on to the limit: each row counts twice.
         assert max(read.values()) <= 2 * (LIMIT + 1), read
-    assert await rows_read(engine, orders._PAGE, uuid4()) == 0, "an account without orders"
+    assert await rows_read(engine, reading._PAGE, uuid4()) == 0, "an account without orders"
 
 
 async def analyze(database: str) -> None:
