@@ -13,7 +13,6 @@ from typing import Any
 
 from litestar import HttpMethod, Litestar, Router, route
 from litestar.response.base import ASGIResponse
-from service.web.resources import Parts
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
@@ -27,8 +26,11 @@ from service.foundation.settings import Settings
 from service.orders import Order, OrderRequest, check_order
 from service.orders.identity import fingerprint
 from service.orders.keys import key_of_headers
-from service.web import body
-from service.web.app import AnyRequest, Authentication, Server, create_app
+from service.web import body, create_app
+from service.web.app import Server
+from service.web.auth import Authentication, caller_of
+from service.web.operation import AnyRequest
+from service.web.resources import resources_of
 
 _STORED = Order(
     id="0193a5f0-0000-7000-8000-000000000000", status="pending", amount=1999, currency="usd",
@@ -66,8 +68,8 @@ async def noop(request: AnyRequest) -> ASGIResponse:
 async def bare(request: AnyRequest) -> ASGIResponse:
     """The door's own statement, once per request."""
     key, order = await _read(request)
-    candidate = orders.Candidate.of(request.scope["auth"].account_id, key, order)
-    placed = (await orders.place(_parts(request).engine, [candidate]))[0]
+    candidate = orders.Candidate.of(caller_of(request).account_id, key, order)
+    placed = (await orders.place(resources_of(request).engine, [candidate]))[0]
     if not isinstance(placed, orders.Placed):
         raise placed
     return body.answer(placed.order, 201, {"Location": f"/v1/orders/{placed.order.id}"})
@@ -77,8 +79,8 @@ async def bare(request: AnyRequest) -> ASGIResponse:
 async def through_orm(request: AnyRequest) -> ASGIResponse:
     """A unit of work per request; the unique key says that it is a repeat."""
     key, order = await _read(request)
-    candidate = orders.Candidate.of(request.scope["auth"].account_id, key, order)
-    engine = _parts(request).engine
+    candidate = orders.Candidate.of(caller_of(request).account_id, key, order)
+    engine = resources_of(request).engine
     async with AsyncSession(engine, expire_on_commit=False) as session:
         row = _row(candidate)
         session.add(row)
@@ -111,15 +113,11 @@ def main() -> None:
 
 
 async def _read(request: AnyRequest) -> tuple[str, OrderRequest]:
-    """As `service.web.app.create_order` begins."""
+    """As `service.web.orders.create_order` begins."""
     key = key_of_headers(request.scope["headers"])
     order = await body.read(request, OrderRequest)
     check_order(order, key)
     return key, order
-
-
-def _parts(request: AnyRequest) -> Parts:
-    return request.app.state["parts"]  # type: ignore[no-any-return]
 
 
 def _uuid() -> Any:

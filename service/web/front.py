@@ -18,9 +18,10 @@ from litestar.types import Message, Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.foundation import log
-from service.foundation.errors import TYPE_BASE
 from service.foundation.events import Event
-from service.web.body import BATCH_BODY_MAX, ProblemBody, encode
+from service.web.batch import BATCH_BODY_MAX
+from service.web.body import encode
+from service.web.problem_types import ProblemBody
 
 HEAD_S = 10.0  # from the first byte, or the connection, to the end of the headers: a proxy sends them in one packet
 BODY_S = 30.0  # from the end of the headers to the end of the body: 2 MiB at 70 KB a second
@@ -40,12 +41,12 @@ _NO_STORE = (b"cache-control", b"no-store")
 
 _OFFERS = (b"upgrade", b"http2-settings")
 _REFUSALS = {
-    400: ("Bad request", "bad-request", "This is not HTTP/1.1."),
-    405: ("Method not allowed", "method-not-allowed", "This is no proxy: CONNECT leads nowhere. See the Allow header."),
-    408: ("Request timeout", "request-timeout", "The request took too long to arrive. Send it again."),
-    413: ("Content too large", "content-too-large", "The body is too large: 64 KiB for one order, 2 MiB for a batch."),
-    431: ("Header fields too large", "headers-too-large", "The headers are too large: 32 KiB, 200 of them."),
-    503: ("Unavailable", "unavailable", "Too many connections. Try again; for an order, with the same key."),
+    400: ("bad-request", "This is not HTTP/1.1."),
+    405: ("method-not-allowed", "This is no proxy: CONNECT leads nowhere. See the Allow header."),
+    408: ("request-timeout", "The request took too long to arrive. Send it again."),
+    413: ("content-too-large", "The body is too large: 64 KiB for one order, 2 MiB for a batch."),
+    431: ("headers-too-large", "The headers are too large: 32 KiB, 200 of them."),
+    503: ("unavailable", "Too many connections. Try again; for an order, with the same key."),
 }
 _MORE_HEADERS = {405: (b"allow", b"GET, HEAD, OPTIONS, POST"), 503: (b"retry-after", b"1")}
 
@@ -271,10 +272,10 @@ def sweep(connections: Iterable[object], now: float) -> None:
 
 
 def _answer(status: int, default_headers: list[tuple[bytes, bytes]]) -> bytes:
-    title, code, detail = _REFUSALS[status]
+    code, detail = _REFUSALS[status]
     request_id = f"req_{uuid_utils.uuid7().hex}"
     log.event(Event.REQUEST_REFUSED, status=status, request_id=request_id)
-    body = encode(ProblemBody(TYPE_BASE + code, title, status, detail, request_id))
+    body = encode(ProblemBody.of(code, detail, request_id))
     headers = [
         *default_headers, _NOSNIFF, _NO_STORE, (b"content-type", b"application/problem+json"),
         (b"content-length", b"%d" % len(body)), (b"connection", b"close"), (b"x-request-id", request_id.encode()),

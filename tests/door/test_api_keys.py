@@ -10,7 +10,7 @@ from service.accounts.keys import create_key, install_key, list_keys, revoke_key
 from service.foundation.errors import Misconfigured, NotFound
 from service.foundation.settings import Settings
 from service.ops import up
-from service.web.app import create_app
+from service.web import create_app
 from tests.door.conftest import ORDER, Api, assert_problem, serve
 
 

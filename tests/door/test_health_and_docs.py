@@ -15,8 +15,9 @@ from sqlalchemy import text
 from service.foundation.errors import Misconfigured
 from service.foundation.postgres.db import create_engine
 from service.foundation.settings import Settings
-from service.web.app import create_app
-from service.web.openapi import OPERATIONS, description
+from service.web import create_app
+from service.web.openapi import description
+from service.web.routes import OPERATIONS
 from tests.door.conftest import ORDER, Api
 
 
@@ -32,7 +33,7 @@ async def test_an_old_schema_is_refused_at_start(settings: Settings) -> None:
 
 
 def test_the_description_and_the_routes_are_the_same(settings: Settings) -> None:
-    described = {(o.method.upper(), o.path) for o in OPERATIONS}
+    described = {(o.method, o.path) for o in OPERATIONS}
     routes = {
         (method, re.sub(r"\{(\w+):\w+\}", r"{\1}", route.path))
         for route in create_app(settings).routes
@@ -81,9 +82,7 @@ def test_the_process_stops_cleanly_on_sigterm_while_somebody_waits(settings: Set
         "DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url, "EO_API_KEY": settings.api_key,
         "EO_PORT": str(settings.port), "EO_DATA_DIR": str(settings.data_dir),
     }  # fmt: skip
-    program = (
-        "from service.web.app import run; from service.foundation.settings import Settings; run(Settings.from_env())"
-    )
+    program = "from service.web import run; from service.foundation.settings import Settings; run(Settings.from_env())"
     process = subprocess.Popen([sys.executable, "-c", program], env=environ, stderr=subprocess.PIPE, text=True)
     try:
         status, seconds = asyncio.run(_stop_while_waiting(process, settings))

@@ -12,7 +12,8 @@ from service.foundation.errors import BadRequest
 from service.orders.identity import fingerprint, same_request, wire_key
 from service.orders.keys import key_of_headers, parse_key
 from service.orders.model import OrderRequest
-from service.web.body import BatchItem, decode
+from service.web.batch import BatchItem
+from service.web.body import decode
 
 PRINTABLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=200)
 ACCOUNT, OTHER = UUID(int=1), UUID(int=2)
@@ -47,7 +48,7 @@ def test_a_malformed_key_is_refused(spelling: str) -> None:
 def test_a_key_that_looks_like_ours_is_refused(spelling: str) -> None:
     with pytest.raises(BadRequest) as refused:
         parse_key(spelling)
-    assert refused.value.problem_code == "idempotency-key-reserved"
+    assert refused.value.code == "idempotency-key-reserved"
 
 
 @given(PRINTABLE.filter(lambda key: not key.startswith("eo1:")))
@@ -64,7 +65,7 @@ def test_bare_and_quoted_are_the_same_key_and_case_is_kept(key: str) -> None:
 def test_a_missing_and_a_repeated_header_are_refused() -> None:
     with pytest.raises(BadRequest) as missing:
         key_of_headers([(b"host", b"x")])
-    assert missing.value.problem_code == "idempotency-key-missing"
+    assert missing.value.code == "idempotency-key-missing"
     with pytest.raises(BadRequest):
         key_of_headers([(b"idempotency-key", b"a"), (b"idempotency-key", b"a")])
 

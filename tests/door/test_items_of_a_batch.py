@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import BadRequest
-from service.web.batch import items
-from service.web.body import BATCH_BODY_MAX, read_item, split
+from service.web.batch import BATCH_BODY_MAX, items, read_item, split
 from tests.door.conftest import ORDER, Api, assert_problem, count
 
 

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.postgres.sql import Statement, connect
+from service.orders import reading
 from service.states import ORDER_STATUSES
 
 MANY, LIMIT = 100_000, 20

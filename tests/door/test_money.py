@@ -36,7 +36,7 @@ def test_what_stripe_can_charge_is_accepted(amount: int, currency: str) -> None:
 def test_what_stripe_would_refuse_is_refused_with_the_reason(amount: Any, currency: str, code: str) -> None:
     with pytest.raises(BadRequest) as refused:
         validate(amount, currency)
-    assert refused.value.problem_code == code
+    assert refused.value.code == code
 
 
 def test_the_yen_has_no_cents() -> None:

@@ -68,7 +68,7 @@ async def test_the_timeline_names_the_missing_worker_the_breaker_and_the_parking
         assert "Start `eo worker`" in event["waits_for"]
         assert event["due_in_s"] <= 0
         await standstill.announce(redis, Standstill("401 api_key_expired", refused=False), for_s=60)
-        api.server.app.state["parts"].readiness._looked_at = float("-inf")
+        api.server.app.state["resources"].readiness._looked_at = float("-inf")
         assert "401 api_key_expired" in (await due(api, order_id))["waits_for"]
     async with engine.begin() as connection:
         await connection.execute(text("UPDATE outbox SET parked_at = now(), last_error = 'poison'"))

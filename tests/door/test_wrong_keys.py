@@ -49,7 +49,7 @@ async def test_what_cannot_be_a_key_and_what_was_just_wrong_cost_no_statement(se
         def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
             statements.append(statement)
 
-        event.listen(api.server.app.state["parts"].engine.sync_engine, "before_cursor_execute", note)
+        event.listen(api.server.app.state["resources"].engine.sync_engine, "before_cursor_execute", note)
         for odd in ("short", "x" * 5_000):
             assert (await api.http.get("/v1/orders", headers=bearer(odd))).status_code == 401
         assert statements == []

@@ -16,7 +16,7 @@ from service.foundation.settings import Settings
 from service.ops.doctor.examination import Check, examine
 from service.ops.embedded import postgres_programs
 from service.ops.up import version_of
-from service.web.parts import make_parts
+from service.web.resources import make_resources
 from tests.platform.test_cli import eo
 from workers import relay as relay_process
 
@@ -101,10 +101,10 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 async def test_an_api_process_holds_what_the_formula_says(settings: Settings, sizes: list[int]) -> None:
     settings = replace(settings, db_pool=3, door_writers=5)
-    parts = make_parts(settings)
+    resources = make_resources(settings)
     assert sum(sizes) == pools.per_process(settings)["api"]
-    await parts.door.close()
-    await db.close(parts.engine)
+    await resources.group_commit.close()
+    await db.close(resources.engine)
 
 
 async def test_a_relay_process_holds_what_the_formula_says(settings: Settings, sizes: list[int]) -> None:
