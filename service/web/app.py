@@ -118,9 +118,9 @@ def _handlers(operations: Iterable[Operation], *, below: str = "") -> list[HTTPR
     found = []
     for path, same_path in groupby(sorted(operations, key=lambda o: o.route), lambda o: o.route.removeprefix(below)):
         together = list(same_path)
-        found += [_handler(path, operation) for operation in together]
         if len(together) > 1:
-            found.append(_options(path, together))
+            found.append(_options(path, together))  # first, or Litestar makes its own
+        found += [_handler(path, operation) for operation in together]
     return found
 
 

@@ -1,6 +1,6 @@
-"""/docs: Swagger UI from the installed package, so that it works offline; /openapi.json.
+"""/openapi.json, and at /docs a page that shows it: Swagger UI from an installed package, so that it works offline.
 
-Only the files the page needs are served, and the page may load nothing from anywhere else.
+Only the files that the page needs are served, and its policy lets it load nothing from other servers.
 """
 
 from functools import cache

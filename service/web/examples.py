@@ -1,4 +1,4 @@
-"""The examples in the OpenAPI document: the README's orders, as the API answers them. A test validates each."""
+"""The examples of the OpenAPI document: the orders of the README, as the API answers them. A test validates each."""
 
 from service.ledger import charge_reference
 from service.ledger.journal import CHARGE
@@ -32,7 +32,7 @@ BATCH_REQUEST: Json = {
 
 
 def problem(code: str) -> Json:
-    """The answer for one type of problem."""
+    """The answer of the type of problem that ends with `code`."""
     row = PROBLEM_TYPES[code]
     return {
         "type": row.uri, "title": row.title, "status": row.status, "detail": row.meaning,

@@ -1,7 +1,7 @@
 """Every `type` that an error answer of the API can have, with its HTTP status, in one table.
 
-Answers, the OpenAPI document and the table of docs/reference/http-api.md are made of it. A test compares it with the errors that the
-code raises. Pure.
+Answers, the OpenAPI document and the table of docs/reference/http-api.md are made of it. A test compares it with the
+errors that the code raises. Pure.
 """
 
 from dataclasses import dataclass
