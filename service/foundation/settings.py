@@ -18,7 +18,7 @@ from service.foundation.errors import Misconfigured
 from service.foundation.knobs import Knob, Rule, knob, secret
 
 RUN_FILE = "run.json"
-_WINDOW_S = 10
+_OUT_S = 10  # seconds of work for the workers that may be out at once
 KEY_MIN, KEY_MAX = 20, 1_000  # characters of a key of ours
 _DAY_S = 86_400  # Stripe forgets a key after 24 hours
 
@@ -165,12 +165,12 @@ class Settings:
         return 0 if self.stripe_is_sandbox else 20
 
     @property
-    def window(self) -> int:
-        """Events out at once: never more than ten seconds of what Stripe's rate lets the fleet drain (R11).
+    def events_out_max(self) -> int:
+        """The relay's window, but at most what Stripe's rate lets the workers drain in 10 s (R11).
 
-        More would wait in the broker beyond their invisibility, and be published again for nothing.
+        More events would wait in the broker longer than they are invisible, and be published again for nothing.
         """
-        return min(self.relay_window, _WINDOW_S * self.stripe_rps) if self.stripe_rps else self.relay_window
+        return min(self.relay_window, _OUT_S * self.stripe_rps) if self.stripe_rps else self.relay_window
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":

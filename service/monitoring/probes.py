@@ -154,7 +154,7 @@ def why_not_published(error: BaseException) -> str:
 
 
 def why_not_stored_in_public(error: BaseException) -> str:
-    """The same for anybody who asks: its kind. The words of PostgreSQL and of the driver name host, user, database."""
+    """The kind of what keeps orders from being stored. The full words may name a host, a user or a database."""
     if isinstance(error, (TimeoutError, migrate.WrongSchema)):
         return why_not_stored(error)
     kind = kind_in_words(error)

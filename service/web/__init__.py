@@ -9,7 +9,6 @@ query          the parameters of query strings
 problems       errors as answers (RFC 9457); problem_types is the table of them, with their statuses
 ratelimit      how often a key may ask
 waiting        `Prefer: wait`
-health         readiness
 front          the bounds of a connection that is not authenticated yet
 request_log    one line per request
 resources      what the handlers of one process share

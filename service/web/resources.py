@@ -15,9 +15,8 @@ from service.foundation.postgres.db import close, create_engine
 from service.foundation.postgres.starting import check_start
 from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
-from service.monitoring import Heart
+from service.monitoring import Heart, ReadyCheck
 from service.orders import GroupCommit
-from service.web.health import ReadyCheck
 from service.web.ratelimit import RateLimit
 from service.web.waiting import Waiting
 

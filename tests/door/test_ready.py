@@ -16,11 +16,12 @@ from service.foundation.postgres.db import create_engine
 from service.foundation.settings import Settings
 from service.monitoring import probes
 from service.monitoring.heartbeats import SILENT_S, Heart
+from service.monitoring.readiness import Readiness, ReadyCheck
 from service.ops.embedded import Valkey
 from service.orders.why_waiting import Owed, why
 from service.stripe_gateway import standstill
 from service.stripe_gateway.standstill import Answers, Standstill
-from service.web.health import Readiness, ReadyCheck
+from service.web.health_routes import status_of
 from tests.door.conftest import Api, serve
 
 
@@ -79,7 +80,7 @@ async def test_another_schema_is_503(api: Api, settings: Settings) -> None:
 
 async def test_a_database_that_is_away_is_503_and_named(redis: Redis, settings: Settings) -> None:
     health = await look(replace(settings, database_url="postgresql://nobody@127.0.0.1:9/none"))
-    assert health.http_status == 503
+    assert status_of(health) == 503
     assert "PostgreSQL" in health.reasons[0]
     assert health.checks["redis"] == "ok", "what else is known is still told"
 
@@ -115,7 +116,7 @@ async def test_who_asks_without_a_key_is_told_the_kind_and_the_log_has_the_names
 async def test_a_read_only_database_is_503_and_says_so(redis: Redis, settings: Settings, database: str) -> None:
     await run(settings, f"ALTER DATABASE {name_of(database)} SET default_transaction_read_only = on")
     health = await look(settings)
-    assert health.http_status == 503
+    assert status_of(health) == 503
     assert "read-only" in health.reasons[0]
 
 
@@ -127,11 +128,11 @@ async def test_a_database_that_becomes_read_only_is_503_and_ok_again_afterwards(
     assert (await readiness.ask()).status == "ok"
     await run(settings, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     await _end_connections(database, "eo health")
-    assert (await _until(readiness, "unavailable")).http_status == 503
+    assert status_of(await _until(readiness, "unavailable")) == 503
     owner = await asyncpg.connect(database, server_settings={"default_transaction_read_only": "off"})
     await owner.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     await owner.close()
-    assert (await _until(readiness, "ok")).http_status == 200
+    assert status_of(await _until(readiness, "ok")) == 200
     await readiness.close()
 
 
@@ -142,8 +143,8 @@ async def test_a_commit_that_is_never_confirmed_is_503_and_the_probe_ends(
     holder = await asyncpg.connect(database)
     async with holder.transaction():  # as a synchronous standby that is gone holds the row of a commit that waits
         await holder.execute("UPDATE instance SET uuid = uuid")
-        assert (await look(settings)).http_status == 503
-    assert (await look(settings)).http_status == 200
+        assert status_of(await look(settings)) == 503
+    assert status_of(await look(settings)) == 200
     await holder.close()
 
 
@@ -173,7 +174,7 @@ async def test_asking_a_silent_database_often_leaves_few_connections_behind(
 
 async def test_a_batch_that_waits_at_the_door_is_503(redis: Redis, settings: Settings) -> None:
     health = await look(settings, door=lambda: 7.0)
-    assert health.http_status == 503
+    assert status_of(health) == 503
     assert "7 s" in health.checks["door"]
 
 
@@ -219,7 +220,7 @@ async def test_a_broker_that_takes_no_message_is_degraded(name: str, settings: S
             await redis.delete("eo:beats")
         await redis.execute_command(*command)  # type: ignore[no-untyped-call]  # the client has no types here
         health = await look(own)
-    assert (health.http_status, health.status) == (200, "degraded")
+    assert (status_of(health), health.status) == (200, "degraded")
     assert expected in health.checks["redis"]
 
 
@@ -268,7 +269,7 @@ async def test_an_open_breaker_a_parked_order_and_one_that_is_long_due_are_degra
     )
     await standstill.announce(redis, Standstill("401 api_key_expired", refused=False), for_s=60)
     health = await look(settings)
-    assert (health.http_status, health.status) == (200, "degraded")
+    assert (status_of(health), health.status) == (200, "degraded")
     assert "401 api_key_expired" in health.checks["stripe"]
     assert health.checks["parked"].startswith("1 order parked")
     assert "180 s" in health.checks["outbox"]

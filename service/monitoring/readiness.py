@@ -1,7 +1,7 @@
-"""Whether this process can do its work. `live` asks nothing; `ready` asks what an order needs.
+"""Readiness: whether an order can be accepted now, and paid.
 
-503 only where a POST would not be confirmed; `degraded` where orders are accepted and something keeps them from being
-paid. One look is shared by all who ask within a second, so that asking often costs nothing.
+`unavailable` means that a POST would not be confirmed, `degraded` that orders are accepted and something keeps them
+from being paid. One look answers all requests of a second, so that frequent requests cost nothing.
 """
 
 import asyncio
@@ -27,18 +27,12 @@ from service.monitoring.probes import (
     why_not_stored_in_public,
 )
 
-SHARED_S = 1.0  # so long one look is good for everybody
-DOOR_STUCK_S = 3.0  # a batch at the door that waits longer (a stuck key's lock ends after two) may not be confirmed
+SHARED_S = 1.0  # for how long one look answers all requests
+DOOR_STUCK_S = 3.0  # a batch that waits longer may not be confirmed; a stuck key's lock ends after 2 s
 _LOOK_MAX_S = PATIENCE_S + 1.0
 _WAIT = "Orders are accepted, charges wait."
 
 Word = Literal["ok", "degraded", "unavailable"]
-
-
-class Liveness(msgspec.Struct, frozen=True):
-    """The process answers."""
-
-    status: Literal["ok"] = "ok"
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -48,18 +42,13 @@ class Readiness(msgspec.Struct, frozen=True):
     checks: dict[str, str]
     reasons: list[str]
 
-    @property
-    def http_status(self) -> int:
-        """503 only where a POST would not be confirmed."""
-        return 503 if self.status == "unavailable" else 200
-
 
 class ReadyCheck:
-    """Looks for this process, at most once a second. `door_waits_s`: for how long the oldest batch there has waited."""
+    """Looks for one API process, at most once a second. `commit_waits_s` is how long its oldest batch has waited."""
 
-    def __init__(self, settings: Settings, door_waits_s: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, commit_waits_s: Callable[[], float]) -> None:
         self._due_max_s = settings.outbox_lease_s
-        self._door_waits_s = door_waits_s
+        self._commit_waits_s = commit_waits_s
         self._database = DatabaseProbe(settings)
         self._broker = BrokerProbe(settings.redis_url) if settings.redis_url else None
         self._look: asyncio.Task[Readiness] | None = None
@@ -67,15 +56,15 @@ class ReadyCheck:
         self._told = ""
 
     async def ask(self) -> Readiness:
-        """What the last look found, made anew where it is older than a second. Never raises, never waits long."""
+        """The result of the last look, or of a new one where that is older than a second. It raises nothing."""
         if self._look is None or (self._look.done() and monotonic() - self._looked_at > SHARED_S):
             self._looked_at = monotonic()
             self._look = asyncio.create_task(self._all())
-        # Who asked and went away ends nobody else's look.
+        # A request that is cancelled must not cancel the look that others wait for.
         return await asyncio.shield(self._look)
 
     async def close(self) -> None:
-        """Give the connections up."""
+        """Close the connections."""
         if self._look is not None:
             self._look.cancel()
         await self._database.close()
@@ -83,7 +72,7 @@ class ReadyCheck:
             await self._broker.close()
 
     async def _all(self) -> Readiness:
-        checks = {"postgres": "ok", "door": self._at_the_door()}
+        checks = {"postgres": "ok", "door": self._of_commits()}
         (database, outbox), broker = await asyncio.gather(self._ask_database(), self._ask_broker())
         checks |= database | broker | outbox
         reasons = [reason for reason in checks.values() if reason != "ok"]
@@ -91,8 +80,8 @@ class ReadyCheck:
             return Readiness("unavailable", checks, reasons)
         return Readiness("degraded" if reasons else "ok", checks, reasons)
 
-    def _at_the_door(self) -> str:
-        waits_s = self._door_waits_s()
+    def _of_commits(self) -> str:
+        waits_s = self._commit_waits_s()
         if waits_s <= DOOR_STUCK_S:
             return "ok"
         return (
@@ -103,7 +92,7 @@ class ReadyCheck:
     async def _ask_database(self) -> tuple[dict[str, str], dict[str, str]]:
         try:
             outbox, is_verified = await self._database.look()
-        except Exception as error:  # noqa: BLE001  a health check reports, whatever it meets
+        except Exception as error:  # noqa: BLE001  a health check reports any error
             self._tell(why_not_stored(error))
             return {"postgres": why_not_stored_in_public(error)}, {}
         self._told = ""
@@ -115,7 +104,7 @@ class ReadyCheck:
         }
 
     def _tell(self, why: str) -> None:
-        """Once for each reason: whoever asks without a key is told its kind only."""
+        """Log a new reason. The answer has only its kind, because it needs no API key."""
         if why != self._told:
             self._told = why
             event(Event.READINESS_LOST, why=why)
@@ -162,7 +151,7 @@ def _of_fleet(found: BrokerState) -> dict[str, str]:
 
 
 def counted(number: int) -> str:
-    """A number of orders in words; the count ends at COUNTED_MAX."""
+    """A number of orders in words; counting ends at COUNTED_MAX."""
     if number > COUNTED_MAX:
         return f"more than {COUNTED_MAX} orders"
     return "1 order" if number == 1 else f"{number} orders"
