@@ -17,7 +17,6 @@ from service.foundation.settings import Settings
 from service.monitoring.heartbeats import SILENT_S
 from service.monitoring.probes import (
     COUNTED_MAX,
-    PATIENCE_S,
     BrokerProbe,
     BrokerState,
     DatabaseProbe,
@@ -29,7 +28,6 @@ from service.monitoring.probes import (
 
 SHARED_S = 1.0  # for how long one look answers all requests
 DOOR_STUCK_S = 3.0  # a batch that waits longer may not be confirmed; a stuck key's lock ends after 2 s
-_LOOK_MAX_S = PATIENCE_S + 1.0
 _WAIT = "Orders are accepted, charges wait."
 
 Word = Literal["ok", "degraded", "unavailable"]

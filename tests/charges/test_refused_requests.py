@@ -14,7 +14,7 @@ from service.foundation.settings import Settings
 from service.monitoring.heartbeats import Heart
 from service.monitoring.readiness import ReadyCheck
 from service.orders.timeline import timeline
-from service.web.health_routes import status_of
+from service.web.health import status_of
 from tests.charges.conftest import QUICK
 from tests.charges.refusing import RefusingStripe, everything, sends
 from tests.charges.world import Promise, World

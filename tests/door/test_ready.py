@@ -21,7 +21,7 @@ from service.ops.embedded import Valkey
 from service.orders.why_waiting import Owed, why
 from service.stripe_gateway import standstill
 from service.stripe_gateway.standstill import Answers, Standstill
-from service.web.health_routes import status_of
+from service.web.health import status_of
 from tests.door.conftest import Api, serve
 
 
@@ -104,7 +104,7 @@ async def test_who_asks_without_a_key_is_told_the_kind_and_the_log_has_the_names
     finally:
         if how == "no rights":
             await run(settings, "DROP ROLE secret_login")
-    assert health.http_status == 503
+    assert status_of(health) == 503
     said = str(health)
     assert "PostgreSQL does not store orders" in said
     assert "`eo doctor`" in said
