@@ -2,6 +2,7 @@
 
     EffectivelyOnceError             base of what is shown to a caller or an operator; a command ends with exit 2
     ├── Misconfigured                a setting or an environment that this process must not run with
+    │   └── WrongSchema              the database has no schema, or that of another code (foundation.postgres.migrate)
     ├── Unavailable                  PostgreSQL, Redis or Stripe cannot be reached; a command ends with exit 3
     │   ├── PostgresAway             no connection in time, or one that was lost        (foundation.postgres.driver)
     │   └── Unreplicated             no synchronous standby confirmed a COMMIT          (foundation.postgres.driver)
