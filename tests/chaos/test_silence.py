@@ -29,7 +29,7 @@ from service.orders.model import OrderRequest
 from service.orders.store import Candidate, Placed
 from service.outbox import wakeup
 from tests.chaos.proxy import Wires
-from tests.door.conftest import assert_problem, serve
+from tests.web.conftest import assert_problem, serve
 
 BOUND_S = 1.0  # instead of the real bounds, so that nobody waits for them
 PID = Statement("SELECT pg_backend_pid() AS pid")

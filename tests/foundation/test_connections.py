@@ -17,7 +17,7 @@ from service.foundation.postgres.db import as_unavailable, close, connector_of, 
 from service.foundation.postgres.sql import Record, Statement, begin, connect
 from service.foundation.settings import Settings
 from service.ops.embedded import Postgres
-from tests.platform.test_cli import eo
+from tests.ops.test_cli import eo
 
 
 class Named(Record):

@@ -18,7 +18,7 @@ from service.foundation.postgres.starting import check_start
 from service.foundation.settings import Settings
 from service.ops.child import Child
 from service.ops.embedded import Postgres, free_port
-from tests.door.conftest import serve
+from tests.web.conftest import serve
 
 PROGRAM = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 

@@ -16,7 +16,7 @@ import uuid_utils
 from service.foundation.errors import BadRequest
 from service.foundation.text.glyphs import as_seen
 from service.foundation.text.screening import has_card_number, screen
-from tests.door.conftest import ORDER, Api, assert_problem
+from tests.web.conftest import ORDER, Api, assert_problem
 
 CARDS = """
 4242424242424242 4000056655665556 4000000760000002 5555555555554444 2223003122003222 5200828282828210 5105105105105100

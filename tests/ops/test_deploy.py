@@ -22,7 +22,7 @@ from service.ops.child import Child
 from service.ops.embedded import Postgres, free_port
 from service.web import front
 from service.web.waiting import WAIT_MAX_S
-from tests.door.conftest import ORDER, serve
+from tests.web.conftest import ORDER, serve
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.accounts.keys import create_key
 from service.accounts.wrong_keys import BURST, LookUps, WrongKeys, address_of
 from service.foundation.settings import Settings
-from tests.door.conftest import Api, assert_problem, serve
+from tests.web.conftest import Api, assert_problem, serve
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.foundation.settings import Settings
 from service.web import waiting
 from service.web.waiting import wished_s
-from tests.door.conftest import ORDER, Api, serve
+from tests.web.conftest import ORDER, Api, serve
 
 pytestmark = pytest.mark.slow
 

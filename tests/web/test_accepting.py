@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.states import ORDER_STATUSES, ORDER_TRANSITIONS
-from tests.door.conftest import ORDER, Api, assert_problem, count
+from tests.web.conftest import ORDER, Api, assert_problem, count
 
 
 async def test_an_order_is_stored_with_its_promise_before_201(api: Api, engine: AsyncEngine) -> None:

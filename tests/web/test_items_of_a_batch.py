@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import BadRequest
 from service.web.batch import BATCH_BODY_MAX, items, read_item, split
-from tests.door.conftest import ORDER, Api, assert_problem, count
+from tests.web.conftest import ORDER, Api, assert_problem, count
 
 
 def _item(key: str, **changes: Any) -> bytes:

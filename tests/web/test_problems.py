@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service import orders
-from tests.door.conftest import Api, assert_problem
+from tests.web.conftest import Api, assert_problem
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from service.ops.doctor.examination import Check, examine
 from service.ops.embedded import postgres_programs
 from service.ops.up import version_of
 from service.web.resources import make_resources
-from tests.platform.test_cli import eo
+from tests.ops.test_cli import eo
 from workers import relay as relay_process
 
 ONE_EACH = {"api": 1, "relay": 1, "worker": 1}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from service.foundation.settings import Settings
-from tests.door.conftest import Api
+from tests.web.conftest import Api
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.foundation.errors import BadRequest
 from service.web.query import Query
-from tests.door.conftest import ORDER, Api, assert_problem
+from tests.web.conftest import ORDER, Api, assert_problem
 
 ID = "0190a000-0000-7000-8000-000000000000"
 BODY = json.dumps(ORDER).encode()

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.door.conftest import Api, assert_problem
+from tests.web.conftest import Api, assert_problem
 
 
 async def test_pages_have_every_order_once_newest_first(api: Api) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.web import front
-from tests.door.conftest import ORDER, Api, assert_problem, count
+from tests.web.conftest import ORDER, Api, assert_problem, count
 
 BODY = json.dumps(ORDER).encode()
 LATER_S = 10 * front.BODY_S

@@ -12,7 +12,7 @@ from service.monitoring.heartbeats import Heart
 from service.orders.why_waiting import Owed, why
 from service.stripe_gateway import standstill
 from service.stripe_gateway.standstill import Standstill
-from tests.door.conftest import Api
+from tests.web.conftest import Api
 
 OK = dict.fromkeys(("stripe", "memory", "redis", "relay", "worker"), "ok")
 

@@ -11,7 +11,7 @@ from service.foundation.errors import Misconfigured, NotFound
 from service.foundation.settings import Settings
 from service.ops import up
 from service.web import create_app
-from tests.door.conftest import ORDER, Api, assert_problem, serve
+from tests.web.conftest import ORDER, Api, assert_problem, serve
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.orders.identity import fingerprint
 from service.orders.model import OrderRequest
-from tests.door.conftest import ORDER, Api, assert_problem, count
+from tests.web.conftest import ORDER, Api, assert_problem, count
 
 CARD = "4242 4242 4242 4242"
 

@@ -22,7 +22,7 @@ from service.ops.embedded import Postgres
 from service.orders.group_commit import QUEUE_BATCHES, GroupCommit
 from service.orders.model import OrderRequest
 from service.orders.store import Candidate, Placed, place
-from tests.door.conftest import Api, assert_problem, count, serve
+from tests.web.conftest import Api, assert_problem, count, serve
 
 pytestmark = pytest.mark.slow
 

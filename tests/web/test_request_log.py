@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.foundation.log import hashed
-from tests.door.conftest import Api
+from tests.web.conftest import Api
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from service.foundation.settings import Settings
 from service.web import create_app
 from service.web.openapi import description
 from service.web.routes import OPERATIONS
-from tests.door.conftest import ORDER, Api
+from tests.web.conftest import ORDER, Api
 
 
 async def test_an_old_schema_is_refused_at_start(settings: Settings) -> None:

@@ -22,7 +22,7 @@ from service.orders.why_waiting import Owed, why
 from service.stripe_gateway import standstill
 from service.stripe_gateway.standstill import Answers, Standstill
 from service.web.health import status_of
-from tests.door.conftest import Api, serve
+from tests.web.conftest import Api, serve
 
 
 def at_rest() -> float:

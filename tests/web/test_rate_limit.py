@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts.keys import create_key
 from service.foundation.settings import Settings
-from tests.door.conftest import ORDER, Api, assert_problem, serve
+from tests.web.conftest import ORDER, Api, assert_problem, serve
 
 pytestmark = pytest.mark.slow
 
