@@ -1,7 +1,8 @@
 """Everything that knows HTTP; the only room that imports litestar and uvicorn.
 
 app            the application and its server
-routes         every operation of the API, by the modules of handlers: orders, ledger, health
+orders         POST /v1/orders; the other handlers are in order_batches, order_reads, ledger and health
+routes         every operation of the API; a new module of handlers is named there
 operation      what a route is: its handler, and what the document says of it
 auth           authentication, and the rate limit of reads
 body           the strict reader of JSON; batch cuts a batch into its items
