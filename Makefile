@@ -51,7 +51,7 @@ check: $(VENV)/.dev ## Lint, format, types, who may import whom, and the migrati
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -q -n 2 tests/platform/test_migrations.py
+	$(BIN)/pytest -q -n 2 tests/foundation/test_migrations.py
 
 format: $(VENV)/.dev ## Format, and repair what ruff can repair
 	$(BIN)/ruff format .

@@ -17,8 +17,8 @@ from service.ledger import CHART, entry
 from service.ops.cli import cli
 from service.ops.terminal import plain
 from service.reconcile.classes import CLASSES
-from service.web.openapi import OPERATIONS
 from service.web.problem_types import PROBLEM_TYPES
+from service.web.routes import OPERATIONS
 from tests.docs.parts import ROOT, comments, table
 
 LEVELS = ("critical", "error", "warning", "info")
@@ -57,7 +57,7 @@ def problems() -> str:
 
 def routes() -> str:
     """Every route of the API."""
-    rows = ((f"`{one.method.upper()} {one.path}`", one.summary, "" if one.public else "yes") for one in OPERATIONS)
+    rows = ((f"`{one.method} {one.path}`", one.summary, "yes" if one.is_keyed else "") for one in OPERATIONS)
     return table(("route", "what", "API key"), rows)
 
 
