@@ -13,8 +13,8 @@ from service.foundation import exit_codes
 from service.foundation.events import HELP, Event
 from service.foundation.knobs import Knob
 from service.foundation.settings import KNOBS, RULES
-from service.ledger import journal
-from service.ledger.journal import CHART
+from service.ledger import entry
+from service.ledger.entry import CHART
 from service.ops.cli import cli
 from service.ops.terminal import plain
 from service.reconcile.classes import CLASSES
@@ -87,9 +87,9 @@ def discrepancy_classes() -> str:
 
 def chart_of_accounts() -> str:
     """Every account of the ledger."""
-    said = comments(journal)
-    names = {code: name for name, code in vars(journal).items() if isinstance(code, str) and code in CHART}
-    at = {line.strip().partition(":")[0]: n for n, line in enumerate(inspect.getsource(journal).splitlines(), 1)}
+    said = comments(entry)
+    names = {code: name for name, code in vars(entry).items() if isinstance(code, str) and code in CHART}
+    at = {line.strip().partition(":")[0]: n for n, line in enumerate(inspect.getsource(entry).splitlines(), 1)}
     rows = ((f"`{code}`", kind, said[at[names[code]]]) for code, kind in CHART.items())
     return table(("code", "type", "what it holds"), rows)
 
