@@ -27,7 +27,8 @@ from service.orders.identity import fingerprint
 from service.orders.keys import key_of_headers
 from service.orders.model import Order, OrderRequest, check_order
 from service.web import body as wire
-from service.web.app import AnyRequest, Authentication, Server, create_app
+from service.web.app import Authentication, Server, create_app
+from service.web.orders import AnyRequest
 from service.web.parts import Parts
 
 _STORED = Order(
@@ -111,7 +112,7 @@ def main() -> None:
 
 
 async def _read(request: AnyRequest) -> tuple[str, OrderRequest]:
-    """As `service.web.app.create_order` begins."""
+    """As `service.web.orders.create_order` begins."""
     key = key_of_headers(request.scope["headers"])
     order = await wire.read(request, OrderRequest)
     check_order(order, key)

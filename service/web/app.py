@@ -14,7 +14,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import uvicorn
-from litestar import HttpMethod, Litestar, Request, Router, route
+from litestar import HttpMethod, Litestar, Router, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.response.base import ASGIResponse
@@ -28,20 +28,18 @@ from service.foundation.errors import BadRequest, Misconfigured, Problem, TooMan
 from service.foundation.garbage import collect_rarely
 from service.foundation.settings import Settings
 from service.ledger import balances, entries
-from service.orders.keys import key_of_headers
-from service.orders.model import OrderPage, OrderRequest, check_order
+from service.orders.model import OrderPage, OrderRequest
 from service.orders.timeline import timeline
 from service.web import body as wire
 from service.web import docs, front, problems, waiting
 from service.web.health import Liveness
+from service.web.orders import AnyRequest, caller_of, create_order, parts_of
 from service.web.parts import Parts, check, running_parts
 from service.web.query import Query
 from service.web.request_log import RequestLog
 
 _TOO_MANY_WRONG = "Too many wrong API keys came from this address. A right one is served all the same."
 _BATCH_WEIGHT = 100  # orders of a batch that weigh as much as a request of its own where a flood is measured
-
-AnyRequest = Request[Any, Any, Any]
 
 
 def create_app(settings: Settings) -> Litestar:
@@ -139,30 +137,10 @@ class Authentication(ASGIMiddleware):
         await next_app(scope, receive, send)
 
 
-@route("/orders", http_method=HttpMethod.POST)
-async def create_order(request: AnyRequest) -> ASGIResponse:
-    """Accept an order: 201 only after COMMIT. A replay answers with the order as it is now."""
-    parts, caller = _parts_of(request), _caller(request)
-    headers = request.scope["headers"]
-    key = key_of_headers(headers)
-    order = await wire.read(request, OrderRequest)
-    check_order(order, key)
-    if parts.limit is not None:
-        await parts.limit.admit(caller.key_id, is_replay=lambda: orders.exists(parts.engine, caller.account_id, key))
-    placed = await parts.door.submit(orders.Candidate.of(caller.account_id, key, order))
-    shown = placed.order
-    if wait_s := waiting.wished_s(headers):
-        shown = await parts.waiting.until_settled(shown, wait_s)
-    more = {"Location": f"/v1/orders/{shown.id}"}
-    if placed.replayed:
-        more["Idempotent-Replayed"] = "true"
-    return wire.answer(shown, 201, more)
-
-
 @route("/orders/batch", http_method=HttpMethod.POST, request_max_body_size=wire.BATCH_BODY_MAX)
 async def create_orders(request: AnyRequest) -> ASGIResponse:
     """Accept up to 1,000 orders, each with its own key and its own answer."""
-    parts, caller = _parts_of(request), _caller(request)
+    parts, caller = parts_of(request), caller_of(request)
     items = [_read_item(raw) for raw in await wire.read_batch(request)]
     await _limit_batch(parts, caller, items)
     submitted = [_submit(parts, caller, item) for item in items]
@@ -178,7 +156,7 @@ async def list_orders(request: AnyRequest) -> ASGIResponse:
     await _limit(request)
     query = Query(request.scope["query_string"], allowed=("status", "idempotency_key", "limit", "cursor"))
     found, more = await orders.page(
-        _parts_of(request).engine, _caller(request).account_id,
+        parts_of(request).engine, caller_of(request).account_id,
         limit=query.limit(), before=query.cursor(), status=query.status(), key=query.key(),
     )  # fmt: skip
     return wire.answer(OrderPage(found, Query.next_cursor(found[-1].id) if more else None))
@@ -188,8 +166,8 @@ async def list_orders(request: AnyRequest) -> ASGIResponse:
 async def get_order(request: AnyRequest) -> ASGIResponse:
     """One order, as it is now; `Prefer: wait=N` holds the answer until it is settled."""
     await _limit(request)
-    parts = _parts_of(request)
-    order = await orders.get(parts.engine, _caller(request).account_id, _order_id(request))
+    parts = parts_of(request)
+    order = await orders.get(parts.engine, caller_of(request).account_id, _order_id(request))
     if wait_s := waiting.wished_s(request.scope["headers"]):
         order = await parts.waiting.until_settled(order, wait_s)
     return wire.answer(order)
@@ -199,9 +177,9 @@ async def get_order(request: AnyRequest) -> ASGIResponse:
 async def get_timeline(request: AnyRequest) -> ASGIResponse:
     """What happened to one order, oldest first, and why it waits where it does."""
     await _limit(request)
-    parts = _parts_of(request)
+    parts = parts_of(request)
     checks = (await parts.readiness.ask()).checks
-    found = await timeline(parts.engine, _caller(request).account_id, _order_id(request), checks)
+    found = await timeline(parts.engine, caller_of(request).account_id, _order_id(request), checks)
     return wire.answer({"data": found})
 
 
@@ -210,7 +188,7 @@ async def get_balances(request: AnyRequest) -> ASGIResponse:
     """Balances per ledger account and currency, now or as of an instant."""
     await _limit(request)
     as_of = Query(request.scope["query_string"], allowed=("as_of",)).as_of()
-    return wire.answer({"data": await balances(_parts_of(request).engine, _caller(request).account_id, as_of)})
+    return wire.answer({"data": await balances(parts_of(request).engine, caller_of(request).account_id, as_of)})
 
 
 @route("/ledger/entries", http_method=[HttpMethod.GET, HttpMethod.HEAD])
@@ -218,7 +196,7 @@ async def get_entries(request: AnyRequest) -> ASGIResponse:
     """The journal entries of one order."""
     await _limit(request)
     order_id = Query(request.scope["query_string"], allowed=("order_id",)).order_id()
-    engine, account_id = _parts_of(request).engine, _caller(request).account_id
+    engine, account_id = parts_of(request).engine, caller_of(request).account_id
     await orders.get(engine, account_id, order_id)
     return wire.answer({"data": await entries(engine, account_id, order_id)})
 
@@ -232,7 +210,7 @@ async def live(request: AnyRequest) -> ASGIResponse:  # noqa: ARG001  the signat
 @route("/health/ready", http_method=[HttpMethod.GET, HttpMethod.HEAD])
 async def ready(request: AnyRequest) -> ASGIResponse:
     """Whether an order can be accepted now, and paid."""
-    parts = _parts_of(request)
+    parts = parts_of(request)
     health = await parts.readiness.ask()
     return wire.answer(health, health.http_status)
 
@@ -291,17 +269,9 @@ def _result(outcome: "orders.Placed | BaseException", request: AnyRequest) -> wi
 
 
 async def _limit(request: AnyRequest) -> None:
-    limit = _parts_of(request).limit
+    limit = parts_of(request).limit
     if limit is not None:
-        await limit.admit(_caller(request).key_id)
-
-
-def _parts_of(request: AnyRequest) -> Parts:
-    return request.app.state["parts"]  # type: ignore[no-any-return]
-
-
-def _caller(request: AnyRequest) -> Caller:
-    return request.scope["auth"]  # type: ignore[no-any-return]
+        await limit.admit(caller_of(request).key_id)
 
 
 def _order_id(request: AnyRequest) -> UUID:
