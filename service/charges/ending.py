@@ -6,9 +6,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import orders
+from service.foundation import log
 from service.foundation.errors import Misconfigured
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.postgres.sql import Statement, begin
 from service.outbox.handling import withdraw
 from service.outbox.rows import ROWS
@@ -38,7 +38,7 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
         for statement in (_END_CHARGE, _TO_PROCESSING, _TO_FAILED):
             await tx.rows(statement, values)
         await withdraw(tx, order_id)
-    event(Event.ORDER_FAILED_BY_OPERATOR, order_id=str(order_id))
+    log.event(Event.ORDER_FAILED_BY_OPERATOR, order_id=str(order_id))
 
 
 _PARKED = Statement(f"SELECT FROM {ROWS} WHERE order_id = :id AND kind = 'charge' AND is_parked")

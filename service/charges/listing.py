@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.postgres.sql import Statement, begin
 from service.stripe_gateway.objects import ContradictoryListing, IncompleteListing, Intent
 
@@ -70,7 +70,7 @@ async def prove_complete(missing: Collection[str], retrieve: Callable[[str], Awa
     for intent_id in missing:
         if await retrieve(intent_id) is not None:
             raise IncompleteListing(f"the listing did not show {intent_id}, which exists")
-        event(Event.STRIPE_OBJECT_GONE, payment_intent=intent_id)
+        log.event(Event.STRIPE_OBJECT_GONE, payment_intent=intent_id)
 
 
 # Workers forbid bitmaps, and a block-range index has no other plan: without this the table would be read whole.

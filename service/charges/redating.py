@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
 from service.charges.settling import is_about_content
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event, of_error
 from service.foundation.postgres.db import Refused, repeat_on_deadlock
 from service.foundation.postgres.sql import Row, Statement, begin, connect
 from service.stripe_gateway.objects import IncompleteListing, Intent
@@ -37,7 +37,7 @@ async def redate_once(engine: AsyncEngine, gateway: Retriever) -> int:
         try:
             intent = await gateway.retrieve_payment_intent(row.payment_intent_id)
         except IncompleteListing as error:
-            event(Event.LEDGER_MOMENT_UNKNOWN_YET, reason=str(error))
+            log.event(Event.LEDGER_MOMENT_UNKNOWN_YET, reason=str(error))
             await _put_off(engine, row, _AGAIN)
             continue
         try:
@@ -45,7 +45,7 @@ async def redate_once(engine: AsyncEngine, gateway: Retriever) -> int:
         except (Refused, ValueError) as error:
             if not is_about_content(error):
                 raise
-            event(Event.LEDGER_NOT_REDATED, charge=str(row.charge_id), **of_error(error))
+            log.event(Event.LEDGER_NOT_REDATED, charge=str(row.charge_id), **log.of_error(error))
             await _put_off(engine, row, _REFUSED)
     return len(undated)
 
@@ -70,9 +70,9 @@ async def _correct(engine: AsyncEngine, row: Row, moment: datetime | None) -> No
             return booked
 
     if await repeat_on_deadlock(once):
-        event(Event.LEDGER_REDATED, charge=str(row.charge_id))
+        log.event(Event.LEDGER_REDATED, charge=str(row.charge_id))
     if moment is None:
-        event(Event.LEDGER_MOMENT_UNKNOWN, charge=str(row.charge_id))
+        log.event(Event.LEDGER_MOMENT_UNKNOWN, charge=str(row.charge_id))
 
 
 async def _put_off(engine: AsyncEngine, row: Row, after: timedelta) -> None:

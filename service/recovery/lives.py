@@ -13,8 +13,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.postgres.sql import Statement, connect
 from service.foundation.settings import Settings
 
@@ -68,7 +68,7 @@ async def note_margin(engine: AsyncEngine, settings: Settings) -> None:
     """
     life = await current(engine, settings)
     if "-" in life.identity.split("/"):
-        event(Event.RECOVERY_IDENTITY_INCOMPLETE, refused="pg_control_system or pg_walfile_name")
+        log.event(Event.RECOVERY_IDENTITY_INCOMPLETE, refused="pg_control_system or pg_walfile_name")
     async with connect(engine) as connection:
         await connection.rows(_NOTE_MARGIN, {"margin": margin(settings)})
 
