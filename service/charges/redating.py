@@ -29,6 +29,13 @@ class Retriever(Protocol):
         ...
 
 
+_UNDATED = Statement("""
+SELECT u.charge_id, c.account_id, c.payment_intent_id, c.stripe_charge_id, c.status
+  FROM undated_charges u JOIN charges c ON c.id = u.charge_id
+ WHERE u.look_at <= now() ORDER BY u.look_at LIMIT :rows
+""")
+
+
 async def redate_once(engine: AsyncEngine, gateway: Retriever) -> int:
     """Correct some bookings; returns how many were looked at."""
     async with connect(engine) as connection:
@@ -57,6 +64,11 @@ def _moment(row: Row, intent: Intent | None) -> datetime | None:
     return datetime.fromtimestamp(intent.charged_at, UTC)
 
 
+_DATE = Statement("UPDATE charges SET charged_at = :moment WHERE id = :id")
+
+_DONE = Statement("DELETE FROM undated_charges WHERE charge_id = :id")
+
+
 async def _correct(engine: AsyncEngine, row: Row, moment: datetime | None) -> None:
     async def once() -> int:
         async with begin(engine) as tx:
@@ -75,21 +87,11 @@ async def _correct(engine: AsyncEngine, row: Row, moment: datetime | None) -> No
         log.event(Event.LEDGER_MOMENT_UNKNOWN, charge=str(row.charge_id))
 
 
-async def _put_off(engine: AsyncEngine, row: Row, after: timedelta) -> None:
-    async with connect(engine) as connection:
-        await connection.rows(_PUT_OFF, {"id": row.charge_id, "after": after})
-
-
-_UNDATED = Statement("""
-SELECT u.charge_id, c.account_id, c.payment_intent_id, c.stripe_charge_id, c.status
-  FROM undated_charges u JOIN charges c ON c.id = u.charge_id
- WHERE u.look_at <= now() ORDER BY u.look_at LIMIT :rows
-""")
-
-_DATE = Statement("UPDATE charges SET charged_at = :moment WHERE id = :id")
-
-_DONE = Statement("DELETE FROM undated_charges WHERE charge_id = :id")
-
 _PUT_OFF = Statement("""
 UPDATE undated_charges SET look_at = now() + CAST(:after AS interval) WHERE charge_id = :id
 """)
+
+
+async def _put_off(engine: AsyncEngine, row: Row, after: timedelta) -> None:
+    async with connect(engine) as connection:
+        await connection.rows(_PUT_OFF, {"id": row.charge_id, "after": after})

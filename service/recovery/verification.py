@@ -222,11 +222,11 @@ async def _by_pages(intents: AsyncIterator[Intent]) -> AsyncIterator[list[Intent
     yield page
 
 
+_INSTANCE = Statement("SELECT uuid FROM instance WHERE id = 1")
+
+
 async def instance_of(engine: AsyncEngine) -> UUID:
     async with connect(engine) as connection:
         (instance,) = await connection.column(_INSTANCE, {})
     found: UUID = instance
     return found
-
-
-_INSTANCE = Statement("SELECT uuid FROM instance WHERE id = 1")
