@@ -31,9 +31,9 @@ from service.charges import (
     open_charges,
     settle,
 )
+from service.foundation import log
 from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.settings import Settings
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
@@ -146,7 +146,7 @@ class ChargeWorker:
         changed = await while_cut_off(record, for_s=self._settings.charge_lease_s)
         crash_point(CrashPoint.WORKER_AFTER_SETTLE)
         if len(changed) < len(batch):
-            event(Event.CHARGE_FENCED, count=len(batch) - len(changed))
+            log.event(Event.CHARGE_FENCED, count=len(batch) - len(changed))
 
     async def _call(self, charge: OpenCharge, deadline: float, arrived: "asyncio.Queue[Settlement]") -> None:
         # Checked immediately before the request, by a clock that counts a suspended machine's sleep (R14).

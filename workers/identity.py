@@ -7,9 +7,9 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation import log
 from service.foundation.errors import Misconfigured, Unavailable
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.postgres.sql import Record, Statement, connect
 from service.foundation.settings import Settings
 from service.stripe_gateway.client import StripeGateway
@@ -62,7 +62,7 @@ async def identify_stripe(engine: AsyncEngine, gateway: StripeGateway, settings:
         await connection.run(_BIND, {"account": account, "livemode": livemode})
         row = await connection.one(_READ)  # by a second statement, which sees whoever was first
     if (row.stripe_account_id, row.stripe_livemode) != (account, livemode):
-        event(Event.STRIPE_ANOTHER_ACCOUNT, bound_to=row.stripe_account_id, configured=account)
+        log.event(Event.STRIPE_ANOTHER_ACCOUNT, bound_to=row.stripe_account_id, configured=account)
         os.kill(os.getpid(), signal.SIGTERM)
         return "this database belongs to another Stripe account"
     skew = abs(row.now.timestamp() - (date if date is not None else time.time()))

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from service.foundation import log
 from service.foundation.away import POSTGRES
 from service.foundation.events import Event
-from service.foundation.log import event, of_error
 from service.foundation.postgres.db import is_unreachable
 from service.monitoring import Heart
 from workers.throttle import Breaker
@@ -71,7 +71,7 @@ class Living:
                 if is_unreachable(error):
                     POSTGRES.failed("identification", error)
                 else:
-                    event(Event.STRIPE_IDENTIFICATION_FAILED, **of_error(error))
+                    log.event(Event.STRIPE_IDENTIFICATION_FAILED, **log.of_error(error))
             self._on_asked()
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause_s)

@@ -18,8 +18,8 @@ from service.charges import (
     prove_complete,
     windows,
 )
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event, of_error
 from service.foundation.settings import Settings
 from service.recovery import note_alias
 from service.stripe_gateway.client import StripeGateway
@@ -75,7 +75,7 @@ class LookUps:
                     return False
             await prove_complete(missing, self._gateway.retrieve_payment_intent)
         except IncompleteListing as error:
-            event(Event.CHARGE_LOOKUP_INCOMPLETE, reason=str(error))
+            log.event(Event.CHARGE_LOOKUP_INCOMPLETE, reason=str(error))
             return False
         return True
 
@@ -91,7 +91,7 @@ class LookUps:
             try:
                 await leasing.renew(self._engine, charges, self._settings)
             except Exception as error:  # noqa: BLE001  a lease only saves calls
-                event(Event.CHARGE_LEASE_NOT_RENEWED, **of_error(error))
+                log.event(Event.CHARGE_LEASE_NOT_RENEWED, **log.of_error(error))
 
 
 class _Search:

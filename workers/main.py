@@ -16,12 +16,11 @@ import uvloop
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import Middleware
 
-from service.foundation import guard
+from service.foundation import guard, log
 from service.foundation.broker_keys import CHARGE_QUEUE
 from service.foundation.deadlines import STOP_S, WAIT_FOR_POSTGRES_S, exit_within
 from service.foundation.events import Event
 from service.foundation.garbage import collect_rarely
-from service.foundation.log import configure, event, of_error
 from service.foundation.postgres.db import BY_KEY, close, create_engine
 from service.foundation.postgres.starting import check_start
 from service.foundation.redis_clients import async_client
@@ -79,7 +78,7 @@ class Runtime(Middleware):
             async with asyncio.timeout(_EXCUSE_S):
                 await worker.excuse()
         except Exception as error:  # noqa: BLE001  a database that is away must not keep a process from stopping
-            event(Event.WORKER_STOPS_UNCOUNTED, **of_error(error))
+            log.event(Event.WORKER_STOPS_UNCOUNTED, **log.of_error(error))
 
     async def worker(self) -> ChargeWorker:
         """The one ChargeWorker of this process."""
@@ -152,7 +151,7 @@ def serve(settings: Settings) -> None:
     worker = start_worker(broker, settings)
     collect_rarely()
     broker.stripe_was_asked.wait(_ASKED_S)
-    event(Event.READY)
+    log.event(Event.READY)
     # The kernel may hand a signal to any thread (to a process that is just being resumed it does), and Python runs the
     # handler only when the main thread wakes: so it wakes now and then.
     while not stop.wait(_WAKE_S):
@@ -163,7 +162,7 @@ def serve(settings: Settings) -> None:
 
 def main() -> None:
     """`python -m workers.main`."""
-    configure("worker")
+    log.configure("worker")
     serve(Settings.from_env())
 
 

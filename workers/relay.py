@@ -15,12 +15,11 @@ from dramatiq import Message
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
-from service.foundation import guard
+from service.foundation import guard, log
 from service.foundation.away import REDIS
 from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.deadlines import LONG_STATEMENT_S, exit_within
 from service.foundation.events import Event
-from service.foundation.log import configure, event
 from service.foundation.postgres import pools
 from service.foundation.postgres.db import BY_KEY, close, create_engine
 from service.foundation.postgres.starting import check_start
@@ -117,7 +116,7 @@ async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = ma
         stack.push_async_callback(heart.end)
         after = AfterTheCharge(engine, gateway, stripe)
         stack.push_async_callback(after.give_up)
-        event(Event.READY)
+        log.event(Event.READY)
         await run_until(
             stop,
             heart.run(stop),
@@ -141,7 +140,7 @@ def engines(settings: Settings, stack: AsyncExitStack) -> tuple[AsyncEngine, Asy
 
 def main(*, broker: Callable[[Settings], Broker] = make_broker) -> None:
     """`python -m workers.relay`, which is what `eo relay` runs."""
-    configure("relay")
+    log.configure("relay")
     uvloop.run(serve(Settings.from_env(), broker=broker))
 
 

@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger, outbox, recovery
 from service.charges import redate_once
+from service.foundation import log
 from service.foundation.away import POSTGRES, REDIS
 from service.foundation.deadlines import STOP_S
 from service.foundation.events import Event
-from service.foundation.log import event, of_error
 from service.foundation.postgres import duties
 from service.foundation.postgres.db import autocommit, is_unreachable
 from service.foundation.settings import Settings
@@ -66,7 +66,7 @@ def _report(name: str, error: Exception) -> None:
     elif is_unreachable(error):
         POSTGRES.failed(name, error)
     else:
-        event(Event.RELAY_TASK_FAILED, task=name, **of_error(error))
+        log.event(Event.RELAY_TASK_FAILED, task=name, **log.of_error(error))
 
 
 async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:

@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from service.charges import Refusal
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.settings import Settings
 from service.stripe_gateway import standstill
 from service.stripe_gateway.standstill import Standstill
@@ -166,9 +166,9 @@ class Breaker:
     async def _shut(self, why: Standstill) -> None:
         """Open, or stay open, here and for the fleet; loudly once."""
         if self._said:
-            event(Event.BREAKER_STAYS_OPEN, reason=why.reason)
+            log.event(Event.BREAKER_STAYS_OPEN, reason=why.reason)
         else:
-            event(Event.BREAKER_OPEN, reason=why.reason, means=_NOTHING_IS_SENT)
+            log.event(Event.BREAKER_OPEN, reason=why.reason, means=_NOTHING_IS_SENT)
         self._open, self._said, self._half_open, self._form_disproved = why, True, False, False
         self._refusals = ("", 0)
         self._refused_orders.clear()
@@ -176,7 +176,7 @@ class Breaker:
         await standstill.announce(self._redis, why, for_s=_SHOWN * self._settings.breaker_s)
 
     async def _close(self) -> None:
-        event(Event.BREAKER_CLOSED)
+        log.event(Event.BREAKER_CLOSED)
         self._open, self._said, self._half_open = None, False, False
         self._trial_until = 0.0
         await standstill.withdraw(self._redis)

@@ -4,8 +4,8 @@ import asyncio
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event, of_error
 from service.foundation.postgres.db import is_unreachable
 from service.foundation.settings import Settings
 from service.recovery import ANOTHER, verify
@@ -45,5 +45,5 @@ def _result(listing: "asyncio.Task[str | None]") -> str | None:
     error = listing.exception()
     if error is None:
         return listing.result()
-    event(Event.RECOVERY_FAILED, "warning" if is_unreachable(error) else "error", **of_error(error))
+    log.event(Event.RECOVERY_FAILED, "warning" if is_unreachable(error) else "error", **log.of_error(error))
     return f"it could not be found out what this database may have forgotten ({type(error).__name__})"

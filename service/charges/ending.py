@@ -6,15 +6,37 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import orders
+from service.foundation import log
 from service.foundation.errors import Misconfigured, NotFound
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.postgres.sql import Statement, begin
 from service.outbox.handling import withdraw
 from service.outbox.rows import ROWS
 from service.states import CHARGE_ENDED_UNPAID, CHARGE_UNANSWERED, in_sql
 
 FAILED_BY_HAND = "failed_by_operator"
+
+_PARKED = Statement(f"SELECT FROM {ROWS} WHERE order_id = :id AND kind = 'charge' AND is_parked")
+
+_IN_HAND = Statement("SELECT FROM charges WHERE order_id = :id AND lease_until > now()")
+
+_AT_STRIPE = Statement(f"""
+SELECT FROM charges
+ WHERE order_id = :id AND payment_intent_id IS NOT NULL AND status NOT IN {in_sql(CHARGE_ENDED_UNPAID)}
+""")
+
+_END_CHARGE = Statement(f"""
+UPDATE charges SET status = 'declined', token = NULL, lease_until = NULL, failure = CAST(:failure AS jsonb),
+    history = history || jsonb_build_object('at', now(), 'answer', 'ended by hand'), updated_at = now()
+ WHERE order_id = :id AND status IN {in_sql(CHARGE_UNANSWERED)}
+""")
+
+_TO_PROCESSING = Statement("UPDATE orders SET status = 'processing' WHERE id = :id AND status = 'pending'")
+
+_TO_FAILED = Statement("""
+UPDATE orders SET status = 'failed', failure = CAST(:failure AS jsonb), updated_at = now()
+ WHERE id = :id AND status = 'processing'
+""")
 
 
 async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None:
@@ -38,27 +60,4 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
         for statement in (_END_CHARGE, _TO_PROCESSING, _TO_FAILED):
             await tx.rows(statement, values)
         await withdraw(tx, order_id)
-    event(Event.ORDER_FAILED_BY_OPERATOR, order_id=str(order_id))
-
-
-_PARKED = Statement(f"SELECT FROM {ROWS} WHERE order_id = :id AND kind = 'charge' AND is_parked")
-
-_IN_HAND = Statement("SELECT FROM charges WHERE order_id = :id AND lease_until > now()")
-
-_AT_STRIPE = Statement(f"""
-SELECT FROM charges
- WHERE order_id = :id AND payment_intent_id IS NOT NULL AND status NOT IN {in_sql(CHARGE_ENDED_UNPAID)}
-""")
-
-_END_CHARGE = Statement(f"""
-UPDATE charges SET status = 'declined', token = NULL, lease_until = NULL, failure = CAST(:failure AS jsonb),
-    history = history || jsonb_build_object('at', now(), 'answer', 'ended by hand'), updated_at = now()
- WHERE order_id = :id AND status IN {in_sql(CHARGE_UNANSWERED)}
-""")
-
-_TO_PROCESSING = Statement("UPDATE orders SET status = 'processing' WHERE id = :id AND status = 'pending'")
-
-_TO_FAILED = Statement("""
-UPDATE orders SET status = 'failed', failure = CAST(:failure AS jsonb), updated_at = now()
- WHERE id = :id AND status = 'processing'
-""")
+    log.event(Event.ORDER_FAILED_BY_OPERATOR, order_id=str(order_id))

@@ -15,6 +15,15 @@ from service.foundation.postgres.sql import Statement, begin
 from service.foundation.settings import Settings
 from service.outbox.handling import hide_fragment
 
+_RENEW = Statement(f"""
+WITH held AS (
+  UPDATE charges c SET lease_until = now() + CAST(:lease AS interval)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[])) AS i(id, token, outbox_id)
+   WHERE c.id = i.id AND c.token = i.token RETURNING i.outbox_id
+)
+{hide_fragment("held h", "x.id = h.outbox_id", until="now() + CAST(:hidden AS interval)")}
+""")
+
 
 async def renew(engine: AsyncEngine, charges: Sequence[OpenCharge], settings: Settings) -> None:
     """Give these charges a whole lease from now on, and hide their rows as long; not those that were taken over."""
@@ -32,13 +41,3 @@ async def renew(engine: AsyncEngine, charges: Sequence[OpenCharge], settings: Se
             await tx.rows(_RENEW, values)
 
     await repeat_on_deadlock(run)
-
-
-_RENEW = Statement(f"""
-WITH held AS (
-  UPDATE charges c SET lease_until = now() + CAST(:lease AS interval)
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[])) AS i(id, token, outbox_id)
-   WHERE c.id = i.id AND c.token = i.token RETURNING i.outbox_id
-)
-{hide_fragment("held h", "x.id = h.outbox_id", until="now() + CAST(:hidden AS interval)")}
-""")

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.postgres.sql import Statement, begin
 from service.stripe_gateway.objects import ContradictoryListing, IncompleteListing, Intent
 
@@ -51,6 +51,21 @@ class _Seen:
         self.ids.add(intent.id)
 
 
+# Workers forbid bitmaps, and a block-range index has no other plan: without this the table would be read whole.
+_BY_TIME = Statement("SELECT set_config('enable_bitmapscan', 'on', true)")
+
+_KNOWN = Statement("""
+SELECT payment_intent_id FROM charges
+ WHERE stripe_created >= to_timestamp(:gte) AND stripe_created < to_timestamp(:lt) AND payment_intent_id IS NOT NULL
+""")
+
+_KNOWN_OF_CUSTOMER = Statement("""
+SELECT c.payment_intent_id FROM charges c JOIN orders o ON o.id = c.order_id
+ WHERE c.stripe_created >= to_timestamp(:gte) AND c.stripe_created < to_timestamp(:lt)
+   AND c.payment_intent_id IS NOT NULL AND o.customer = :customer
+""")
+
+
 async def known_intents(engine: AsyncEngine, gte: int, lt: int, customer: str | None = None) -> set[str]:
     """Ids of the PaymentIntents known here that a listing of [gte, lt) Unix seconds must show.
 
@@ -70,19 +85,4 @@ async def prove_complete(missing: Collection[str], retrieve: Callable[[str], Awa
     for intent_id in missing:
         if await retrieve(intent_id) is not None:
             raise IncompleteListing(f"the listing did not show {intent_id}, which exists")
-        event(Event.STRIPE_OBJECT_GONE, payment_intent=intent_id)
-
-
-# Workers forbid bitmaps, and a block-range index has no other plan: without this the table would be read whole.
-_BY_TIME = Statement("SELECT set_config('enable_bitmapscan', 'on', true)")
-
-_KNOWN = Statement("""
-SELECT payment_intent_id FROM charges
- WHERE stripe_created >= to_timestamp(:gte) AND stripe_created < to_timestamp(:lt) AND payment_intent_id IS NOT NULL
-""")
-
-_KNOWN_OF_CUSTOMER = Statement("""
-SELECT c.payment_intent_id FROM charges c JOIN orders o ON o.id = c.order_id
- WHERE c.stripe_created >= to_timestamp(:gte) AND c.stripe_created < to_timestamp(:lt)
-   AND c.payment_intent_id IS NOT NULL AND o.customer = :customer
-""")
+        log.event(Event.STRIPE_OBJECT_GONE, payment_intent=intent_id)

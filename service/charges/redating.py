@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
 from service.charges.settling import is_about_content
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event, of_error
 from service.foundation.postgres.db import Refused, repeat_on_deadlock
 from service.foundation.postgres.sql import Row, Statement, begin, connect
 from service.stripe_gateway.objects import IncompleteListing, Intent
@@ -29,6 +29,13 @@ class Retriever(Protocol):
         ...
 
 
+_UNDATED = Statement("""
+SELECT u.charge_id, c.account_id, c.payment_intent_id, c.stripe_charge_id, c.status
+  FROM undated_charges u JOIN charges c ON c.id = u.charge_id
+ WHERE u.look_at <= now() ORDER BY u.look_at LIMIT :rows
+""")
+
+
 async def redate_once(engine: AsyncEngine, gateway: Retriever) -> int:
     """Correct some bookings; returns how many were looked at."""
     async with connect(engine) as connection:
@@ -37,7 +44,7 @@ async def redate_once(engine: AsyncEngine, gateway: Retriever) -> int:
         try:
             intent = await gateway.retrieve_payment_intent(row.payment_intent_id)
         except IncompleteListing as error:
-            event(Event.LEDGER_MOMENT_UNKNOWN_YET, reason=str(error))
+            log.event(Event.LEDGER_MOMENT_UNKNOWN_YET, reason=str(error))
             await _put_off(engine, row, _AGAIN)
             continue
         try:
@@ -45,7 +52,7 @@ async def redate_once(engine: AsyncEngine, gateway: Retriever) -> int:
         except (Refused, ValueError) as error:
             if not is_about_content(error):
                 raise
-            event(Event.LEDGER_NOT_REDATED, charge=str(row.charge_id), **of_error(error))
+            log.event(Event.LEDGER_NOT_REDATED, charge=str(row.charge_id), **log.of_error(error))
             await _put_off(engine, row, _REFUSED)
     return len(undated)
 
@@ -55,6 +62,11 @@ def _moment(row: Row, intent: Intent | None) -> datetime | None:
     if intent is None or intent.charge_id != row.stripe_charge_id or intent.charged_at is None:
         return None
     return datetime.fromtimestamp(intent.charged_at, UTC)
+
+
+_DATE = Statement("UPDATE charges SET charged_at = :moment WHERE id = :id")
+
+_DONE = Statement("DELETE FROM undated_charges WHERE charge_id = :id")
 
 
 async def _correct(engine: AsyncEngine, row: Row, moment: datetime | None) -> None:
@@ -70,26 +82,16 @@ async def _correct(engine: AsyncEngine, row: Row, moment: datetime | None) -> No
             return booked
 
     if await repeat_on_deadlock(once):
-        event(Event.LEDGER_REDATED, charge=str(row.charge_id))
+        log.event(Event.LEDGER_REDATED, charge=str(row.charge_id))
     if moment is None:
-        event(Event.LEDGER_MOMENT_UNKNOWN, charge=str(row.charge_id))
+        log.event(Event.LEDGER_MOMENT_UNKNOWN, charge=str(row.charge_id))
+
+
+_PUT_OFF = Statement("""
+UPDATE undated_charges SET look_at = now() + CAST(:after AS interval) WHERE charge_id = :id
+""")
 
 
 async def _put_off(engine: AsyncEngine, row: Row, after: timedelta) -> None:
     async with connect(engine) as connection:
         await connection.rows(_PUT_OFF, {"id": row.charge_id, "after": after})
-
-
-_UNDATED = Statement("""
-SELECT u.charge_id, c.account_id, c.payment_intent_id, c.stripe_charge_id, c.status
-  FROM undated_charges u JOIN charges c ON c.id = u.charge_id
- WHERE u.look_at <= now() ORDER BY u.look_at LIMIT :rows
-""")
-
-_DATE = Statement("UPDATE charges SET charged_at = :moment WHERE id = :id")
-
-_DONE = Statement("DELETE FROM undated_charges WHERE charge_id = :id")
-
-_PUT_OFF = Statement("""
-UPDATE undated_charges SET look_at = now() + CAST(:after AS interval) WHERE charge_id = :id
-""")

@@ -18,8 +18,8 @@ from service.charges.history import news
 from service.charges.model import Rules, Settlement
 from service.charges.parking import Parked
 from service.charges.patience import backoff_s, with_an_end
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.postgres.db import Refused, repeat_on_deadlock, sqlstate
 from service.foundation.postgres.sql import Connection, Statement, begin
 from service.foundation.settings import Settings
@@ -177,7 +177,7 @@ async def _park(engine: AsyncEngine, settlement: Settlement, error: Exception) -
     intent = settlement.outcome.intent
     detail = f"{type(error).__name__} while settling; PaymentIntent {intent.id if intent else 'unknown'}"
     reason = Parked.BOOKS.because(detail)
-    event(Event.SETTLEMENT_PARKED, order_id=str(settlement.charge.order_id), reason=reason)
+    log.event(Event.SETTLEMENT_PARKED, order_id=str(settlement.charge.order_id), reason=reason)
     await park_or_add(engine, settlement.charge.outbox_id, reason)
 
 

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.foundation.errors import NotFound
 from service.foundation.postgres.sql import Connection, Statement, connect
 from service.outbox import rows
 
@@ -43,17 +42,12 @@ async def put_back(engine: AsyncEngine, ids: Sequence[UUID], *, after_s: float, 
         await connection.rows(_PUT_BACK, {"ids": list(ids), "after": timedelta(seconds=after_s), "reason": reason})
 
 
-async def complete_rows(tx: Connection, ids: Sequence[UUID]) -> None:
-    """Nothing is owed for these rows any more."""
-    await tx.rows(_COMPLETE, {"ids": list(ids)})
-
-
 _COMPLETE = Statement(rows.complete("unnest(CAST(:ids AS uuid[])) AS i(id)", _ITS_ID))
 
 
-async def hide_rows(tx: Connection, until: Sequence[tuple[UUID, datetime]]) -> None:
-    """Each of these rows is not due before its moment."""
-    await tx.rows(_HIDE, {"ids": [row_id for row_id, _ in until], "until": [moment for _, moment in until]})
+async def complete_rows(tx: Connection, ids: Sequence[UUID]) -> None:
+    """Nothing is owed for these rows any more."""
+    await tx.rows(_COMPLETE, {"ids": list(ids)})
 
 
 _HIDE = Statement(
@@ -63,9 +57,9 @@ _HIDE = Statement(
 )
 
 
-async def park_rows(tx: Connection, reasons: Sequence[tuple[UUID, str]]) -> None:
-    """Park each of these rows with its reason. One that is parked already keeps the reason it has."""
-    await tx.rows(_PARK, {"ids": [row_id for row_id, _ in reasons], "reasons": [reason for _, reason in reasons]})
+async def hide_rows(tx: Connection, until: Sequence[tuple[UUID, datetime]]) -> None:
+    """Each of these rows is not due before its moment."""
+    await tx.rows(_HIDE, {"ids": [row_id for row_id, _ in until], "until": [moment for _, moment in until]})
 
 
 _PARK = Statement(
@@ -77,20 +71,19 @@ _PARK = Statement(
 )
 
 
-async def park(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
-    """Take one row out of delivery for a human to look at. Raises NotFound when there is no such open row."""
-    async with connect(engine) as connection:
-        if await connection.row(_PARK_ONE, {"id": row_id, "reason": reason}) is None:
-            raise NotFound("There is no such open outbox row. `eo outbox list` shows what there is.")
+async def park_rows(tx: Connection, reasons: Sequence[tuple[UUID, str]]) -> None:
+    """Park each of these rows with its reason. One that is parked already keeps the reason it has."""
+    await tx.rows(_PARK, {"ids": [row_id for row_id, _ in reasons], "reasons": [reason for _, reason in reasons]})
 
 
 _PARK_ONE = Statement(f"{park_fragment('x.id = :id', reason=':reason')} RETURNING x.id")
 
 
-async def park_or_add(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
-    """Park one row. Where a human has parked it meanwhile, `reason` is added to his."""
+async def park(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
+    """Take one row out of delivery for a human to look at. Raises NotFound when there is no such open row."""
     async with connect(engine) as connection:
-        await connection.rows(_PARK_OR_ADD, {"id": row_id, "reason": reason})
+        if await connection.row(_PARK_ONE, {"id": row_id, "reason": reason}) is None:
+            raise NotFound("There is no such open outbox row. `eo outbox list` shows what there is.")
 
 
 _PARK_OR_ADD = Statement("""
@@ -100,16 +93,28 @@ UPDATE outbox SET parked_at = coalesce(parked_at, now()), published = 0,
 """)
 
 
-async def retry(engine: AsyncEngine, ids: Sequence[UUID] | None = None) -> list[UUID]:
-    """Bring parked rows back (None: all of them), under all the same guards. Returns the ids that came back."""
+async def park_or_add(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
+    """Park one row. Where a human has parked it meanwhile, `reason` is added to his."""
     async with connect(engine) as connection:
-        return await connection.column(_RETRY, {"ids": None if ids is None else list(ids)})
+        await connection.rows(_PARK_OR_ADD, {"id": row_id, "reason": reason})
 
 
 _RETRY = Statement("""
 UPDATE outbox SET parked_at = NULL, deliver_after = now(), published = 0, opens_unsettled = 0, opens_alone = 0
  WHERE parked_at IS NOT NULL AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(CAST(:ids AS uuid[])))
 RETURNING id
+""")
+
+
+async def retry(engine: AsyncEngine, ids: Sequence[UUID] | None = None) -> list[UUID]:
+    """Bring parked rows back (None: all of them), under all the same guards. Returns the ids that came back."""
+    async with connect(engine) as connection:
+        return await connection.column(_RETRY, {"ids": None if ids is None else list(ids)})
+
+
+_EXCUSE = Statement("""
+UPDATE outbox SET opens_unsettled = greatest(opens_unsettled - 1, 0), opens_alone = greatest(opens_alone - 1, 0)
+ WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
 
@@ -120,15 +125,9 @@ async def excuse(engine: AsyncEngine, ids: Sequence[UUID]) -> None:
             await connection.rows(_EXCUSE, {"ids": list(ids)})
 
 
-_EXCUSE = Statement("""
-UPDATE outbox SET opens_unsettled = greatest(opens_unsettled - 1, 0), opens_alone = greatest(opens_alone - 1, 0)
- WHERE id = ANY(CAST(:ids AS uuid[]))
-""")
+_WITHDRAW = Statement("DELETE FROM outbox WHERE order_id = :id AND kind = 'charge'")
 
 
 async def withdraw(tx: Connection, order_id: UUID) -> None:
     """No charge of this order is owed any more."""
     await tx.rows(_WITHDRAW, {"id": order_id})
-
-
-_WITHDRAW = Statement("DELETE FROM outbox WHERE order_id = :id AND kind = 'charge'")

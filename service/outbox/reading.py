@@ -6,13 +6,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.postgres.sql import Row, Statement, connect
 
-
-async def list_rows(engine: AsyncEngine, parked: bool | None = None, limit: int = 100) -> list[dict[str, Any]]:
-    """Rows as dictionaries, oldest first: all, only parked, or only open ones."""
-    async with connect(engine) as connection:
-        return [dict(row) for row in await connection.rows(_LIST, {"parked": parked, "limit": limit})]
-
-
 _LIST = Statement("""
 SELECT id, account_id, order_id, kind, created_at, deliver_after, published, deliveries, last_error, parked_at
   FROM outbox
@@ -21,12 +14,10 @@ SELECT id, account_id, order_id, kind, created_at, deliver_after, published, del
 """)
 
 
-async def backlog(engine: AsyncEngine, count_max: int) -> Row | None:
-    """Four numbers, each by an index: for how long the first row has been due, the age of the oldest, and how many rows
-    are parked and open, both counted up to `count_max`.
-    """
+async def list_rows(engine: AsyncEngine, parked: bool | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    """Rows as dictionaries, oldest first: all, only parked, or only open ones."""
     async with connect(engine) as connection:
-        return await connection.row(_BACKLOG, {"most": count_max})
+        return [dict(row) for row in await connection.rows(_LIST, {"parked": parked, "limit": limit})]
 
 
 _BACKLOG = Statement("""
@@ -38,3 +29,11 @@ SELECT coalesce(extract(epoch FROM now() - least(
        (SELECT count(*) FROM (SELECT FROM outbox WHERE parked_at IS NOT NULL LIMIT :most) AS p) AS parked,
        (SELECT count(*) FROM (SELECT FROM outbox WHERE parked_at IS NULL LIMIT :most) AS w) AS waiting
 """)
+
+
+async def backlog(engine: AsyncEngine, count_max: int) -> Row | None:
+    """Four numbers, each by an index: for how long the first row has been due, the age of the oldest, and how many rows
+    are parked and open, both counted up to `count_max`.
+    """
+    async with connect(engine) as connection:
+        return await connection.row(_BACKLOG, {"most": count_max})

@@ -83,27 +83,6 @@ class Claim:
     suspects: frozenset[UUID] = frozenset()
 
 
-async def claim(engine: AsyncEngine, settings: Settings, *, republish_max: int) -> Claim:
-    """Claim due rows, oldest first, while fewer than `events_out_max` are out (R11); skip what another relay holds.
-
-    A claimed row comes due again after the outbox lease, doubled for each publish that nobody answered, with jitter.
-    At most `republish_max` of them may have been published before: a wiped broker must not become a stampede.
-    """
-    async with connect(engine) as connection:
-        claimed = await connection.rows(
-            _CLAIM,
-            {
-                "window": settings.events_out_max,
-                "most": CLAIM_MAX,
-                "republish_max": republish_max,
-                "lease": timedelta(seconds=settings.outbox_lease_s),
-                "longest": timedelta(seconds=max(settings.retry_max_s, settings.outbox_lease_s)),
-            },
-        )
-    suspects = frozenset(r.id for r in claimed if r.opens_unsettled >= SUSPECT_OPENS)
-    return Claim([r.id for r in claimed], sum(r.published > 1 for r in claimed), suspects)
-
-
 # While the window is all but full nothing is claimed: room for a few at a time would make messages of a few.
 # MATERIALIZED: without it the planner may run the locking subquery once per row, and LIMIT would not limit.
 _CLAIM = Statement("""
@@ -129,3 +108,24 @@ UPDATE outbox o SET published = o.published + 1,
   FROM due WHERE o.id = due.id
 RETURNING o.id, o.published, o.opens_unsettled
 """)
+
+
+async def claim(engine: AsyncEngine, settings: Settings, *, republish_max: int) -> Claim:
+    """Claim due rows, oldest first, while fewer than `events_out_max` are out (R11); skip what another relay holds.
+
+    A claimed row comes due again after the outbox lease, doubled for each publish that nobody answered, with jitter.
+    At most `republish_max` of them may have been published before: a wiped broker must not become a stampede.
+    """
+    async with connect(engine) as connection:
+        claimed = await connection.rows(
+            _CLAIM,
+            {
+                "window": settings.events_out_max,
+                "most": CLAIM_MAX,
+                "republish_max": republish_max,
+                "lease": timedelta(seconds=settings.outbox_lease_s),
+                "longest": timedelta(seconds=max(settings.retry_max_s, settings.outbox_lease_s)),
+            },
+        )
+    suspects = frozenset(r.id for r in claimed if r.opens_unsettled >= SUSPECT_OPENS)
+    return Claim([r.id for r in claimed], sum(r.published > 1 for r in claimed), suspects)

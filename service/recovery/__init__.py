@@ -21,6 +21,20 @@ from service.recovery.store import note_alias
 from service.recovery.verification import ANOTHER, NotTheVerifier, examine, recover, verify
 
 __all__ = [
-    "ANOTHER", "Findings", "Life", "NotTheVerifier", "Step", "Verdict", "beat", "current", "examine", "fork", "heal",
-    "is_verified", "note_alias", "note_margin", "recover", "verify",
-]  # fmt: skip
+    "ANOTHER",
+    "Findings",
+    "Life",
+    "NotTheVerifier",
+    "Step",
+    "Verdict",
+    "beat",
+    "current",
+    "examine",
+    "fork",
+    "heal",
+    "is_verified",
+    "note_alias",
+    "note_margin",
+    "recover",
+    "verify",
+]

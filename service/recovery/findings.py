@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.recovery.adoption import Step, Verdict
 from service.recovery.knowing import Listed
 from service.recovery.lives import Life
@@ -96,11 +96,11 @@ def _sum(before: dict[str, int], now: Counter[str]) -> dict[str, int]:
 
 def said(life: Life, findings: Findings) -> dict[str, Any]:
     """What the life's listings have brought back, told to the log: before it is stored, so that no death keeps it."""
-    event(Event.RECOVERY_VERIFIED, life=life.id, listed=findings.listed, settled=findings.settled)
+    log.event(Event.RECOVERY_VERIFIED, life=life.id, listed=findings.listed, settled=findings.settled)
     found = joined(life.found, findings)
     losses = found["adopted"] + len(found["reported"])
     if losses > found["said"]:
-        event(
+        log.event(
             Event.RECOVERY_LOSS_FOUND,
             adopted=found["adopted"],
             reported=len(found["reported"]),

@@ -72,6 +72,9 @@ def _differs(held: Row, intent: Intent) -> bool:
     return not is_whole or (intent.amount, intent.currency) != (held["amount_minor"], held["currency"])
 
 
+_BOOKED = Statement("SELECT FROM journal_entries WHERE account_id = :account AND reference = :reference")
+
+
 async def _complete(engine: AsyncEngine, held: Row, intent: Intent, *, dry_run: bool) -> Verdict:
     """Book the entry of a settled charge that has none, and move its order to `paid`, where it may go there."""
     entry = _entry(held, intent)
@@ -87,6 +90,11 @@ async def _complete(engine: AsyncEngine, held: Row, intent: Intent, *, dry_run: 
         if not dry_run:
             await _written(tx, entry, order_id=None if is_paid else held["order_id"], intent=intent)
     return Verdict(Step.SETTLE)
+
+
+_TO_PAID = Statement("""
+UPDATE orders SET status = 'paid', payment_intent_id = :intent, failure = NULL, updated_at = now() WHERE id = :id
+""")
 
 
 async def _written(tx: Connection, entry: JournalEntry, *, order_id: UUID | None, intent: Intent) -> None:
@@ -120,10 +128,4 @@ _HOLDER = Statement("""
 SELECT c.status, c.account_id, c.order_id, c.stripe_charge_id, c.amount_minor, c.currency, o.status AS order_status
   FROM accounts a JOIN charges c ON c.account_id = a.id AND c.payment_intent_id = :intent
   JOIN orders o ON o.id = c.order_id
-""")
-
-_BOOKED = Statement("SELECT FROM journal_entries WHERE account_id = :account AND reference = :reference")
-
-_TO_PAID = Statement("""
-UPDATE orders SET status = 'paid', payment_intent_id = :intent, failure = NULL, updated_at = now() WHERE id = :id
 """)

@@ -32,19 +32,6 @@ async def what_is_known(engine: AsyncEngine, listed: Sequence[Listed]) -> list[K
         return await known_of(connection, listed)
 
 
-async def known_of(connection: Connection, listed: Sequence[Listed]) -> list[Known]:
-    """What is known of each, seen by this connection."""
-    values = {
-        "intents": [one.intent.id for one in listed],
-        "accounts": [one.marks.account_id for one in listed],
-        "orders": [one.marks.order_id for one in listed],
-        "attempts": [one.marks.attempt for one in listed],
-        "keys": [one.marks.key if one.marks.key and is_key(one.marks.key) else None for one in listed],
-    }
-    rows = {row["intent"]: row for row in await connection.rows(_KNOWN, values)}
-    return [Known(**{f.name: rows[one.intent.id][f.name] for f in fields(Known)}) for one in listed]
-
-
 _KNOWN = Statement("""
 SELECT i.intent, a.id AS account_id, a.is_default, o.id AS order_id, named.id IS NOT NULL AS by_id,
        o.amount_minor AS amount, o.currency, o.fingerprint, c.id AS charge_id, c.status AS charge_status,
@@ -60,3 +47,16 @@ SELECT i.intent, a.id AS account_id, a.is_default, o.id AS order_id, named.id IS
   LEFT JOIN charges c ON c.order_id = o.id AND c.attempt = i.attempt
   LEFT JOIN charges h ON h.account_id = i.account_id AND h.payment_intent_id = i.intent
 """)
+
+
+async def known_of(connection: Connection, listed: Sequence[Listed]) -> list[Known]:
+    """What is known of each, seen by this connection."""
+    values = {
+        "intents": [one.intent.id for one in listed],
+        "accounts": [one.marks.account_id for one in listed],
+        "orders": [one.marks.order_id for one in listed],
+        "attempts": [one.marks.attempt for one in listed],
+        "keys": [one.marks.key if one.marks.key and is_key(one.marks.key) else None for one in listed],
+    }
+    rows = {row["intent"]: row for row in await connection.rows(_KNOWN, values)}
+    return [Known(**{f.name: rows[one.intent.id][f.name] for f in fields(Known)}) for one in listed]

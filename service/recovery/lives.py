@@ -13,8 +13,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.postgres.sql import Statement, connect
 from service.foundation.settings import Settings
 
@@ -40,6 +40,32 @@ class Life:
     found: dict[str, Any] | None
 
 
+_LIFE = """
+  id, identity, seen_at, bound, verified_until > now() AS verified, verified_until = 'infinity' AS closed,
+  verified_until <= now() OR (verified_until < 'infinity' AND now() >= seen_at + margin) AS due, found::text AS found
+"""
+
+
+_CURRENT = Statement(f"SELECT {_LIFE} FROM lives WHERE identity = database_identity()")
+
+# The bound is what a life that was never closed hands on; else the newest moment that a verified life proves; in the
+# first life the newest charge, or the installation's birth.
+_FIRST_SIGHT = Statement(f"""
+WITH before AS (
+  SELECT min(bound) FILTER (WHERE verified_until < 'infinity') AS handed_on, max(heartbeat_at) AS heartbeat,
+         greatest(max(margin), CAST(:margin AS interval)) AS margin
+    FROM lives
+), proven AS (
+  SELECT coalesce(b.heartbeat, (SELECT created_at FROM charges ORDER BY id DESC LIMIT 1), i.created_at) AS at
+    FROM before b CROSS JOIN instance i
+)
+INSERT INTO lives (identity, bound, margin)
+SELECT database_identity(), coalesce(b.handed_on, p.at - b.margin), b.margin FROM before b CROSS JOIN proven p
+ON CONFLICT (identity) DO UPDATE SET margin = greatest(lives.margin, excluded.margin)
+RETURNING {_LIFE}
+""")
+
+
 async def current(engine: AsyncEngine, settings: Settings) -> Life:
     """The life this database is in; noted, with its bound, when it is seen for the first time."""
     async with connect(engine) as connection:
@@ -48,6 +74,9 @@ async def current(engine: AsyncEngine, settings: Settings) -> Life:
         raise RuntimeError("the statement that notes a life returned none")
     found = msgspec.json.decode(row["found"]) if row["found"] else None
     return Life(**{**dict(row), "found": found})
+
+
+_IS_VERIFIED = Statement("SELECT FROM lives WHERE identity = database_identity() AND verified_until > now()")
 
 
 async def is_verified(engine: AsyncEngine) -> bool:
@@ -61,6 +90,12 @@ def margin(settings: Settings) -> timedelta:
     return timedelta(seconds=settings.charge_lease_s + settings.stripe_timeout_s + settings.clock_skew_max_s)
 
 
+_NOTE_MARGIN = Statement("""
+UPDATE lives SET margin = CAST(:margin AS interval)
+ WHERE identity = database_identity() AND margin < CAST(:margin AS interval)
+""")
+
+
 async def note_margin(engine: AsyncEngine, settings: Settings) -> None:
     """Remember the longest margin that any worker of this life was ever configured with.
 
@@ -68,9 +103,18 @@ async def note_margin(engine: AsyncEngine, settings: Settings) -> None:
     """
     life = await current(engine, settings)
     if "-" in life.identity.split("/"):
-        event(Event.RECOVERY_IDENTITY_INCOMPLETE, refused="pg_control_system or pg_walfile_name")
+        log.event(Event.RECOVERY_IDENTITY_INCOMPLETE, refused="pg_control_system or pg_walfile_name")
     async with connect(engine) as connection:
         await connection.rows(_NOTE_MARGIN, {"margin": margin(settings)})
+
+
+_TAKE = Statement("""
+UPDATE lives SET verifier = :verifier, verifier_until = now() + CAST(:lease AS interval),
+    found = coalesce(CAST(CAST(:found AS text) AS jsonb), found)
+ WHERE id = :id AND identity = database_identity()
+   AND (verifier_until IS NULL OR verifier_until < now() OR verifier = :verifier)
+RETURNING now() AS now
+""")
 
 
 async def take(
@@ -92,80 +136,6 @@ async def take(
     return None if row is None else row["now"]
 
 
-async def verified(engine: AsyncEngine, life: Life, verifier: UUID, *, began: datetime, found: dict[str, Any]) -> bool:
-    """A listing that began at `began` was complete: allow sending. False where the database's life is over."""
-    values = {
-        "id": life.id,
-        "verifier": verifier,
-        "began": began,
-        "good_for": FIRST_LISTING_GOOD_FOR,
-        "found": msgspec.json.encode(found).decode(),
-    }
-    async with connect(engine) as connection:
-        return await connection.row(_VERIFIED, values) is not None
-
-
-async def give_up(engine: AsyncEngine, verifier: UUID) -> None:
-    """Let another list: this listing could not be completed."""
-    async with connect(engine) as connection:
-        await connection.rows(_GIVE_UP, {"verifier": verifier})
-
-
-async def beat(engine: AsyncEngine) -> None:
-    """Note, at most once a minute, that everything sent until now is known in this verified life."""
-    async with connect(engine) as connection:
-        await connection.rows(_BEAT, {"pause": HEARTBEAT})
-
-
-async def fork(engine: AsyncEngine) -> UUID:
-    """Make this database another installation at Stripe: its payments so far belong to the one it was copied from."""
-    async with connect(engine) as connection:
-        row = await connection.row(_FORK, {})
-    if row is None:
-        raise RuntimeError("the table instance has no row")
-    forked: UUID = row["uuid"]
-    return forked
-
-
-_LIFE = """
-  id, identity, seen_at, bound, verified_until > now() AS verified, verified_until = 'infinity' AS closed,
-  verified_until <= now() OR (verified_until < 'infinity' AND now() >= seen_at + margin) AS due, found::text AS found
-"""
-
-_CURRENT = Statement(f"SELECT {_LIFE} FROM lives WHERE identity = database_identity()")
-
-_IS_VERIFIED = Statement("SELECT FROM lives WHERE identity = database_identity() AND verified_until > now()")
-
-# The bound is what a life that was never closed hands on; else the newest moment that a verified life proves; in the
-# first life the newest charge, or the installation's birth.
-_FIRST_SIGHT = Statement(f"""
-WITH before AS (
-  SELECT min(bound) FILTER (WHERE verified_until < 'infinity') AS handed_on, max(heartbeat_at) AS heartbeat,
-         greatest(max(margin), CAST(:margin AS interval)) AS margin
-    FROM lives
-), proven AS (
-  SELECT coalesce(b.heartbeat, (SELECT created_at FROM charges ORDER BY id DESC LIMIT 1), i.created_at) AS at
-    FROM before b CROSS JOIN instance i
-)
-INSERT INTO lives (identity, bound, margin)
-SELECT database_identity(), coalesce(b.handed_on, p.at - b.margin), b.margin FROM before b CROSS JOIN proven p
-ON CONFLICT (identity) DO UPDATE SET margin = greatest(lives.margin, excluded.margin)
-RETURNING {_LIFE}
-""")
-
-_NOTE_MARGIN = Statement("""
-UPDATE lives SET margin = CAST(:margin AS interval)
- WHERE identity = database_identity() AND margin < CAST(:margin AS interval)
-""")
-
-_TAKE = Statement("""
-UPDATE lives SET verifier = :verifier, verifier_until = now() + CAST(:lease AS interval),
-    found = coalesce(CAST(CAST(:found AS text) AS jsonb), found)
- WHERE id = :id AND identity = database_identity()
-   AND (verifier_until IS NULL OR verifier_until < now() OR verifier = :verifier)
-RETURNING now() AS now
-""")
-
 # Whoever closes a life closes those before it, too: it has listed from their bound.
 _VERIFIED = Statement("""
 WITH mine AS (
@@ -181,11 +151,49 @@ WITH mine AS (
 SELECT id FROM mine
 """)
 
+
+async def verified(engine: AsyncEngine, life: Life, verifier: UUID, *, began: datetime, found: dict[str, Any]) -> bool:
+    """A listing that began at `began` was complete: allow sending. False where the database's life is over."""
+    values = {
+        "id": life.id,
+        "verifier": verifier,
+        "began": began,
+        "good_for": FIRST_LISTING_GOOD_FOR,
+        "found": msgspec.json.encode(found).decode(),
+    }
+    async with connect(engine) as connection:
+        return await connection.row(_VERIFIED, values) is not None
+
+
 _GIVE_UP = Statement("UPDATE lives SET verifier = NULL, verifier_until = NULL WHERE verifier = :verifier")
+
+
+async def give_up(engine: AsyncEngine, verifier: UUID) -> None:
+    """Let another list: this listing could not be completed."""
+    async with connect(engine) as connection:
+        await connection.rows(_GIVE_UP, {"verifier": verifier})
+
 
 _BEAT = Statement("""
 UPDATE lives SET heartbeat_at = now()
  WHERE identity = database_identity() AND verified_until > now() AND heartbeat_at < now() - CAST(:pause AS interval)
 """)
 
+
+async def beat(engine: AsyncEngine) -> None:
+    """Note, at most once a minute, that everything sent until now is known in this verified life."""
+    async with connect(engine) as connection:
+        await connection.rows(_BEAT, {"pause": HEARTBEAT})
+
+
 _FORK = Statement("UPDATE instance SET uuid = gen_random_uuid() WHERE id = 1 RETURNING uuid")
+
+
+async def fork(engine: AsyncEngine) -> UUID:
+    """Make this database another installation at Stripe: its payments so far belong to the one it was copied from."""
+    async with connect(engine) as connection:
+        row = await connection.row(_FORK, {})
+    if row is None:
+        raise RuntimeError("the table instance has no row")
+    forked: UUID = row["uuid"]
+    return forked

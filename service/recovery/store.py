@@ -70,6 +70,15 @@ async def note_alias(engine: AsyncEngine, account_id: UUID, forgotten: UUID, ord
         await connection.rows(_INSERT_ALIAS, {"id": forgotten, "account": account_id, "order": order_id})
 
 
+_INSERT_ORDER = Statement("""
+INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
+                    description, metadata, status, created_at)
+VALUES (:id, :account, :key, :fingerprint, :amount, :currency, :method, :customer, :description,
+        CAST(:metadata AS jsonb), 'processing', :created)
+ON CONFLICT DO NOTHING RETURNING id
+""")
+
+
 async def _insert_order(tx: Connection, listed: Listed) -> bool:
     """False: somebody else holds its key or its id."""
     intent, marks = listed.intent, listed.marks
@@ -87,6 +96,41 @@ async def _insert_order(tx: Connection, listed: Listed) -> bool:
         "created": placed_at(marks.order_id, listed.created),
     }
     return await tx.row(_INSERT_ORDER, values) is not None
+
+
+# A charge that has ended keeps no token; only Stripe's success can still move it (R23).
+_ATTACH = Statement(f"""
+UPDATE charges SET payment_intent_id = coalesce(payment_intent_id, :intent), next_call = 'retrieve',
+    maybe_executed = true, first_sent_at = coalesce(first_sent_at, :created),
+    last_sent_at = greatest(last_sent_at, :created),
+    token = CASE WHEN status IN {in_sql(CHARGE_FINAL)} THEN NULL ELSE CAST(:token AS uuid) END,
+    lease_until = CASE WHEN status IN {in_sql(CHARGE_FINAL)} THEN NULL ELSE now() + CAST(:lease AS interval) END
+ WHERE order_id = :order AND attempt = :attempt
+""")
+
+_PROMISE = Statement(
+    rows.promise(
+        ":id",
+        "o.account_id",
+        "o.id",
+        payload="jsonb_build_object('attempt', CAST(:attempt AS smallint))",
+        deliver_after="now() + CAST(:hidden AS interval)",
+        source=f"""orders o
+ WHERE o.id = :order AND NOT EXISTS (
+   SELECT FROM {rows.ROWS} WHERE x.order_id = o.id AND x.kind = 'charge' AND x.attempt = :attempt)""",
+    )
+)
+
+_READ = Statement(f"""
+SELECT c.id, x.id AS outbox_id, c.account_id, c.attempt, c.idempotency_key, c.amount_minor AS amount, c.currency,
+       o.customer, c.stripe_version, c.status, c.life, o.created_at AS order_created_at, now() AS opened_at,
+       c.first_sent_at, c.last_sent_at, x.deliveries, c.unclear_in_a_row AS unclear_answers,
+       c.payment_intent_id, c.key_conflict
+  FROM charges c
+  JOIN orders o ON o.id = c.order_id
+  JOIN {rows.ROWS} ON x.order_id = c.order_id AND x.attempt = c.attempt
+ WHERE c.order_id = :order AND c.attempt = :attempt
+""")
 
 
 async def _as_sent(
@@ -119,7 +163,7 @@ async def _as_sent(
 
 def _open_charge(row: Row, token: UUID, order_id: UUID, listed: Listed) -> OpenCharge:
     return OpenCharge(
-        **{name: row[name] for name in _OF_CHARGE},
+        **dict(row),
         order_id=order_id,
         request={},
         call="retrieve",
@@ -127,6 +171,21 @@ def _open_charge(row: Row, token: UUID, order_id: UUID, listed: Listed) -> OpenC
         token=token,
         marks=listed.marks,
     )
+
+
+_ORDER = Statement("""
+SELECT o.idempotency_key, o.fingerprint, o.amount_minor, o.currency, o.payment_method, o.customer, o.description,
+       a.is_default
+  FROM orders o JOIN accounts a ON a.id = o.account_id WHERE o.id = :id
+""")
+
+_INSERT_CHARGE = Statement("""
+INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, request,
+    stripe_version, status, next_call, maybe_executed, first_sent_at, last_sent_at, life, key_conflict, history)
+VALUES (:id, :account, :order, :attempt, :key, :amount, :currency, CAST(CAST(:request AS text) AS json), :version,
+    :status, :call, true, :created, :created, :life, :conflict,
+    jsonb_build_array(jsonb_build_object('at', now(), 'adopted', true)))
+""")
 
 
 async def _insert_charge(
@@ -172,72 +231,6 @@ async def _insert_charge(
     await tx.rows(_INSERT_CHARGE, values)
 
 
-async def _block(tx: Connection, listed: Listed, order_id: UUID, life: int) -> None:
-    """The key is spent at Stripe: the order that holds it here is looked up only, in each attempt, and parked (R32).
-
-    An order that has come further keeps what it has.
-    """
-    if await tx.row(_IS_YOUNG, {"id": order_id}) is None:
-        return
-    await tx.rows(_TO_PROCESSING, {"id": order_id, "again": False})
-    await tx.rows(_CONFLICTS, {"order": order_id})
-    missing = await tx.column(_MISSING_ATTEMPTS, {"order": order_id, "listed": listed.marks.attempt})
-    for attempt in missing:
-        at = replace(listed, marks=replace(listed.marks, attempt=attempt))
-        await _insert_charge(tx, at, order_id, life, status="unknown", call="lookup", conflict=True)
-    await tx.rows(_PARK, {"order": order_id, "reason": KEY_AT_STRIPE})
-
-
-_OF_CHARGE = (
-    "id", "outbox_id", "account_id", "attempt", "idempotency_key", "amount", "currency", "customer", "stripe_version",
-    "status", "life", "order_created_at", "opened_at", "first_sent_at", "last_sent_at", "deliveries", "unclear_answers",
-    "payment_intent_id", "key_conflict",
-)  # fmt: skip
-
-_INSERT_ORDER = Statement("""
-INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
-                    description, metadata, status, created_at)
-VALUES (:id, :account, :key, :fingerprint, :amount, :currency, :method, :customer, :description,
-        CAST(:metadata AS jsonb), 'processing', :created)
-ON CONFLICT DO NOTHING RETURNING id
-""")
-
-_INSERT_ALIAS = Statement("""
-INSERT INTO order_aliases (id, account_id, order_id)
-SELECT :id, :account, :order WHERE NOT EXISTS (SELECT FROM orders WHERE id = :id)
-ON CONFLICT DO NOTHING
-""")
-
-# `again`: an attempt after a decline, forgotten together with the call that asked for it.
-_TO_PROCESSING = Statement("""
-UPDATE orders SET status = 'processing', updated_at = now()
- WHERE id = :id AND (status = 'pending' OR (status = 'failed' AND CAST(:again AS boolean)))
-""")
-
-_ORDER = Statement("""
-SELECT o.idempotency_key, o.fingerprint, o.amount_minor, o.currency, o.payment_method, o.customer, o.description,
-       a.is_default
-  FROM orders o JOIN accounts a ON a.id = o.account_id WHERE o.id = :id
-""")
-
-_INSERT_CHARGE = Statement("""
-INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, request,
-    stripe_version, status, next_call, maybe_executed, first_sent_at, last_sent_at, life, key_conflict, history)
-VALUES (:id, :account, :order, :attempt, :key, :amount, :currency, CAST(CAST(:request AS text) AS json), :version,
-    :status, :call, true, :created, :created, :life, :conflict,
-    jsonb_build_array(jsonb_build_object('at', now(), 'adopted', true)))
-""")
-
-# A charge that has ended keeps no token; only Stripe's success can still move it (R23).
-_ATTACH = Statement(f"""
-UPDATE charges SET payment_intent_id = coalesce(payment_intent_id, :intent), next_call = 'retrieve',
-    maybe_executed = true, first_sent_at = coalesce(first_sent_at, :created),
-    last_sent_at = greatest(last_sent_at, :created),
-    token = CASE WHEN status IN {in_sql(CHARGE_FINAL)} THEN NULL ELSE CAST(:token AS uuid) END,
-    lease_until = CASE WHEN status IN {in_sql(CHARGE_FINAL)} THEN NULL ELSE now() + CAST(:lease AS interval) END
- WHERE order_id = :order AND attempt = :attempt
-""")
-
 _IS_YOUNG = Statement(f"SELECT FROM orders WHERE id = :id AND status IN {in_sql(ORDER_MOVES_BY_ITSELF)}")
 
 # Whoever is about to settle one of them is fenced off.
@@ -255,30 +248,6 @@ SELECT n FROM (
  WHERE NOT EXISTS (SELECT FROM charges WHERE order_id = :order AND attempt = n)
 """)
 
-_PROMISE = Statement(
-    rows.promise(
-        ":id",
-        "o.account_id",
-        "o.id",
-        payload="jsonb_build_object('attempt', CAST(:attempt AS smallint))",
-        deliver_after="now() + CAST(:hidden AS interval)",
-        source=f"""orders o
- WHERE o.id = :order AND NOT EXISTS (
-   SELECT FROM {rows.ROWS} WHERE x.order_id = o.id AND x.kind = 'charge' AND x.attempt = :attempt)""",
-    )
-)
-
-_READ = Statement(f"""
-SELECT c.id, x.id AS outbox_id, c.account_id, c.attempt, c.idempotency_key, c.amount_minor AS amount, c.currency,
-       o.customer, c.stripe_version, c.status, c.life, o.created_at AS order_created_at, now() AS opened_at,
-       c.first_sent_at, c.last_sent_at, x.deliveries, c.unclear_in_a_row AS unclear_answers,
-       c.payment_intent_id, c.key_conflict
-  FROM charges c
-  JOIN orders o ON o.id = c.order_id
-  JOIN {rows.ROWS} ON x.order_id = c.order_id AND x.attempt = c.attempt
- WHERE c.order_id = :order AND c.attempt = :attempt
-""")
-
 # An attempt that has a payment of its own is followed to its end.
 _PARK = Statement(
     park_fragment(
@@ -288,3 +257,32 @@ _PARK = Statement(
         reason=":reason",
     )
 )
+
+
+async def _block(tx: Connection, listed: Listed, order_id: UUID, life: int) -> None:
+    """The key is spent at Stripe: the order that holds it here is looked up only, in each attempt, and parked (R32).
+
+    An order that has come further keeps what it has.
+    """
+    if await tx.row(_IS_YOUNG, {"id": order_id}) is None:
+        return
+    await tx.rows(_TO_PROCESSING, {"id": order_id, "again": False})
+    await tx.rows(_CONFLICTS, {"order": order_id})
+    missing = await tx.column(_MISSING_ATTEMPTS, {"order": order_id, "listed": listed.marks.attempt})
+    for attempt in missing:
+        at = replace(listed, marks=replace(listed.marks, attempt=attempt))
+        await _insert_charge(tx, at, order_id, life, status="unknown", call="lookup", conflict=True)
+    await tx.rows(_PARK, {"order": order_id, "reason": KEY_AT_STRIPE})
+
+
+_INSERT_ALIAS = Statement("""
+INSERT INTO order_aliases (id, account_id, order_id)
+SELECT :id, :account, :order WHERE NOT EXISTS (SELECT FROM orders WHERE id = :id)
+ON CONFLICT DO NOTHING
+""")
+
+# `again`: an attempt after a decline, forgotten together with the call that asked for it.
+_TO_PROCESSING = Statement("""
+UPDATE orders SET status = 'processing', updated_at = now()
+ WHERE id = :id AND (status = 'pending' OR (status = 'failed' AND CAST(:again AS boolean)))
+""")

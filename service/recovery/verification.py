@@ -17,9 +17,9 @@ from service.charges.answers import judge_intent
 from service.charges.listing import in_order, known_intents, prove_complete
 from service.charges.model import Settlement
 from service.charges.settling import is_about_content, settle
+from service.foundation import log
 from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.postgres.db import Refused
 from service.foundation.postgres.sql import Statement, connect
 from service.foundation.settings import Settings
@@ -57,7 +57,7 @@ async def verify(engine: AsyncEngine, gateway: "StripeGateway", settings: Settin
     try:
         await recover(engine, gateway, settings, life)
     except IncompleteListing as error:
-        event(Event.RECOVERY_INCOMPLETE, life=life.id, reason=str(error))
+        log.event(Event.RECOVERY_INCOMPLETE, life=life.id, reason=str(error))
         return None if life.verified else f"Stripe could not be asked what this database may have forgotten: {error}"
     except NotTheVerifier as error:
         return None if life.verified else str(error)
@@ -222,11 +222,11 @@ async def _by_pages(intents: AsyncIterator[Intent]) -> AsyncIterator[list[Intent
     yield page
 
 
+_INSTANCE = Statement("SELECT uuid FROM instance WHERE id = 1")
+
+
 async def instance_of(engine: AsyncEngine) -> UUID:
     async with connect(engine) as connection:
         (instance,) = await connection.column(_INSTANCE, {})
     found: UUID = instance
     return found
-
-
-_INSTANCE = Statement("SELECT uuid FROM instance WHERE id = 1")
