@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation.errors import NotFound
 from service.foundation.postgres.sql import Connection, Statement, connect
 from service.outbox import rows
 
