@@ -18,11 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.broker_keys import CONSUMERS_KEY, MESSAGES_KEY, NAMESPACE, QUEUE_KEY
 from service.foundation.deadlines import CLOSE_S, PROBE_S
-from service.foundation.errors import EffectivelyOnceError, Unavailable
+from service.foundation.errors import EffectivelyOnceError
 from service.foundation.postgres import migrate
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.postgres.pools import READINESS
-from service.foundation.postgres.sql import Statement, connect
+from service.foundation.postgres.sql import Record, Statement, connect
 from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
 from service.foundation.wording import in_words, kind_in_words
@@ -141,10 +141,15 @@ async def publish(redis: Redis) -> None:
     await redis.register_script(_PUBLISH)(keys=_KEYS, args=[])
 
 
+# A row that every installation has, written as it is: a heap change, a WAL record, and a commit that a synchronous
+# standby must confirm. A statement of its own, so that no process that stops can hold the row.
+_WRITE = Statement("UPDATE instance SET uuid = uuid WHERE id = 1")
+
+
 async def store(engine: AsyncEngine) -> None:
     """A write with its COMMIT, as an order needs it. Raises whatever keeps it from being stored."""
     async with connect(engine) as connection:
-        await connection.rows(_WRITE, {})
+        await connection.run(_WRITE)
 
 
 def why_not_published(error: BaseException) -> str:
@@ -180,24 +185,12 @@ async def broker_state(redis: Redis) -> BrokerState:
     )
 
 
-async def outbox_state(engine: AsyncEngine) -> OutboxState:
-    """Four numbers, each by an index."""
-    async with connect(engine) as connection:
-        row = await connection.row(_OUTBOX, {"most": COUNTED_MAX + 1})
-    if row is None:
-        raise Unavailable("the statement that counts the outbox returned nothing")
-    return OutboxState(row["waiting"], row["parked"], max(0.0, row["due_s"]), max(0.0, row["oldest_s"]))
+class _Counted(Record):
+    due_s: float
+    oldest_s: float
+    parked: int
+    waiting: int
 
-
-async def _look(engine: AsyncEngine) -> tuple[OutboxState, bool]:
-    await migrate.check(engine)
-    await store(engine)
-    return await outbox_state(engine), await is_verified(engine)
-
-
-# A row that every installation has, written as it is: a heap change, a WAL record, and a commit that a synchronous
-# standby must confirm. A statement of its own, so that no process that stops can hold the row.
-_WRITE = Statement("UPDATE instance SET uuid = uuid WHERE id = 1")
 
 _OUTBOX = Statement("""
 SELECT coalesce(extract(epoch FROM now() - least(
@@ -207,7 +200,21 @@ SELECT coalesce(extract(epoch FROM now() - least(
          (SELECT created_at FROM outbox WHERE parked_at IS NULL ORDER BY id LIMIT 1)), 0)::float8 AS oldest_s,
        (SELECT count(*) FROM (SELECT FROM outbox WHERE parked_at IS NOT NULL LIMIT :most) AS p) AS parked,
        (SELECT count(*) FROM (SELECT FROM outbox WHERE parked_at IS NULL LIMIT :most) AS w) AS waiting
-""")
+""").returning(_Counted)
+
+
+async def outbox_state(engine: AsyncEngine) -> OutboxState:
+    """Four numbers, each by an index."""
+    async with connect(engine) as connection:
+        row = await connection.one(_OUTBOX, {"most": COUNTED_MAX + 1})
+    return OutboxState(row.waiting, row.parked, max(0.0, row.due_s), max(0.0, row.oldest_s))
+
+
+async def _look(engine: AsyncEngine) -> tuple[OutboxState, bool]:
+    await migrate.check(engine)
+    await store(engine)
+    return await outbox_state(engine), await is_verified(engine)
+
 
 # The commands of Dramatiq's own script, on keys of the probe's own; the real ones are only asked for their type.
 _KEYS = [QUEUE_KEY, MESSAGES_KEY, CONSUMERS_KEY, *(f"{NAMESPACE}:probe.{kind}" for kind in ("msgs", "ids", "beats"))]

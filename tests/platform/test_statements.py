@@ -36,11 +36,13 @@ DECODED = {
 UNDECLARED = (
     "service.charges",
     "service.ledger.fees",
-    "service.monitoring",
-    "service.ops",
-    "service.orders",
+    "service.orders.store",
     "service.outbox",
-    "service.recovery",
+    "service.recovery.adoption",
+    "service.recovery.healing",
+    "service.recovery.knowing",
+    "service.recovery.store",
+    "service.recovery.verification",
 )
 
 
