@@ -212,7 +212,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ends: stragglers are looked for from one end", "service/ledger/fees.py",
-        "ends = [_OLDEST, _YOUNGEST]", "ends = [_OLDEST]",
+        "ends = [due_fees.oldest, due_fees.youngest]", "ends = [due_fees.oldest]",
         ("tests/ledger/test_fees.py::test_fees_that_never_come",),
     ),
     Mutation(

@@ -35,7 +35,6 @@ DECODED = {
 # Their rows are not declared yet.
 UNDECLARED = (
     "service.charges",
-    "service.ledger.fees",
     "service.orders.store",
     "service.outbox",
     "service.recovery.adoption",
