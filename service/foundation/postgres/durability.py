@@ -9,7 +9,36 @@ from service.foundation.deadlines import DURABLE_ASKED_S
 from service.foundation.errors import Misconfigured, NotConfirmed
 from service.foundation.events import Event
 from service.foundation.log import event, of_error
-from service.foundation.postgres.db import check_durable, is_unreachable
+from service.foundation.postgres.db import as_unavailable, is_unreachable
+from service.foundation.postgres.sql import Record, Statement, connect
+
+
+class _Settings(Record):
+    """PostgreSQL's settings by which it may forget: `off` where it may."""
+
+    fsync: str
+    full_page_writes: str
+    synchronous_commit: str
+
+
+_READ = Statement("""
+SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+       current_setting('synchronous_commit') AS synchronous_commit
+""").returning(_Settings)
+
+
+async def check_durable(engine: AsyncEngine) -> None:
+    """Refuse a database that could forget what it committed (R30). Raises Misconfigured or Unavailable."""
+    try:
+        async with connect(engine) as connection:
+            settings = await connection.one(_READ)
+    except Exception as error:
+        if not is_unreachable(error):
+            raise
+        raise as_unavailable(error) from error
+    for name, value in settings.items():
+        if value == "off":
+            raise Misconfigured(f"PostgreSQL runs with {name} = off: a 201 could be forgotten. Set it to on.")
 
 
 class Durability:
