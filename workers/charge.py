@@ -16,13 +16,21 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
-from service.charges.answers import judge_send
-from service.charges.follow_up import abandoned, judge_cancel, judge_retrieve
-from service.charges.model import OpenCharge, Outcome, Rules, Settlement
-from service.charges.opening import Opened, open_charges
-from service.charges.patience import give_up_alone
-from service.charges.request import STRIPE_VERSION
-from service.charges.settling import settle
+from service.charges import (
+    STRIPE_VERSION,
+    OpenCharge,
+    Opened,
+    Outcome,
+    Rules,
+    Settlement,
+    abandoned,
+    give_up_alone,
+    judge_cancel,
+    judge_retrieve,
+    judge_send,
+    open_charges,
+    settle,
+)
 from service.foundation.crash import CrashPoint, reach
 from service.foundation.events import Event
 from service.foundation.log import event

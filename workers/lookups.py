@@ -6,10 +6,18 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.charges.leasing import renew
-from service.charges.listing import in_order, known_intents, prove_complete
-from service.charges.lookup import Window, judge_lookup, windows
-from service.charges.model import OpenCharge, Rules, Settlement
+from service.charges import (
+    OpenCharge,
+    Rules,
+    Settlement,
+    Window,
+    in_order,
+    judge_lookup,
+    known_intents,
+    leasing,
+    prove_complete,
+    windows,
+)
 from service.foundation.events import Event
 from service.foundation.log import event, of_error
 from service.foundation.settings import Settings
@@ -81,7 +89,7 @@ class LookUps:
         while True:
             await asyncio.sleep(self._settings.charge_lease_s / 3)
             try:
-                await renew(self._engine, charges, self._settings)
+                await leasing.renew(self._engine, charges, self._settings)
             except Exception as error:  # noqa: BLE001  a lease only saves calls
                 event(Event.CHARGE_LEASE_NOT_RENEWED, **of_error(error))
 

@@ -16,7 +16,7 @@ from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger, outbox, recovery
-from service.charges.redating import redate_once
+from service.charges import redate_once
 from service.foundation.away import POSTGRES, REDIS
 from service.foundation.deadlines import STOP_S
 from service.foundation.events import Event

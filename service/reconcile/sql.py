@@ -49,11 +49,10 @@ SELECT fingerprint, account_id, order_id, payment_intent_id AS pi, reference FRO
  WHERE resolved_at IS NULL
 UNION ALL
 SELECT NULL, x.account_id, x.order_id, c.payment_intent_id, NULL
-  FROM outbox x
-  LEFT JOIN charges c ON c.account_id = x.account_id AND c.order_id = x.order_id
-   AND c.attempt = coalesce(CAST(x.payload ->> 'attempt' AS smallint), 1)
+  FROM {ROWS}
+  LEFT JOIN charges c ON c.account_id = x.account_id AND c.order_id = x.order_id AND c.attempt = x.attempt
  WHERE x.created_at < $1
-   AND (x.parked_at IS NOT NULL OR c.id IS NULL
+   AND (x.is_parked OR c.id IS NULL
         OR coalesce(c.stripe_created, c.created_at) + {WAITS.format("c.status")} <= $2)
 """
 
