@@ -1,7 +1,7 @@
 """The only room that talks to Stripe. This face is empty, because importing the client costs half a second.
 
-calls         one charge, one cancellation, one question: the request and its answer
-client        all of that, and the listings
+calls         one charge: the request and its answer
+client        that, a cancellation, questions, and the listings
 objects       what Stripe sends, as far as it is used                                                     [pure]
 marks         our names in Stripe's metadata                                                              [pure]
 headers       what Stripe says in headers                                                                 [pure]

@@ -1,4 +1,4 @@
-"""The calls that charge: how a request goes to Stripe, and what counts as its answer.
+"""The call that charges: how a request goes to Stripe, and what counts as its answer.
 
 Every POST carries our key; the SDK's own retries are off, because a hidden retry makes a re-send look like a first
 send. Whatever a call raises becomes an `Answer` without a status: an unknown outcome, judged elsewhere.
@@ -8,7 +8,7 @@ The SDK's raw requests are used: typed decoding of the few fields we read costs 
 import asyncio
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import aiohttp
 import msgspec
@@ -23,18 +23,14 @@ from service.stripe_gateway.objects import Answer, ErrorBody, Intent
 from service.stripe_gateway.pacing import WORKERS, Pace, Patience
 from service.stripe_gateway.standstill import ANSWERS
 
-if TYPE_CHECKING:
-    from stripe.params import PaymentIntentCancelParams, PaymentIntentRetrieveParams
-
 # The connection could not be made, so no byte of the request left. Everything else may have been executed.
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-_EXPAND_CHARGE = ["latest_charge"]
 
 stripe.enable_telemetry = False  # it would write a file into the home folder of whoever runs us
 
 
 class Calls:
-    """A connection to Stripe for one process, as a context manager, and the calls about one PaymentIntent."""
+    """A connection to Stripe for one process, as a context manager, and the call that charges."""
 
     def __init__(self, settings: Settings, patience: Patience = WORKERS) -> None:
         self._settings = settings
@@ -70,19 +66,6 @@ class Calls:
     async def create_payment_intent(self, request: Mapping[str, Any], *, key: str, version: str) -> Answer:
         """POST the stored `request` under `key`, pinned to the API `version` it was first made for. Never raises."""
         return await self._call("post", "/v1/payment_intents", request, idempotency_key=key, stripe_version=version)
-
-    async def get_payment_intent(self, intent_id: str) -> Answer:
-        """The PaymentIntent as it is now, its charge expanded, as an Answer. Never raises."""
-        params: PaymentIntentRetrieveParams = {"expand": _EXPAND_CHARGE}
-        await self._pace.turn("get_payment_intent")
-        return await self._call("get", f"/v1/payment_intents/{intent_id}", params)
-
-    async def cancel_payment_intent(self, intent_id: str, *, key: str, version: str) -> Answer:
-        """Cancel a PaymentIntent that nobody finished. Never raises."""
-        params: PaymentIntentCancelParams = {"cancellation_reason": "abandoned"}
-        path = f"/v1/payment_intents/{intent_id}/cancel"
-        await self._pace.turn("post_payment_intent_cancel")
-        return await self._call("post", path, params, idempotency_key=key, stripe_version=version)
 
     async def _call(self, method: str, path: str, params: Mapping[str, object], **options: Any) -> Answer:
         try:

@@ -15,6 +15,7 @@ from service.foundation.errors import Unavailable
 from service.stripe_gateway import headers as stripe_headers
 from service.stripe_gateway.calls import Calls
 from service.stripe_gateway.objects import (
+    Answer,
     BalanceTransaction,
     ContradictoryListing,
     Event,
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
         BalanceTransactionListParams,
         BalanceTransactionListParamsCreated,
         EventListParams,
+        PaymentIntentCancelParams,
         PaymentIntentListParams,
         PaymentIntentRetrieveParams,
     )
 
 PAGE = 100  # Stripe's maximum per list call
 _EVENT_MAY_BE_OFF_S = 60  # between an object's moment and its event's
+_EXPAND_CHARGE = ["latest_charge"]
 _EXPAND_INTENT = ["latest_charge.balance_transaction"]
 _EXPAND_INTENTS = ["data.latest_charge.balance_transaction"]
 
@@ -49,6 +52,19 @@ class _Page(msgspec.Struct):
 
 class StripeGateway(Calls):
     """Stripe's API for one process. Use as `async with StripeGateway(settings) as gateway`."""
+
+    async def get_payment_intent(self, intent_id: str) -> Answer:
+        """The PaymentIntent as it is now, its charge expanded, as an Answer. Never raises."""
+        params: PaymentIntentRetrieveParams = {"expand": _EXPAND_CHARGE}
+        await self._pace.turn("get_payment_intent")
+        return await self._call("get", f"/v1/payment_intents/{intent_id}", params)
+
+    async def cancel_payment_intent(self, intent_id: str, *, key: str, version: str) -> Answer:
+        """Cancel a PaymentIntent that nobody finished. Never raises."""
+        params: PaymentIntentCancelParams = {"cancellation_reason": "abandoned"}
+        path = f"/v1/payment_intents/{intent_id}/cancel"
+        await self._pace.turn("post_payment_intent_cancel")
+        return await self._call("post", path, params, idempotency_key=key, stripe_version=version)
 
     async def retrieve_payment_intent(self, intent_id: str) -> Intent | None:
         """The PaymentIntent, charge and fee expanded; None where Stripe has none. Raises IncompleteListing."""
