@@ -2,7 +2,7 @@
 
 from benchmarks.load import BODY
 from benchmarks.stack import Stack
-from service.orders.keys import fingerprint
+from service.orders.identity import fingerprint
 from service.orders.model import OrderRequest
 from service.web.body import decode
 

@@ -169,11 +169,11 @@ def _entries(account: UUID, n: int) -> Iterator[str]:
 
 
 def _postings(book: Book, n: int) -> Iterator[str]:
-    moves: Sequence[tuple[int, str, int]] = ((3, ledger.journal.REVENUE, 1999),)
+    moves: Sequence[tuple[int, str, int]] = ((3, ledger.entry.REVENUE, 1999),)
     if n % 2:
-        moves = (*moves, (4, ledger.journal.PROCESSING_FEES, -88))
+        moves = (*moves, (4, ledger.entry.PROCESSING_FEES, -88))
     for kind, code, amount in moves:
-        entry, at, balance = _uuid(n, kind), _at(n), book[ledger.journal.STRIPE_BALANCE]
+        entry, at, balance = _uuid(n, kind), _at(n), book[ledger.entry.STRIPE_BALANCE]
         yield f"{entry}\t1\t{balance}\tusd\t{amount}\t{at}\n{entry}\t2\t{book[code]}\tusd\t{-amount}\t{at}\n"
 
 

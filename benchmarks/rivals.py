@@ -18,12 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 from uuid_utils.compat import uuid7
 
+from service import orders
 from service.foundation import log
 from service.foundation.garbage import collect_rarely
 from service.foundation.postgres import schema
 from service.foundation.settings import Settings
-from service.orders import store as orders
-from service.orders.keys import fingerprint, key_of_headers
+from service.orders.identity import fingerprint
+from service.orders.keys import key_of_headers
 from service.orders.model import Order, OrderRequest, check_order
 from service.web import body as wire
 from service.web.app import AnyRequest, Authentication, Server, create_app

@@ -17,15 +17,14 @@ import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.load import BODY, key
-from service import ledger
-from service.charges.marks import Marks
-from service.charges.request import STRIPE_VERSION, payment_intent_request
+from service import ledger, orders
+from service.charges import STRIPE_VERSION, payment_intent_request
 from service.foundation.postgres.db import BY_KEY, create_engine
 from service.foundation.postgres.sql import Statement, begin, connect
 from service.foundation.settings import Settings
-from service.orders import store as orders
 from service.orders.model import Order, OrderRequest
 from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.marks import Marks
 from service.web import body as wire
 
 _PAID = Statement("UPDATE orders SET status = 'paid', payment_intent_id = :intent, updated_at = now() WHERE id = :id")

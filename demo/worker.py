@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from demo.events import DemoEvent
-from service.charges.opening import Opened, open_charges
+from service.charges import Opened, open_charges
 from service.foundation.log import event
 from service.foundation.postgres.sql import Connection
 from service.foundation.settings import Settings

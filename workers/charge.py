@@ -7,41 +7,46 @@ owner. No transaction is open while Stripe is called.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from random import shuffle
-from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.charges.answers import give_up_alone, judge_cancel, judge_retrieve, judge_send
-from service.charges.model import OpenCharge, Outcome, Rules
-from service.charges.opening import Opened, open_charges
-from service.charges.request import STRIPE_VERSION
-from service.charges.settling import Settlement, settle
-from service.foundation.away import POSTGRES
+from service import outbox
+from service.charges import (
+    STRIPE_VERSION,
+    OpenCharge,
+    Opened,
+    Outcome,
+    Rules,
+    Settlement,
+    abandoned,
+    give_up_alone,
+    judge_cancel,
+    judge_retrieve,
+    judge_send,
+    open_charges,
+    settle,
+)
 from service.foundation.crash import CrashPoint, reach
 from service.foundation.events import Event
 from service.foundation.log import event
-from service.foundation.postgres.db import is_unreachable
 from service.foundation.settings import Settings
-from service.outbox import rows as outbox
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from service.stripe_gateway.pacing import Bucket
+from workers.cut_off import while_cut_off
+from workers.in_hand import InHand
 from workers.lookups import LookUps
 from workers.room import Room
 from workers.throttle import Breaker
 from workers.verifying import Verification
 
-T = TypeVar("T")
-
 _VERIFICATION_AGAIN_S = 1.0
-_AGAIN_S = 0.2
 _OPEN_FOR_S = 5.0  # one that is not opened comes back after its lease
-_ABANDONED = "abandoned before the call: the lease was too short for it"
 
 
 class ChargeWorker:
@@ -55,8 +60,7 @@ class ChargeWorker:
         self.breaker = breaker
         self._bucket = bucket
         self._room = Room()
-        self._in_hand: set[UUID] = set()
-        self._unexcused: list[list[UUID]] = []
+        self._in_hand = InHand(engine)
         self._settings = settings
         self._rules = Rules.of(settings)
         self._lookups = LookUps(engine, gateway, settings)
@@ -93,38 +97,16 @@ class ChargeWorker:
         return opened.is_verified
 
     async def _open_and_call(self, outbox_ids: Sequence[UUID], *, alone: bool) -> Opened:
-        if self._unexcused:
-            await self._make_excuses()
+        await self._in_hand.make_excuses()
         reach(CrashPoint.WORKER_BEFORE_OPEN)
         began, opened = await self._open(outbox_ids, alone=alone)
         reach(CrashPoint.WORKER_AFTER_OPEN)
         await self._bucket.give_back(len(outbox_ids) - sum(c.call == "send" for c in opened.charges))
         deadline = began + self._settings.charge_lease_s - self._settings.stripe_timeout_s
         if opened.charges:
-            rows = {c.outbox_id for c in opened.charges}
-            self._in_hand |= rows
-            try:
+            async with self._in_hand.holding({c.outbox_id for c in opened.charges}):
                 await self._call_and_settle(opened.charges, deadline)
-            except BaseExceptionGroup as failed:
-                if failed.subgroup(_is_of_postgres) is not None:
-                    self._unexcused.append(sorted(rows))
-                    await self._make_excuses()
-                raise
-            finally:
-                self._in_hand -= rows
         return opened
-
-    async def _make_excuses(self) -> None:
-        """Where PostgreSQL took no answer (its disk is full, it is shutting down), the orders are not to blame: these
-        opens count for nothing (R10). Where it does not take that either, it is told before the next open.
-        """
-        try:
-            while self._unexcused:
-                await outbox.excuse(self._engine, self._unexcused[-1])
-                self._unexcused.pop()
-        except Exception as error:
-            if not is_unreachable(error):
-                raise
 
     async def _open(self, outbox_ids: Sequence[UUID], *, alone: bool) -> tuple[float, Opened]:
         """What was opened, and when that was begun. What a lost COMMIT has opened is absorbed when this is made again,
@@ -134,11 +116,11 @@ class ChargeWorker:
         async def run() -> tuple[float, Opened]:
             return _boottime(), await open_charges(self._engine, outbox_ids, self._settings, alone=alone)
 
-        return await _while_cut_off(run, for_s=_OPEN_FOR_S)
+        return await while_cut_off(run, for_s=_OPEN_FOR_S)
 
     async def excuse(self) -> None:
         """This process is being stopped: should it die with charges in hand, it does not die of them (R10)."""
-        await outbox.excuse(self._engine, sorted(self._in_hand))
+        await self._in_hand.excuse()
 
     async def _call_and_settle(self, charges: Sequence[OpenCharge], deadline: float) -> None:
         """Start every call at once; settle whatever has arrived, again and again, until all have."""
@@ -161,7 +143,7 @@ class ChargeWorker:
         reach(CrashPoint.WORKER_AFTER_REPLY)
         # To record an answer twice changes nothing; to lose it costs a lease, and the calls that are still under way.
         record = partial(settle, self._engine, batch, self._settings)
-        changed = await _while_cut_off(record, for_s=self._settings.charge_lease_s)
+        changed = await while_cut_off(record, for_s=self._settings.charge_lease_s)
         reach(CrashPoint.WORKER_AFTER_SETTLE)
         if len(changed) < len(batch):
             event(Event.CHARGE_FENCED, count=len(batch) - len(changed))
@@ -169,7 +151,7 @@ class ChargeWorker:
     async def _call(self, charge: OpenCharge, deadline: float, arrived: "asyncio.Queue[Settlement]") -> None:
         # Checked immediately before the request, by a clock that counts a suspended machine's sleep (R14).
         if _boottime() > deadline:
-            await arrived.put(Settlement(charge, _abandoned(charge)))
+            await arrived.put(Settlement(charge, abandoned(charge)))
             return
         answer, outcome = await self._ask(charge)
         await self._watch(charge, answer, outcome)
@@ -208,38 +190,6 @@ class ChargeWorker:
     async def _look_up(self, charges: Sequence[OpenCharge], arrived: "asyncio.Queue[Settlement]") -> None:
         for settlement in await self._lookups.look_up(charges):
             await arrived.put(settlement)
-
-
-async def _while_cut_off(run: Callable[[], Awaitable[T]], *, for_s: float) -> T:
-    """Run a transaction again where PostgreSQL was lost in its middle, for so many seconds."""
-    until = time.monotonic() + for_s
-    while True:
-        try:
-            result = await run()
-        except Exception as error:
-            if not is_unreachable(error) or time.monotonic() >= until:
-                raise
-            POSTGRES.failed("charges", error)
-            await asyncio.sleep(_AGAIN_S)
-        else:
-            POSTGRES.succeeded("charges")
-            return result
-
-
-def _is_of_postgres(error: BaseException) -> bool:
-    return isinstance(error, Exception) and is_unreachable(error)
-
-
-def _abandoned(charge: OpenCharge) -> Outcome:
-    """Not called after all. A first send that was never made is proven not to have run."""
-    return Outcome(
-        status="sending" if charge.first_send else charge.status,
-        next_call=charge.call,
-        cleared=charge.first_send,
-        unclear=charge.unclear,
-        retry_s=0.0,
-        entry={"answer": _ABANDONED},
-    )
 
 
 def _boottime() -> float:

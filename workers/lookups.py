@@ -6,17 +6,24 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.charges.leasing import renew
-from service.charges.listing import in_order, known_intents, prove_complete
-from service.charges.lookup import Window, judge_lookup, windows
-from service.charges.marks import read_marks
-from service.charges.model import OpenCharge, Rules
-from service.charges.settling import Settlement
+from service.charges import (
+    OpenCharge,
+    Rules,
+    Settlement,
+    Window,
+    in_order,
+    judge_lookup,
+    known_intents,
+    leasing,
+    prove_complete,
+    windows,
+)
 from service.foundation.events import Event
 from service.foundation.log import event, of_error
 from service.foundation.settings import Settings
 from service.recovery import note_alias
 from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.marks import ACCOUNT, ATTEMPT, KEY, ORDER, read_marks
 from service.stripe_gateway.objects import Answer, IncompleteListing, Intent
 
 # Listed PaymentIntents are looked through, not kept; beyond this a look-up is called incomplete and tried again.
@@ -82,7 +89,7 @@ class LookUps:
         while True:
             await asyncio.sleep(self._settings.charge_lease_s / 3)
             try:
-                await renew(self._engine, charges, self._settings)
+                await leasing.renew(self._engine, charges, self._settings)
             except Exception as error:  # noqa: BLE001  a lease only saves calls
                 event(Event.CHARGE_LEASE_NOT_RENEWED, **of_error(error))
 
@@ -104,9 +111,9 @@ class _Search:
         """Keep what belongs to one of the charges."""
         self.seen += 1
         says = intent.metadata.get
-        account, attempt = says("eo_account", ""), says("eo_attempt", "")
-        named = self._by_order.get((says("eo_order", ""), attempt))
-        charge = named or self._by_key.get((account, says("eo_key"), attempt))
+        account, attempt = says(ACCOUNT, ""), says(ATTEMPT, "")
+        named = self._by_order.get((says(ORDER, ""), attempt))
+        charge = named or self._by_key.get((account, says(KEY), attempt))
         if charge is not None and charge.matches(intent):
             self.found[charge.id].append(intent)
         elif named is not None and account == str(named.account_id):

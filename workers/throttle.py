@@ -13,7 +13,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from service.charges.model import Refusal
+from service.charges import Refusal
 from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.settings import Settings

@@ -6,10 +6,8 @@ Sources: PROTOCOL R15, R16, R18, R20, R33; Stripe's idempotency rules (which ans
 """
 
 from dataclasses import replace
-from datetime import datetime
 
-from service.charges.model import OpenCharge, Outcome, Refusal, Rules
-from service.charges.parking import Parked
+from service.charges.model import OpenCharge, Outcome, Refusal
 from service.charges.refusals import Fault, fault_of, reason_of
 from service.states import CHARGE_WAITS_AT_STRIPE, WHOSE_TURN
 from service.stripe_gateway.objects import Answer, ErrorBody, Intent
@@ -32,46 +30,10 @@ def judge_send(charge: OpenCharge, answer: Answer) -> Outcome:
     if status == 429:
         return _unexecuted(charge, answer)
     if status == 409:
-        return _still_open(charge, answer, unclear=charge.unclear)
+        return _still_open(charge, answer)
     if status in (400, 404):
         return _refused(charge, answer)
     return _unclear(charge, answer, look_up=True)
-
-
-def judge_retrieve(charge: OpenCharge, answer: Answer) -> Outcome:
-    """What the answer to a GET of the known PaymentIntent means. The present state decides, not a saved body."""
-    if answer.http_status == 200 and answer.intent is not None:
-        return judge_intent(charge, answer.intent, answer)
-    if answer.http_status == 404:
-        return replace(
-            _ask_again(charge, answer), waits_for="human", entry={"alarm": "Stripe has no such PaymentIntent"}
-        )
-    return _ask_again(charge, answer)
-
-
-def judge_cancel(charge: OpenCharge, answer: Answer) -> Outcome:
-    """What the answer to a cancellation means. Only `canceled` is taken from it; whatever else it says, the payment's
-    present state is asked for next: it may have succeeded meanwhile, and a refusal may be a saved one.
-    """
-    if answer.http_status == 200 and answer.intent is not None and answer.intent.status == "canceled":
-        return judge_intent(charge, answer.intent, answer)
-    asked = _ask_again(charge, answer)
-    if answer.http_status is None or answer.http_status in (401, 403, 409, 429):
-        return asked
-    if answer.http_status >= 500:  # perhaps a saved one: the next try has a key of its own
-        return replace(asked, cancel_refused=True)
-    return replace(asked, cancel_refused=True, waits_for="cancellation")
-
-
-def _ask_again(charge: OpenCharge, answer: Answer) -> Outcome:
-    """Nothing new is known of a payment whose id is known: it is asked for again."""
-    return Outcome(
-        status=_undecided(charge),
-        next_call="retrieve",
-        unclear=charge.unclear,
-        refusal=Refusal("key", reason_of(answer.word, answer.error)) if answer.http_status in (401, 403) else None,
-        retry_s=answer.retry_after_s,
-    )
 
 
 def judge_intent(charge: OpenCharge, intent: Intent, answer: Answer) -> Outcome:
@@ -90,11 +52,11 @@ def judge_intent(charge: OpenCharge, intent: Intent, answer: Answer) -> Outcome:
     if intent.status == _INTENT_IS_DEAD and (answer.http_status == 402 or intent.last_payment_error is not None):
         return _declined(intent, answer.error)
     # requires_confirmation, requires_capture or a status of tomorrow: not what a confirmed card payment can be.
-    odd = Outcome(status=_undecided(charge), next_call="retrieve", intent=intent, waits_for="human")
-    return replace(odd, unclear=charge.unclear + 1, retry_s=answer.retry_after_s)
+    odd = Outcome(status=undecided(charge), next_call="retrieve", intent=intent, waits_for="human")
+    return replace(odd, unclear_answers=charge.unclear_answers + 1, retry_s=answer.retry_after_s)
 
 
-def _undecided(charge: OpenCharge) -> str:
+def undecided(charge: OpenCharge) -> str:
     """The state of a charge about which nothing new is known."""
     return charge.status if charge.status in CHARGE_WAITS_AT_STRIPE else "unknown"
 
@@ -121,7 +83,13 @@ def _may_be_of_another_day(outcome: Outcome) -> bool:
 
 
 def _ask_for_its_moment(charge: OpenCharge, intent: Intent) -> Outcome:
-    return Outcome(status=_undecided(charge), next_call="retrieve", unclear=charge.unclear, intent=intent, retry_s=0.0)
+    return Outcome(
+        status=undecided(charge),
+        next_call="retrieve",
+        unclear_answers=charge.unclear_answers,
+        intent=intent,
+        retry_s=0.0,
+    )
 
 
 def _declined(intent: Intent | None, error: ErrorBody | None) -> Outcome:
@@ -144,7 +112,13 @@ def _refused(charge: OpenCharge, answer: Answer) -> Outcome:
     if error is not None and error.type == "idempotency_error":
         # Stripe has this key for another request: of a life that this database forgot, or of another system. It is
         # looked up, and never posted again (R32).
-        return Outcome(status="unknown", next_call="lookup", unclear=charge.unclear + 1, key_conflict=True, retry_s=0.0)
+        return Outcome(
+            status="unknown",
+            next_call="lookup",
+            unclear_answers=charge.unclear_answers + 1,
+            key_conflict=True,
+            retry_s=0.0,
+        )
     if not charge.first_send:
         return _unclear(charge, answer, look_up=True)
     fault = fault_of(error)
@@ -163,36 +137,30 @@ def _refused_us(answer: Answer, fault: Fault) -> Outcome:
     return Outcome(
         status="sending",
         next_call="send",
-        cleared=True,
+        proven_unexecuted=True,
         refusal=Refusal("form" if fault is Fault.FORM else "other", reason),
         retry_s=answer.retry_after_s,
         entry={"refused": reason, "fault": fault.value},
     )
 
 
-def give_up_alone(charge: OpenCharge, outcome: Outcome, rules: Rules) -> Outcome:
-    """The outcome of an order that Stripe refuses while the breaker is closed, for it takes others.
-
-    From 20 h on that is a human's turn (R10). What refuses everybody is no order's matter and parks none.
-    """
-    if outcome.refusal is None or outcome.refusal.about == "key" or not charge.history:
-        return outcome
-    first = datetime.fromisoformat(charge.history[0]["at"])
-    if (charge.opened_at - first).total_seconds() < rules.key_age_max_s:
-        return outcome
-    return replace(outcome, parked=Parked.REFUSED.because(f"{outcome.refusal.reason}, and other orders are not"))
-
-
 def _unexecuted(charge: OpenCharge, answer: Answer, *, refusal: Refusal | None = None) -> Outcome:
     """An answer that proves that *this* request did not run. It proves nothing about an earlier one (R16)."""
     if charge.first_send:
-        return Outcome(status="sending", next_call="send", cleared=True, refusal=refusal, retry_s=answer.retry_after_s)
-    return _still_open(charge, answer, unclear=charge.unclear, refusal=refusal)
+        return Outcome(
+            status="sending", next_call="send", proven_unexecuted=True, refusal=refusal, retry_s=answer.retry_after_s
+        )
+    return _still_open(charge, answer, refusal=refusal)
 
 
-def _still_open(charge: OpenCharge, answer: Answer, *, unclear: int, refusal: Refusal | None = None) -> Outcome:
+def _still_open(charge: OpenCharge, answer: Answer, *, refusal: Refusal | None = None) -> Outcome:
+    """An answer that says nothing of this charge: the same call is made again."""
     return Outcome(
-        status="unknown", next_call=charge.call, unclear=unclear, refusal=refusal, retry_s=answer.retry_after_s
+        status="unknown",
+        next_call=charge.call,
+        unclear_answers=charge.unclear_answers,
+        refusal=refusal,
+        retry_s=answer.retry_after_s,
     )
 
 
@@ -200,15 +168,15 @@ def _no_answer(charge: OpenCharge, answer: Answer) -> Outcome:
     if answer.nothing_sent:
         return _unexecuted(charge, answer)
     # A lost reply: Stripe remembers it, so the same bytes again bring the answer. After the second, look up.
-    return _unclear(charge, answer, look_up=charge.unclear >= 1)
+    return _unclear(charge, answer, look_up=charge.unclear_answers >= 1)
 
 
 def _unclear(charge: OpenCharge, answer: Answer, *, look_up: bool) -> Outcome:
     known = charge.payment_intent_id is not None
     return Outcome(
-        status=_undecided(charge),
+        status=undecided(charge),
         next_call="retrieve" if known else "lookup" if look_up else "send",
-        unclear=charge.unclear + 1,
+        unclear_answers=charge.unclear_answers + 1,
         retry_s=answer.retry_after_s,
     )
 
@@ -216,9 +184,9 @@ def _unclear(charge: OpenCharge, answer: Answer, *, look_up: bool) -> Outcome:
 def _mismatch(charge: OpenCharge) -> Outcome:
     """An object that is not what we asked for. Nothing is booked on its word; Stripe is asked another way."""
     return Outcome(
-        status=_undecided(charge),
+        status=undecided(charge),
         next_call="retrieve" if charge.payment_intent_id else "lookup",
-        unclear=charge.unclear + 1,
+        unclear_answers=charge.unclear_answers + 1,
         waits_for="human" if charge.payment_intent_id else None,
         entry={"alarm": "the answer's id, amount, currency or metadata is not this charge's"},
     )

@@ -5,11 +5,13 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import orders
 from service.foundation.errors import Misconfigured
 from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.postgres.sql import Statement, begin
-from service.orders.store import lock
+from service.outbox.handling import withdraw
+from service.outbox.rows import ROWS
 from service.states import CHARGE_ENDED_UNPAID, CHARGE_UNANSWERED, in_sql
 
 FAILED_BY_HAND = "failed_by_operator"
@@ -24,7 +26,7 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
     failure = {"code": FAILED_BY_HAND, "decline_code": None, "message": reason}
     values = {"id": order_id, "failure": json.dumps(failure), "reason": reason}
     async with begin(engine) as tx:
-        await lock(tx, [order_id])
+        await orders.lock(tx, [order_id])
         if await tx.row(_PARKED, values) is None:
             raise Misconfigured("There is no parked row of this order. `eo outbox list --parked` shows what there is.")
         if await tx.row(_IN_HAND, values) is not None:
@@ -33,12 +35,13 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
             raise Misconfigured(
                 "Its PaymentIntent is known and may still take the money: `eo outbox retry` asks Stripe."
             )
-        for statement in (_END_CHARGE, _TO_PROCESSING, _TO_FAILED, _KEEP_NO_PROMISE):
+        for statement in (_END_CHARGE, _TO_PROCESSING, _TO_FAILED):
             await tx.rows(statement, values)
+        await withdraw(tx, order_id)
     event(Event.ORDER_FAILED_BY_OPERATOR, order_id=str(order_id))
 
 
-_PARKED = Statement("SELECT FROM outbox WHERE order_id = :id AND kind = 'charge' AND parked_at IS NOT NULL")
+_PARKED = Statement(f"SELECT FROM {ROWS} WHERE order_id = :id AND kind = 'charge' AND is_parked")
 
 _IN_HAND = Statement("SELECT FROM charges WHERE order_id = :id AND lease_until > now()")
 
@@ -59,5 +62,3 @@ _TO_FAILED = Statement("""
 UPDATE orders SET status = 'failed', failure = CAST(:failure AS jsonb), updated_at = now()
  WHERE id = :id AND status = 'processing'
 """)
-
-_KEEP_NO_PROMISE = Statement("DELETE FROM outbox WHERE order_id = :id AND kind = 'charge'")

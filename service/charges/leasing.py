@@ -8,11 +8,12 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import orders
 from service.charges.model import OpenCharge
 from service.foundation.postgres.db import repeat_on_deadlock
 from service.foundation.postgres.sql import Statement, begin
 from service.foundation.settings import Settings
-from service.orders.store import lock
+from service.outbox.handling import hide_fragment
 
 
 async def renew(engine: AsyncEngine, charges: Sequence[OpenCharge], settings: Settings) -> None:
@@ -27,18 +28,17 @@ async def renew(engine: AsyncEngine, charges: Sequence[OpenCharge], settings: Se
 
     async def run() -> None:
         async with begin(engine) as tx:
-            await lock(tx, [c.order_id for c in charges])
+            await orders.lock(tx, [c.order_id for c in charges])
             await tx.rows(_RENEW, values)
 
     await repeat_on_deadlock(run)
 
 
-_RENEW = Statement("""
+_RENEW = Statement(f"""
 WITH held AS (
   UPDATE charges c SET lease_until = now() + CAST(:lease AS interval)
     FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[])) AS i(id, token, outbox_id)
    WHERE c.id = i.id AND c.token = i.token RETURNING i.outbox_id
 )
-UPDATE outbox x SET deliver_after = greatest(x.deliver_after, now() + CAST(:hidden AS interval))
-  FROM held h WHERE x.id = h.outbox_id AND x.parked_at IS NULL
+{hide_fragment("held h", "x.id = h.outbox_id", until="now() + CAST(:hidden AS interval)")}
 """)

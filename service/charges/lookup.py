@@ -85,18 +85,20 @@ def _strongest(found: Sequence[Intent]) -> Intent:
 def _missed(charge: OpenCharge, rules: Rules) -> Outcome:
     """Every page was read and the charge is on none of them."""
     if charge.key_conflict:
-        return Outcome(status="unknown", next_call="lookup", unclear=charge.unclear, parked=KEY_AT_STRIPE)
+        return Outcome(
+            status="unknown", next_call="lookup", unclear_answers=charge.unclear_answers, parked=KEY_AT_STRIPE
+        )
     since = charge.since_last_send_s
     if since is None:
         # An old order met for the first time: nothing of it is at Stripe, so it may be sent like a new one (R17).
-        return Outcome(status="sending", next_call="send", cleared=True, retry_s=0.0)
+        return Outcome(status="sending", next_call="send", proven_unexecuted=True, retry_s=0.0)
     if since >= rules.miss_counts_after_s:
         failure = {"code": "never_executed", "decline_code": None, "message": "Stripe never received this charge."}
         return Outcome(status="declined", order_status="failed", failure=failure)
     key_is_young = charge.age_s is not None and charge.age_s < rules.key_age_max_s
     if key_is_young and not _answer_is_saved(charge):
         # Within the key's life another send of the same bytes is always safe, and the only way to an answer.
-        return Outcome(status="unknown", next_call="send", unclear=charge.unclear)
+        return Outcome(status="unknown", next_call="send", unclear_answers=charge.unclear_answers)
     return _ask_again(charge)
 
 
@@ -106,7 +108,7 @@ def _answer_is_saved(charge: OpenCharge) -> bool:
 
 
 def _ask_again(charge: OpenCharge) -> Outcome:
-    return Outcome(status="unknown", next_call="lookup", unclear=charge.unclear)
+    return Outcome(status="unknown", next_call="lookup", unclear_answers=charge.unclear_answers)
 
 
 def _hopeless(charge: OpenCharge, rules: Rules) -> Outcome | None:
@@ -114,4 +116,6 @@ def _hopeless(charge: OpenCharge, rules: Rules) -> Outcome | None:
     since = charge.since_last_send_s or charge.age_s or 0.0
     if since < rules.miss_counts_after_s + HOPELESS_AFTER_S:
         return None
-    return Outcome(status="unknown", next_call="lookup", unclear=charge.unclear, parked=LOOK_UPS_INCONCLUSIVE)
+    return Outcome(
+        status="unknown", next_call="lookup", unclear_answers=charge.unclear_answers, parked=LOOK_UPS_INCONCLUSIVE
+    )

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from service.charges.marks import Marks, read_marks
 from service.foundation.settings import Settings
 from service.states import CHARGE_FINAL, NextCall, WaitsFor
-from service.stripe_gateway.objects import Intent
+from service.stripe_gateway.marks import Marks, read_marks
+from service.stripe_gateway.objects import Answer, Intent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class OpenCharge:
     first_sent_at: datetime | None = None
     last_sent_at: datetime | None = None
     deliveries: int = 0
-    unclear: int = 0
+    unclear_answers: int = 0
     payment_intent_id: str | None = None
     cancel_key: str = ""
     cancel_try: int = 1
@@ -94,7 +94,7 @@ class Outcome:
     """What an answer makes of a charge.
 
     status, order_status: the states from now on (`order_status` None: the order stays as it is).
-    next_call: what the next delivery asks. cleared: it is proven that nothing ran (R16).
+    next_call: what the next delivery asks. proven_unexecuted: nothing of it has run (R16).
     retry_s: at least so long until then; None lets the backoff decide. parked: needs a human, with this reason.
     refusal: the answer speaks of us, not of this charge (R20, R33).
     key_conflict: Stripe has the key for another request, so nobody may post it again (R32).
@@ -105,8 +105,8 @@ class Outcome:
     status: str
     order_status: str | None = None
     next_call: NextCall = "send"
-    cleared: bool = False
-    unclear: int = 0
+    proven_unexecuted: bool = False
+    unclear_answers: int = 0
     intent: Intent | None = None
     failure: dict[str, str | None] | None = None
     retry_s: float | None = None
@@ -122,6 +122,15 @@ class Outcome:
     def final(self) -> bool:
         """Whether nothing is left to do for this attempt."""
         return self.status in CHARGE_FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A charge, what its answer made of it, and the answer itself for the history (None: nothing was asked)."""
+
+    charge: OpenCharge
+    outcome: Outcome
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@
 
 from enum import StrEnum
 
+from service.stripe_gateway.marks import KEY, ORDER
+
 
 class Parked(StrEnum):
     """The first words of `last_error`, by which a person or a program tells parked rows apart."""
@@ -31,7 +33,7 @@ HELP: dict[Parked, tuple[str, str]] = {
     Parked.KEY_CONFLICT: (
         "Stripe has the key for another request, or it charges another order here",
         (
-            "see whose payment it is: `eo_order` and `eo_key` in its metadata at Stripe. `retry` looks again and never "
+            f"see whose payment it is: `{ORDER}` and `{KEY}` in its metadata at Stripe. `retry` looks again and never "
             "posts; `eo orders fail` ends the order"
         ),
     ),

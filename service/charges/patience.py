@@ -1,4 +1,4 @@
-"""How an open PaymentIntent is waited for: how often it is asked for, and how each wait ends (R25, R36). Pure.
+"""How an open PaymentIntent is waited for: how often it is asked for, and how each wait ends (R25, R36).
 
 Every fact of Stripe's that is not an end names whose turn it is. Each of these waits has a bound, counted from the
 making of the PaymentIntent, and an end: it is canceled at Stripe, or a human is asked. What is no fact (a lost reply, a
@@ -7,10 +7,12 @@ making of the PaymentIntent, and an end: it is canceled at Stripe, or a human is
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from random import uniform
 
-from service.charges.model import OpenCharge, Outcome, Rules
+from service.charges.model import OpenCharge, Outcome, Rules, Settlement
 from service.charges.parking import Parked
+from service.foundation.settings import Settings
 from service.states import WaitsFor
 
 # A payment is asked for again after a quarter of its age: within seconds while the customer is likely there, and some
@@ -20,6 +22,7 @@ _SOONEST_S = 30.0
 _LATEST_S = 21_600.0  # 6 h: a bank that takes days is still asked every quarter of one
 _CANCELING_S = 86_400.0  # a day, in which Stripe may refuse to cancel
 _TRIES = 3  # refusals before a human is asked: after an outage of ours the day may be over before the first one
+_GROWTH_MAX = 12  # the backoff of what is no fact doubles at most so many times
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,31 @@ def with_an_end(charge: OpenCharge, outcome: Outcome, rules: Rules) -> Outcome:
         return replace(outcome, next_call="cancel", wait_s=0.0 if charge.cancel_try == 1 else _again_s(-left_s))
     state = outcome.intent.status if outcome.intent else outcome.entry.get("alarm", "not shown")
     return replace(outcome, parked=Parked.UNFINISHED.because(f"{wait.parked} ({state})"))
+
+
+def give_up_alone(charge: OpenCharge, outcome: Outcome, rules: Rules) -> Outcome:
+    """The outcome of an order that Stripe refuses while the breaker is closed, for it takes others.
+
+    From 20 h on that is a human's turn (R10). What refuses everybody is no order's matter and parks none.
+    """
+    if outcome.refusal is None or outcome.refusal.about == "key" or not charge.history:
+        return outcome
+    first = datetime.fromisoformat(charge.history[0]["at"])
+    if (charge.opened_at - first).total_seconds() < rules.key_age_max_s:
+        return outcome
+    return replace(outcome, parked=Parked.REFUSED.because(f"{outcome.refusal.reason}, and other orders are not"))
+
+
+def backoff_s(settlement: Settlement, settings: Settings) -> float:
+    """Seconds until the next delivery: doubling with jitter, never sooner than the answer asked for."""
+    charge, outcome = settlement.charge, settlement.outcome
+    if outcome.retry_s == 0.0 or outcome.wait_s == 0.0:
+        return 0.0
+    if outcome.wait_s is not None:
+        return max(outcome.retry_s or 0.0, outcome.wait_s) * uniform(1.0, 1.1)  # noqa: S311  a spread, no secret
+    grown: float = settings.retry_base_s * 2 ** min(max(charge.deliveries - 1, 0), _GROWTH_MAX)
+    jitter = uniform(0.75, 1.25)  # noqa: S311  a spread, no secret
+    return max((outcome.retry_s or 0.0) * max(1.0, jitter), min(grown, settings.retry_max_s) * jitter)
 
 
 def _again_s(age_s: float) -> float:

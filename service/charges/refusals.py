@@ -7,6 +7,7 @@ are those that the installed SDK lists; one that it adds is unknown here until i
 import re
 from enum import Enum
 
+from service.stripe_gateway.marks import PREFIX
 from service.stripe_gateway.objects import ErrorBody
 from service.stripe_gateway.permissions import lacking
 
@@ -25,7 +26,7 @@ class Fault(Enum):
 
 
 # What the order itself says. A refusal that names one of these is about this order, whatever its code.
-_OF_ORDER = re.compile(r"(payment_method|customer|amount|currency|description|metadata\[(?!eo_)[^\]]*\])\Z")
+_OF_ORDER = re.compile(rf"(payment_method|customer|amount|currency|description|metadata\[(?!{PREFIX})[^\]]*\])\Z")
 # These speak of a parameter's name, not of its value: it is our code that chose the name.
 _NAMES = frozenset({"parameter_unknown"})
 _DROPPED = "_no_longer_supported"  # how Stripe names what a newer version of its API does not take any more

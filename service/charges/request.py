@@ -1,13 +1,21 @@
-"""The parameters of a charge at Stripe: made once when the charge is opened, stored, and re-sent from the store.
+"""A charge that may be called, made of a locked outbox row and its order; and the request that is sent for it.
 
-A rebuild could drift (a changed description, a new default of ours) and a re-send that differs is refused by Stripe.
-Only what is proven not to have run is built anew, so that newer code can mend what Stripe refused (R33).
+The parameters are made once, when the charge is opened, stored, and re-sent from the store: a rebuild could drift (a
+changed description, a new default of ours) and Stripe refuses a re-send that differs. Only what is proven not to have
+run is built anew, so that newer code can mend what Stripe refused (R33).
 """
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
 
-from service.charges.marks import Marks
+import msgspec
+
+from service.charges.model import OpenCharge
+from service.foundation.settings import Settings
+from service.orders.identity import wire_key
+from service.stripe_gateway.marks import Marks
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams
@@ -54,3 +62,84 @@ def payment_intent_request(
         request["description"] = description
     request["metadata"] = marks.metadata(metadata)
     return request
+
+
+def open_charge(row: Any, **of_charge: Any) -> OpenCharge:
+    """A charge with a fresh token, of a locked row and what is said of it besides."""
+    return OpenCharge(
+        outbox_id=row["outbox_id"],
+        account_id=row["account_id"],
+        order_id=row["order_id"],
+        attempt=row["attempt"],
+        amount=row["amount_minor"],
+        currency=row["currency"],
+        customer=row["customer"],
+        token=uuid4(),
+        marks=marks_of(row),
+        life=row["life"],
+        order_created_at=row["created_at"],
+        opened_at=row["now"],
+        deliveries=row["deliveries"] + 1,
+        **of_charge,
+    )
+
+
+def key_of(row: Any, operation: str, nth: int | None = None) -> str:
+    """The key that Stripe is sent for this row (R1)."""
+    return wire_key(
+        account_id=row["account_id"],
+        is_default=row["is_default"],
+        operation=operation,
+        order_key=row["idempotency_key"],
+        attempt=row["attempt"],
+        nth=nth,
+    )
+
+
+def request_of(row: Any) -> Request:
+    """The request of an order and attempt, as this version of ours makes it."""
+    params = payment_intent_request(
+        marks=marks_of(row),
+        amount=row["amount_minor"],
+        currency=row["currency"],
+        payment_method=row["payment_method"],
+        customer=row["customer"],
+        description=row["description"],
+        metadata=msgspec.json.decode(row["metadata"]),
+    )
+    return Request(params, STRIPE_VERSION)
+
+
+def marks_of(row: Any) -> Marks:
+    """Our names for this row at Stripe."""
+    return Marks(
+        account_id=row["account_id"],
+        order_id=row["order_id"],
+        attempt=row["attempt"],
+        key=row["idempotency_key"],
+        fingerprint=row["fingerprint"],
+        instance=row["instance"],
+    )
+
+
+def columns(charges: list[OpenCharge], settings: Settings, *, alone: bool) -> dict[str, Any]:
+    """Charges as the parallel arrays that the set-based statements unnest."""
+    return {
+        "ids": [c.id for c in charges],
+        "outbox_ids": [c.outbox_id for c in charges],
+        "account_ids": [c.account_id for c in charges],
+        "order_ids": [c.order_id for c in charges],
+        "attempts": [c.attempt for c in charges],
+        "keys": [c.idempotency_key for c in charges],
+        "amounts": [c.amount for c in charges],
+        "currencies": [c.currency for c in charges],
+        "requests": [msgspec.json.encode(c.request).decode() for c in charges],
+        "versions": [c.stripe_version for c in charges],
+        "calls": [c.call for c in charges],
+        "tokens": [c.token for c in charges],
+        "first_sent": [c.first_sent_at for c in charges],
+        "lives": [c.life for c in charges],
+        "lease": timedelta(seconds=settings.charge_lease_s),
+        "hidden": timedelta(seconds=settings.outbox_lease_s),
+        "alone": int(alone),
+    }

@@ -6,38 +6,29 @@ guarded UPDATE returned. One exception: Stripe's proof of success settles whoeve
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from random import uniform
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger
-from service.charges.model import OpenCharge, Outcome, Rules
+from service import ledger, orders
+from service.charges.history import news
+from service.charges.model import Rules, Settlement
 from service.charges.parking import Parked
-from service.charges.patience import with_an_end
+from service.charges.patience import backoff_s, with_an_end
 from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.postgres.db import Refused, repeat_on_deadlock, sqlstate
 from service.foundation.postgres.sql import Connection, Statement, begin
 from service.foundation.settings import Settings
-from service.orders.store import lock
+from service.outbox import rows
+from service.outbox.handling import park_or_add
 from service.states import CHARGE_MONEY_MOVED, CHARGE_TRANSITIONS, ORDER_TRANSITIONS
-from service.stripe_gateway.objects import Answer, Intent
+from service.stripe_gateway.objects import Intent
 
-_GROWTH_MAX = 12  # the backoff doubles at most so often
 _REFUSALS = ("22", "23")  # SQLSTATE classes: a value that cannot be stored, a constraint
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """A charge, what its answer made of it, and the answer itself for the history (None: nothing was asked)."""
-
-    charge: OpenCharge
-    outcome: Outcome
-    answer: Answer | None = None
 
 
 class BookedDifferently(Exception):
@@ -79,11 +70,72 @@ def is_about_content(error: Exception) -> bool:
     return True
 
 
+_GIVE_BACK = rows.give_back(
+    "settled s", "x.id = s.outbox_id AND NOT s.final", delay="s.delay", error="s.error", parks="s.parked"
+)
+_SETTLE = Statement(f"""
+WITH incoming AS (
+  SELECT * FROM unnest(
+    CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[]), CAST(:statuses AS text[]),
+    CAST(:order_statuses AS text[]), CAST(:next_calls AS text[]), CAST(:proven_unexecuted AS boolean[]),
+    CAST(:unclear_answers AS smallint[]), CAST(:conflicts AS boolean[]), CAST(:intents AS text[]),
+    CAST(:stripe_charges AS text[]), CAST(:created AS timestamptz[]), CAST(:failures AS text[]),
+    CAST(:entries AS text[]), CAST(:final AS boolean[]), CAST(:delays AS interval[]), CAST(:errors AS text[]),
+    CAST(:parked AS boolean[]), CAST(:charged AS timestamptz[]), CAST(:cancels_refused AS boolean[])
+  ) AS i (id, token, outbox_id, status, order_status, next_call, proven_unexecuted, unclear_answers, conflict, intent,
+          stripe_charge, created, failure, entry, final, delay, error, parked, charged, cancel_refused)
+), settled AS (
+  UPDATE charges c SET
+      status = CASE WHEN i.status = 'succeeded' AND EXISTS (
+          SELECT FROM charges other WHERE other.account_id = c.account_id AND other.order_id = c.order_id
+             AND other.status = 'succeeded' AND other.id <> c.id) THEN 'duplicate' ELSE i.status END,
+      next_call = i.next_call, token = NULL, lease_until = NULL, unclear_in_a_row = i.unclear_answers,
+      key_conflict = c.key_conflict OR i.conflict,
+      maybe_executed = c.maybe_executed AND NOT i.proven_unexecuted,
+      first_sent_at = CASE WHEN NOT i.proven_unexecuted THEN c.first_sent_at
+                           WHEN c.next_call = 'lookup' THEN now() END,  -- a clean look-up tells the key's age (R17)
+      last_sent_at = CASE WHEN i.proven_unexecuted THEN NULL ELSE c.last_sent_at END,
+      payment_intent_id = coalesce(i.intent, c.payment_intent_id),
+      stripe_charge_id = coalesce(i.stripe_charge, c.stripe_charge_id),
+      stripe_created = coalesce(i.created, c.stripe_created),
+      charged_at = coalesce(i.charged, c.charged_at),
+      cancel_try = c.cancel_try + CAST(i.cancel_refused AS int),
+      failure = i.failure::jsonb,
+      history = CASE WHEN i.entry IS NULL THEN c.history
+                     ELSE c.history || (jsonb_build_object('at', now()) || i.entry::jsonb) END,
+      polls = CASE WHEN i.entry IS NULL THEN c.polls + 1 ELSE 0 END,
+      updated_at = now()
+    FROM incoming i
+   WHERE c.id = i.id
+     AND (c.token = i.token OR i.status = 'succeeded')
+     AND EXISTS (SELECT FROM unnest(CAST(:charge_from AS text[]), CAST(:charge_to AS text[])) AS m(f, t)
+                  WHERE m.f = c.status AND m.t = i.status)
+  RETURNING c.id, c.status, c.order_id, i.outbox_id, i.order_status, i.intent, i.failure, i.final, i.delay, i.error,
+            i.parked
+), moved AS (
+  UPDATE orders o SET status = coalesce(s.order_status, o.status),
+      payment_intent_id = coalesce(s.intent, o.payment_intent_id),
+      failure = CASE s.order_status WHEN 'paid' THEN NULL WHEN 'failed' THEN s.failure::jsonb ELSE o.failure END,
+      updated_at = now()
+    FROM settled s
+   WHERE o.id = s.order_id AND s.status <> 'duplicate'
+     AND (EXISTS (SELECT FROM unnest(CAST(:order_from AS text[]), CAST(:order_to AS text[])) AS m(f, t)
+                   WHERE m.f = o.status AND m.t = s.order_status)
+          OR o.status = 'processing' AND coalesce(s.order_status, o.status) = o.status  -- sent, and now known by its id
+             AND s.intent IS NOT NULL AND o.payment_intent_id IS DISTINCT FROM s.intent)
+), done AS (
+  {rows.complete("settled s", "x.id = s.outbox_id AND s.final")}
+), returned AS (
+  {_GIVE_BACK}
+)
+SELECT id, status FROM settled
+""")
+
+
 async def _settle(engine: AsyncEngine, settlements: Sequence[Settlement], settings: Settings) -> set[UUID]:
     async with begin(engine) as tx:
-        await lock(tx, [s.charge.order_id for s in settlements])
-        rows = await tx.rows(_SETTLE, _columns(settlements, settings))
-        states = {row.id: row.status for row in rows}
+        await orders.lock(tx, [s.charge.order_id for s in settlements])
+        states = {row.id: row.status for row in await tx.rows(_SETTLE, _columns(settlements, settings))}
         await _book(tx, [s for s in settlements if s.charge.id in states], states)
     return set(states)
 
@@ -126,20 +178,7 @@ async def _park(engine: AsyncEngine, settlement: Settlement, error: Exception) -
     detail = f"{type(error).__name__} while settling; PaymentIntent {intent.id if intent else 'unknown'}"
     reason = Parked.BOOKS.because(detail)
     event(Event.SETTLEMENT_PARKED, order_id=str(settlement.charge.order_id), reason=reason)
-    async with begin(engine) as tx:
-        await tx.rows(_PARK, {"id": settlement.charge.outbox_id, "reason": reason})
-
-
-def backoff_s(settlement: Settlement, settings: Settings) -> float:
-    """Seconds until the next delivery: doubling with jitter, never sooner than the answer asked for."""
-    charge, outcome = settlement.charge, settlement.outcome
-    if outcome.retry_s == 0.0 or outcome.wait_s == 0.0:
-        return 0.0
-    if outcome.wait_s is not None:
-        return max(outcome.retry_s or 0.0, outcome.wait_s) * uniform(1.0, 1.1)  # noqa: S311  a spread, no secret
-    grown: float = settings.retry_base_s * 2 ** min(max(charge.deliveries - 1, 0), _GROWTH_MAX)
-    jitter = uniform(0.75, 1.25)  # noqa: S311  a spread, no secret
-    return max((outcome.retry_s or 0.0) * max(1.0, jitter), min(grown, settings.retry_max_s) * jitter)
+    await park_or_add(engine, settlement.charge.outbox_id, reason)
 
 
 def _columns(settlements: Sequence[Settlement], settings: Settings) -> dict[str, Any]:
@@ -153,8 +192,8 @@ def _columns(settlements: Sequence[Settlement], settings: Settings) -> dict[str,
         "statuses": [o.status for o in outcomes],
         "order_statuses": [o.order_status for o in outcomes],
         "next_calls": [o.next_call for o in outcomes],
-        "cleared": [o.cleared for o in outcomes],
-        "unclear": [o.unclear for o in outcomes],
+        "proven_unexecuted": [o.proven_unexecuted for o in outcomes],
+        "unclear_answers": [o.unclear_answers for o in outcomes],
         "conflicts": [o.key_conflict for o in outcomes],
         "intents": [i.id if i else None for i in intents],
         "stripe_charges": [i.charge_id if i else None for i in intents],
@@ -162,7 +201,7 @@ def _columns(settlements: Sequence[Settlement], settings: Settings) -> dict[str,
         "charged": [_charged_at(o.intent) if o.intent and o.status == "succeeded" else None for o in outcomes],
         "cancels_refused": [o.cancel_refused for o in outcomes],
         "failures": [json.dumps(o.failure) if o.failure else None for o in outcomes],
-        "entries": [json.dumps(entry) if (entry := _news(s)) else None for s in ordered],
+        "entries": [json.dumps(entry) if (entry := news(s)) else None for s in ordered],
         "final": [o.final for o in outcomes],
         "delays": [timedelta(seconds=backoff_s(s, settings)) for s in ordered],
         "errors": [o.parked or (s.answer.word if s.answer else None) for s, o in zip(ordered, outcomes, strict=True)],
@@ -170,30 +209,6 @@ def _columns(settlements: Sequence[Settlement], settings: Settings) -> dict[str,
         **_CHARGE_MOVES,
         **_ORDER_MOVES,
     }
-
-
-def _news(settlement: Settlement) -> dict[str, Any] | None:
-    """The entry for the history; None where a known payment was asked for and nothing about it is new."""
-    entry, charge = _history(settlement), settlement.charge
-    if charge.call != "retrieve" or settlement.outcome.status != charge.status:
-        return entry
-    last = charge.history[-1] if charge.history else {}
-    said = {name: value for name, value in last.items() if name not in ("at", "request_id")}
-    says = {name: value for name, value in entry.items() if name != "request_id"}
-    return None if says == said else entry
-
-
-def _history(settlement: Settlement) -> dict[str, Any]:
-    """One small entry: what came back. Fields by name, never the body (R30)."""
-    entry: dict[str, Any] = dict(settlement.outcome.entry)
-    if settlement.charge.call == "retrieve":
-        entry["call"] = settlement.charge.call
-    answer = settlement.answer
-    if answer is not None:
-        entry |= {"answer": answer.word, "request_id": answer.request_id}
-        if answer.replayed:
-            entry["replayed"] = True
-    return entry
 
 
 def _moves(table: Mapping[str, frozenset[str]], name: str) -> dict[str, list[str]]:
@@ -204,70 +219,3 @@ def _moves(table: Mapping[str, frozenset[str]], name: str) -> dict[str, list[str
 
 _CHARGE_MOVES = _moves(CHARGE_TRANSITIONS, "charge")
 _ORDER_MOVES = _moves(ORDER_TRANSITIONS, "order")
-
-# A row that a human has parked meanwhile keeps his reason.
-_PARK = Statement("""
-UPDATE outbox SET parked_at = coalesce(parked_at, now()), published = 0,
-    last_error = concat_ws('; ', CASE WHEN parked_at IS NOT NULL THEN last_error END, CAST(:reason AS text))
- WHERE id = :id
-""")
-
-_SETTLE = Statement("""
-WITH incoming AS (
-  SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[]),
-    CAST(:statuses AS text[]), CAST(:order_statuses AS text[]), CAST(:next_calls AS text[]),
-    CAST(:cleared AS boolean[]), CAST(:unclear AS smallint[]), CAST(:conflicts AS boolean[]), CAST(:intents AS text[]),
-    CAST(:stripe_charges AS text[]), CAST(:created AS timestamptz[]), CAST(:failures AS text[]),
-    CAST(:entries AS text[]), CAST(:final AS boolean[]), CAST(:delays AS interval[]), CAST(:errors AS text[]),
-    CAST(:parked AS boolean[]), CAST(:charged AS timestamptz[]), CAST(:cancels_refused AS boolean[]))
-    AS i(id, token, outbox_id, status, order_status, next_call, cleared, unclear, conflict, intent, stripe_charge,
-         created, failure, entry, final, delay, error, parked, charged, cancel_refused)
-), settled AS (
-  UPDATE charges c SET
-      status = CASE WHEN i.status = 'succeeded' AND EXISTS (
-          SELECT FROM charges other WHERE other.account_id = c.account_id AND other.order_id = c.order_id
-             AND other.status = 'succeeded' AND other.id <> c.id) THEN 'duplicate' ELSE i.status END,
-      next_call = i.next_call, token = NULL, lease_until = NULL, unclear_in_a_row = i.unclear,
-      key_conflict = c.key_conflict OR i.conflict,
-      maybe_executed = c.maybe_executed AND NOT i.cleared,
-      first_sent_at = CASE WHEN NOT i.cleared THEN c.first_sent_at
-                           WHEN c.next_call = 'lookup' THEN now() END,  -- a clean look-up tells the key's age (R17)
-      last_sent_at = CASE WHEN i.cleared THEN NULL ELSE c.last_sent_at END,
-      payment_intent_id = coalesce(i.intent, c.payment_intent_id),
-      stripe_charge_id = coalesce(i.stripe_charge, c.stripe_charge_id),
-      stripe_created = coalesce(i.created, c.stripe_created),
-      charged_at = coalesce(i.charged, c.charged_at),
-      cancel_try = c.cancel_try + CAST(i.cancel_refused AS int),
-      failure = i.failure::jsonb,
-      history = CASE WHEN i.entry IS NULL THEN c.history
-                     ELSE c.history || (jsonb_build_object('at', now()) || i.entry::jsonb) END,
-      polls = CASE WHEN i.entry IS NULL THEN c.polls + 1 ELSE 0 END,
-      updated_at = now()
-    FROM incoming i
-   WHERE c.id = i.id
-     AND (c.token = i.token OR i.status = 'succeeded')
-     AND EXISTS (SELECT FROM unnest(CAST(:charge_from AS text[]), CAST(:charge_to AS text[])) AS m(f, t)
-                  WHERE m.f = c.status AND m.t = i.status)
-  RETURNING c.id, c.status, c.order_id, i.outbox_id, i.order_status, i.intent, i.failure, i.final, i.delay, i.error,
-            i.parked
-), moved AS (
-  UPDATE orders o SET status = coalesce(s.order_status, o.status),
-      payment_intent_id = coalesce(s.intent, o.payment_intent_id),
-      failure = CASE s.order_status WHEN 'paid' THEN NULL WHEN 'failed' THEN s.failure::jsonb ELSE o.failure END,
-      updated_at = now()
-    FROM settled s
-   WHERE o.id = s.order_id AND s.status <> 'duplicate'
-     AND (EXISTS (SELECT FROM unnest(CAST(:order_from AS text[]), CAST(:order_to AS text[])) AS m(f, t)
-                   WHERE m.f = o.status AND m.t = s.order_status)
-          OR o.status = 'processing' AND coalesce(s.order_status, o.status) = o.status  -- sent, and now known by its id
-             AND s.intent IS NOT NULL AND o.payment_intent_id IS DISTINCT FROM s.intent)
-), done AS (
-  DELETE FROM outbox x USING settled s WHERE x.id = s.outbox_id AND s.final
-), returned AS (
-  UPDATE outbox x SET deliver_after = now() + s.delay, published = 0, opens_unsettled = 0, opens_alone = 0,
-      last_error = CASE WHEN x.parked_at IS NULL THEN s.error ELSE x.last_error END,
-      parked_at = CASE WHEN x.parked_at IS NULL AND s.parked THEN now() ELSE x.parked_at END
-    FROM settled s WHERE x.id = s.outbox_id AND NOT s.final
-)
-SELECT id, status FROM settled
-""")

@@ -1,6 +1,7 @@
 """Double entry: what Stripe did, booked once, never changed. A recording ledger: Stripe decides, we book.
 
-journal   the chart of accounts, the journal entry, and the pure rules event -> entry
+entry     the chart of accounts, and the shape of a journal entry
+journal   the pure rules event -> entry
 posting   a batch of entries onto the books, inside the caller's transaction
 correcting  what was booked under a wrong moment, by reversal and new entry
 fees      the sweep that books Stripe's fee of a charge; due_fees: the charges that it looks for
@@ -11,19 +12,15 @@ There is no balance row to contend on: a balance is the sum of postings, helped 
 """
 
 from service.ledger.checks import Finding, verify
-from service.ledger.correcting import redate
+from service.ledger.correcting import redate, redated_entry, reversal_entry
+from service.ledger.entry import CHART, JournalEntry, Posting
 from service.ledger.journal import (
-    CHART,
-    JournalEntry,
-    Posting,
     charge_entry,
     charge_reference,
     duplicate_entry,
     duplicate_reference,
     fee_entry,
     fee_reference,
-    redated_entry,
-    reversal_entry,
 )
 from service.ledger.posting import PostResult, post
 from service.ledger.rollups import Balance, Entry, balances, entries, rollup

@@ -11,7 +11,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.postgres.sql import NO_TIMEOUT, Connection, Record, Statement, snapshot
-from service.ledger.journal import CHART, JournalEntry, Posting, charge_reference, duplicate_reference
+from service.ledger.entry import CHART, JournalEntry, Posting
+from service.ledger.journal import charge_reference, duplicate_reference
 from service.ledger.rollups import HORIZON
 
 FINDINGS_MAX = 100  # per pass: one fault repeated a million times is one fault, and memory stays flat

@@ -4,11 +4,13 @@ The reversal is dated as what it reverses and the new entry by the right moment,
 afterwards what Stripe says it was.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from service.foundation.postgres.sql import Connection, Record, Statement
-from service.ledger.journal import JournalEntry, Posting, redated_entry, reversal_entry
+from service.ledger.entry import JournalEntry, Posting
+from service.ledger.journal import REDATED, REVERSAL
 from service.ledger.posting import PostResult, post
 
 
@@ -56,3 +58,18 @@ async def _entry(connection: Connection, account_id: UUID, reference: str) -> Jo
         occurred_at=first.occurred_at,
         postings=tuple(Posting(row.code, row.currency, row.amount_minor) for row in rows),
     )
+
+
+def reversal_entry(entry: JournalEntry) -> JournalEntry:
+    """What takes `entry` back, at its own moment: at no instant do the two leave anything."""
+    return replace(
+        entry,
+        reference=f"{REVERSAL}:{entry.reference}",
+        kind=REVERSAL,
+        postings=tuple(Posting(p.code, p.currency, -p.amount_minor) for p in entry.postings),
+    )
+
+
+def redated_entry(entry: JournalEntry, occurred_at: datetime) -> JournalEntry:
+    """`entry` again, under the moment at which it really happened."""
+    return replace(entry, reference=f"{REDATED}:{entry.reference}", kind=REDATED, occurred_at=occurred_at)

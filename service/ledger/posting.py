@@ -12,7 +12,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from service.foundation.postgres.sql import Batch, Connection, Record, SmallInt, Statement
-from service.ledger.journal import CHART, JournalEntry
+from service.ledger.entry import CHART, JournalEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.fields import Instant, MinorUnits
 from service.foundation.postgres.sql import NO_TIMEOUT, Record, Statement, begin, connect
-from service.ledger.journal import DEBIT_NORMAL
+from service.ledger.entry import DEBIT_NORMAL
 
 
 class Balance(TypedDict):

@@ -22,12 +22,13 @@ from service.foundation.errors import EffectivelyOnceError
 from service.foundation.postgres import migrate
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.postgres.pools import READINESS
-from service.foundation.postgres.sql import Record, Statement, connect
+from service.foundation.postgres.sql import Statement, connect
 from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
 from service.foundation.wording import in_words, kind_in_words
 from service.monitoring import heartbeats
 from service.monitoring.heartbeats import Beat
+from service.outbox import backlog
 from service.recovery import is_verified
 from service.stripe_gateway import standstill
 from service.stripe_gateway.standstill import Standstill
@@ -185,28 +186,9 @@ async def broker_state(redis: Redis) -> BrokerState:
     )
 
 
-class _Counted(Record):
-    due_s: float
-    oldest_s: float
-    parked: int
-    waiting: int
-
-
-_OUTBOX = Statement("""
-SELECT coalesce(extract(epoch FROM now() - least(
-         (SELECT min(deliver_after) FROM outbox WHERE parked_at IS NULL AND published = 0),
-         (SELECT min(deliver_after) FROM outbox WHERE parked_at IS NULL AND published > 0))), 0)::float8 AS due_s,
-       coalesce(extract(epoch FROM now() -
-         (SELECT created_at FROM outbox WHERE parked_at IS NULL ORDER BY id LIMIT 1)), 0)::float8 AS oldest_s,
-       (SELECT count(*) FROM (SELECT FROM outbox WHERE parked_at IS NOT NULL LIMIT :most) AS p) AS parked,
-       (SELECT count(*) FROM (SELECT FROM outbox WHERE parked_at IS NULL LIMIT :most) AS w) AS waiting
-""").returning(_Counted)
-
-
 async def outbox_state(engine: AsyncEngine) -> OutboxState:
-    """Four numbers, each by an index."""
-    async with connect(engine) as connection:
-        row = await connection.one(_OUTBOX, {"most": COUNTED_MAX + 1})
+    """How much waits in the outbox, and for how long."""
+    row = await backlog(engine, COUNTED_MAX + 1)
     return OutboxState(row.waiting, row.parked, max(0.0, row.due_s), max(0.0, row.oldest_s))
 
 

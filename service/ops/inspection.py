@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import Misconfigured
 from service.foundation.postgres.sql import Record, Statement, connect
+from service.orders import get
 from service.orders.model import Order
-from service.orders.store import get
 from service.orders.timeline import timeline
 from service.states import ORDER_FINAL
 

@@ -1,25 +1,31 @@
 """An order: its shapes, its key, and how it is stored together with its outbox row.
 
 model         the shapes, as producers send them and as they are shown
-keys          the idempotency key: its spelling, the fingerprint of a request, the key on the wire to Stripe   [pure]
+keys          the idempotency key, as producers spell it                                                       [pure]
+identity      the fingerprint of a request, and the key that Stripe is sent                                    [pure]
 group_commit  whoever waits at the same time is stored by one statement
 store         the order and its outbox row, in one statement
+reading       one order, a page of them, and which keys are known
 timeline      what happened to an order; why_waiting: what it waits for
 """
 
 from service.orders.group_commit import Door
-from service.orders.model import Order, OrderRequest, check_order
-from service.orders.store import Candidate, Placed, get, lock, page, place, settled
+from service.orders.model import Order, OrderPage, OrderRequest, check_order
+from service.orders.reading import exists, get, known_keys, page, settled
+from service.orders.store import Candidate, Placed, lock, place
 from service.orders.timeline import timeline
 
 __all__ = [
     "Candidate",
     "Door",
     "Order",
+    "OrderPage",
     "OrderRequest",
     "Placed",
     "check_order",
+    "exists",
     "get",
+    "known_keys",
     "lock",
     "page",
     "place",

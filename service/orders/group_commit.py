@@ -16,29 +16,26 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.foundation import log
 from service.foundation.crash import CrashPoint, reach
 from service.foundation.deadlines import CLOSE_S, DOOR_BATCH_S
-from service.foundation.errors import BadRequest, NotConfirmed, UnprocessableKey
+from service.foundation.errors import BadRequest, UnprocessableKey
 from service.foundation.events import Event
 from service.foundation.postgres import pools
 from service.foundation.postgres.db import (
-    LOCK_TIMEOUT,
     close,
     create_engine,
     is_unreachable,
     repeat_on_deadlock,
-    sqlstate,
 )
 from service.foundation.postgres.durability import Durability
 from service.foundation.settings import Settings
+from service.orders.replies import Waiting, answer, not_confirmed, refusal, reject
 from service.orders.store import Candidate, Placed, place
-from service.outbox.wakeup import Waker
+from service.outbox import Waker
 
 # A key's lock is held by somebody else once in a blue moon, and then the common wait may be long. While a batch is
 # being split to find the stuck key, every half that has it pays again, and its neighbours with it: so briefly.
 SPLIT_LOCK_TIMEOUT_MS = 50
 # Requests that may wait, in full batches; beyond, a caller hears 503 at once instead of a late answer.
 QUEUE_BATCHES = 40
-
-_Waiting = tuple[Candidate, asyncio.Future[Placed]]
 
 
 class Door:
@@ -53,7 +50,7 @@ class Door:
         self._durability = Durability(self._engine)
         self._batch_max = settings.door_batch_max
         self._writers = settings.door_writers
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._writing = 0  # not the number of tasks: a task counts as running a little longer than its loop does
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake_is_due = False
@@ -73,7 +70,7 @@ class Door:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Placed] = loop.create_future()
         if len(self._waiting) >= self._batch_max * QUEUE_BATCHES:
-            future.set_exception(_not_confirmed("Too many orders are waiting; this one was not stored."))
+            future.set_exception(not_confirmed("Too many orders are waiting; this one was not stored."))
             return future
         self._waiting.append((candidate, future))
         if not self._wake_is_due and self._writing < self._writers:
@@ -107,51 +104,51 @@ class Door:
         finally:
             self._writing -= 1
 
-    async def _write_batch(self, batch: Sequence[_Waiting]) -> None:
+    async def _write_batch(self, batch: Sequence[Waiting]) -> None:
         try:
             self._durability.check()
             reach(CrashPoint.API_BEFORE_COMMIT)
             placed = await self._place(self._engine, batch)
             reach(CrashPoint.API_AFTER_COMMIT)
             self._waker.wake()
-            _answer(batch, placed)
+            answer(batch, placed)
             self._note_away(away=False)
         except Exception as error:  # noqa: BLE001  whatever it is, every waiter hears of it
             self._failed(batch, error)
         except BaseException:
-            _reject(batch, _not_confirmed("The service is stopping; the order is not confirmed."))
+            reject(batch, not_confirmed("The service is stopping; the order is not confirmed."))
             raise
 
-    def _failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
+    def _failed(self, batch: Sequence[Waiting], error: Exception) -> None:
         if is_unreachable(error):
             self._note_away(away=True, error=error)
-            _reject(
+            reject(
                 batch,
-                _not_confirmed("PostgreSQL is away, or its answer was lost; the order is not confirmed."),
+                not_confirmed("PostgreSQL is away, or its answer was lost; the order is not confirmed."),
             )
         elif len(batch) == 1:
-            _reject(batch, _refusal(error))
+            reject(batch, refusal(error))
         else:
             log.event(Event.DOOR_BATCH_SPLIT, orders=len(batch), **log.of_error(error))
             self._start(self._split(batch))  # apart from the writers, which go on serving others
 
-    async def _split(self, batch: Sequence[_Waiting]) -> None:
+    async def _split(self, batch: Sequence[Waiting]) -> None:
         """Store the halves of a batch that failed as a whole, so that one bad item holds up only itself."""
         middle = len(batch) // 2
         for half in (batch[:middle], batch[middle:]):
             try:
-                _answer(half, await self._place(self._splitting, half))
+                answer(half, await self._place(self._splitting, half))
             except Exception as error:  # noqa: BLE001  as above
                 if is_unreachable(error) or len(half) == 1:
                     self._failed(half, error)
                 else:
                     await self._split(half)
             except BaseException:
-                _reject(batch, _not_confirmed("The service is stopping; the order is not confirmed."))
+                reject(batch, not_confirmed("The service is stopping; the order is not confirmed."))
                 raise
 
     async def _place(
-        self, engine: AsyncEngine, batch: Sequence[_Waiting]
+        self, engine: AsyncEngine, batch: Sequence[Waiting]
     ) -> list[Placed | UnprocessableKey | BadRequest]:
         """Raises TimeoutError where PostgreSQL could not confirm it in time; then it may be stored, or not."""
         candidates = [candidate for candidate, _ in batch]
@@ -181,29 +178,3 @@ def _engine(settings: Settings, connections: int, lock_timeout_ms: int) -> Async
     # Batches are joined with what they stored, so here only scans are forbidden.
     session = {"lock_timeout": str(lock_timeout_ms), "enable_seqscan": "off"}
     return create_engine(settings, name="door", pool=connections, session=session, statement_s=DOOR_BATCH_S)
-
-
-def _answer(batch: Sequence[_Waiting], results: Sequence[Placed | UnprocessableKey | BadRequest]) -> None:
-    for (_, future), result in zip(batch, results, strict=True):
-        if future.done():  # its client went away
-            continue
-        if isinstance(result, Placed):
-            future.set_result(result)
-        else:
-            future.set_exception(result)
-
-
-def _reject(batch: Sequence[_Waiting], error: Exception) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_exception(error)
-
-
-def _refusal(error: Exception) -> Exception:
-    if sqlstate(error) == LOCK_TIMEOUT:
-        return _not_confirmed("Another request with this key is being stored; the order is not confirmed.")
-    return error
-
-
-def _not_confirmed(what: str) -> NotConfirmed:
-    return NotConfirmed(f"{what} Repeat the request with the same key.", retry_after_s=1)

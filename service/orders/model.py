@@ -8,14 +8,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from service.foundation.fields import Id, Instant, MinorUnits
 from service.foundation.money import AMOUNT_MAX, validate
 from service.foundation.text.screening import screen
+from service.stripe_gateway.marks import PREFIX, SIX, STRIPE_NAMES_MAX, THREE
 
-METADATA_MAX = 44  # Stripe takes 50; six are ours
+METADATA_MAX = STRIPE_NAMES_MAX - len(SIX)
 # An order of before 0.2, when three were ours, may be repeated; under a new key this many are refused.
-METADATA_REPEATED_MAX = 47
+METADATA_REPEATED_MAX = STRIPE_NAMES_MAX - len(THREE)
 
 # `$` alone also matches before a final newline.
 _END = r"$(?!\n)"
-_MetadataName = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^(?!eo_)[^\[\]]*" + _END)]
+_MetadataName = Annotated[str, Meta(min_length=1, max_length=40, pattern=rf"^(?!{PREFIX})[^\[\]]*" + _END)]
 _MetadataValue = Annotated[str, Meta(max_length=500)]
 
 

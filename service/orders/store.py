@@ -1,7 +1,4 @@
-"""The order and its outbox row, in one statement; the reads of the API.
-
-Every query names the account: another account's order does not exist.
-"""
+"""The order and its outbox row, stored by one statement; a repeat is compared with what the key stands for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +10,12 @@ import uuid_utils
 from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.foundation.errors import BadRequest, NotConfirmed, NotFound, UnprocessableKey
+from service.foundation.errors import BadRequest, NotConfirmed, UnprocessableKey
 from service.foundation.postgres.sql import Connection, Row, Statement, connect
-from service.orders.keys import fingerprint, same_request
-from service.orders.model import METADATA_MAX, Failure, Order, OrderRequest
-from service.states import ORDER_MOVES_BY_ITSELF, in_sql
-
-_LAST_ID = UUID(int=2**128 - 1)
+from service.orders.identity import fingerprint, same_request
+from service.orders.model import METADATA_MAX, Order, OrderRequest
+from service.orders.reading import COLUMNS, order_of
+from service.outbox.rows import promise
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,57 +60,28 @@ async def place(engine: AsyncEngine, candidates: Sequence[Candidate]) -> list[Pl
     ]
 
 
-async def exists(engine: AsyncEngine, account_id: UUID, key: str) -> bool:
-    """Whether the key was used before; asked before a rate limit refuses what would only be a replay (R7)."""
-    async with connect(engine) as connection:
-        return await connection.row(_EXISTS, {"account": account_id, "key": key}) is not None
-
-
-async def known_keys(engine: AsyncEngine, account_id: UUID, keys: Sequence[str]) -> int:
-    """How many of these keys were used before: what only repeats them costs no limit (R7)."""
-    async with connect(engine) as connection:
-        return len(await connection.column(_KNOWN_KEYS, {"account": account_id, "keys": list(keys)}))
-
-
-async def get(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> Order:
-    """The order, also by the id it had before it was forgotten. Raises NotFound, also when it is another account's."""
-    who = {"account": account_id, "id": order_id}
-    async with connect(engine) as connection:
-        row = await connection.row(_GET, who) or await connection.row(_GET_BY_ALIAS, who)
-    if row is None:
-        raise NotFound("There is no such order.")
-    return _order(row)
-
-
-async def page(
-    engine: AsyncEngine,
-    account_id: UUID,
-    *,
-    limit: int,
-    before: UUID | None,
-    status: str | None,
-    key: str | None,
-) -> tuple[list[Order], bool]:
-    """Up to `limit` orders older than the order `before`, newest first, and whether there are more."""
-    values = {"account": account_id, "limit": limit + 1, "before": before or _LAST_ID, "status": status, "key": key}
-    statement = _PAGE_OF_KEY if key is not None else _PAGE if status is None else _PAGE_OF_STATUS
-    async with connect(engine) as connection:
-        rows = await connection.rows(statement, values)
-    return [_order(row) for row in rows[:limit]], len(rows) > limit
-
-
-async def settled(engine: AsyncEngine, ids: Sequence[str]) -> list[Order]:
-    """Those of the orders with which nothing more happens by itself. For the one poller of `Prefer: wait`."""
-    async with connect(engine) as connection:
-        return [_order(row) for row in await connection.rows(_SETTLED, {"ids": list(ids)})]
-
-
-async def lock(tx: Connection, ids: Sequence[UUID]) -> None:
-    """Hold these orders until `tx` ends. An order's row is the lock of its charges and outbox rows.
-
-    Always in the order of the ids, whoever takes them: that keeps two workers from deadlocking (R5).
-    """
-    await tx.rows(_LOCK, {"ids": list(ids)})
+# Locks are taken in the order of the unique key: unordered batches that share keys deadlock (R5).
+_INSERT = Statement(f"""
+WITH incoming AS (
+  SELECT * FROM unnest(
+    CAST(:ids AS uuid[]), CAST(:accounts AS uuid[]), CAST(:keys AS text[]), CAST(:fingerprints AS bytea[]),
+    CAST(:amounts AS bigint[]), CAST(:currencies AS text[]), CAST(:methods AS text[]), CAST(:customers AS text[]),
+    CAST(:descriptions AS text[]), CAST(:metadatas AS text[]), CAST(:promises AS uuid[])
+  ) AS i (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
+          description, metadata, promise_id)
+), stored AS (
+  INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
+                      description, metadata)
+  SELECT id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
+         description, metadata::jsonb
+    FROM incoming ORDER BY account_id, idempotency_key COLLATE "C"
+  ON CONFLICT (account_id, idempotency_key) DO NOTHING
+  RETURNING id, account_id, created_at
+), promised AS (
+  {promise("incoming.promise_id", "stored.account_id", "stored.id", source="stored JOIN incoming USING (id)")}
+)
+SELECT id, created_at FROM stored
+""")
 
 
 async def _insert(connection: Connection, candidates: Sequence[Candidate]) -> dict[str, datetime]:
@@ -136,6 +103,14 @@ async def _insert(connection: Connection, candidates: Sequence[Candidate]) -> di
     return {str(row.id): row.created_at for row in rows}
 
 
+# LATERAL with a LIMIT is a look-up per key, whatever the planner believes about a table it knows no size of.
+_STORED = Statement(f"""
+SELECT o.* FROM unnest(CAST(:accounts AS uuid[]), CAST(:keys AS text[])) AS i (account_id, idempotency_key),
+  LATERAL (SELECT {COLUMNS} FROM orders
+            WHERE account_id = i.account_id AND idempotency_key = i.idempotency_key LIMIT 1) AS o
+""")
+
+
 async def _stored(connection: Connection, candidates: Sequence[Candidate]) -> dict[tuple[UUID, str], Row]:
     """A second statement, because the one that inserted sees no row of a commit that raced it (R4)."""
     keys = {"accounts": [c.account_id for c in candidates], "keys": [c.key for c in candidates]}
@@ -151,113 +126,41 @@ def _compare(candidate: Candidate, row: Row | None) -> Placed | UnprocessableKey
     if not same_request(row.fingerprint, candidate.request):
         return UnprocessableKey("This idempotency key was used with another body. Use a new key for a new order.")
     # The stored id says who created it, whatever happened to the answer of the statement that did.
-    return Placed(_order(row), replayed=str(row.id) != candidate.id)
+    return Placed(order_of(row), replayed=str(row.id) != candidate.id)
 
 
 def _as_created(candidate: Candidate, created_at: datetime) -> Placed:
     """The order as the statement stored it, without reading it back."""
     request = candidate.request
     order = Order(
-        id=candidate.id, status="pending", amount=request.amount, currency=request.currency,
-        payment_method=request.payment_method, customer=_or_none(request.customer),
-        description=_or_none(request.description), metadata=request.metadata, idempotency_key=candidate.key,
-        amount_refunded=0, payment_intent=None, failure=None, created_at=created_at, updated_at=created_at,
-    )  # fmt: skip
+        id=candidate.id,
+        status="pending",
+        amount=request.amount,
+        currency=request.currency,
+        payment_method=request.payment_method,
+        customer=_or_none(request.customer),
+        description=_or_none(request.description),
+        metadata=request.metadata,
+        idempotency_key=candidate.key,
+        amount_refunded=0,
+        payment_intent=None,
+        failure=None,
+        created_at=created_at,
+        updated_at=created_at,
+    )
     return Placed(order, replayed=False)
-
-
-def _order(row: Row) -> Order:
-    return Order(
-        id=str(row.id), status=row.status, amount=row.amount_minor, currency=row.currency,
-        payment_method=row.payment_method, customer=row.customer, description=row.description,
-        metadata=msgspec.json.decode(row.metadata_text), idempotency_key=row.idempotency_key,
-        amount_refunded=row.amount_refunded_minor, payment_intent=row.payment_intent_id,
-        failure=msgspec.json.decode(row.failure_text, type=Failure) if row.failure_text else None,
-        created_at=row.created_at, updated_at=row.updated_at,
-    )  # fmt: skip
 
 
 def _or_none(value: str | UnsetType) -> str | None:
     return None if value is UNSET else value
 
 
-# Locks are taken in the order of the unique key: unordered batches that share keys deadlock (R5).
-_INSERT = Statement("""
-WITH incoming AS (
-  SELECT * FROM unnest(
-    CAST(:ids AS uuid[]), CAST(:accounts AS uuid[]), CAST(:keys AS text[]), CAST(:fingerprints AS bytea[]),
-    CAST(:amounts AS bigint[]), CAST(:currencies AS text[]), CAST(:methods AS text[]), CAST(:customers AS text[]),
-    CAST(:descriptions AS text[]), CAST(:metadatas AS text[]), CAST(:promises AS uuid[])
-  ) AS i (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
-          description, metadata, promise_id)
-), stored AS (
-  INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
-                      description, metadata)
-  SELECT id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
-         description, metadata::jsonb
-    FROM incoming ORDER BY account_id, idempotency_key COLLATE "C"
-  ON CONFLICT (account_id, idempotency_key) DO NOTHING
-  RETURNING id, account_id, created_at
-), promised AS (
-  INSERT INTO outbox (id, account_id, order_id, kind, payload)
-  SELECT incoming.promise_id, stored.account_id, stored.id, 'charge', '{"attempt": 1}'
-    FROM stored JOIN incoming USING (id)
-)
-SELECT id, created_at FROM stored
-""")
-
-_COLUMNS = """
-  id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer, description,
-  metadata::text AS metadata_text, status, amount_refunded_minor, payment_intent_id, failure::text AS failure_text,
-  created_at, updated_at
-"""
-
-# LATERAL with a LIMIT is a look-up per key, whatever the planner believes about a table it knows no size of.
-_STORED = Statement(f"""
-SELECT o.* FROM unnest(CAST(:accounts AS uuid[]), CAST(:keys AS text[])) AS i (account_id, idempotency_key),
-  LATERAL (SELECT {_COLUMNS} FROM orders
-            WHERE account_id = i.account_id AND idempotency_key = i.idempotency_key LIMIT 1) AS o
-""")
-
 _LOCK = Statement("SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 
-_EXISTS = Statement("SELECT 1 FROM orders WHERE account_id = :account AND idempotency_key = :key")
 
-_KNOWN_KEYS = Statement("""
-SELECT idempotency_key FROM orders WHERE account_id = :account AND idempotency_key = ANY(CAST(:keys AS text[]))
-""")
+async def lock(tx: Connection, ids: Sequence[UUID]) -> None:
+    """Hold these orders until `tx` ends. An order's row is the lock of its charges and outbox rows.
 
-_GET = Statement(f"SELECT {_COLUMNS} FROM orders WHERE account_id = :account AND id = :id")
-
-_GET_BY_ALIAS = Statement(f"""
-SELECT {_COLUMNS} FROM orders
- WHERE account_id = :account AND id = (SELECT order_id FROM order_aliases WHERE id = :id)
-""")
-
-_SETTLED = Statement(f"""
-SELECT {_COLUMNS} FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) AND status NOT IN {in_sql(ORDER_MOVES_BY_ITSELF)}
-""")
-
-# The bounds of a page are one span of one index, and the order names each of its columns: no other index has it. With
-# `account_id = …` PostgreSQL may walk all accounts' orders by their id and filter, when it takes a rare state of an
-# account for a frequent one; it does not know that states differ from account to account.
-_PAGE = Statement(f"""
-SELECT {_COLUMNS} FROM orders
- WHERE (account_id, id) >= (CAST(:account AS uuid), CAST('{UUID(int=0)}' AS uuid))
-   AND (account_id, id) < (CAST(:account AS uuid), CAST(:before AS uuid))
- ORDER BY account_id DESC, id DESC LIMIT :limit
-""")
-
-_PAGE_OF_STATUS = Statement(f"""
-SELECT {_COLUMNS} FROM orders
- WHERE (account_id, status, id) >= (CAST(:account AS uuid), CAST(:status AS text), CAST('{UUID(int=0)}' AS uuid))
-   AND (account_id, status, id) < (CAST(:account AS uuid), CAST(:status AS text), CAST(:before AS uuid))
- ORDER BY account_id DESC, status DESC, id DESC LIMIT :limit
-""")
-
-_PAGE_OF_KEY = Statement(f"""
-SELECT {_COLUMNS} FROM orders
- WHERE account_id = :account AND idempotency_key = :key AND id < :before
-   AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
- LIMIT :limit
-""")
+    Always in the order of the ids, whoever takes them: that keeps two workers from deadlocking (R5).
+    """
+    await tx.rows(_LOCK, {"ids": list(ids)})

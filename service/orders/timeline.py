@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.fields import Id, Instant
 from service.foundation.postgres.sql import Record, Statement, connect
-from service.orders.store import get
+from service.orders.reading import get
 from service.orders.why_waiting import Owed, why
+from service.outbox.rows import ROWS
 from service.states import ORDER_STATUSES
 
 EVENTS = [
@@ -82,10 +83,10 @@ class _Promise(Record):
     due_in_s: float
 
 
-_OUTBOX = Statement("""
+_OUTBOX = Statement(f"""
 SELECT kind, created_at, deliver_after, deliveries, published, parked_at, last_error,
        extract(epoch FROM deliver_after - now())::float8 AS due_in_s
-  FROM outbox WHERE account_id = :account AND order_id = :order
+  FROM {ROWS} WHERE account_id = :account AND order_id = :order
 """).returning(_Promise)
 
 

@@ -8,6 +8,8 @@ fact that waiting does not change. What may still heal at the cut-off is in flig
 """
 
 from service.foundation.postgres.sql import Record, Statement
+from service.ledger import fee_reference
+from service.ledger.journal import CHARGE, DUPLICATE
 from service.reconcile.sql import WAITS
 from service.states import (
     AGREED,
@@ -148,7 +150,7 @@ FROM judged WHERE class IS NOT NULL
 """)
 
 _OF_WINDOW = "e.occurred_at >= :since AND e.occurred_at < :until"
-_UNCLAIMED = """e.kind IN ('charge', 'duplicate')
+_UNCLAIMED = f"""e.kind IN ('{CHARGE}', '{DUPLICATE}')
    AND NOT EXISTS (SELECT FROM recon_pairs p WHERE p.account_id = e.account_id AND p.booking = e.reference)"""
 
 # Entries that do not balance, and bookings of charges that no charge of ours asked for: booked twice, or from nowhere.
@@ -178,7 +180,8 @@ class Totals(Record):
 TOTALS = Statement(f"""
 WITH fee AS (
   SELECT e.currency, -e.assets AS amount FROM recon_pairs p
-    JOIN recon_entries e ON e.account_id = p.account_id AND e.reference = coalesce(p.fee_booking, 'fee:' || p.c_txn)
+    JOIN recon_entries e ON e.account_id = p.account_id AND e.reference
+        = coalesce(p.fee_booking, '{fee_reference("")}' || p.c_txn)
    WHERE p.counted
 ), line (currency, side, n, gross, fees) AS (
   SELECT s_currency, 'stripe', 1, s_received, 0 FROM recon_pairs WHERE counted AND took

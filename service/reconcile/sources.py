@@ -12,9 +12,9 @@ from uuid import UUID
 import asyncpg
 
 from service.charges.listing import in_order
-from service.charges.marks import read_marks
 from service.foundation.postgres.sql import Statement
 from service.reconcile.pages import Numbered, pages
+from service.stripe_gateway.marks import read_marks
 from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
 
 CHUNK = 5_000  # rows per COPY: about 3 MB of Python objects at a time

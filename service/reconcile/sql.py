@@ -17,6 +17,8 @@ Parameters, wherever they occur: :since and :until, the window's edges, and :cut
 """
 
 from service.foundation.postgres.sql import Record, Statement
+from service.ledger import charge_reference, duplicate_reference, fee_reference
+from service.outbox.rows import ROWS
 from service.states import WHOSE_TURN
 
 TABLES = (
@@ -48,11 +50,10 @@ SELECT fingerprint, account_id, order_id, payment_intent_id AS pi, reference FRO
  WHERE resolved_at IS NULL
 UNION ALL
 SELECT NULL, x.account_id, x.order_id, c.payment_intent_id, NULL
-  FROM outbox x
-  LEFT JOIN charges c ON c.account_id = x.account_id AND c.order_id = x.order_id
-   AND c.attempt = coalesce(CAST(x.payload ->> 'attempt' AS smallint), 1)
+  FROM {ROWS}
+  LEFT JOIN charges c ON c.account_id = x.account_id AND c.order_id = x.order_id AND c.attempt = x.attempt
  WHERE x.created_at < :since
-   AND (x.parked_at IS NOT NULL OR c.id IS NULL
+   AND (x.is_parked OR c.id IS NULL
         OR coalesce(c.stripe_created, c.created_at) + {WAITS.format("c.status")} <= :cut_off)
 """)
 
@@ -113,7 +114,7 @@ SELECT row_number() OVER (ORDER BY pi) AS n, pi FROM (
 """)
 
 # The window selects (`selected`); the other rows are partners, looked up by id or by our own metadata.
-ORDERS = Statement("""
+ORDERS = Statement(f"""
 CREATE TEMP TABLE recon_orders AS
 WITH touched AS (
   SELECT id AS order_id, true AS selected FROM orders WHERE created_at >= :since AND created_at < :until
@@ -136,7 +137,7 @@ WITH touched AS (
   SELECT order_id, max(created_at) AS promised_at, max(parked_at) AS parked_at,
          max(last_error) FILTER (WHERE parked_at IS NOT NULL) AS parked_why,
          max(deliver_after) FILTER (WHERE parked_at IS NULL AND published = 0) AS asked_at
-    FROM outbox GROUP BY order_id
+    FROM {ROWS} GROUP BY order_id
 )
 SELECT o.id, o.account_id, o.amount_minor AS amount, o.currency, o.status, o.payment_intent_id AS pi,
        o.created_at, o.updated_at, w.selected, x.promised_at, x.parked_at, x.parked_why, x.asked_at
@@ -169,7 +170,7 @@ WITH by_id AS (
 SELECT * FROM by_id UNION ALL SELECT * FROM by_metadata
 """)
 
-PAIRS = Statement("""
+PAIRS = Statement(f"""
 CREATE TEMP TABLE recon_pairs AS
 SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, s.order_id) AS order_id,
        coalesce(s.pi, c.pi) AS pi, s.pi IS NOT NULL AS at_stripe, coalesce(s.status = 'succeeded', false) AS took,
@@ -178,8 +179,9 @@ SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, 
          OR coalesce(s.order_id IN (SELECT order_id FROM recon_carried), false) AS selected,
        coalesce(s.created, c.stripe_created, c.created_at) >= :since
          AND coalesce(s.created, c.stripe_created, c.created_at) < :until AS counted,
-       CASE c.status WHEN 'duplicate' THEN 'duplicate:' ELSE 'charge:' END || coalesce(s.charge, c.charge) AS booking,
-       'fee:' || s.txn AS fee_booking,
+       CASE c.status WHEN 'duplicate' THEN '{duplicate_reference("")}' ELSE '{charge_reference("")}' END
+         || coalesce(s.charge, c.charge) AS booking,
+       '{fee_reference("")}' || s.txn AS fee_booking,
        coalesce(s.charged_at, s.created, c.stripe_created, c.created_at) AS at,
        s.created AS s_created, s.amount AS s_amount, s.received AS s_received, s.currency AS s_currency,
        s.status AS s_status, s.charge AS s_charge, s.txn AS s_txn, s.txn_amount AS s_txn_amount, s.fee AS s_fee,

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from msgspec import UNSET
 
-from service.charges.marks import Marks, producers_own
-from service.orders.keys import CHARGE, fingerprint, is_fingerprint, is_key, wire_key
+from service.orders.identity import CHARGE, fingerprint, is_fingerprint, wire_key
+from service.orders.keys import is_key
 from service.orders.model import OrderRequest
 from service.states import CHARGE_FINAL, CHARGE_MONEY_MOVED, INTENT_ENDED
+from service.stripe_gateway.marks import Marks, producers_own
 from service.stripe_gateway.objects import Intent
 
 

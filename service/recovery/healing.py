@@ -10,17 +10,16 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger
-from service.charges.marks import read_marks
+from service import ledger, orders
 from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
 from service.foundation.settings import Settings
 from service.ledger import JournalEntry
-from service.orders.store import lock
 from service.recovery import lives
 from service.recovery.adoption import Step, Verdict, judge
 from service.recovery.knowing import Listed, what_is_known
 from service.recovery.verification import brought_back, instance_of, with_key
 from service.states import CHARGE_MONEY_MOVED, ORDER_TRANSITIONS
+from service.stripe_gateway.marks import read_marks
 from service.stripe_gateway.objects import Charge, Intent
 
 if TYPE_CHECKING:  # the SDK costs half a second
@@ -77,7 +76,7 @@ async def _complete(engine: AsyncEngine, held: Row, intent: Intent, *, dry_run: 
     """Book the entry of a settled charge that has none, and move its order to `paid`, where it may go there."""
     entry = _entry(held, intent)
     async with begin(engine) as tx:
-        await lock(tx, [held["order_id"]])
+        await orders.lock(tx, [held["order_id"]])
         (now,) = await tx.rows(_HOLDER, {"intent": intent.id})
         is_booked = await tx.row(_BOOKED, {"account": entry.account_id, "reference": entry.reference}) is not None
         is_paid = now["order_status"] == "paid" or now["status"] == "duplicate"

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.charges.marks import Marks
 from service.foundation.postgres.sql import Connection, Statement, connect
 from service.orders.keys import is_key
 from service.recovery.adoption import Known
+from service.stripe_gateway.marks import Marks
 from service.stripe_gateway.objects import Intent
 
 

@@ -12,17 +12,19 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from service.charges.marks import Marks, producers_own
+from service import orders
 from service.charges.model import OpenCharge
 from service.charges.parking import KEY_AT_STRIPE
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.foundation.postgres.db import repeat_on_deadlock
 from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
 from service.foundation.settings import Settings
-from service.orders.store import lock
+from service.outbox import rows
+from service.outbox.handling import park_fragment
 from service.recovery.adoption import Known, Step, Verdict, judge, key_on_the_wire, placed_at
 from service.recovery.knowing import Listed, known_of
 from service.states import CHARGE_FINAL, ORDER_MOVES_BY_ITSELF, in_sql
+from service.stripe_gateway.marks import Marks, producers_own
 
 
 async def bring_back(
@@ -57,7 +59,7 @@ async def _bring_back(
 async def _known_and_locked(tx: Connection, listed: Listed) -> Known:
     (known,) = await known_of(tx, [listed])
     if known.order_id is not None:
-        await lock(tx, [known.order_id])
+        await orders.lock(tx, [known.order_id])
         (known,) = await known_of(tx, [listed])
     return known
 
@@ -188,7 +190,7 @@ async def _block(tx: Connection, listed: Listed, order_id: UUID, life: int) -> N
 
 _OF_CHARGE = (
     "id", "outbox_id", "account_id", "attempt", "idempotency_key", "amount", "currency", "customer", "stripe_version",
-    "status", "life", "order_created_at", "opened_at", "first_sent_at", "last_sent_at", "deliveries", "unclear",
+    "status", "life", "order_created_at", "opened_at", "first_sent_at", "last_sent_at", "deliveries", "unclear_answers",
     "payment_intent_id", "key_conflict",
 )  # fmt: skip
 
@@ -245,38 +247,44 @@ UPDATE charges SET key_conflict = true, next_call = 'lookup', token = NULL, leas
 """)
 
 # Those that could be opened, and the one that has the payment.
-_MISSING_ATTEMPTS = Statement("""
+_MISSING_ATTEMPTS = Statement(f"""
 SELECT n FROM (
   SELECT 1 AS n UNION SELECT CAST(:listed AS int) UNION
-  SELECT (payload ->> 'attempt')::int FROM outbox WHERE order_id = :order AND payload ? 'attempt'
+  SELECT attempt FROM {rows.ROWS} WHERE order_id = :order
 ) AS wanted
  WHERE NOT EXISTS (SELECT FROM charges WHERE order_id = :order AND attempt = n)
 """)
 
-_PROMISE = Statement("""
-INSERT INTO outbox (id, account_id, order_id, kind, payload, deliver_after)
-SELECT :id, o.account_id, o.id, 'charge', jsonb_build_object('attempt', CAST(:attempt AS smallint)),
-       now() + CAST(:hidden AS interval)
-  FROM orders o
+_PROMISE = Statement(
+    rows.promise(
+        ":id",
+        "o.account_id",
+        "o.id",
+        payload="jsonb_build_object('attempt', CAST(:attempt AS smallint))",
+        deliver_after="now() + CAST(:hidden AS interval)",
+        source=f"""orders o
  WHERE o.id = :order AND NOT EXISTS (
-   SELECT FROM outbox x WHERE x.order_id = o.id AND x.kind = 'charge'
-      AND coalesce((x.payload ->> 'attempt')::smallint, 1) = :attempt)
-""")
+   SELECT FROM {rows.ROWS} WHERE x.order_id = o.id AND x.kind = 'charge' AND x.attempt = :attempt)""",
+    )
+)
 
-_READ = Statement("""
+_READ = Statement(f"""
 SELECT c.id, x.id AS outbox_id, c.account_id, c.attempt, c.idempotency_key, c.amount_minor AS amount, c.currency,
        o.customer, c.stripe_version, c.status, c.life, o.created_at AS order_created_at, now() AS opened_at,
-       c.first_sent_at, c.last_sent_at, x.deliveries, c.unclear_in_a_row AS unclear, c.payment_intent_id, c.key_conflict
+       c.first_sent_at, c.last_sent_at, x.deliveries, c.unclear_in_a_row AS unclear_answers,
+       c.payment_intent_id, c.key_conflict
   FROM charges c
   JOIN orders o ON o.id = c.order_id
-  JOIN outbox x ON x.order_id = c.order_id AND coalesce((x.payload ->> 'attempt')::smallint, 1) = c.attempt
+  JOIN {rows.ROWS} ON x.order_id = c.order_id AND x.attempt = c.attempt
  WHERE c.order_id = :order AND c.attempt = :attempt
 """)
 
 # An attempt that has a payment of its own is followed to its end.
-_PARK = Statement("""
-UPDATE outbox x SET parked_at = now(), published = 0, last_error = :reason
- WHERE x.order_id = :order AND x.parked_at IS NULL AND NOT EXISTS (
+_PARK = Statement(
+    park_fragment(
+        f"""x.order_id = :order AND NOT EXISTS (
    SELECT FROM charges c WHERE c.order_id = x.order_id AND c.payment_intent_id IS NOT NULL
-      AND c.attempt = coalesce((x.payload ->> 'attempt')::smallint, 1))
-""")
+      AND c.attempt = {rows.ATTEMPT})""",
+        reason=":reason",
+    )
+)

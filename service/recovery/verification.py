@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.answers import judge_intent
 from service.charges.listing import in_order, known_intents, prove_complete
-from service.charges.marks import read_marks
-from service.charges.settling import Settlement, is_about_content, settle
+from service.charges.model import Settlement
+from service.charges.settling import is_about_content, settle
 from service.foundation.crash import CrashPoint, reach
 from service.foundation.events import Event
 from service.foundation.log import event
@@ -29,6 +29,7 @@ from service.recovery.findings import Findings, joined, said
 from service.recovery.knowing import Listed, what_is_known
 from service.recovery.lives import Life
 from service.recovery.store import bring_back
+from service.stripe_gateway.marks import read_marks
 from service.stripe_gateway.objects import Answer, ContradictoryListing, IncompleteListing, Intent
 
 if TYPE_CHECKING:  # the SDK costs half a second, and an api that only shows a life's state makes no call

@@ -1,7 +1,9 @@
 """The only room that talks to Stripe. This face is empty, because importing the client costs half a second.
 
-client        one charge, one cancellation, the listings
+calls         one charge: the request and its answer
+client        that, a cancellation, questions, and the listings
 objects       what Stripe sends, as far as it is used                                                     [pure]
+marks         our names in Stripe's metadata                                                              [pure]
 headers       what Stripe says in headers                                                                 [pure]
 permissions   what a restricted key must be allowed                                                       [pure]
 pacing        how fast Stripe is asked, and how often again

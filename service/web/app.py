@@ -20,6 +20,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from service import orders
 from service.accounts.keys import Caller, WrongKey
 from service.foundation import log
 from service.foundation.deadlines import STOP_S, exit_within
@@ -27,7 +28,6 @@ from service.foundation.errors import BadRequest, Misconfigured, Problem, TooMan
 from service.foundation.garbage import collect_rarely
 from service.foundation.settings import Settings
 from service.ledger import balances, entries
-from service.orders import store as orders
 from service.orders.keys import key_of_headers
 from service.orders.model import OrderPage, OrderRequest, check_order
 from service.orders.timeline import timeline

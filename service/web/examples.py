@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from service.ledger import charge_reference
+from service.ledger.journal import CHARGE
 from service.web.problem_types import PROBLEM_TYPES
 
 Json = dict[str, Any]
@@ -60,7 +62,7 @@ TIMELINE: Json = {
             "attempt": 1, "answer": "succeeded", "request_id": "req_5b7d1e9a3c2f4a",
         },
         {
-            "at": _PAID_AT, "event": "ledger.booked", "kind": "charge", "reference": f"charge:{_CHARGE}",
+            "at": _PAID_AT, "event": "ledger.booked", "kind": CHARGE, "reference": charge_reference(_CHARGE),
             "occurred_at": "2026-11-24T09:00:00Z",
         },
         {"at": _PAID_AT, "event": "order.paid"},
@@ -77,7 +79,7 @@ BALANCES: Json = {
 ENTRIES: Json = {
     "data": [
         {
-            "id": "01a20d16-a851-7b60-9d0e-0f6a4f1f2c11", "reference": f"charge:{_CHARGE}", "kind": "charge",
+            "id": "01a20d16-a851-7b60-9d0e-0f6a4f1f2c11", "reference": charge_reference(_CHARGE), "kind": CHARGE,
             "order_id": _ID, "payment_intent": _INTENT, "occurred_at": "2026-11-24T09:00:00Z",
             "created_at": _PAID_AT,
             "postings": [

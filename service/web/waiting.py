@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation import log
 from service.foundation.events import Event
+from service.orders import settled
 from service.orders.model import Order
-from service.orders.store import settled
 from service.states import ORDER_MOVES_BY_ITSELF
 
 WAIT_MAX_S = 30

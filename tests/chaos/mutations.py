@@ -22,6 +22,7 @@ RUN_S = 240
 _SCHEMA = "migrations/versions/2026_11_24_0001_the_schema.py"
 _UNIQUE = "    sa.UniqueConstraint('account_id', 'idempotency_key', name=op.f('{}')),\n"
 _OPENING, _SETTLING = "service/charges/opening.py", "service/charges/settling.py"
+_REOPENING = "service/charges/reopening.py"
 _MATRIX = "tests/chaos/test_crash_matrix.py::"
 _REFUSED = "tests/charges/test_refused_requests.py::"
 _ZOMBIE = "tests/chaos/test_zombie.py::"
@@ -91,12 +92,12 @@ MUTATIONS = (
         "CAST(:lease AS interval), false,", ("tests/charges/test_opening.py::test_a_first_open",),
     ),
     Mutation(
-        "answers: a re-send is judged like a first send", _OPENING,
+        "answers: a re-send is judged like a first send", _REOPENING,
         'first_send=not known["maybe_executed"],', "first_send=True,",
         ("tests/charges/test_opening.py::test_an_expired_lease",),
     ),
     Mutation(
-        "age: an old key is posted again", _OPENING,
+        "age: an old key is posted again", _REOPENING,
         "charge.age_s is not None and charge.age_s >= settings.key_age_max_s", "False",
         ("tests/charges/test_opening.py::test_a_key_as_old", "tests/charges/test_worker.py::test_a_key_is_not_posted"),
     ),
@@ -164,24 +165,24 @@ MUTATIONS = (
         ("tests/charges/test_breaker.py::test_half_open_lets",),
     ),
     Mutation(
-        "poison: never parked", _OPENING,
+        "poison: never parked", _REOPENING,
         "    if _is_poison(row, settings):", "    if False:",
         ("tests/charges/test_opening.py::test_a_poison",),
     ),
     Mutation(
-        "ends: deaths beside others make a poison", _OPENING,
+        "ends: deaths beside others make a poison", _REOPENING,
         ' and row["opens_alone"] >= alone_often_enough', "",
         ("tests/charges/test_parking.py::test_deaths_beside",),
     ),
     Mutation(
-        "ends: a suspect is opened beside others", _OPENING,
+        "ends: a suspect is opened beside others", _REOPENING,
         'if row["opens_unsettled"] >= SUSPECT_OPENS and not alone:', "if False:",
         ("tests/charges/test_parking.py::test_who_only_shared",),
     ),
     Mutation(
-        "ends: a call under way brings a parked row back", _SETTLING,
-        "parked_at = CASE WHEN x.parked_at IS NULL AND s.parked THEN now() ELSE x.parked_at END",
-        "parked_at = CASE WHEN s.parked THEN now() END",
+        "ends: a call under way brings a parked row back", "service/outbox/rows.py",
+        "parked_at = CASE WHEN x.parked_at IS NULL AND {parks} THEN now() ELSE x.parked_at END",
+        "parked_at = CASE WHEN {parks} THEN now() END",
         ("tests/charges/test_parking.py::test_a_row_that_a_human",),
     ),
     Mutation(
@@ -195,7 +196,7 @@ MUTATIONS = (
         ("tests/charges/test_ends.py::test_no_state_at_stripe",),
     ),
     Mutation(
-        "ends: a cancellation's own word is believed", "service/charges/answers.py",
+        "ends: a cancellation's own word is believed", "service/charges/follow_up.py",
         'answer.intent is not None and answer.intent.status == "canceled":', "answer.intent is not None:",
         ("tests/charges/test_ends.py::test_a_canceled_payment",),
     ),
@@ -252,7 +253,7 @@ MUTATIONS = (
         (_RECOVERY + "test_a_key_conflict.py::test_a_key_used",),
     ),
     Mutation(
-        "conflict: remembered and posted all the same", _OPENING, " or charge.key_conflict:", ":",
+        "conflict: remembered and posted all the same", _REOPENING, " or charge.key_conflict:", ":",
         ("tests/charges/test_opening.py::test_a_key_that_stripe",),
     ),
     Mutation(

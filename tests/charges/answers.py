@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from service.charges.marks import Marks
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.foundation.settings import Settings
+from service.stripe_gateway.marks import Marks
 from service.stripe_gateway.objects import Answer, ErrorBody, Intent, LastPaymentError
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
@@ -50,7 +50,13 @@ def charge(**changes: Any) -> OpenCharge:
 def resent(**changes: Any) -> OpenCharge:
     """The same charge, sent before with an answer that nobody saw."""
     sent = NOW - timedelta(minutes=1)
-    defaults = {"status": "unknown", "first_send": False, "unclear": 1, "first_sent_at": sent, "last_sent_at": sent}
+    defaults = {
+        "status": "unknown",
+        "first_send": False,
+        "unclear_answers": 1,
+        "first_sent_at": sent,
+        "last_sent_at": sent,
+    }
     return charge(**defaults | changes)
 
 

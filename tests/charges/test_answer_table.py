@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.charges.answers import judge_retrieve, judge_send
+from service.charges.answers import judge_send
+from service.charges.follow_up import judge_retrieve
 from service.charges.lookup import HOPELESS_AFTER_S, Window, judge_lookup, windows
 from service.charges.model import OpenCharge, Outcome
 from service.states import CHARGE_FINAL, CHARGE_TRANSITIONS, ORDER_TRANSITIONS
@@ -28,13 +29,13 @@ class Meaning(NamedTuple):
     status: str
     order: str | None = None
     then: str | None = None  # the next call; None where nothing is left to do
-    cleared: bool = False  # it is proven that nothing ran
+    proven_unexecuted: bool = False  # it is proven that nothing ran
     alarm: bool = False  # the breaker hears of it
 
 
 def meaning(outcome: Outcome) -> Meaning:
     then = None if outcome.final else outcome.next_call
-    return Meaning(outcome.status, outcome.order_status, then, outcome.cleared, outcome.refusal is not None)
+    return Meaning(outcome.status, outcome.order_status, then, outcome.proven_unexecuted, outcome.refusal is not None)
 
 
 PAID = Meaning("succeeded", "paid")
@@ -42,7 +43,7 @@ DECLINED = Meaning("declined", "failed")
 CANCELED = Meaning("canceled", "canceled")
 ASK_CUSTOMER = Meaning("requires_action", "requires_action", "retrieve")
 ASK_BANK = Meaning("processing", "processing", "retrieve")
-NOT_RUN = Meaning("sending", None, "send", cleared=True)
+NOT_RUN = Meaning("sending", None, "send", proven_unexecuted=True)
 REFUSED = NOT_RUN._replace(alarm=True)
 SEND_AGAIN = Meaning("unknown", None, "send")
 LOOK_UP = Meaning("unknown", None, "lookup")
@@ -99,9 +100,9 @@ def test_each_answer_to_a_resend_means_what_the_table_says(row: str) -> None:
 
 def test_the_first_lost_reply_is_sent_again_the_second_looked_up() -> None:
     first = judge_send(charge(), nothing())
-    assert (first.next_call, first.unclear) == ("send", 1)
-    second = judge_send(resent(unclear=first.unclear), nothing())
-    assert (second.next_call, second.unclear) == ("lookup", 2)
+    assert (first.next_call, first.unclear_answers) == ("send", 1)
+    second = judge_send(resent(unclear_answers=first.unclear_answers), nothing())
+    assert (second.next_call, second.unclear_answers) == ("lookup", 2)
 
 
 def test_a_key_used_for_another_request_is_looked_up_and_the_order_not_failed() -> None:
@@ -322,7 +323,7 @@ _SENDABLE = st.builds(
     lambda first, **fields: charge(first_send=first, **fields) if first else resent(**fields),
     first=st.booleans(),
     status=st.sampled_from(["sending", "unknown"]),
-    unclear=st.integers(0, 3),
+    unclear_answers=st.integers(0, 3),
 )
 _WAITING = st.builds(
     resent,
@@ -346,7 +347,7 @@ def keeps_the_promises(state: OpenCharge, answer: Answer | None, outcome: Outcom
         assert state.matches(outcome.intent)
         assert outcome.intent.status == "succeeded"
         assert outcome.intent.charge_id
-    if outcome.cleared:
+    if outcome.proven_unexecuted:
         assert state.first_send, "nobody can prove that an earlier send did not run"
     if outcome.order_status == "failed" and answer is not None:
         told_so = answer.http_status == 402 or (answer.intent is not None and state.matches(answer.intent))

@@ -135,7 +135,7 @@ async def test_a_stripe_that_settles_nothing_is_known_from_one_that_speaks(
     request = {"amount": 1_000, "currency": "eur", "payment_method": "pm_card_visa", "confirm": True}
     request["automatic_payment_methods"] = never
     answers = Answers(lambda: now)
-    monkeypatch.setattr("service.stripe_gateway.client.ANSWERS", answers)
+    monkeypatch.setattr("service.stripe_gateway.calls.ANSWERS", answers)
     stripe.faults({"fault": fault, **POST})
     async with StripeGateway(replace(settings, stripe_api_base=stripe.base)) as gateway:
         for n in range(2):

@@ -8,13 +8,14 @@ from typing import Any, get_args
 
 import pytest
 
-from service.charges.answers import judge_cancel, judge_intent, judge_retrieve, judge_send
+from service import outbox
+from service.charges.answers import judge_intent, judge_send
+from service.charges.follow_up import judge_cancel, judge_retrieve
 from service.charges.model import OpenCharge, Outcome, Rules
 from service.charges.parking import Parked
 from service.charges.patience import WAITS, with_an_end
 from service.charges.request import STRIPE_VERSION
 from service.foundation.settings import Settings
-from service.outbox import rows as outbox
 from service.states import CHARGE_FINAL, WaitsFor
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer

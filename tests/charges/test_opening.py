@@ -12,17 +12,18 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import outbox
 from service.charges.model import Outcome
 from service.charges.opening import open_charges
 from service.charges.parking import KEY_IS_ANOTHERS, POISON
 from service.foundation.settings import Settings
-from service.orders.keys import RESERVED_PREFIX, wire_key
-from service.outbox import rows as outbox
+from service.orders.identity import wire_key
+from service.orders.keys import RESERVED_PREFIX
 from tests.charges.answers import intent
 from tests.charges.world import Books, Promise, planner_without
 
-UNDECIDED = Outcome(status="unknown", next_call="send", unclear=1)
-NOT_RUN = Outcome(status="sending", next_call="send", cleared=True)
+UNDECIDED = Outcome(status="unknown", next_call="send", unclear_answers=1)
+NOT_RUN = Outcome(status="sending", next_call="send", proven_unexecuted=True)
 FAILED = Outcome(status="declined", order_status="failed", failure={"code": "card_declined"})
 
 
@@ -205,7 +206,7 @@ async def test_deliveries_count_opens_and_not_publishes(books: Books) -> None:
     promise = await books.order()
     eager = replace(books.settings, outbox_lease_s=0.0, retry_max_s=0.0)
     for _ in range(20):
-        assert (await outbox.claim(books.engine, eager, again_max=10)).ids == [promise.outbox_id]
+        assert (await outbox.claim(books.engine, eager, republish_max=10)).ids == [promise.outbox_id]
     row = await books.open_row(promise)
     assert (row["published"], row["deliveries"], row["parked_at"]) == (20, 0, None)
     assert len(await books.open(promise)) == 1

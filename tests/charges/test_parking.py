@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from service import ledger
+from service import ledger, outbox
 from service.charges.ending import fail_by_hand
 from service.charges.model import Outcome
 from service.charges.opening import open_charges
 from service.charges.parking import HELP, POISON, Parked
 from service.foundation.errors import Misconfigured
 from service.foundation.postgres.sql import Connection, Statement
-from service.outbox import rows as outbox
 from service.outbox.rows import SUSPECT_OPENS
 from tests.charges.answers import paid
 from tests.charges.world import Books, Promise, World
@@ -68,13 +67,13 @@ async def test_a_message_that_comes_before_its_time_is_absorbed(books: Books) ->
     """Stripe said `Retry-After: 600`; a duplicate of the message called it at once."""
     promise = await books.order()
     opened = await books.open_one(promise)
-    assert await books.settle(opened, Outcome(status="sending", cleared=True, retry_s=600.0))
+    assert await books.settle(opened, Outcome(status="sending", proven_unexecuted=True, retry_s=600.0))
     early = await open_charges(books.engine, [promise.outbox_id], books.settings)
     assert (early.charges, early.absorbed) == ([], 1)
     row = await books.open_row(promise)
     assert row["deliveries"] == 1
     await books.run("UPDATE outbox SET deliver_after = deliver_after - interval '800 seconds'")
-    (claimed,) = (await outbox.claim(books.engine, books.settings, again_max=10)).ids
+    (claimed,) = (await outbox.claim(books.engine, books.settings, republish_max=10)).ids
     assert len((await open_charges(books.engine, [claimed], books.settings)).charges) == 1
 
 
@@ -97,7 +96,7 @@ async def test_a_row_that_waits_for_its_time_is_not_put_back_to_a_sooner_one(boo
     """A duplicate of the message met an open breaker, and Stripe had said `Retry-After: 600`."""
     promise = await books.order()
     opened = await books.open_one(promise)
-    assert await books.settle(opened, Outcome(status="sending", cleared=True, retry_s=600.0))
+    assert await books.settle(opened, Outcome(status="sending", proven_unexecuted=True, retry_s=600.0))
     before = await books.open_row(promise)
     await outbox.put_back(books.engine, [promise.outbox_id], after_s=1.0, reason="breaker open")
     after = await books.open_row(promise)
@@ -147,7 +146,7 @@ async def test_an_order_that_postgres_takes_no_answer_for_waits_and_is_no_poison
     async def has_no_room(tx: Connection, _entries: object) -> None:
         await tx.rows(refusal, {})
 
-    monkeypatch.setattr(charge, "_while_cut_off", _once)
+    monkeypatch.setattr(charge, "while_cut_off", _once)
     promise, worker = await world.order(), await world.worker()
     with monkeypatch.context() as full:
         full.setattr(ledger, "post", has_no_room)
@@ -164,7 +163,7 @@ async def test_an_order_that_postgres_takes_no_answer_for_waits_and_is_no_poison
 async def test_an_excuse_that_postgres_does_not_take_is_made_before_the_next_open(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(charge, "_while_cut_off", _once)
+    monkeypatch.setattr(charge, "while_cut_off", _once)
     promise, other = await world.orders(2)
     worker, excuse = await world.worker(), outbox.excuse
 

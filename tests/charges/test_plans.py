@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.charges.settling import Settlement, settle
+from service import outbox
+from service.charges.model import Settlement
+from service.charges.settling import settle
 from service.foundation.postgres.db import BY_KEY, create_engine
 from service.foundation.postgres.sql import Statement, connect
 from service.foundation.settings import Settings
-from service.outbox import rows as outbox
 from tests.charges.answers import paid
 from tests.charges.world import Books
 
@@ -35,7 +36,7 @@ async def worker(settings: Settings) -> AsyncIterator[AsyncEngine]:
 async def _charge(books: Books, n: int) -> None:
     """Store `n` orders; claim them, open them twice, settle them."""
     promises = await books.orders(n)
-    claim = await outbox.claim(books.engine, books.settings, again_max=0)
+    claim = await outbox.claim(books.engine, books.settings, republish_max=0)
     assert sorted(claim.ids) == sorted(p.outbox_id for p in promises)
     opened = await books.open(*promises)
     assert not await books.open(*promises)

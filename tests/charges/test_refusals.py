@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 import stripe
 
-from service.charges.answers import give_up_alone, judge_send
+from service.charges.answers import judge_send
 from service.charges.model import Outcome, Refusal
+from service.charges.patience import give_up_alone
 from service.charges.refusals import FAULTS, Fault, fault_of
 from service.stripe_gateway.objects import Answer, ErrorBody
 from tests.charges.answers import HOUR, NOW, RULES, charge, error, intent, resent
@@ -41,13 +42,13 @@ def test_a_code_fails_the_order_only_where_it_is_the_orders_fault(code: str) -> 
         assert (first.status, first.order_status, first.refusal) == ("declined", "failed", None)
     else:
         assert (first.status, first.order_status, first.next_call) == ("sending", None, "send")
-        assert first.cleared, "it was refused before anything ran, so the same key may be sent again"
+        assert first.proven_unexecuted, "it was refused before anything ran, so the same key may be sent again"
         assert first.refusal is not None
         assert first.refusal.about == ("form" if FAULTS[code] is Fault.FORM else "other")
         assert first.entry["fault"] == FAULTS[code].value, "the timeline says whose fault it is"
     assert (again.status, again.order_status, again.next_call) == ("unknown", None, "lookup")
     assert again.refusal is None, "an answer to a re-send never counts"
-    assert not again.cleared
+    assert not again.proven_unexecuted
 
 
 # What Stripe's own page of error codes says of them, in short.
@@ -113,7 +114,7 @@ def test_a_missing_address_is_nobodys_order() -> None:
 
 def test_a_saved_refusal_is_looked_up_for_something_did_run_under_this_key() -> None:
     replayed = judge_send(charge(), error(400, KIND, code="payment_intent_unexpected_state", replayed=True))
-    assert (replayed.status, replayed.next_call, replayed.cleared) == ("unknown", "lookup", False)
+    assert (replayed.status, replayed.next_call, replayed.proven_unexecuted) == ("unknown", "lookup", False)
     body = ErrorBody(type=KIND, code="payment_intent_unexpected_state", payment_intent=intent("canceled"))
     about = Answer(http_status=400, error=body, intent=body.payment_intent, request_id="req_1")
     assert judge_send(charge(), about).next_call == "lookup"
@@ -133,7 +134,7 @@ def test_the_reason_names_a_parameter_and_never_a_value() -> None:
 
 def _refused_for(hours: float, about: typing.Literal["key", "form", "other"] = "other") -> Outcome:
     first = (NOW - timedelta(hours=hours)).isoformat()
-    outcome = Outcome(status="sending", cleared=True, refusal=Refusal(about, "400 of tomorrow"))
+    outcome = Outcome(status="sending", proven_unexecuted=True, refusal=Refusal(about, "400 of tomorrow"))
     return give_up_alone(charge(history=({"at": first, "call": "send"},)), outcome, RULES)
 
 

@@ -10,12 +10,12 @@ import pytest
 import redis
 from sqlalchemy import text
 
+from service import outbox
 from service.foundation.broker_keys import CHARGE_QUEUE, NAMESPACE
 from service.foundation.errors import Misconfigured
 from service.foundation.settings import Settings
 from service.ops.embedded import Valkey, free_port
-from service.outbox import rows as outbox
-from service.outbox.rows import CLAIM_MAX
+from service.outbox import CLAIM_MAX
 from tests.charges.world import Books, Promise, World, planner_without
 from workers.broker import make_broker
 from workers.relay import Relay
@@ -114,7 +114,7 @@ async def test_the_oldest_due_are_claimed_first_whatever_finds_them(books: Books
             id=promise.outbox_id,
         )
     engine = planner_without(settings, "indexscan", "bitmapscan")
-    claim = await outbox.claim(engine, replace(settings, relay_window=3), again_max=MANY)
+    claim = await outbox.claim(engine, replace(settings, relay_window=3), republish_max=MANY)
     await engine.dispose()
     assert set(claim.ids) == set(ids_of(promises)[-3:])
 
@@ -176,7 +176,7 @@ async def test_what_one_relay_holds_another_skips_and_neither_waits(books: Books
     async with books.engine.begin() as tx:
         await tx.execute(text("SELECT 1 FROM outbox WHERE id = ANY(:ids) FOR UPDATE"), {"ids": held})
         async with asyncio.timeout(5):
-            claim = await outbox.claim(books.engine, settings, again_max=MANY)
+            claim = await outbox.claim(books.engine, settings, republish_max=MANY)
     assert set(claim.ids) == set(ids_of(promises)) - set(held)
 
 
@@ -196,7 +196,7 @@ async def test_relays_at_the_same_time_publish_each_row_once(books: Books) -> No
 async def test_the_limit_holds_under_every_plan(books: Books, settings: Settings, forbidden: str) -> None:
     await books.orders(60)
     engine = planner_without(settings, *forbidden.split())
-    claim = await outbox.claim(engine, replace(settings, relay_window=7), again_max=MANY)
+    claim = await outbox.claim(engine, replace(settings, relay_window=7), republish_max=MANY)
     await engine.dispose()
     assert len(claim.ids) == 7
     assert (await waiting(books))["out"] == 7

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger
-from service.charges import settling
-from service.charges.model import OpenCharge, Outcome
-from service.charges.settling import Settlement, backoff_s, settle
+from service import ledger, outbox
+from service.charges import patience
+from service.charges.model import OpenCharge, Outcome, Settlement
+from service.charges.patience import backoff_s
+from service.charges.settling import settle
 from service.foundation.postgres.sql import begin
 from service.foundation.settings import Settings
-from service.outbox import rows as outbox
 from tests.charges import answers
 from tests.charges.answers import paid
 from tests.charges.world import Books, Promise, planner_without
@@ -26,8 +26,8 @@ from tests.charges.world import Books, Promise, planner_without
 if TYPE_CHECKING:
     from service.stripe_gateway.objects import Answer
 
-UNDECIDED = Outcome(status="unknown", next_call="lookup", unclear=1)
-NOT_RUN = Outcome(status="sending", next_call="send", cleared=True)
+UNDECIDED = Outcome(status="unknown", next_call="lookup", unclear_answers=1)
+NOT_RUN = Outcome(status="sending", next_call="send", proven_unexecuted=True)
 FAILED = Outcome(status="declined", order_status="failed", failure={"code": "card_declined"})
 CANCELED = Outcome(status="canceled", order_status="canceled")
 
@@ -301,7 +301,7 @@ def test_the_pause_is_never_shorter_than_asked_and_otherwise_bounded(
     settings = Settings()
     settlement = Settlement(answers.charge(deliveries=deliveries), replace(UNDECIDED, retry_s=asked))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settling, "uniform", lambda low, high: low + jitter * (high - low))
+        patch.setattr(patience, "uniform", lambda low, high: low + jitter * (high - low))
         pause = backoff_s(settlement, settings)
     assert pause >= (asked or 0)
     assert pause >= settings.retry_base_s * 0.75

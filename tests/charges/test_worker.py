@@ -14,12 +14,12 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from service.charges.marks import Marks
 from service.charges.model import Rules
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.ops.embedded import Valkey, free_port
 from service.reconcile import Span, reconcile
 from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.marks import Marks
 from service.stripe_gateway.objects import Answer
 from service.stripe_gateway.pacing import Bucket
 from tests.charges.world import POST, Promise, World

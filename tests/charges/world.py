@@ -15,9 +15,9 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
-from service.charges.model import OpenCharge, Outcome
+from service.charges.model import OpenCharge, Outcome, Settlement
 from service.charges.opening import open_charges
-from service.charges.settling import Settlement, settle
+from service.charges.settling import settle
 from service.foundation.postgres.db import bare_engine, create_engine
 from service.foundation.settings import Settings
 from service.orders.model import OrderRequest

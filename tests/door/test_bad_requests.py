@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.orders.keys import fingerprint
+from service.orders.identity import fingerprint
 from service.orders.model import OrderRequest
 from tests.door.conftest import ORDER, Api, assert_problem, count
 

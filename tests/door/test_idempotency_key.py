@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.foundation.errors import BadRequest
-from service.orders.keys import fingerprint, key_of_headers, parse_key, same_request, wire_key
+from service.orders.identity import fingerprint, same_request, wire_key
+from service.orders.keys import key_of_headers, parse_key
 from service.orders.model import OrderRequest
 from service.web.body import BatchItem, decode
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.postgres.sql import Statement, connect
-from service.orders import store as orders
+from service.orders import reading as orders
 from service.states import ORDER_STATUSES
 
 MANY, LIMIT = 100_000, 20

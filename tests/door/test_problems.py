@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.orders import store as orders
+from service import orders
 from tests.door.conftest import Api, assert_problem
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from service import states
+from service.ledger.journal import CHARGE, DUPLICATE, FEE, REDATED, REVERSAL
+from service.stripe_gateway import marks
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted(path.relative_to(ROOT) for room in ("service", "workers") for path in (ROOT / room).rglob("*.py"))
@@ -15,8 +17,21 @@ MACHINES = (frozenset(states.ORDER_STATUSES), frozenset(states.CHARGE_STATUSES),
 _LIST = re.compile(r"'\w+'(?:\s*,\s*'\w+')+")
 
 
-def _texts(tree: ast.AST) -> Iterator[ast.Constant]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+# Keywords in capitals: prose may say that something comes from the outbox.
+_TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|USING|TABLE)\s+outbox\b")
+
+
+_OUR_NAME = re.compile(rf"\b(?:{'|'.join(marks.SIX)})\b")
+# At the beginning of a string, or of a literal of SQL.
+_REFERENCE = re.compile(rf"(?:^|')(?:{CHARGE}|{DUPLICATE}|{FEE}|{REVERSAL}|{REDATED}):")
+_DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and text of every string, also of the parts of a composed one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
 
 
 def _collections(tree: ast.AST) -> Iterator[tuple[int, set[str]]]:
@@ -26,9 +41,9 @@ def _collections(tree: ast.AST) -> Iterator[tuple[int, set[str]]]:
             yield node.lineno, {e.value for e in node.elts if isinstance(e, ast.Constant) and isinstance(e.value, str)}
         if isinstance(node, ast.Dict):
             yield node.lineno, {k.value for k in node.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)}
-    for text in _texts(tree):
-        for found in _LIST.findall(str(text.value)):
-            yield text.lineno, set(re.findall(r"\w+", found))
+    for line, text in _texts(tree):
+        for found in _LIST.findall(text):
+            yield line, set(re.findall(r"\w+", found))
 
 
 def lists_of_states(source: str) -> list[tuple[int, set[str]]]:
@@ -48,3 +63,30 @@ def test_a_list_of_states_is_found(source: str) -> None:
 def test_no_file_but_states_spells_a_list_of_states() -> None:
     spelled = {str(path): lists_of_states((ROOT / path).read_text()) for path in CODE if path.name != "states.py"}
     assert {path: found for path, found in spelled.items() if found} == {}
+
+
+def tables_named(source: str) -> list[int]:
+    """Lines of SQL that name the table of the outbox."""
+    return [line for line, text in _texts(ast.parse(source)) if _TABLE.search(text)]
+
+
+def test_only_the_room_of_the_outbox_names_its_table() -> None:
+    assert tables_named('"SELECT FROM outbox"')
+    outside = [path for path in CODE if "outbox" not in path.parts]
+    named = {str(path): tables_named((ROOT / path).read_text()) for path in outside}
+    assert {path: lines for path, lines in named.items() if lines} == {}
+
+
+def test_our_names_at_stripe_are_spelled_once() -> None:
+    """Docstrings may speak of them, and the comment of a column is part of the schema."""
+    for path in CODE:
+        if path.name not in ("marks.py", "schema.py"):
+            tree = ast.parse((ROOT / path).read_text())
+            docs = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, _DOCUMENTED)}
+            assert not [t for _, t in _texts(tree) if t not in docs and _OUR_NAME.search(t)], path
+
+
+def test_the_references_of_the_journal_are_spelled_once() -> None:
+    for path in CODE:
+        spelled = [text for _, text in _texts(ast.parse((ROOT / path).read_text())) if _REFERENCE.search(text)]
+        assert not spelled, path

@@ -28,10 +28,10 @@ import stripe
 
 from benchmarks import history, sdk
 from demo.naive import Consumer
-from service.charges.marks import Marks
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.foundation.settings import Settings
 from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.marks import Marks
 from service.stripe_gateway.objects import Intent
 from service.stripe_gateway.permissions import NEEDED
 from tests.meta.stripe_names import decode, problems
@@ -42,7 +42,7 @@ ROOT = Path(__file__).parents[2]
 KEY = "sk_test_" + "0" * 24
 ID = UUID("0192e4a0-0000-7000-8000-000000000001")
 SENDERS = {
-    "service/stripe_gateway/client.py", "service/stripe_gateway/permissions.py",
+    "service/stripe_gateway/calls.py", "service/stripe_gateway/client.py", "service/stripe_gateway/permissions.py",
     "benchmarks/sdk.py", "benchmarks/naive/worker.py", "demo/naive.py",
 }  # fmt: skip
 CREATE = "/v1/payment_intents"

@@ -22,17 +22,16 @@ from hypothesis.stateful import (
     rule,
 )
 
-from service.charges.answers import judge_cancel, judge_intent, judge_retrieve, judge_send
+from service import outbox
+from service.charges.answers import judge_intent, judge_send
+from service.charges.follow_up import abandoned, judge_cancel, judge_retrieve
 from service.charges.lookup import judge_lookup, windows
-from service.charges.model import OpenCharge, Outcome, Rules
+from service.charges.model import OpenCharge, Outcome, Rules, Settlement
 from service.charges.opening import open_charges
-from service.charges.settling import Settlement
-from service.outbox import rows as outbox
 from service.states import CHARGE_TRANSITIONS, ORDER_FINAL, ORDER_TRANSITIONS
 from service.stripe_gateway.objects import Answer
 from tests.charges.world import _OLDER_HISTORY, _TIMES, Books, Promise
 from tests.model.tiny_stripe import ODD, RESULTS, TinyStripe
-from workers.charge import _abandoned
 
 T = TypeVar("T")
 # What nothing can do yet. Paying again: a failed order that is processed, and a second success of one order. Healing: a
@@ -85,7 +84,7 @@ class OrderMachine(RuleBasedStateMachine):
 
     @rule()
     def claim(self) -> None:
-        claimed = self.do(outbox.claim(self.books.engine, self.books.settings, again_max=10))
+        claimed = self.do(outbox.claim(self.books.engine, self.books.settings, republish_max=10))
         self.broker += [i for i in claimed.ids if i == self.promise.outbox_id]
 
     @precondition(lambda self: self.broker)
@@ -173,7 +172,7 @@ class OrderMachine(RuleBasedStateMachine):
         if charge.call == "lookup":
             held.settlement = Settlement(charge, self.look_up(charge, rules, complete=odd is None))
         elif self.clock_h > held.at_h:  # R14: it slept beyond its deadline
-            held.settlement = Settlement(charge, _abandoned(charge))
+            held.settlement = Settlement(charge, abandoned(charge))
         elif charge.call == "retrieve" and charge.payment_intent_id:
             answer = Answer(http_status=None, note="lost") if odd else self.stripe.get(charge.payment_intent_id)
             held.settlement = Settlement(charge, judge_retrieve(charge, answer), answer)

@@ -13,8 +13,8 @@ from service.charges.model import Outcome, Rules
 from service.foundation.settings import Settings
 from tests.charges.world import Books, Promise
 
-LOST = Outcome(status="unknown", next_call="send", unclear=1)
-NOT_RUN = Outcome(status="sending", next_call="send", cleared=True)
+LOST = Outcome(status="unknown", next_call="send", unclear_answers=1)
+NOT_RUN = Outcome(status="sending", next_call="send", proven_unexecuted=True)
 
 
 @pytest.fixture

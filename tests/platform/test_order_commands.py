@@ -16,16 +16,14 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger
+from service import ledger, orders, outbox
 from service.charges.ending import fail_by_hand
 from service.foundation.postgres.sql import Statement, begin, connect
 from service.foundation.settings import Settings
 from service.ops import table
 from service.ops.cli import cli
-from service.orders import store as orders
 from service.orders.model import OrderRequest
 from service.orders.store import Candidate
-from service.outbox import rows as outbox
 
 pytestmark = pytest.mark.slow
 

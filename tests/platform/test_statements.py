@@ -42,7 +42,7 @@ DECODED = {
 UNDECLARED = (
     "service.charges",
     "service.orders.store",
-    "service.outbox",
+    "service.orders.reading",
     "service.recovery.adoption",
     "service.recovery.healing",
     "service.recovery.knowing",

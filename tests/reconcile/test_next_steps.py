@@ -17,11 +17,11 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import outbox
 from service.foundation.postgres.sql import begin
 from service.foundation.settings import Settings
 from service.ledger import fee_entry, post
 from service.ops.cli import cli
-from service.outbox import rows as outbox
 from service.reconcile.classes import CLASSES, IN_FLIGHT, SOURCE_INCOMPLETE
 from service.stripe_gateway import client as stripe_gateway
 from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent

@@ -9,13 +9,13 @@ import asyncpg
 import msgspec
 from uuid_utils.compat import uuid7
 
-from service.charges.marks import Marks
 from service.charges.request import STRIPE_VERSION, payment_intent_request
-from service.orders.keys import fingerprint, wire_key
+from service.orders.identity import fingerprint, wire_key
 from service.orders.model import OrderRequest
 from service.orders.store import Candidate, Placed, place
 from service.recovery import current, verify
 from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.marks import Marks
 from tests.charges.world import Books, Promise, World
 
 Passes = Callable[[float], Awaitable[None]]

@@ -5,11 +5,10 @@ from uuid import UUID
 
 import pytest
 
+from service import orders, outbox
 from service.charges.ending import fail_by_hand
 from service.charges.parking import KEY_AT_STRIPE
 from service.foundation.errors import Misconfigured
-from service.orders import store as orders
-from service.outbox import rows as outbox
 from service.stripe_gateway.client import StripeGateway
 from tests.charges.world import Promise, World
 from tests.recovery.forgetting import Forgotten, charges_of, forgotten, fresh_key

@@ -6,8 +6,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from service import outbox
 from service.charges.model import Rules
-from service.outbox import rows as outbox
 from service.reconcile import Span, reconcile
 from service.recovery import Step, Verdict, heal
 from service.stripe_gateway.client import StripeGateway

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from service.orders import store as orders
+from service import orders
 from service.orders.timeline import timeline
 from service.recovery.adoption import fingerprint_of
 from service.stripe_gateway.client import StripeGateway

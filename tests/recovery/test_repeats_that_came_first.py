@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
+from service import orders
 from service.charges.model import Rules
 from service.ledger.fees import FeeSweep
-from service.orders import store as orders
 from service.orders.timeline import timeline
 from service.reconcile import Span, reconcile
 from service.stripe_gateway.client import StripeGateway

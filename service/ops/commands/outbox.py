@@ -23,7 +23,7 @@ def outbox() -> None:
 @json_option
 def outbox_list(*, parked: bool | None, limit: int, as_json: bool) -> None:
     """Show rows, oldest first."""
-    from service.outbox.rows import list_rows  # noqa: PLC0415
+    from service.outbox import list_rows  # noqa: PLC0415
 
     rows = ask(lambda engine: list_rows(engine, parked, limit))
     print_rows(rows if as_json else map(_row, rows), as_json=as_json)
@@ -36,7 +36,7 @@ def outbox_list(*, parked: bool | None, limit: int, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All parked rows.")
 def outbox_retry(ids: tuple[Any, ...], *, everything: bool) -> None:
     """Bring parked rows back, under all the same guards."""
-    from service.outbox.rows import retry  # noqa: PLC0415
+    from service.outbox import retry  # noqa: PLC0415
 
     if bool(ids) == everything:
         raise click.UsageError("Name rows by id, or say --all.")
@@ -52,7 +52,7 @@ def outbox_retry(ids: tuple[Any, ...], *, everything: bool) -> None:
 @click.option("--reason", required=True, type=REASON)
 def outbox_park(row_id: Any, reason: str) -> None:
     """Take a row out of delivery until `eo outbox retry`."""
-    from service.outbox.rows import park  # noqa: PLC0415
+    from service.outbox import park  # noqa: PLC0415
 
     ask(lambda engine: park(engine, row_id, reason))
     click.echo(f"eo: {row_id} is parked.", err=True)

@@ -9,6 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+PREFIX = "eo_"  # no producer's name begins so
+ACCOUNT, ORDER, ATTEMPT = "eo_account", "eo_order", "eo_attempt"
+KEY, FINGERPRINT, INSTANCE = "eo_key", "eo_fingerprint", "eo_instance"
+SIX = (ACCOUNT, ORDER, ATTEMPT, KEY, FINGERPRINT, INSTANCE)
+THREE = SIX[:3]  # all that versions before 0.2 wrote
+
 STRIPE_NAMES_MAX = 50  # metadata names Stripe allows on one object
 _ATTEMPT_MAX = 32_767
 
@@ -26,23 +32,23 @@ class Marks:
 
     def metadata(self, producers: Mapping[str, str]) -> dict[str, str]:
         """`producers`' own names and ours; only the first three of ours where Stripe has no room for all."""
-        attempt = {"eo_account": str(self.account_id), "eo_order": str(self.order_id), "eo_attempt": str(self.attempt)}
+        attempt = {ACCOUNT: str(self.account_id), ORDER: str(self.order_id), ATTEMPT: str(self.attempt)}
         if self.key is None or self.fingerprint is None or self.instance is None:
             return {**producers, **attempt}
         all_six = {
             **attempt,
-            "eo_key": self.key,
-            "eo_fingerprint": urlsafe_b64encode(self.fingerprint).decode(),
-            "eo_instance": str(self.instance),
+            KEY: self.key,
+            FINGERPRINT: urlsafe_b64encode(self.fingerprint).decode(),
+            INSTANCE: str(self.instance),
         }
         return {**producers, **(all_six if len(producers) + len(all_six) <= STRIPE_NAMES_MAX else attempt)}
 
     def are_named_by(self, metadata: Mapping[str, str]) -> bool:
         """Whether `metadata` names this very attempt: nearly always so, and four times cheaper than reading all."""
         return (
-            metadata.get("eo_order") == str(self.order_id)
-            and metadata.get("eo_account") == str(self.account_id)
-            and metadata.get("eo_attempt") == str(self.attempt)
+            metadata.get(ORDER) == str(self.order_id)
+            and metadata.get(ACCOUNT) == str(self.account_id)
+            and metadata.get(ATTEMPT) == str(self.attempt)
         )
 
     def match(self, other: "Marks") -> bool:
@@ -56,13 +62,13 @@ class Marks:
 def read_marks(metadata: Mapping[str, str]) -> Marks | None:
     """The marks in a PaymentIntent's metadata; None where it bears none of ours, or damaged ones."""
     try:
-        attempt = int(metadata["eo_attempt"])
-        fingerprint, instance = metadata.get("eo_fingerprint"), metadata.get("eo_instance")
+        attempt = int(metadata[ATTEMPT])
+        fingerprint, instance = metadata.get(FINGERPRINT), metadata.get(INSTANCE)
         marks = Marks(
-            account_id=UUID(metadata["eo_account"]),
-            order_id=UUID(metadata["eo_order"]),
+            account_id=UUID(metadata[ACCOUNT]),
+            order_id=UUID(metadata[ORDER]),
             attempt=attempt,
-            key=metadata.get("eo_key"),
+            key=metadata.get(KEY),
             fingerprint=urlsafe_b64decode(fingerprint) if fingerprint else None,
             instance=UUID(instance) if instance else None,
         )
@@ -73,4 +79,4 @@ def read_marks(metadata: Mapping[str, str]) -> Marks | None:
 
 def producers_own(metadata: Mapping[str, str]) -> dict[str, str]:
     """The names that the producer gave: no producer may use ours."""
-    return {name: value for name, value in metadata.items() if not name.startswith("eo_")}
+    return {name: value for name, value in metadata.items() if not name.startswith(PREFIX)}

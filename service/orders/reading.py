@@ -1,0 +1,131 @@
+"""The reads of orders. Every query names the account: another account's order does not exist."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.foundation.errors import NotFound
+from service.foundation.postgres.sql import Row, Statement, connect
+from service.orders.model import Failure, Order
+from service.states import ORDER_MOVES_BY_ITSELF, in_sql
+
+_LAST_ID = UUID(int=2**128 - 1)
+
+COLUMNS = """
+  id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer, description,
+  metadata::text AS metadata_text, status, amount_refunded_minor, payment_intent_id, failure::text AS failure_text,
+  created_at, updated_at
+"""
+
+
+def order_of(row: Row) -> Order:
+    """The order of a row with COLUMNS."""
+    return Order(
+        id=str(row.id),
+        status=row.status,
+        amount=row.amount_minor,
+        currency=row.currency,
+        payment_method=row.payment_method,
+        customer=row.customer,
+        description=row.description,
+        metadata=msgspec.json.decode(row.metadata_text),
+        idempotency_key=row.idempotency_key,
+        amount_refunded=row.amount_refunded_minor,
+        payment_intent=row.payment_intent_id,
+        failure=msgspec.json.decode(row.failure_text, type=Failure) if row.failure_text else None,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+_EXISTS = Statement("SELECT 1 FROM orders WHERE account_id = :account AND idempotency_key = :key")
+
+
+async def exists(engine: AsyncEngine, account_id: UUID, key: str) -> bool:
+    """Whether the key was used before; asked before a rate limit refuses what would only be a replay (R7)."""
+    async with connect(engine) as connection:
+        return await connection.row(_EXISTS, {"account": account_id, "key": key}) is not None
+
+
+_KNOWN_KEYS = Statement("""
+SELECT idempotency_key FROM orders WHERE account_id = :account AND idempotency_key = ANY(CAST(:keys AS text[]))
+""")
+
+
+async def known_keys(engine: AsyncEngine, account_id: UUID, keys: Sequence[str]) -> int:
+    """How many of these keys were used before: what only repeats them costs no limit (R7)."""
+    async with connect(engine) as connection:
+        return len(await connection.column(_KNOWN_KEYS, {"account": account_id, "keys": list(keys)}))
+
+
+_GET = Statement(f"SELECT {COLUMNS} FROM orders WHERE account_id = :account AND id = :id")
+
+_GET_BY_ALIAS = Statement(f"""
+SELECT {COLUMNS} FROM orders
+ WHERE account_id = :account AND id = (SELECT order_id FROM order_aliases WHERE id = :id)
+""")
+
+
+async def get(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> Order:
+    """The order, also by the id it had before it was forgotten. Raises NotFound, also when it is another account's."""
+    who = {"account": account_id, "id": order_id}
+    async with connect(engine) as connection:
+        row = await connection.row(_GET, who) or await connection.row(_GET_BY_ALIAS, who)
+    if row is None:
+        raise NotFound("There is no such order.")
+    return order_of(row)
+
+
+# The bounds of a page are one span of one index, and the order names each of its columns: no other index has it. With
+# `account_id = …` PostgreSQL may walk all accounts' orders by their id and filter, when it takes a rare state of an
+# account for a frequent one; it does not know that states differ from account to account.
+_PAGE = Statement(f"""
+SELECT {COLUMNS} FROM orders
+ WHERE (account_id, id) >= (CAST(:account AS uuid), CAST('{UUID(int=0)}' AS uuid))
+   AND (account_id, id) < (CAST(:account AS uuid), CAST(:before AS uuid))
+ ORDER BY account_id DESC, id DESC LIMIT :limit
+""")
+
+_PAGE_OF_STATUS = Statement(f"""
+SELECT {COLUMNS} FROM orders
+ WHERE (account_id, status, id) >= (CAST(:account AS uuid), CAST(:status AS text), CAST('{UUID(int=0)}' AS uuid))
+   AND (account_id, status, id) < (CAST(:account AS uuid), CAST(:status AS text), CAST(:before AS uuid))
+ ORDER BY account_id DESC, status DESC, id DESC LIMIT :limit
+""")
+
+_PAGE_OF_KEY = Statement(f"""
+SELECT {COLUMNS} FROM orders
+ WHERE account_id = :account AND idempotency_key = :key AND id < :before
+   AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
+ LIMIT :limit
+""")
+
+
+async def page(
+    engine: AsyncEngine,
+    account_id: UUID,
+    *,
+    limit: int,
+    before: UUID | None,
+    status: str | None,
+    key: str | None,
+) -> tuple[list[Order], bool]:
+    """Up to `limit` orders older than the order `before`, newest first, and whether there are more."""
+    values = {"account": account_id, "limit": limit + 1, "before": before or _LAST_ID, "status": status, "key": key}
+    statement = _PAGE_OF_KEY if key is not None else _PAGE if status is None else _PAGE_OF_STATUS
+    async with connect(engine) as connection:
+        rows = await connection.rows(statement, values)
+    return [order_of(row) for row in rows[:limit]], len(rows) > limit
+
+
+_SETTLED = Statement(f"""
+SELECT {COLUMNS} FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) AND status NOT IN {in_sql(ORDER_MOVES_BY_ITSELF)}
+""")
+
+
+async def settled(engine: AsyncEngine, ids: Sequence[str]) -> list[Order]:
+    """Those of the orders with which nothing more happens by itself. For the one poller of `Prefer: wait`."""
+    async with connect(engine) as connection:
+        return [order_of(row) for row in await connection.rows(_SETTLED, {"ids": list(ids)})]

@@ -1,0 +1,175 @@
+"""What a relay process does beside relaying: fees, bookings of an earlier version, balances, recovery (R31).
+
+Any round is harmless to run twice. A round answers whether the next one is due at once; 0: it is due by the clock.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import redis
+from dramatiq.errors import BrokerConnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import ledger, outbox, recovery
+from service.charges import redate_once
+from service.foundation.away import POSTGRES, REDIS
+from service.foundation.deadlines import STOP_S
+from service.foundation.events import Event
+from service.foundation.log import event, of_error
+from service.foundation.postgres import duties
+from service.foundation.postgres.db import autocommit, is_unreachable
+from service.foundation.settings import Settings
+from service.ledger.fees import FeeSweep
+from service.stripe_gateway.client import StripeGateway
+from workers.identity import identify_stripe
+
+PAUSE_MAX_S = 2.0  # between attempts while PostgreSQL or the broker is away
+_BROKER_AWAY = (BrokerConnectionError, redis.exceptions.RedisError)
+
+
+async def repeat(
+    name: str,
+    once: Callable[[], Awaitable[int]],
+    idle_s: float,
+    stop: asyncio.Event,
+    woken: asyncio.Event | None = None,
+) -> None:
+    """Call `once` again and again: at once while it finds work, after `idle_s` when not, slower while it fails.
+
+    `woken` ends an idle pause early; it is set together with `stop`.
+    """
+    failures = 0
+    while not stop.is_set():
+        try:
+            if woken is not None:
+                woken.clear()  # before looking: what is stored after this look sets it again
+            pause_s = 0.0 if await once() else idle_s
+            failures = 0
+            POSTGRES.succeeded(name)
+        except Exception as error:  # noqa: BLE001  a relay outlives whatever is away
+            pause_s = min(PAUSE_MAX_S, 0.1 * 2**failures)
+            failures += 1
+            _report(name, error)
+        if pause_s:
+            await _sleep_unless(stop if woken is None or failures else woken, pause_s)
+
+
+def _report(name: str, error: Exception) -> None:
+    """Say once that something is away, and rarely again; a bug is said every time, with its traceback."""
+    if isinstance(error, _BROKER_AWAY):
+        REDIS.failed(name, error)
+    elif is_unreachable(error):
+        POSTGRES.failed(name, error)
+    else:
+        event(Event.RELAY_TASK_FAILED, task=name, **of_error(error))
+
+
+async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
+async def run_until(stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> None:
+    """Run the loops until they end after `stop`; those that are in the middle of something long are cut short."""
+    running = [asyncio.create_task(loop) for loop in loops]
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+    _, late = await asyncio.wait(running, timeout=STOP_S)
+    for task in late:
+        task.cancel()
+    ended = await asyncio.gather(*running, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):  # a loop never ends by itself: it is a bug
+            raise error
+
+
+async def listen(engine: AsyncEngine, stop: asyncio.Event, woken: asyncio.Event) -> int:
+    """Hear wake-ups until the connection is lost or `stop` is set; then `_repeat` connects again."""
+    async with autocommit(engine).connect() as connection:
+        await outbox.listen(connection, woken, stop)
+    return 0
+
+
+class BoundStripe:
+    """Whether the configured Stripe is the one that this database belongs to (R27); asked until it once was."""
+
+    def __init__(self, engine: AsyncEngine, gateway: StripeGateway, settings: Settings) -> None:
+        self._engine = engine
+        self._gateway = gateway
+        self._settings = settings
+        self._is_ours = False
+
+    async def is_ours(self) -> bool:
+        """Answers from memory once it was found to be."""
+        if not self._is_ours:
+            self._is_ours = await identify_stripe(self._engine, self._gateway, self._settings) is None
+        return self._is_ours
+
+
+class AfterTheCharge:
+    """What is asked of Stripe after the charge, by one relay of the fleet at a time."""
+
+    def __init__(self, engine: AsyncEngine, gateway: StripeGateway, stripe: BoundStripe) -> None:
+        self._engine = engine
+        self._gateway = gateway
+        self._stripe = stripe
+        self._holder = uuid4()
+        self._fees = FeeSweep(engine, gateway)
+
+    async def sweep(self) -> int:
+        """Book the fees that Stripe knows by now."""
+        if await self._may("fees"):
+            await self._fees.once(now=datetime.now(UTC))
+        return 0
+
+    async def redate(self) -> int:
+        """Correct what was booked under another moment than its charge's."""
+        if await self._may("redating"):
+            await redate_once(self._engine, self._gateway)
+        return 0
+
+    async def give_up(self) -> None:
+        """Let another relay begin at once. Where the database is away the duties end by themselves."""
+        with suppress(Exception):
+            async with asyncio.timeout(1.0):
+                await duties.give_up(self._engine, self._holder)
+
+    async def _may(self, duty: str) -> bool:
+        return await self._stripe.is_ours() and await duties.hold(self._engine, duty, self._holder)
+
+
+async def remember(engine: AsyncEngine, gateway: StripeGateway, stripe: BoundStripe, settings: Settings) -> int:
+    if await stripe.is_ours():
+        await recovery.verify(engine, gateway, settings)
+        await recovery.beat(engine)
+    return 0
+
+
+async def rollup(engine: AsyncEngine) -> int:
+    await ledger.rollup(engine)
+    return 0
+
+
+class Budget:
+    """So many re-publishes per second, not hoarded beyond one second's worth (R11)."""
+
+    def __init__(self, per_second: int) -> None:
+        self._rate = per_second
+        self._left = float(per_second)
+        self._at = time.monotonic()
+
+    def left(self) -> int:
+        """How many may be published again now."""
+        now = time.monotonic()
+        self._left = min(float(self._rate), self._left + (now - self._at) * self._rate)
+        self._at = now
+        return int(self._left)
+
+    def spend(self, n: int) -> None:
+        """`n` were."""
+        self._left -= n
