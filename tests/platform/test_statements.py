@@ -40,9 +40,11 @@ DECODED = {
 }
 # Their rows are not declared yet.
 UNDECLARED = (
-    "service.charges",
-    "service.orders.store",
-    "service.orders.reading",
+    "service.charges.ending",
+    "service.charges.listing",
+    "service.charges.opening",
+    "service.charges.redating",
+    "service.charges.reopening",
     "service.recovery.adoption",
     "service.recovery.healing",
     "service.recovery.knowing",
