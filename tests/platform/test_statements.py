@@ -42,9 +42,7 @@ DECODED = {
 UNDECLARED = (
     "service.charges.ending",
     "service.charges.listing",
-    "service.charges.opening",
     "service.charges.redating",
-    "service.charges.reopening",
     "service.recovery.adoption",
     "service.recovery.healing",
     "service.recovery.knowing",
