@@ -18,7 +18,7 @@ RIGHT_PYTHON := $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) an
 # What a library asks for and no process of ours imports: it makes up examples for API documents.
 UNUSED := polyfactory; python_version < '3'
 
-.PHONY: help run free-port test test-fast chaos conformance check format demo demo-picture reset migrate lock clean
+.PHONY: help run free-port test test-fast chaos conformance check format docs demo demo-picture reset migrate lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ format: $(VENV)/.dev ## Format, and repair what ruff can repair
 
 demo: $(VENV)/.runtime ## Watch the myth break and this service hold: about two minutes
 	@exec $(BIN)/eo demo
+
+docs: $(VENV)/.dev ## Write the generated parts of docs/ anew: settings, commands, tables, schedules, …
+	$(BIN)/python -m tests.docs
 
 demo-picture: $(VENV)/.runtime ## Record docs/demo.svg from a real run of the demo
 	$(BIN)/eo demo --picture docs/demo.svg

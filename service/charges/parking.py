@@ -1,6 +1,6 @@
-"""Why a row is parked: each reason once, with what it means and what a human does. docs/operations.md shows the table.
+"""Why a row is parked: each reason once, with what it means and what a human does.
 
-`last_error` of a parked row begins with one of these words.
+`last_error` of a parked row begins with one of these words. docs/reference/parking-reasons.md shows the table.
 """
 
 from enum import StrEnum
@@ -28,7 +28,7 @@ KEY_IS_ANOTHERS = Parked.KEY_CONFLICT.because("this key already charges somethin
 KEY_AT_STRIPE = Parked.KEY_CONFLICT.because("Stripe has the key for another request")
 LOOK_UPS_INCONCLUSIVE = Parked.LOOK_UPS.because("none was conclusive for a day")
 
-# Reason → (what it means, what a human does), as docs/operations.md shows it.
+# Reason → (what it means, what a human does), as the page shows it.
 HELP: dict[Parked, tuple[str, str]] = {
     Parked.KEY_CONFLICT: (
         "Stripe has the key for another request, or it charges another order here",

@@ -1,7 +1,7 @@
 """What the log may say: every event once, with its level, what it means, and what an operator does.
 
 A name is `subject.happened`, so that it can be searched for; what is said besides is a field of the line.
-docs shows this table, written from it.
+docs/reference/log-events.md shows this table, written from it.
 """
 
 from enum import StrEnum
@@ -84,7 +84,7 @@ HELP: dict[Event, Help] = {
     Event.BREAKER_OPEN: Help(
         "error",
         "nothing is sent to Stripe; `reason` says why, also where a worker starts with it open",
-        "[The breaker](#the-breaker)",
+        "[the breaker](../howto/stripe-refuses-us.md)",
     ),
     Event.BREAKER_STAYS_OPEN: Help("warning", "one send was tried, and Stripe refused it as before"),
     Event.CHARGE_FENCED: Help(
@@ -159,7 +159,7 @@ HELP: dict[Event, Help] = {
     Event.RECOVERY_LOSS_FOUND: Help(
         "error",
         "the database had forgotten payments, and has them again",
-        "read its numbers; see [Backup, restore, failover](#backup-restore-failover)",
+        "read its numbers; see [restore](../howto/restore-a-backup.md)",
     ),
     Event.RECOVERY_VERIFIED: Help("info", "Stripe was asked what this database may have forgotten"),
     Event.REDIS_AWAY: Help(
@@ -176,7 +176,9 @@ HELP: dict[Event, Help] = {
     Event.REQUEST: Help("info", "an HTTP request was answered"),
     Event.REQUEST_FAILED: Help("error", "a bug: an answer 500", "report it with its `request_id`"),
     Event.REQUEST_REFUSED: Help("warning", "a connection was refused before its request was whole"),
-    Event.SETTLEMENT_PARKED: Help("error", "the books refused what Stripe answered", "[Parked rows](#parked-rows)"),
+    Event.SETTLEMENT_PARKED: Help(
+        "error", "the books refused what Stripe answered", "[decide](../howto/parked-rows.md)"
+    ),
     Event.STOP_CUT_SHORT: Help("warning", "a process did not end in time and ended itself; nothing is lost"),
     Event.STRIPE_ANOTHER_ACCOUNT: Help(
         "critical",

@@ -6,11 +6,19 @@ and from "this program is wrong": so nothing but a finding ends with 1, also no 
 
 from typing import Final
 
-OK: Final = 0  # done; where something is compared: nothing was found
-FOUND: Final = 1  # done, and something was found that a person must look at
-USAGE: Final = 2  # an argument or a setting is wrong; nothing was done
-AWAY: Final = 3  # PostgreSQL, Redis or Stripe cannot be reached; nothing was done
-INCOMPLETE: Final = 4  # begun, and not everything could be read or written: the result is no result
-BUG: Final = 70  # an error that nobody foresaw: this program is wrong (EX_SOFTWARE of sysexits.h)
-INTERRUPTED: Final = 130  # ended by Ctrl-C, as a shell shows SIGINT: 128 + 2
-PIPE_CLOSED: Final = 141  # whoever read the output is gone, as a shell shows SIGPIPE: 128 + 13
+# Done; where something is compared: nothing was found.
+OK: Final = 0
+# Done, and something was found: `eo reconcile`, `eo ledger verify`, `eo recover`, `eo doctor`, `eo demo`, `eo healthy`.
+FOUND: Final = 1
+# An argument, a setting or an answer to a question is not what is needed; nothing was done.
+USAGE: Final = 2
+# PostgreSQL, Redis or Stripe cannot be reached, or nothing runs here.
+AWAY: Final = 3
+# Begun, and not everything could be read or written (a listing cut short, a full disk): the result is no result.
+INCOMPLETE: Final = 4
+# An error that nobody foresaw, which is a bug of this software; `eo --debug …` shows the traceback (EX_SOFTWARE).
+BUG: Final = 70
+# Ended by Ctrl-C, as a shell shows SIGINT: 128 + 2.
+INTERRUPTED: Final = 130
+# Whoever read the output is gone (`eo reconcile | true`), as a shell shows SIGPIPE: 128 + 13.
+PIPE_CLOSED: Final = 141

@@ -45,7 +45,7 @@ _REDIS = {
     "NOPERM": "this Redis user may not do what the broker needs. Correct its ACL",
     "NOAUTH": "this Redis wants a password. Correct REDIS_URL",
     "WRONGPASS": "this Redis refuses the user or the password. Correct REDIS_URL",
-    "MOVED": "this Redis is a node of a cluster and keeps our keys elsewhere. See docs/operations.md for REDIS_URL",
+    "MOVED": "this Redis is a node of a cluster and keeps our keys elsewhere. See docs/howto/redis.md for REDIS_URL",
     "ASK": "this Redis Cluster moves our keys right now",
     "TRYAGAIN": "this Redis Cluster moves our keys right now",
     "CLUSTERDOWN": "this Redis Cluster is down: a part of its slots has no node",

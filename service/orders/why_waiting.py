@@ -14,7 +14,7 @@ _LAST: tuple[tuple[str, str, str], ...] = (
     (r"403\b", "Stripe did not allow our API key this", "Allow it in Stripe's dashboard, or set another key."),
     (r"409\b", "Stripe still worked on an earlier request of this order", "Nothing: it is asked again."),
     (r"5\d\d\b|424\b", "Stripe answered with an error of its own", "Nothing: it is asked whether it charged."),
-    (r"400\b|404\b", "Stripe refused our request, not the order", "See the breaker in docs/operations.md."),
+    (r"400\b|404\b", "Stripe refused our request, not the order", "See docs/howto/stripe-refuses-us.md."),
     (r"200 processing", "the bank has not decided yet", "Nothing: Stripe is asked again; it may take days."),
     (r"200 requires_action", "the customer has to confirm the payment (3-D Secure)", "The customer acts."),
     (r"Stripe is being|it could not be found out|another", "Stripe had to be asked what was forgotten", _RECOVER),
@@ -26,7 +26,7 @@ _PARKED: tuple[tuple[str, str, str], ...] = (
     (r"refused", "Stripe refuses this order and takes others", "Look it up in Stripe's dashboard, then retry."),
     (r"poison", "its workers died again and again", "Read the worker's log, repair, then `eo outbox retry`."),
     (r"look-ups", "Stripe's lists could not be read for a day", "`eo outbox retry` once Stripe lists again."),
-    (r"", "a human has to decide", "See docs/operations.md, Parked rows; then `eo outbox retry`."),
+    (r"", "a human has to decide", "See docs/howto/parked-rows.md; then `eo outbox retry`."),
 )
 # The checks of readiness that keep an order from being paid, the nearest cause first.
 _CHECKS = ("stripe", "memory", "redis", "relay", "worker")

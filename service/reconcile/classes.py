@@ -1,53 +1,95 @@
-"""The classes of discrepancies, in the order in which a report lists them, each with what an operator does next.
+"""The classes of discrepancies, in the order in which a report lists them: their meaning, and what an operator does.
 
 Whatever a step names between backticks is a command that can be run as it stands; capitals are to be filled in.
+docs/reference/discrepancies.md shows the table.
 """
+
+from typing import NamedTuple
 
 IN_FLIGHT = "in_flight"
 SOURCE_INCOMPLETE = "source_incomplete"
 
 _ACK = "`eo reconcile ack {fingerprint} --reason TEXT`"
 
+
+class DiscrepancyClass(NamedTuple):
+    """One class: what it means, and the next step, with places for the PaymentIntent and the fingerprint."""
+
+    means: str
+    next_step: str
+
+
 # Precedence: a pair that differs in several ways has the class that explains most, missing before duplicate before
 # currency before amount before status before ledger before fee. The CASE in findings.py holds it; this is the same
 # order. Money that went back is a fact of its own, beside whatever else differs.
-NEXT_STEP: dict[str, str] = {
-    SOURCE_INCOMPLETE: "`eo reconcile` again: what Stripe did not show is neither clean nor a discrepancy",
-    "missing_locally": (
-        "`eo reconcile --heal` tells whether {pi} is ours, `eo reconcile --heal --yes` books what is; refund the rest"
+CLASSES: dict[str, DiscrepancyClass] = {
+    SOURCE_INCOMPLETE: DiscrepancyClass(
+        "a page or a PaymentIntent could not be read, a PaymentIntent has a sum or a word that no table can hold (it "
+        "is named, the others are compared), or the listing contradicts itself; nothing is concluded from what was not "
+        "shown",
+        "`eo reconcile` again: what Stripe did not show is neither clean nor a discrepancy",
     ),
-    "missing_at_stripe": (
-        "check which account STRIPE_API_KEY is of: Stripe has no {pi}; correct the books by hand, then " + _ACK
+    "missing_locally": DiscrepancyClass(
+        "Stripe took money and we have no charge for it, or the charge is settled and its journal entry is not there. "
+        "A payment made past us, without our metadata, is named by its id. The one case where `duplicate_charge` comes "
+        "first: the order is already paid by another PaymentIntent",
+        "`eo reconcile --heal` tells whether {pi} is ours, `eo reconcile --heal --yes` books what is; refund the rest",
     ),
-    "duplicate_charge": (
-        "`eo reconcile --heal --yes` books it to suspense where it is not; check both payments, refund {pi} at Stripe"
+    "missing_at_stripe": DiscrepancyClass(
+        "we hold an id that Stripe does not know, or an order is paid without any charge",
+        "check which account STRIPE_API_KEY is of: Stripe has no {pi}; correct the books by hand, then " + _ACK,
     ),
-    "currency_mismatch": "compare {pi} with the order's request; refund it, or correct the books by hand; then " + _ACK,
-    "amount_mismatch": (
-        "compare {pi} with the order's request; refund what is too much, or correct the books by hand; then " + _ACK
+    "duplicate_charge": DiscrepancyClass(
+        "a second success of one order, booked to suspense or not at all, and not refunded whole; nothing is refunded "
+        "without a human",
+        "`eo reconcile --heal --yes` books it to suspense where it is not; check both payments, refund {pi} at Stripe",
     ),
-    "status_mismatch": (
+    "currency_mismatch": DiscrepancyClass(
+        "order, charge and Stripe name different currencies",
+        "compare {pi} with the order's request; refund it, or correct the books by hand; then " + _ACK,
+    ),
+    "amount_mismatch": DiscrepancyClass(
+        "order, charge and Stripe name different amounts, or another amount was received",
+        "compare {pi} with the order's request; refund what is too much, or correct the books by hand; then " + _ACK,
+    ),
+    "status_mismatch": DiscrepancyClass(
+        "the words contradict: Stripe succeeded and our order is not paid, or we say paid and Stripe did not take the "
+        "money",
         "`eo reconcile --heal --yes` books Stripe's success; where Stripe has none, correct the books by hand, then "
-        + _ACK
+        + _ACK,
     ),
-    "stale_pending": (
+    "stale_pending": DiscrepancyClass(
+        "accepted or sent, and without an end for longer than the grace; a payment that waits at Stripe: longer than a "
+        "customer or a bank may; parked, at any age",
         "`eo outbox list --parked` says why it waits: repair that, then `eo outbox retry ID`, or end it with"
-        " `eo orders fail ORDER --reason TEXT`; where nothing is parked, see with `eo status` that all parts run"
+        " `eo orders fail ORDER --reason TEXT`; where nothing is parked, see with `eo status` that all parts run",
     ),
-    "ledger_imbalance": (
-        "`eo ledger verify` names the rows; book a correcting entry, nothing booked is ever changed; then " + _ACK
+    "ledger_imbalance": DiscrepancyClass(
+        "an entry does not balance, has another amount than its charge, or books a charge that is not ours or was "
+        "booked before",
+        "`eo ledger verify` names the rows; book a correcting entry, nothing booked is ever changed; then " + _ACK,
     ),
-    "fee_missing": (
-        "see with `eo status` that the relay runs, it books late fees; where Stripe has no balance transaction, ask it"
+    "fee_missing": DiscrepancyClass(
+        "the fee is not booked, or Stripe has not made its balance transaction",
+        "see with `eo status` that the relay runs, it books late fees; where Stripe has no balance transaction, ask it",
     ),
-    "fee_mismatch": "compare the balance transaction of {pi} with the fee entry; book a correcting entry; then " + _ACK,
-    "money_returned": (
-        "a refund or a dispute of {pi} at Stripe, which the books do not hold: book it by hand, then " + _ACK
+    "fee_mismatch": DiscrepancyClass(
+        "the fee booked is not the balance transaction's",
+        "compare the balance transaction of {pi} with the fee entry; book a correcting entry; then " + _ACK,
     ),
-    IN_FLIGHT: "wait: it is younger than EO_RECONCILE_GRACE_S, or settled in another currency; `eo reconcile` again",
+    "money_returned": DiscrepancyClass(
+        "a charge was refunded or disputed at Stripe (`refunded`, `amount_refunded`, `disputed`): money that the books "
+        "still show as ours. Of a payment that was refunded whole nothing else is asked: a duplicate, or a payment of "
+        "nobody, is no more than this. Stripe goes on calling a charge disputed after the dispute was won",
+        "a refund or a dispute of {pi} at Stripe, which the books do not hold: book it by hand, then " + _ACK,
+    ),
+    IN_FLIGHT: DiscrepancyClass(
+        "younger than the grace, or settled in another currency than its charge, whose fee is not booked yet; not a "
+        "discrepancy",
+        "wait: it is younger than EO_RECONCILE_GRACE_S, or settled in another currency; `eo reconcile` again",
+    ),
 }
 
-CLASSES = tuple(NEXT_STEP)
 # Shown, but neither a discrepancy nor worth remembering across runs.
 NOT_KEPT = (IN_FLIGHT, SOURCE_INCOMPLETE)
 # What Stripe's own success may put right.
@@ -58,4 +100,5 @@ SHORT = 12  # hex digits of a fingerprint: enough to name one among millions
 
 def next_step(name: str, payment_intent: str | None, fingerprint: str) -> str:
     """One line for the operator."""
-    return NEXT_STEP[name].format(pi=payment_intent or "such payment", fingerprint=fingerprint[:SHORT])
+    step = CLASSES[name].next_step
+    return step.format(pi=payment_intent or "such payment", fingerprint=fingerprint[:SHORT])

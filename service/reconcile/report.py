@@ -24,7 +24,7 @@ CSV_HEADER = (
 
 
 async def as_json(report: Report) -> AsyncIterator[str]:
-    """One document, in pieces; the schema is in docs/reconciliation.md."""
+    """One document, in pieces; the schema is in docs/reference/discrepancies.md."""
     head = {
         "schema_version": SCHEMA_VERSION,
         "verdict": report.verdict,

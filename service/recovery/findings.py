@@ -33,15 +33,16 @@ class Findings:
     def add(self, listed: Listed, verdict: Verdict) -> None:
         """Count one PaymentIntent."""
         intent = listed.intent
+        currency, status = _spelled(intent.currency), _spelled(intent.status)
         if verdict.step is Step.SETTLE:
             self.settled += 1
         if verdict.step is Step.ADOPT:
             self.adopted += 1
-            self.sums["adopted"][intent.currency] += intent.amount
+            self.sums["adopted"][currency] += intent.amount
         if verdict.step in (Step.BLOCK, Step.REPORT):
-            about = {"payment_intent": intent.id, "order_id": str(listed.marks.order_id), "status": intent.status}
-            self.sums["reported"][intent.currency] += intent.amount
-            self.reported.append({**about, "amount": intent.amount, "currency": intent.currency, "why": verdict.reason})
+            about = {"payment_intent": intent.id, "order_id": str(listed.marks.order_id), "status": status}
+            self.sums["reported"][currency] += intent.amount
+            self.reported.append({**about, "amount": intent.amount, "currency": currency, "why": verdict.reason})
         if verdict.step in _LOSSES:
             self.since = min(self.since or listed.created, listed.created)
             self.until = max(self.until or listed.created, listed.created)
@@ -56,6 +57,11 @@ class Findings:
             "since": None if self.since is None else self.since.isoformat(),
             "until": None if self.until is None else self.until.isoformat(),
         }
+
+
+def _spelled(word: str) -> str:
+    """A word of Stripe's as it may be stored and shown; U+0000 could not be."""
+    return word if word.isprintable() else ascii(word)
 
 
 def joined(before: dict[str, Any] | None, findings: Findings) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Every `type` that an error answer of the API can have, a row each: the document and docs/api.md are made of them.
+"""Every `type` that an error answer of the API can have, a row each.
 
-A test holds this table against the errors that the code raises. Pure.
+The OpenAPI document and docs/reference/http-api.md are made of them. A test holds this table against the errors that
+the code raises. Pure.
 """
 
 from dataclasses import dataclass
@@ -109,9 +110,3 @@ _TABLE = (
 )  # fmt: skip
 
 PROBLEM_TYPES = {row.code: row for row in _TABLE}
-
-
-def markdown() -> str:
-    """The table of docs/api.md."""
-    rows = [f"| {row.status} | `{row.code}` | {row.meaning} | {row.remedy} |" for row in _TABLE]
-    return "\n".join(["| status | end of `type` | what happened | what to do |", "|---|---|---|---|", *rows]) + "\n"

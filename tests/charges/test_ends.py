@@ -92,7 +92,7 @@ def test_what_says_nothing_about_the_payment_parks_nobody(answer: Answer) -> Non
 def test_each_wait_has_a_bound_and_an_end_and_the_docs_have_its_row() -> None:
     assert set(WAITS) == set(get_args(WaitsFor))
     assert all(wait.bound_s(RULES) > 0 and wait.end for wait in WAITS.values())
-    page = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/explanation/protocol.md").read_text()
     assert all(f"| {wait.means} | " in page and f" | {wait.end} | " in page for wait in WAITS.values())
     assert WAITS["customer"].bound_s(Rules.of(Settings(action_max_s=5.0))) == 5.0
 

@@ -27,7 +27,7 @@ BY_HAND = "the customer has called"
 
 def test_each_reason_says_what_a_human_does_and_the_page_says_the_same() -> None:
     assert set(HELP) == set(Parked)
-    page = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/reference/parking-reasons.md").read_text()
     for reason, (means, do) in HELP.items():
         assert f"| `{reason}` | {means} | {do} |" in page
 

@@ -1,7 +1,6 @@
 """The OpenAPI document says what the API does: its examples fit it, its bounds are the currencies', its words are all.
 
 That every answer fits it is held wherever a test asks the API (`tests/described.py`).
-`python tests/door/test_description.py` writes the table of problems in docs/api.md anew.
 """
 
 import re
@@ -19,12 +18,10 @@ from service.foundation.money import CURRENCIES, validate
 from service.web import front, problems
 from service.web.examples import ORDER_REQUEST, PAID
 from service.web.openapi import description
-from service.web.problem_types import PROBLEM_TYPES, markdown
+from service.web.problem_types import PROBLEM_TYPES
 from tests.described import Received, check, validator
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs/api.md"
-TABLE = re.compile(r"(<!-- problems:[^\n]*-->\n)(.*?)(<!-- end of problems -->)", re.DOTALL)
 DOCUMENT = description()
 HEADERS = {"content-type": "application/json", "x-request-id": "req_1"}
 
@@ -136,13 +133,3 @@ def test_every_problem_that_the_code_raises_is_in_the_table_and_no_other() -> No
     named = {row.uri for row in PROBLEM_TYPES.values()}
     assert all(uri.startswith(errors.TYPE_BASE) for uri in named)
     assert set(DOCUMENT["components"]["schemas"]["ProblemBody"]["properties"]["type"]["enum"]) == named
-
-
-def test_the_page_has_the_table_of_problems() -> None:
-    found = TABLE.search(PAGE.read_text())
-    assert found
-    assert found[2] == markdown(), "run: .venv/bin/python tests/door/test_description.py"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(TABLE.sub(lambda found: found[1] + markdown() + found[3], PAGE.read_text()))

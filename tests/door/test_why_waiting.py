@@ -37,7 +37,7 @@ def owed(last_error: str | None = None, *, parked: bool = False, out: bool = Fal
         (owed("TimeoutError"), "lost or unclear", "whether it charged"),
         (owed("key_conflict: pi_1", parked=True), "parked for a human", "eo outbox retry"),
         (owed("refused: 400 x, and other orders are not", parked=True), "takes others", "retry"),
-        (owed(None, parked=True), "a human has to decide", "docs/operations.md"),
+        (owed(None, parked=True), "a human has to decide", "docs/howto/parked-rows.md"),
     ],
 )
 def test_each_reason_has_words_and_a_next_step(row: Owed, words: str, step: str) -> None:

@@ -233,8 +233,8 @@ async def test_what_the_growth_benchmark_stores_is_what_the_service_would_send()
     assert stored["automatic_payment_methods"] == built["automatic_payment_methods"]
 
 
-def test_what_the_readme_sends_has_names_that_stripe_knows() -> None:
-    shell = (ROOT / "README.md").read_text().replace("\\\n", " ")
+def test_what_the_tutorial_sends_has_names_that_stripe_knows() -> None:
+    shell = (ROOT / "docs/tutorial.md").read_text().replace("\\\n", " ")
     commands = [shlex.split(line) for line in shell.splitlines() if line.startswith("curl") and "$STRIPE" in line]
     assert commands
     for words in commands:

@@ -1,16 +1,11 @@
-"""The generated parts of docs/protocol.md. `python -m tests.model.document` writes them anew."""
+"""The generated parts of docs/explanation/protocol.md: the states as diagrams, and each rule's schedule."""
 
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from service.states import CHARGE_TRANSITIONS, ORDER_TRANSITIONS
 from tests.model.checker import Result
 from tests.model.rules import RULES, RULES_OF_LIVES, Rule, RuleOfLives
-
-PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
-ALL_RULES: tuple[Rule | RuleOfLives, ...] = (*RULES, *RULES_OF_LIVES)
-_PART = re.compile(r"<!-- generated: (?P<name>[^>]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def diagram(table: Mapping[str, frozenset[str]], first: str) -> str:
@@ -29,26 +24,13 @@ def schedule(rule: Rule | RuleOfLives, result: Result) -> str:
     return f"{rule.says}\nWithout it: {rule.without}\n\n{steps}\n\n**Broken: {result.broken}.**"
 
 
-def parts(results: Mapping[str, Result]) -> Iterator[tuple[str, str]]:
-    """Name and text of everything generated."""
-    yield "orders", diagram(ORDER_TRANSITIONS, "pending")
-    yield "charges", diagram(CHARGE_TRANSITIONS, "sending")
-    for rule in ALL_RULES:
-        if rule.part in results:
-            yield rule.part, schedule(rule, results[rule.part])
+def _searched(rule: Rule | RuleOfLives) -> str:
+    return schedule(rule, rule.check())
 
 
-def written(name: str, page: str) -> str | None:
-    """What the page says in this part; None when it has no such part."""
-    found = [m for m in _PART.finditer(page) if m["name"] == name]
-    return found[0].group().split("\n", 1)[1].removesuffix("<!-- end -->").strip() if found else None
-
-
-def rewritten(page: str, results: Mapping[str, Result]) -> str:
-    """The page with its generated parts as they are now."""
-    texts = dict(parts(results))
-    return _PART.sub(lambda m: f"<!-- generated: {m['name']} -->\n{texts[m['name']]}\n<!-- end -->", page)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(rewritten(PAGE.read_text(), {rule.part: rule.check() for rule in ALL_RULES}))
+# By the name of the part. The first cost nothing, each of the second a search through a model.
+DIAGRAMS: dict[str, Callable[[], str]] = {
+    "orders": partial(diagram, ORDER_TRANSITIONS, "pending"),
+    "charges": partial(diagram, CHARGE_TRANSITIONS, "sending"),
+}
+SCHEDULES: dict[str, Callable[[], str]] = {rule.part: partial(_searched, rule) for rule in (*RULES, *RULES_OF_LIVES)}

@@ -21,7 +21,7 @@ class Rule:
 
     @property
     def part(self) -> str:
-        """The part of docs/protocol.md that shows it."""
+        """The part of docs/explanation/protocol.md that shows it."""
         return self.name
 
     def check(self) -> Result:
@@ -43,7 +43,7 @@ class RuleOfLives:
 
     @property
     def part(self) -> str:
-        """The part of docs/protocol.md that shows it."""
+        """The part of docs/explanation/protocol.md that shows it."""
         return f"forgetting, {self.name}"
 
     def check(self) -> Result:

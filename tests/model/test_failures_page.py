@@ -1,4 +1,4 @@
-"""docs/failures.md is complete: a test in every row, and a row for every point at which a process can be killed."""
+"""docs/reference/failures.md is complete: a test in every row, and a row for every point of death."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ import pytest
 from service.foundation.crash import CrashPoint
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "failures.md").read_text()
+PAGE = (ROOT / "docs/reference/failures.md").read_text()
 ROWS = [line for line in PAGE.splitlines() if line.startswith("| **")]
 TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
 

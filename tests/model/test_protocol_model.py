@@ -2,9 +2,9 @@
 
 import pytest
 
-from service.states import CHARGE_TRANSITIONS, ORDER_TRANSITIONS
+from tests.docs.parts import written
 from tests.model.checker import check
-from tests.model.document import PAGE, diagram, schedule, written
+from tests.model.document import schedule
 from tests.model.protocol import RULES as CAN_BE_OFF
 from tests.model.protocol import Model
 from tests.model.rules import RULES, Rule
@@ -37,14 +37,8 @@ def test_without_this_rule_a_promise_is_broken_in_so_many_steps(rule: Rule) -> N
     result = rule.check()
     assert result.broken is not None, f"nothing breaks without {rule.name}: why is it there?"
     assert len(result.schedule) == rule.steps, str(result)
-    assert written(rule.name, PAGE.read_text()) == schedule(rule, result), "python -m tests.model.document"
+    assert written(rule.name) == schedule(rule, result), "run: make docs"
 
 
 def test_every_rule_that_can_be_off_is_shown() -> None:
     assert {rule.name for rule in RULES} == set(CAN_BE_OFF)
-
-
-def test_the_diagrams_are_those_of_the_tables_in_the_code() -> None:
-    page = PAGE.read_text()
-    assert written("orders", page) == diagram(ORDER_TRANSITIONS, "pending")
-    assert written("charges", page) == diagram(CHARGE_TRANSITIONS, "sending")

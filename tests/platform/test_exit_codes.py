@@ -186,9 +186,8 @@ def test_a_usage_error_is_whole_sentences_in_one_line(
 
 
 def test_the_page_lists_every_code() -> None:
-    page = (Path(__file__).parents[2] / "docs/operations.md").read_text()
-    section = page.split("## Exit codes")[1].split("\n## ")[0]
-    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)}
+    page = (Path(__file__).parents[2] / "docs/reference/exit-codes.md").read_text()
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
     assert listed == {value for name, value in vars(exit_codes).items() if name.isupper()}
 
 

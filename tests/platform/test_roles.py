@@ -27,7 +27,7 @@ RIGHTS = """
 SELECT c.relname, a.privilege_type FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a
  WHERE c.relnamespace = 'public'::regnamespace AND a.grantee = to_regrole($1)
 """
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+PAGE = Path(__file__).parents[2] / "docs/howto/postgresql.md"
 _numbers = count(1)
 
 
@@ -205,7 +205,7 @@ def test_a_login_that_is_not_there_is_a_usage_error(cluster: Cluster) -> None:
 
 def test_the_two_roles_of_the_documentation_work(cluster: Cluster) -> None:
     """Its statements as they stand there: an owner for `eo migrate`, a login for the processes."""
-    block = OPERATIONS.read_text().split("<!-- two roles:")[1].split("```")[1]
+    block = PAGE.read_text().split("<!-- two roles:")[1].split("```")[1]
     statements = [line.split("--")[0].strip().rstrip(";") for line in block.splitlines() if line.strip()]
     cluster.admin(*[statement.replace("'…'", "'shop'") for statement in statements])
     try:

@@ -179,8 +179,8 @@ def test_a_log_that_is_moved_away_ends_nothing(tmp_path: Path, started: list[Sup
         log.write("WARNING: still heard\n")
     assert supervised.stderr_until("still heard") == "first: WARNING: still heard\n"
     os.kill(supervised.pids[0], signal.SIGKILL)
-    supervised.stderr_until("is back")
-    assert (tmp_path / "first.log").read_text() == "ready\n"
+    fresh = tmp_path / "first.log"
+    assert wait_until(lambda: fresh.exists() and fresh.read_text() == "ready\n", within_s=30), "it is back"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """A second implementation of the comparison: two sorted streams merged in plain Python, without SQL.
 
-Written from docs/reconciliation.md, not from the statements, so that an error in one does not hide in the other.
-It judges orders by what both sides say of them; it knows nothing of what a test planted.
+Written from docs/explanation/reconciliation.md, not from the statements, so that an error in one does not hide in the
+other. It judges orders by what both sides say of them; it knows nothing of what a test planted.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""The checklist of docs/operations.md for a restored database, run on one that has forgotten an order."""
+"""The checklist of docs/howto/restore-a-backup.md for a restored database, run on one that has forgotten an order."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ from tests.recovery.test_command import eo
 
 pytestmark = pytest.mark.slow
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+PAGE = Path(__file__).parents[2] / "docs/howto/restore-a-backup.md"
 _BLOCK = re.compile(r"<!-- checklist: .*? -->\n```\n(.*?)```", re.DOTALL)
 
 

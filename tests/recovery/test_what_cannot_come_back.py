@@ -132,6 +132,36 @@ async def test_marks_that_were_edited_on_a_known_payment_stop_nothing(
     assert await world.all("SELECT FROM charges WHERE order_id = :id AND attempt = 2", id=promise.order_id) == []
 
 
+# What Stripe might show of a payment -> whether its order comes back all the same.
+ODD: list[tuple[dict[str, Any], bool]] = [
+    ({"amount": 10**30}, False),
+    ({"currency": "u\0d"}, False),
+    ({"status": "\0"}, True),
+    ({"amount_received": -(1 << 63)}, True),
+]
+
+
+@pytest.mark.parametrize(("how", "comes_back"), ODD, ids=ascii)
+async def test_a_payment_that_no_table_can_hold_is_reported_and_stops_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], *, comes_back: bool
+) -> None:
+    odd, whole = await forgotten(world, fresh_key()), await forgotten(world, fresh_key())
+    odd_id = await odd.sent(world)
+    await whole.sent(world)
+    listing = StripeGateway.list_payment_intents
+
+    async def shows_an_odd_one(self: StripeGateway, *window: Any) -> AsyncIterator[Intent]:
+        async for intent in listing(self, *window):
+            yield replace_intent(intent, **how) if intent.id == odd_id else intent
+
+    monkeypatch.setattr(StripeGateway, "list_payment_intents", shows_an_odd_one)
+    assert await asked(world) is None
+    assert sorted(await lost_orders(world)) == sorted([whole.key, *[odd.key][:comes_back]])
+    reported = (await found(world))["reported"]
+    assert [one["payment_intent"] for one in reported] == [odd_id][comes_back:]
+    assert all("cannot be stored" in one["why"] for one in reported)
+
+
 async def test_the_order_of_another_account_gets_no_money_of_ours(remembering: World) -> None:
     world = remembering
     theirs = await world.order(fresh_key(), account_id=await world.other_account())

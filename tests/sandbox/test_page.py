@@ -1,7 +1,4 @@
-"""docs/sandbox.md, block by block: what the page says a command prints, it prints.
-
-`python tests/sandbox/test_page.py` writes the page's table of cards anew.
-"""
+"""docs/sandbox.md, block by block: what the page says a command prints, it prints."""
 
 import os
 import re
@@ -15,20 +12,17 @@ from typing import get_args
 
 import pytest
 
-from sandbox.cards import CARDS, Card
 from sandbox.faults import FaultName
 from service.ops.child import wait_until
 from service.ops.embedded import free_port
-from tests.acceptance.test_readme import as_pattern
+from tests.acceptance.pages import as_pattern
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/sandbox.md"
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```\n(?:```\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
-TABLE = re.compile(r"(<!-- cards:[^\n]*-->\n)(.*?)(<!-- end of cards -->)", re.DOTALL)
 START_S, BLOCK_S = 20.0, 60.0
-ORDINARY = Card()
 
 
 class Sandbox:
@@ -93,40 +87,6 @@ def blocks() -> list[tuple[str, str, str]]:
     return [(found[1], found[2], found[3] or "") for found in BLOCK.finditer(PAGE.read_text())]
 
 
-def cards() -> str:
-    """The table of test cards."""
-    rows = [f"| `{token}` | {card.last4} | {_face(card)} | {_behaviour(card)} |" for token, card in CARDS.items()]
-    return "\n".join(["| token | ends in | card | what happens |", "|---|---|---|---|", *rows]) + "\n"
-
-
-def _face(card: Card) -> str:
-    unusual = [word for word, usual in ((card.funding, "credit"), (card.country, "US")) if word != usual]
-    return " ".join([card.brand, *unusual])
-
-
-def _behaviour(card: Card) -> str:
-    first = {"always": "asks its owner; then ", "on_session_only": "asks its owner when present; then "}
-    then = "pays"
-    if card.decline is not None:
-        code = f"`{card.decline.code}`"
-        then = f"declines: {code}, `{card.decline.decline_code}`" if card.decline.decline_code else f"declines: {code}"
-        then += ", blocked by Radar" if card.decline.blocked else ""
-    ends = {"later": ", after a second in `processing`", "on_request": ", when it is told to, out of `processing`"}
-    checks = ", ".join(
-        f"{name} check `{result}`"
-        for name, result, usual in (
-            ("CVC", card.cvc, ORDINARY.cvc),
-            ("address", card.line1, ORDINARY.line1),
-            ("postal code", card.zip_code, ORDINARY.zip_code),
-        )
-        if result != usual
-    )
-    extra = [checks] if checks else []
-    extra += ["available at once"] if card.available_at_once else []
-    extra += ["elevated risk"] if card.risk == "elevated" else []
-    return first.get(card.authenticate, "") + then + ends.get(card.ends, "") + "".join(f"; {word}" for word in extra)
-
-
 @pytest.mark.timeout(300)
 def test_every_command_prints_what_the_page_shows(sandbox_of_the_page: Sandbox) -> None:
     functions, checked = "", 0
@@ -155,12 +115,6 @@ def test_every_fault_is_explained_and_shown(fault: str) -> None:
     assert f'"fault": "{fault}"' in shown
 
 
-def test_the_table_of_cards_is_the_cards() -> None:
-    found = TABLE.search(PAGE.read_text())
-    assert found
-    assert found[2] == cards(), "run: .venv/bin/python tests/sandbox/test_page.py"
-
-
 def test_the_page_names_every_option_that_the_help_names() -> None:
     command = [sys.executable, "-m", "service", "sandbox", "--help"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -174,7 +128,3 @@ def test_the_page_names_every_option_that_the_help_names() -> None:
 def test_every_point_of_the_comparison_has_its_answer() -> None:
     points = re.findall(r"^\| A(\d+) \| .+ \| .+ \|$", PAGE.read_text(), re.MULTILINE)
     assert [int(number) for number in points] == list(range(1, 29))
-
-
-if __name__ == "__main__":
-    PAGE.write_text(TABLE.sub(lambda found: found[1] + cards() + found[3], PAGE.read_text()))

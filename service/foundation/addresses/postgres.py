@@ -26,7 +26,7 @@ _CONNECT_TIMEOUT_MAX_S = 60
 _PASSED = ("options", "sslmode", *_TLS_FILES, "sslpassword", "sslnegotiation", "target_session_attrs")
 _TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _KERBEROS = "there is no Kerberos in it"
-_OWN_TIMEOUTS = "it bounds every connection itself, and finds dead ones (docs/operations.md)"
+_OWN_TIMEOUTS = "it bounds every connection itself, and finds dead ones (docs/howto/postgresql.md)"
 _NO_OAUTH = "its driver knows passwords and certificates"
 
 # Option → (the values that hold here, why no other does).

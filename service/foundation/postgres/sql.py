@@ -1,8 +1,9 @@
 """Statements as the driver runs them, on connections of SQLAlchemy's pool.
 
 SQLAlchemy keeps the schema, the migrations and the pool. To execute through it costs a process twice what the driver
-takes (`docs/performance.md`), so a statement is compiled once, when its module is loaded, and goes to the driver, which
-prepares it once per connection. Errors are the driver's own; `service.foundation.postgres.db` tells what they mean.
+takes (`docs/explanation/performance.md`), so a statement is compiled once, when its module is loaded, and goes to the
+driver, which prepares it once per connection. Errors are the driver's own; `service.foundation.postgres.db` tells what
+they mean.
 
 A statement is one transaction of its own (`connect`): a single set-based statement is atomic, and two round trips
 cheaper than BEGIN and COMMIT around it. What needs several takes `begin`. Neither is held across a call to Stripe.

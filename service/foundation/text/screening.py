@@ -40,7 +40,7 @@ _CARD_WORD = re.compile(
 )
 _AFTER_WORD = re.compile(r"(?i)(?:exp|cvc|cvv|cvn)")
 
-# The first digits of each network's cards, and how many digits they have. docs/api.md names the sources.
+# The first digits of each network's cards, and how many digits they have. docs/reference/http-api.md names the sources.
 _NETWORKS = tuple(
     (re.compile(first), frozenset(lengths))
     for first, lengths in (

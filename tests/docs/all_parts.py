@@ -1,0 +1,27 @@
+"""Every generated part by its name, and what makes it."""
+
+from collections.abc import Callable
+
+from tests.docs import reference
+from tests.docs.cards import cards
+from tests.docs.database import tables
+from tests.model.document import DIAGRAMS, SCHEDULES
+
+# What is made at once, out of the code.
+QUICK: dict[str, Callable[[], str]] = {
+    "settings": reference.settings,
+    "rules between settings": reference.rules_between_settings,
+    "commands": reference.commands,
+    "exit codes": reference.exit_code_table,
+    "routes": reference.routes,
+    "problems": reference.problems,
+    "log events": reference.log_events,
+    "parking reasons": reference.parking_reasons,
+    "discrepancy classes": reference.discrepancy_classes,
+    "chart of accounts": reference.chart_of_accounts,
+    "journal entries": reference.journal_entries,
+    "tables": tables,
+    "test cards": cards,
+    **DIAGRAMS,
+}
+ALL = QUICK | SCHEDULES
