@@ -17,30 +17,6 @@ from service.states import CHARGE_ENDED_UNPAID, CHARGE_UNANSWERED, in_sql
 FAILED_BY_HAND = "failed_by_operator"
 
 
-async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None:
-    """Make a parked order `failed`; nothing of it is sent any more. `reason` is shown to its producer.
-
-    Stripe's proof of success would still make it `paid` (R23). Raises Misconfigured where no row of it is parked, where
-    a call may be in flight, or where its PaymentIntent is known and may still take the money.
-    """
-    failure = {"code": FAILED_BY_HAND, "decline_code": None, "message": reason}
-    values = {"id": order_id, "failure": json.dumps(failure), "reason": reason}
-    async with begin(engine) as tx:
-        await orders.lock(tx, [order_id])
-        if await tx.row(_PARKED, values) is None:
-            raise Misconfigured("There is no parked row of this order. `eo outbox list --parked` shows what there is.")
-        if await tx.row(_IN_HAND, values) is not None:
-            raise Misconfigured("A worker may be calling Stripe for it at this moment. Say it again in a minute.")
-        if await tx.row(_AT_STRIPE, values) is not None:
-            raise Misconfigured(
-                "Its PaymentIntent is known and may still take the money: `eo outbox retry` asks Stripe."
-            )
-        for statement in (_END_CHARGE, _TO_PROCESSING, _TO_FAILED):
-            await tx.rows(statement, values)
-        await withdraw(tx, order_id)
-    event(Event.ORDER_FAILED_BY_OPERATOR, order_id=str(order_id))
-
-
 _PARKED = Statement(f"SELECT FROM {ROWS} WHERE order_id = :id AND kind = 'charge' AND is_parked")
 
 _IN_HAND = Statement("SELECT FROM charges WHERE order_id = :id AND lease_until > now()")
@@ -62,3 +38,29 @@ _TO_FAILED = Statement("""
 UPDATE orders SET status = 'failed', failure = CAST(:failure AS jsonb), updated_at = now()
  WHERE id = :id AND status = 'processing'
 """)
+
+
+async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None:
+    """Make a parked order `failed`; nothing of it is sent any more. `reason` is shown to its producer.
+
+    Stripe's proof of success would still make it `paid` (R23). Raises Misconfigured where no row of it is parked, where
+    a call may be in flight, or where its PaymentIntent is known and may still take the money.
+    """
+    failure = {"code": FAILED_BY_HAND, "decline_code": None, "message": reason}
+    which: dict[str, object] = {"id": order_id}
+    failed = which | {"failure": json.dumps(failure)}
+    async with begin(engine) as tx:
+        await orders.lock(tx, [order_id])
+        if await tx.row(_PARKED, which) is None:
+            raise Misconfigured("There is no parked row of this order. `eo outbox list --parked` shows what there is.")
+        if await tx.row(_IN_HAND, which) is not None:
+            raise Misconfigured("A worker may be calling Stripe for it at this moment. Say it again in a minute.")
+        if await tx.row(_AT_STRIPE, which) is not None:
+            raise Misconfigured(
+                "Its PaymentIntent is known and may still take the money: `eo outbox retry` asks Stripe."
+            )
+        await tx.run(_END_CHARGE, failed)
+        await tx.run(_TO_PROCESSING, which)
+        await tx.run(_TO_FAILED, failed)
+        await withdraw(tx, order_id)
+    event(Event.ORDER_FAILED_BY_OPERATOR, order_id=str(order_id))

@@ -13,8 +13,7 @@ from service.foundation import exit_codes
 from service.foundation.events import HELP, Event
 from service.foundation.knobs import Knob
 from service.foundation.settings import KNOBS, RULES
-from service.ledger import journal
-from service.ledger.journal import CHART
+from service.ledger import CHART, journal
 from service.ops.cli import cli
 from service.ops.terminal import plain
 from service.reconcile.classes import CLASSES
