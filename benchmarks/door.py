@@ -13,7 +13,7 @@ from benchmarks.machine import Usage, metered
 from benchmarks.report import Ratio, Report
 from benchmarks.stack import API_KEY, Stack, generate
 from service.ops.installation import python
-from service.orders import store as orders
+from service.orders import store
 
 RIVALS = python("benchmarks.rivals")
 ROUTES = {"door": "/v1/orders", "no-op": "/bench/noop", "ORM": "/bench/orm", "bare": "/bench/bare"}
@@ -135,7 +135,7 @@ def _script(size: int) -> str:
         "descriptions": f"array_fill(NULL::text, ARRAY[{size}])",
         "metadatas": f'array_fill(\'{{"cart":"17"}}\'::text, ARRAY[{size}])',
     }
-    statement = orders._INSERT.template  # noqa: SLF001  the very statement, not a copy that could drift
+    statement = store._INSERT.template  # noqa: SLF001  the very statement, not a copy that could drift
     for name, value in made.items():
         statement = statement.replace(f":{name} ", f"{value} ")
     return " ".join(statement.split()) + ";\n"

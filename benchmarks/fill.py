@@ -2,8 +2,8 @@
 
 from benchmarks.load import BODY
 from benchmarks.stack import Stack
+from service.orders import OrderRequest
 from service.orders.identity import fingerprint
-from service.orders.model import OrderRequest
 from service.web.body import decode
 
 _FILL = """

@@ -22,10 +22,10 @@ from service.charges import STRIPE_VERSION, payment_intent_request
 from service.foundation.postgres.db import BY_KEY, create_engine
 from service.foundation.postgres.sql import Statement, begin, connect
 from service.foundation.settings import Settings
-from service.orders.model import Order, OrderRequest
+from service.orders import Order, OrderRequest
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.marks import Marks
-from service.web import body as wire
+from service.web import body
 
 _PAID = Statement("UPDATE orders SET status = 'paid', payment_intent_id = :intent, updated_at = now() WHERE id = :id")
 _ACCOUNT = Statement("SELECT id FROM accounts WHERE is_default")
@@ -66,7 +66,7 @@ async def run(question: Question) -> Answered:
 
 
 async def _order(engine: AsyncEngine, gateway: StripeGateway, account_id: UUID, order_key: str) -> None:
-    candidate = orders.Candidate.of(account_id, order_key, wire.decode(BODY, OrderRequest))
+    candidate = orders.Candidate.of(account_id, order_key, body.decode(BODY, OrderRequest))
     placed = (await orders.place(engine, [candidate]))[0]
     if not isinstance(placed, orders.Placed):
         raise placed

@@ -17,7 +17,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import AsyncIO
 
 from demo.events import DemoEvent
-from service.foundation.crash import CrashPoint, reach
+from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.events import Event
 from service.foundation.log import configure, event
 from service.foundation.settings import Settings
@@ -62,13 +62,13 @@ class Consumer:
         """The whole of it. Between any two of these lines a process may die; the message then comes again."""
         event(DemoEvent.DELIVERED, count=1)
         await self._connect()
-        reach(CrashPoint.WORKER_BEFORE_OPEN)
+        crash_point(CrashPoint.WORKER_BEFORE_OPEN)
         intent = await self._charge(order_id, amount)
-        reach(CrashPoint.WORKER_AFTER_REPLY)
+        crash_point(CrashPoint.WORKER_AFTER_REPLY)
         await self._database.execute(
             "UPDATE orders SET status = 'paid', payment_intent = $2 WHERE id = $1::text::uuid", order_id, intent
         )
-        reach(CrashPoint.WORKER_AFTER_SETTLE)
+        crash_point(CrashPoint.WORKER_AFTER_SETTLE)
 
     async def _charge(self, order_id: str, amount: int) -> str:
         """No Idempotency-Key. Any trouble is raised, and Dramatiq tries again."""
@@ -84,7 +84,7 @@ class Consumer:
             "metadata[eo_order]": order_id,  # for the witness alone: whose charge this was
         }
         async with self._stripe.post(f"{self._settings.stripe_api_base}/v1/payment_intents", data=form) as answer:
-            reach(CrashPoint.WORKER_REPLY_UNREAD)
+            crash_point(CrashPoint.WORKER_REPLY_UNREAD)
             answer.raise_for_status()
             return str((await answer.json())["id"])
 

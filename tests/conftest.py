@@ -32,6 +32,8 @@ from tests.sandbox.process import SandboxProcess
 MEMORY = Path("/dev/shm")  # noqa: S108  a RAM disk: fsync stays on in tests, and costs nothing there
 MEMORY_NEEDED = 2 << 30
 NOBODY = "http://127.0.0.1:9"  # the discard port: a test that forgets its sandbox is refused at once
+# The major version of most tests' server: 18 and 16 are in the wheel, 15 is looked for where Debian puts it.
+VERSION = int(os.environ.get("EO_TEST_POSTGRES") or 18)
 SHARED = {"shared_buffers": "64MB", "max_wal_size": "256MB"}
 
 # The present life, closed: what a second listing leaves behind.
@@ -40,7 +42,42 @@ INSERT INTO lives (identity, bound, margin, verified_until, heartbeat_at)
 VALUES (database_identity(), now(), '6 minutes', 'infinity', now())
 """
 
+# The files that take longest come first, then all other slow ones: no worker of pytest ends alone with one of them.
+LONGEST = (
+    "test_crash_matrix.py",
+    "test_a_database_that_forgot.py",
+    "test_up.py",
+    "test_demo.py",
+    "test_forgetting_model.py",
+    "test_ten_thousand_orders_with_fifteen_percent_duplicates.py",
+    "test_connections_fall_silent.py",
+    "test_storm.py",
+    "test_api_fuzz.py",
+    "test_protocol_model.py",
+    "test_embedded.py",
+    "test_redis_elsewhere.py",
+    "test_zombie.py",
+)
+
 _numbers = count(1)
+
+
+# Of a test that speaks to one of these and has several cases, `make test-fast` runs the first case.
+SERVERS = {"postgres", "valkey", "shared_sandbox", "own_sandbox", "shared_stripe", "own_stripe"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what `make test-fast` leaves out without leaving a promise out; sort by `LONGEST`."""
+    met = set()
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and SERVERS & set(item.fixturenames):
+            promise = (item.path, item.cls, item.originalname)
+            if promise in met:
+                item.add_marker(pytest.mark.slow)
+            met.add(promise)
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (place.get(item.path.name, len(LONGEST)), item.get_closest_marker("slow") is None))
 
 
 @pytest.fixture(scope="session")
@@ -74,8 +111,8 @@ def servers_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres(servers_folder: Path) -> Iterator[Postgres]:
-    """PostgreSQL 18, empty."""
-    with Postgres(servers_folder / "postgres", settings=SHARED) as server:
+    """PostgreSQL of the version asked for, empty."""
+    with Postgres(servers_folder / "postgres", version=VERSION, settings=SHARED) as server:
         yield server
 
 

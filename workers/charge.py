@@ -31,7 +31,7 @@ from service.charges import (
     open_charges,
     settle,
 )
-from service.foundation.crash import CrashPoint, reach
+from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.settings import Settings
@@ -98,9 +98,9 @@ class ChargeWorker:
 
     async def _open_and_call(self, outbox_ids: Sequence[UUID], *, alone: bool) -> Opened:
         await self._in_hand.make_excuses()
-        reach(CrashPoint.WORKER_BEFORE_OPEN)
+        crash_point(CrashPoint.WORKER_BEFORE_OPEN)
         began, opened = await self._open(outbox_ids, alone=alone)
-        reach(CrashPoint.WORKER_AFTER_OPEN)
+        crash_point(CrashPoint.WORKER_AFTER_OPEN)
         await self._bucket.give_back(len(outbox_ids) - sum(c.call == "send" for c in opened.charges))
         deadline = began + self._settings.charge_lease_s - self._settings.stripe_timeout_s
         if opened.charges:
@@ -140,11 +140,11 @@ class ChargeWorker:
                 await self._settle(batch)
 
     async def _settle(self, batch: list[Settlement]) -> None:
-        reach(CrashPoint.WORKER_AFTER_REPLY)
+        crash_point(CrashPoint.WORKER_AFTER_REPLY)
         # To record an answer twice changes nothing; to lose it costs a lease, and the calls that are still under way.
         record = partial(settle, self._engine, batch, self._settings)
         changed = await while_cut_off(record, for_s=self._settings.charge_lease_s)
-        reach(CrashPoint.WORKER_AFTER_SETTLE)
+        crash_point(CrashPoint.WORKER_AFTER_SETTLE)
         if len(changed) < len(batch):
             event(Event.CHARGE_FENCED, count=len(batch) - len(changed))
 

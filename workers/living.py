@@ -12,7 +12,7 @@ from service.foundation.away import POSTGRES
 from service.foundation.events import Event
 from service.foundation.log import event, of_error
 from service.foundation.postgres.db import is_unreachable
-from service.monitoring.heartbeats import Heart
+from service.monitoring import Heart
 from workers.throttle import Breaker
 
 if TYPE_CHECKING:

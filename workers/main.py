@@ -26,7 +26,7 @@ from service.foundation.postgres.db import BY_KEY, close, create_engine
 from service.foundation.postgres.starting import check_start
 from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
-from service.monitoring.heartbeats import Heart
+from service.monitoring import Heart
 from service.recovery import note_margin
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.pacing import Bucket

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service import outbox
 from service.foundation import guard
 from service.foundation.away import REDIS
-from service.foundation.crash import CrashPoint, reach
+from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.deadlines import LONG_STATEMENT_S, exit_within
 from service.foundation.events import Event
 from service.foundation.log import configure, event
@@ -64,7 +64,7 @@ class Relay:
         claim = await outbox.claim(self._engine, self._settings, republish_max=self._republishes.left())
         if not claim.ids:
             return 0
-        reach(CrashPoint.RELAY_AFTER_CLAIM)
+        crash_point(CrashPoint.RELAY_AFTER_CLAIM)
         self._republishes.spend(claim.republished)
         try:
             await asyncio.to_thread(self._publish, claim)
@@ -72,7 +72,7 @@ class Relay:
             await outbox.put_back(self._engine, claim.ids, after_s=PAUSE_MAX_S)
             raise
         REDIS.succeeded("relay")
-        reach(CrashPoint.RELAY_AFTER_PUBLISH)
+        crash_point(CrashPoint.RELAY_AFTER_PUBLISH)
         return len(claim.ids)
 
     def _publish(self, claim: outbox.Claim) -> None:

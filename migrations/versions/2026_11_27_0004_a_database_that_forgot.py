@@ -1,4 +1,4 @@
-"""What it takes to notice that this database has forgotten something, and to bring it back from Stripe (PROTOCOL R31).
+"""What it takes to notice that this database has forgotten something, and to bring it back from Stripe (R31).
 
 Workers of the version before must not run beside this one: they would send without asking whether the database still
 remembers. So their statements fail from here on: an open must say under which life it is made, and a column has its

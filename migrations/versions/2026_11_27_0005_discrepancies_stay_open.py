@@ -1,4 +1,4 @@
-"""A discrepancy stays open until it is resolved, and a human can acknowledge it (PROTOCOL R36).
+"""A discrepancy stays open until it is resolved, and a human can acknowledge it (R36).
 
 What older versions have found is open, and is examined again by the next run without a window.
 """

@@ -3,3 +3,17 @@
 keys         made, shown once, looked up by hash, revoked
 wrong_keys   how many wrong keys came from an address, and when it is refused
 """
+
+from service.accounts.keys import ApiKeys, Caller, WrongKey, create_key, install_key, list_keys, revoke_key
+from service.accounts.wrong_keys import WrongKeys
+
+__all__ = [
+    "ApiKeys",
+    "Caller",
+    "WrongKey",
+    "WrongKeys",
+    "create_key",
+    "install_key",
+    "list_keys",
+    "revoke_key",
+]

@@ -1,7 +1,7 @@
-"""API keys: made here, shown once, found by their HMAC. A copied table opens no door.
+"""API keys: made here, shown once, found by their HMAC, so that a copied table of them is of no use.
 
 A made key is `eo_test_<public id>_<secret>`; the public id is safe to print and log. `EO_API_KEY` may be any text of 20
-printable characters or more. Accounts see nothing of each other.
+printable characters or more. An account sees nothing of another account.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from service.foundation.text import names
 
 T = TypeVar("T")
 
-CACHE_S = 1.0
+CACHE_S = 1.0  # for how long the result of a look-up is used
 _CACHE_MAX = 10_000  # keys that were found, and hashes of as many that were not
 _BEARER = b"bearer "
 _ALPHABET = string.ascii_letters + string.digits
@@ -40,7 +40,7 @@ _SECRET_LENGTH = 40  # of 62 letters: 238 bits
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a request comes from: an account, by one of its keys."""
+    """The account that sent a request, and the key that it used."""
 
     account_id: UUID
     key_id: str
@@ -60,21 +60,21 @@ SELECT id, account_id, hmac FROM api_keys WHERE hmac = ANY(CAST(:hmacs AS bytea[
 
 
 class ApiKeys:
-    """Who a bearer key belongs to, for one process.
+    """Finds the caller of each request of one process by its bearer key.
 
-    A key that was found is remembered for one second, so a revocation is effective everywhere within one second.
+    A key that was found is remembered for one second, so a revocation takes effect everywhere within one second.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._hmac_key: bytes | None = None
         self._known: dict[bytes, tuple[float, Caller]] = {}
-        self._wrong: dict[bytes, float] = {}  # hashes, so that nobody fills the memory with long keys
+        self._wrong: dict[bytes, float] = {}  # hashes, so that long keys do not fill the memory
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
-        self._strangers = LookUps(self._find)
+        self._unseen = LookUps(self._find)
 
     async def caller(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
-        """The caller named by the Authorization header. Raises Unauthorized; Unavailable when it cannot be known."""
+        """The caller named by the Authorization header. Raises Unauthorized, or Unavailable without a look-up."""
         authorization = _authorization(headers)
         known = self._known.get(authorization)
         if known is not None and known[0] > monotonic():
@@ -85,13 +85,13 @@ class ApiKeys:
         return caller
 
     def _may_be_one(self, authorization: bytes) -> bool:
-        """Whether it is worth a look: long enough, not too long, and not found wrong within the last second."""
+        """Whether to look it up: its length is allowed, and it was not found wrong within the last second."""
         if not len(_BEARER) + KEY_MIN <= len(authorization) <= len(_BEARER) + KEY_MAX:
             return False
         return self._wrong.get(_digest(authorization), 0.0) <= monotonic()
 
     async def _ask_once(self, authorization: bytes) -> Caller | None:
-        """One question for all requests that come with the same key at the same time; it fails for its waiters only."""
+        """Look a key up once for all requests that wait for it; an error reaches these requests only."""
         task = self._asking.get(authorization)
         if task is None:
             task = self._asking[authorization] = asyncio.create_task(self._ask(authorization))
@@ -100,11 +100,11 @@ class ApiKeys:
 
     async def _ask(self, authorization: bytes) -> Caller | None:
         key = authorization[len(_BEARER) :]
-        # Who was found before waits behind nobody's guesses.
+        # A key that was found before does not wait behind guessed keys.
         if authorization in self._known:
             caller = (await self._find([key])).get(key)
         else:
-            caller = await self._strangers.get(key)
+            caller = await self._unseen.get(key)
         if caller is None:
             self._known.pop(authorization, None)
             _remember(self._wrong, _digest(authorization), monotonic() + CACHE_S)
@@ -128,7 +128,7 @@ class ApiKeys:
 
 
 class WrongKey(Unauthorized):
-    """A key was sent and opens nothing: whoever sends many of them is throttled."""
+    """The key opens no account. An address that sends many such keys is throttled."""
 
 
 class _Account(Record):
@@ -143,7 +143,7 @@ _ADD = Statement("INSERT INTO api_keys (id, account_id, hmac, last4) VALUES (:id
 async def create_key(engine: AsyncEngine, account_name: str) -> tuple[str, str]:
     """A new key (public id, key) of the account of that name, which is made where it is missing. Raises BadRequest.
 
-    The key itself is not kept: whoever is shown it is the only one who has it.
+    The key itself is not stored; it can only be shown now.
     """
     public_id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
     key = f"eo_test_{public_id}_{''.join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))}"
@@ -188,7 +188,7 @@ UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = :id RETU
 
 
 async def revoke_key(engine: AsyncEngine, public_id: str) -> None:
-    """Make the key useless, everywhere within one second. Revoking twice is fine. Raises NotFound."""
+    """Revoke the key, with effect everywhere within one second. A repeat changes nothing. Raises NotFound."""
     async with connect(engine) as connection:
         if await connection.row(_REVOKE, {"id": public_id}) is None:
             raise NotFound("There is no API key with this public id. `eo keys list` shows them.")
@@ -208,15 +208,15 @@ SELECT revoked_at IS NOT NULL AS is_revoked FROM api_keys WHERE hmac = :hmac
 
 
 async def install_key(engine: AsyncEngine, key: str) -> None:
-    """Make `key` (EO_API_KEY) open the default account. Doing it again changes nothing. Raises Misconfigured.
+    """Make `key` (EO_API_KEY) a key of the default account. A repeat changes nothing. Raises Misconfigured.
 
-    A revoked key stays revoked, whatever an old environment still says.
+    A revoked key stays revoked, also where an old environment still names it.
     """
     check_api_key(key)
     async with begin(engine) as tx:
         account = await tx.one(_DEFAULT_ACCOUNT)
         hashed = await _hmac_of(tx, key)
-        # The first letters of an HMAC tell nothing of the key, and are the same at every start.
+        # The first letters of its HMAC tell nothing about the key, and are the same at every start.
         public_id = "env" + hashed.hex()[:12]
         await tx.run(_INSTALL, {"id": public_id, "account": account.id, "hmac": hashed, "last4": key[-4:]})
         installed = await tx.one(_IS_REVOKED, {"hmac": hashed})

@@ -1,8 +1,8 @@
-"""Keys that this process has not seen: looked up many at a time, by one statement at a time, and throttled where wrong.
+"""Look-ups of keys that this process has not seen before, and the throttle of addresses that send wrong keys.
 
-Whoever guesses keys costs the database one connection and one statement at a time, however many guesses come, and is
-answered 429 after a burst. A right key is found all the same, also from the address the guesses come from: what is
-throttled is the answer to a wrong one.
+Many keys are looked up by one statement, and one statement runs at a time, so guesses cost the database one connection.
+After a burst of wrong keys an address is answered 429. A right key from the same address is still served, because only
+the answer to a wrong key is throttled.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from service.foundation.events import Event
 
 T = TypeVar("T")
 
-BURST = 50  # wrong keys that an address may send at once: a deployment with an old key, not yet a guesser
-PER_SECOND = 1.0
-_LOOKED_UP_AT_ONCE = 256
+BURST = 50  # wrong keys that an address may send at once, as a deployment with an old key does
+PER_SECOND = 1.0  # wrong keys that an address may send after its burst
+_LOOKED_UP_AT_ONCE = 256  # keys of one statement
 _ADDRESSES_MAX = 10_000
-_SAID_EVERY_S = 60.0
+_SAID_EVERY_S = 60.0  # at most one line of the log per address in this time
 
 
 class LookUps(Generic[T]):
-    """Answers by `find`, which is told many keys and returns those it knows; never two statements at once."""
+    """Looks keys up by `find`, which takes many keys and returns those it knows. It calls `find` once at a time."""
 
     def __init__(self, find: Callable[[list[bytes]], Awaitable[Mapping[bytes, T]]]) -> None:
         self._find = find
@@ -39,7 +39,7 @@ class LookUps(Generic[T]):
             future = self._waiting[key] = asyncio.get_running_loop().create_future()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._all())
-        return await asyncio.shield(future)  # others may wait for the same
+        return await asyncio.shield(future)  # a waiter that is cancelled must not cancel the others
 
     async def _all(self) -> None:
         while self._waiting:
@@ -51,7 +51,7 @@ class LookUps(Generic[T]):
                 for future in futures:
                     if not future.cancelled():
                         future.set_exception(error if isinstance(error, Exception) else ConnectionError())
-                        future.exception()  # whoever waited may be gone
+                        future.exception()  # mark it as seen: its waiter may be gone
                 if not isinstance(error, Exception):
                     raise
                 continue
@@ -64,23 +64,23 @@ class LookUps(Generic[T]):
 class _Address:
     left: float
     at: float
-    wrong: int = 0  # since it was last said
+    wrong: int = 0  # since the last line of the log
     said_at: float = float("-inf")
 
 
 class WrongKeys:
-    """Counts wrong keys per address, says so in the log, and tells from when on an address hears 429."""
+    """Counts wrong keys per address, logs them, and says when an address is to be answered 429."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._addresses: dict[str, _Address] = {}
 
     def note(self, host: str | None) -> int:
-        """Count one. Returns the seconds after which the address may try again; 0 where it is within its burst."""
+        """Count one. Returns the seconds after which the address may try again, or 0 within its burst."""
         name, now = address_of(host), self._clock()
         address = self._addresses.pop(name, None) or _Address(float(BURST), now)
         if len(self._addresses) >= _ADDRESSES_MAX:
-            del self._addresses[next(iter(self._addresses))]  # the one that was heard of longest ago
+            del self._addresses[next(iter(self._addresses))]  # the address whose last wrong key is the oldest
         self._addresses[name] = address
         address.left = min(float(BURST), address.left + (now - address.at) * PER_SECOND)
         address.at = now
@@ -95,7 +95,7 @@ class WrongKeys:
 
 
 def address_of(host: str | None) -> str:
-    """The address that counts: of IPv6 the network, because one machine has all of its addresses."""
+    """The address that is counted. For IPv6 it is the /64 network, all addresses of which one machine may have."""
     try:
         parsed = ipaddress.ip_address(host or "")
     except ValueError:

@@ -2,7 +2,8 @@
 
 The same words mean different things on a first send and on a re-send: a 429, 401, 404 or 409 to a re-send says nothing
 about the first one, which may have taken the money. Only a success, a decline or an object can speak for both.
-Sources: PROTOCOL R15, R16, R18, R20, R33; Stripe's idempotency rules (which answers are saved, and which never are).
+Sources: R15, R16, R18, R20 and R33 of docs/rules.md; Stripe's idempotency rules (which answers are saved, and which
+never are).
 """
 
 from dataclasses import replace

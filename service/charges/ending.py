@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import orders
-from service.foundation.errors import Misconfigured
+from service.foundation.errors import Misconfigured, NotFound
 from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.postgres.sql import Statement, begin
@@ -43,8 +43,8 @@ UPDATE orders SET status = 'failed', failure = CAST(:failure AS jsonb), updated_
 async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None:
     """Make a parked order `failed`; nothing of it is sent any more. `reason` is shown to its producer.
 
-    Stripe's proof of success would still make it `paid` (R23). Raises Misconfigured where no row of it is parked, where
-    a call may be in flight, or where its PaymentIntent is known and may still take the money.
+    Stripe's proof of success would still make it `paid` (R23). Raises NotFound where no row of it is parked, and
+    Misconfigured where a call may be in flight, or where its PaymentIntent is known and may still take the money.
     """
     failure = {"code": FAILED_BY_HAND, "decline_code": None, "message": reason}
     which: dict[str, object] = {"id": order_id}
@@ -52,7 +52,7 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
     async with begin(engine) as tx:
         await orders.lock(tx, [order_id])
         if await tx.row(_PARKED, which) is None:
-            raise Misconfigured("There is no parked row of this order. `eo outbox list --parked` shows what there is.")
+            raise NotFound("There is no parked row of this order. `eo outbox list --parked` shows what there is.")
         if await tx.row(_IN_HAND, which) is not None:
             raise Misconfigured("A worker may be calling Stripe for it at this moment. Say it again in a minute.")
         if await tx.row(_AT_STRIPE, which) is not None:

@@ -1,4 +1,4 @@
-"""Whose fault a 400 or 404 of Stripe is: this order's, or ours (PROTOCOL R33). Pure.
+"""Whose fault a 400 or 404 of Stripe is: this order's, or ours (R33). Pure.
 
 A refusal of our request is not a refusal of the order: what every order would be told fails none of them. The codes
 are those that the installed SDK lists; one that it adds is unknown here until it is judged, and a test says so.

@@ -1,4 +1,4 @@
-"""What every room stands on. It knows nothing of orders.
+"""What every room is built on. It knows nothing of orders.
 
 settings     every knob with its bounds and its reason, from knobs
 errors       the tree of errors; exit_codes and guard say what a command's end means

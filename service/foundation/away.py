@@ -1,7 +1,7 @@
-"""A dependency that is away is said once, then rarely, and once when it is back, however many ask it and how often.
+"""Log lines about a server that is away: one when it goes, then few, and one when it is back.
 
-Several parts of a process may need the same server, and one may fail where another succeeds (a full Redis still
-answers reads): it is back when none of those that failed fails any more.
+Several parts of a process may need the same server, and one may fail where another succeeds: a full Redis still answers
+reads. The server counts as back when no part that failed fails any more.
 """
 
 import threading
@@ -12,11 +12,11 @@ from service.foundation import log
 from service.foundation.events import Event
 from service.foundation.wording import in_words, kind_of
 
-_AGAIN_S = (60.0, 600.0)  # after a minute, then every ten
+_AGAIN_S = (60.0, 600.0)  # the next line comes after a minute, later ones every ten minutes
 
 
 class Away:
-    """What is said of one dependency. Used from several threads."""
+    """What is logged about one server. It may be used from several threads."""
 
     def __init__(self, away: Event, back: Event, clock: Callable[[], float] = monotonic) -> None:
         self._events = away, back
@@ -29,7 +29,7 @@ class Away:
         self._failures = 0
 
     def failed(self, who: str, error: BaseException) -> None:
-        """`who` could not use it."""
+        """Note that `who` could not use it."""
         with self._lock:
             now = self._clock()
             if not self._failing:
@@ -46,7 +46,7 @@ class Away:
         )  # fmt: skip
 
     def succeeded(self, who: str) -> None:
-        """`who` could use it."""
+        """Note that `who` could use it."""
         if who not in self._failing:
             return
         with self._lock:
@@ -57,6 +57,6 @@ class Away:
         log.event(self._events[1], away_s=away_s, failures=failures)
 
 
-# One of each per process.
+# One per process.
 REDIS = Away(Event.REDIS_AWAY, Event.REDIS_BACK)
 POSTGRES = Away(Event.POSTGRES_AWAY, Event.POSTGRES_BACK)

@@ -1,7 +1,7 @@
-"""Named points where a process can be told to die, so that tests can kill it exactly there.
+"""Named points at which a process kills itself where EO_CRASH_AT says so, for tests of crashes.
 
-`EO_CRASH_AT=worker.after_open:3` kills the process with SIGKILL the third time it gets there: no handler runs, no
-buffer is flushed, as in a power cut of one process. Off (always, outside tests) a point is one comparison.
+`EO_CRASH_AT=worker.after_open:3` kills the process with SIGKILL the third time it reaches this point: no handler runs
+and no buffer is flushed. Where EO_CRASH_AT is not set, which is always so outside tests, a point costs one comparison.
 """
 
 import os
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class CrashPoint(StrEnum):
-    """Where a death hurts differently. The names say process and moment."""
+    """The moments at which a crash leaves different traces. A name says the process and the moment."""
 
     API_BEFORE_COMMIT = "api.before_commit"
     API_AFTER_COMMIT = "api.after_commit"  # stored, and the producer never hears of it
@@ -34,8 +34,8 @@ def armed(point: CrashPoint) -> bool:
     return point.value == _ARMED
 
 
-def reach(point: CrashPoint) -> None:
-    """Die here if told so."""
+def crash_point(point: CrashPoint) -> None:
+    """Kill this process if EO_CRASH_AT names `point` and it has been reached as often as it says."""
     global _left  # noqa: PLW0603  a countdown to the end of the process
     if _ARMED and armed(point):
         _left -= 1

@@ -1,9 +1,11 @@
-"""How long each wait may last (R34). Every bound stands here, in seconds where its name does not say otherwise.
+"""The bound of each wait (R34), in seconds where the name says nothing else.
 
-The bounds are ours: neither the server's timeouts nor the kernel's fifteen minutes count. A connection that missed one
-is thrown away (`service.foundation.postgres.driver`), because nobody knows what still travels on it.
+This process enforces these bounds itself: the server's timeouts and the kernel's fifteen minutes play no part. A
+connection that missed a bound is dropped (`service.foundation.postgres.driver`), because an answer to an earlier
+question may still be on its way on it.
 
-Calls to Stripe and their leases have knobs instead (`service.foundation.settings`): people tune those to their network.
+Calls to Stripe and their leases have settings instead (`service.foundation.settings`), for people to fit to their
+network.
 """
 
 import os
@@ -16,22 +18,22 @@ from service.foundation.log import event
 
 CONNECT_S = 2.0  # one host: TCP, TLS, password and session settings; then the next host is tried
 CHECKOUT_S = 5.0  # a free connection of a pool, or a free slot of the server
-STATEMENT_S = 10.0  # one statement or one COMMIT of api, relay and worker; such a one takes milliseconds
-COMMAND_S = 30.0  # one statement of an `eo` command, for a person who waits
-LONG_STATEMENT_S = 3_600.0  # what reads whole books: rollups, verification, reconciliation, a migration
-DOOR_BATCH_S = 5.0  # connection, statement and COMMIT of orders whose producers wait; then they hear 503
-KEY_CHECK_S = 5.0  # the one question that all requests with the same API key share
+STATEMENT_S = 10.0  # one statement or one COMMIT of api, relay and worker, which usually takes milliseconds
+COMMAND_S = 30.0  # one statement of an `eo` command, for which a person waits
+LONG_STATEMENT_S = 3_600.0  # a statement that reads whole books: rollups, verification, reconciliation, a migration
+DOOR_BATCH_S = 5.0  # connection, statement and COMMIT of a batch of orders; then their producers are answered 503
+KEY_CHECK_S = 5.0  # one look-up of an API key, shared by all requests that have this key
 WAIT_FOR_POSTGRES_S = 30.0  # a worker with a message in its hands; below the charge lease, which it must not outlive
-LISTENER_ASKED_S = 10.0  # between two questions to the connection that hears wake-ups and is never spoken to else
+LISTENER_ASKED_S = 10.0  # between two statements on the connection that listens for wake-ups, to know that it lives
 DURABLE_ASKED_S = 5.0  # between two looks whether PostgreSQL still keeps what it commits
-PROBE_S = 2.0  # what readiness does of an order's work, once; what needs longer is not ready
+PROBE_S = 2.0  # one probe of readiness; a server that needs longer is not ready
 REDIS_S = 2.0  # connecting, and one answer; above what an idle worker waits there for a message
 
-CLOSE_S = 1.0  # saying goodbye to all connections of a pool
-STOP_S = 5.0  # what is under way at SIGTERM; docs promise that a process is gone ten seconds after it
-EXIT_S = 9.0  # then the process ends whatever it waits for: a thread may sit in a resolver that never answers
+CLOSE_S = 1.0  # closing all connections of a pool
+STOP_S = 5.0  # the work under way at SIGTERM; docs promise that a process is gone ten seconds after it
+EXIT_S = 9.0  # then the process ends in any case: a thread may wait for a resolver that never answers
 
-# The kernel's part: it notices a peer that acknowledges nothing, also for sockets that nobody writes to.
+# With these options the kernel notices a peer that acknowledges nothing, also on sockets that nothing is written to.
 TCP_USER_TIMEOUT_MS = 10_000
 _KEEPALIVE = (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3))  # silent for 5 s, then 3 probes
 
@@ -55,9 +57,9 @@ def watched_socket(address: tuple[Any, ...]) -> socket.socket:
 
 
 def exit_within(seconds: float = EXIT_S) -> None:
-    """End this process in `seconds`, unless it has ended by itself. To be called once it was told to stop.
+    """End this process in `seconds`, unless it has ended by itself. It is called when the process is told to stop.
 
-    Nothing is lost: whatever is stopped in the middle is what a crash leaves, and comes back through the outbox.
+    Nothing is lost: work that is cut off is left as a crash leaves it, and comes back through the outbox.
     """
     timer = threading.Timer(seconds, _exit)
     timer.daemon = True

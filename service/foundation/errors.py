@@ -1,23 +1,40 @@
-"""Everything that can go wrong in words a caller can act on.
+"""Every error that this service raises on purpose, as a tree. The message of each is words that its reader can act on.
 
-    EffectivelyOnceError
-    ├── Misconfigured            a setting or an environment this process must not run with   (exit 2)
-    ├── Unavailable              a dependency is away; try again                              (exit 3, HTTP 503)
-    ├── Defect                   a process of ours ended by an error that nobody foresaw      (exit 70)
-    └── Problem                  an answer of the HTTP API (RFC 9457)
-        ├── BadRequest           400
-        ├── Unauthorized         401
-        ├── NotFound             404
-        ├── UnprocessableKey     422  the key was used with another body
-        ├── TooManyRequests      429
-        └── NotConfirmed         503  repeat with the same key
+    EffectivelyOnceError             base of what is shown to a caller or an operator; a command ends with exit 2
+    ├── Misconfigured                a setting or an environment that this process must not run with
+    │   └── WrongSchema              the database has no schema, or that of another code (foundation.postgres.migrate)
+    ├── Unavailable                  PostgreSQL, Redis or Stripe cannot be reached; a command ends with exit 3
+    │   ├── PostgresAway             no connection in time, or one that was lost        (foundation.postgres.driver)
+    │   └── Unreplicated             no synchronous standby confirmed a COMMIT          (foundation.postgres.driver)
+    ├── Defect                       a process of ours ended by an unforeseen error; a command ends with exit 70
+    ├── CutShort                     a reconciliation that could not read everything    (reconcile.run)
+    └── Problem                      a request that is not carried out; over HTTP an answer of RFC 9457
+        ├── BadRequest               it cannot be understood, or has a value that it cannot have
+        ├── Unauthorized             it has no API key, or one that is unknown or revoked
+        │   └── WrongKey             it has one, and that one opens no account          (accounts.keys)
+        ├── NotFound                 it names a row that does not exist
+        ├── UnprocessableKey         its idempotency key was used with another body
+        ├── TooManyRequests          its API key is over the rate limit
+        ├── NotConfirmed             its order may or may not be stored; a repeat with the same key finds out
+        ├── UnsupportedMediaType     its body is not declared as plain JSON             (web.body)
+        └── Unreachable              PostgreSQL could not be asked for it               (web.problems)
 
-A message never echoes a value the caller sent (it may be a card number): it names the field.
+Errors that one module raises and its caller handles, so that nobody else sees them:
+
+    Exception
+    ├── BookedDifferently            an entry is in the books with other sums           (charges.settling)
+    ├── IncompleteListing            a page of a listing at Stripe could not be read    (stripe_gateway.objects)
+    │   ├── AskAgain                 Stripe could not be read this time                (stripe_gateway.pacing)
+    │   └── ContradictoryListing     its pages cannot all be of one list                (stripe_gateway.objects)
+    ├── NotTheVerifier               another process lists for this life of the database (recovery.verification)
+    ├── _Broken                      the brackets of a batch do not make an array       (web.batch)
+    └── _Refused                     the connection is refused, so its parser stops     (web.front)
+    BaseException
+    └── StopRequested                a signal told `eo up` to stop                      (ops.supervisor)
+
+No message repeats a value that a caller sent, because it may be a card number: it names the field. The HTTP status of a
+problem stands beside its `code` in `service.web.problem_types`, because nothing below the web knows HTTP.
 """
-
-from typing import ClassVar
-
-TYPE_BASE = "urn:effectively-once:problem:"  # a name, not an address: nothing needs to answer there
 
 
 class EffectivelyOnceError(Exception):
@@ -25,7 +42,7 @@ class EffectivelyOnceError(Exception):
 
 
 class Misconfigured(EffectivelyOnceError):
-    """A setting this process must not run with. The message says which, why, and what to do."""
+    """A setting that this process must not run with. The message says which, why, and what to do."""
 
 
 class Unavailable(EffectivelyOnceError):
@@ -33,59 +50,53 @@ class Unavailable(EffectivelyOnceError):
 
 
 class Defect(EffectivelyOnceError):
-    """Another process of ours ended by an error that nobody foresaw. The message has its last words."""
+    """Another process of ours ended by an unforeseen error. The message has its last words."""
 
 
 class Problem(EffectivelyOnceError):
-    """An HTTP error answer. `detail` is for a human; `code` (the end of the `type` URI) is stable for programs."""
+    """A request that is not carried out. `detail` is for a human; `code`, the end of its `type`, is stable."""
 
-    status: ClassVar[int] = 500
-    title: ClassVar[str] = "Internal error"
-    code: ClassVar[str] = "internal-error"
+    code = "internal-error"
 
     def __init__(self, detail: str, *, code: str | None = None, retry_after_s: int | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.problem_code = code or self.code
         self.retry_after_s = retry_after_s
-
-    @property
-    def type_uri(self) -> str:
-        """The stable `type` of RFC 9457."""
-        return TYPE_BASE + self.problem_code
+        if code is not None:
+            self.code = code
 
 
 class BadRequest(Problem):
     """The request cannot be understood; sending it again unchanged cannot help."""
 
-    status, title, code = 400, "Bad request", "bad-request"
+    code = "bad-request"
 
 
 class Unauthorized(Problem):
     """No API key, or one that is unknown or revoked (the answer is the same for each)."""
 
-    status, title, code = 401, "Unauthorized", "unauthorized"
+    code = "unauthorized"
 
 
 class NotFound(Problem):
-    """No such object in the caller's account (another account's object included)."""
+    """There is no such row, or it belongs to another account."""
 
-    status, title, code = 404, "Not found", "not-found"
+    code = "not-found"
 
 
 class UnprocessableKey(Problem):
     """The idempotency key was used before with another body."""
 
-    status, title, code = 422, "Idempotency key reused", "idempotency-key-reused"
+    code = "idempotency-key-reused"
 
 
 class TooManyRequests(Problem):
-    """Over the rate limit; `retry_after_s` says when to come back."""
+    """Over the rate limit; the request may be sent again after `retry_after_s` seconds."""
 
-    status, title, code = 429, "Too many requests", "rate-limited"
+    code = "rate-limited"
 
 
 class NotConfirmed(Problem):
-    """The order may or may not be stored. Repeating with the same key finds out and is always safe."""
+    """The order may or may not be stored. Repeating with the same key finds out and is always safe (R6)."""
 
-    status, title, code = 503, "Not confirmed", "not-confirmed"
+    code = "not-confirmed"

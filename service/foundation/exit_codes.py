@@ -1,7 +1,7 @@
-"""What the exit code of every command of ours means. A code has one meaning, and 1 is only ever a finding.
+"""The exit codes of all commands. Each code has one meaning, and 1 means a finding and nothing else.
 
-A script that acts on `eo reconcile` or `eo ledger verify` must be able to tell "the books differ" from "the pipe broke"
-and from "this program is wrong": so nothing but a finding ends with 1, also no traceback.
+A script that acts on `eo reconcile` or `eo ledger verify` can tell "the books differ" from "the pipe broke" and from
+"this program is wrong", because no other end of a command, and no traceback, has the code 1.
 """
 
 from typing import Final

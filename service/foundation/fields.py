@@ -1,4 +1,4 @@
-"""Types of the API's fields that say more than Python's own do: they also carry their form in the OpenAPI document."""
+"""Types of fields of the API that also carry what the OpenAPI document says of them."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,7 +1,7 @@
-"""However a command ends, it ends here: in one of `exit_codes`, and in a line that says why.
+"""The end of every command: one of `exit_codes`, and a line that says why.
 
-Only a command that compares something ends with FOUND, by `SystemExit`. Python's own ends are not used: 1 for a
-traceback, 120 where stdout cannot be flushed.
+A command that compares something ends with FOUND by raising `SystemExit`. Python's own exit codes, 1 for a traceback
+and 120 where stdout cannot be flushed, are replaced.
 """
 
 import contextlib
@@ -20,28 +20,28 @@ from service.foundation.addresses.postgres import masked
 from service.foundation.errors import Defect, EffectivelyOnceError, Unavailable
 from service.foundation.text.screening import has_card_number
 
-_TEXT_MAX = 300  # characters of a foreign error's text that are shown
+_TEXT_MAX = 300  # characters that are shown of the text of a library's error
 _WORDS_MAX = 4_000  # characters of a line; an argument may be of any length
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _shows_tracebacks = False
 
-Verdict = tuple[int, str]  # an exit code, and why; no words where nobody reads or all is said
+Verdict = tuple[int, str]  # an exit code, and why; the text is empty where nothing is to be printed
 
 
 def show_tracebacks(*, on: bool) -> None:
-    """Whether an error shows its traceback before its line (`eo --debug`)."""
+    """Set whether an error prints its traceback before its line (`eo --debug`)."""
     global _shows_tracebacks  # noqa: PLW0603  one process is one command
     _shows_tracebacks = on
 
 
 def run(command: Callable[[], object]) -> NoReturn:
-    """Call `command`, and end this process with the code that says how it went."""
+    """Call `command`, and end this process with the exit code of its outcome."""
     _prepare_streams()
     raise SystemExit(_told(_code_of(command)))
 
 
 def _prepare_streams() -> None:
-    """A closed stream is /dev/null, or the next file would take its number; no character fails a print."""
+    """Replace closed streams by /dev/null, so that no file gets their numbers, and let no character fail a print."""
     sys.stdin = sys.stdin or os.fdopen(os.open(os.devnull, os.O_RDONLY))
     sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
@@ -56,7 +56,7 @@ def _code_of(command: Callable[[], object]) -> int:
         command()
     except SystemExit as end:
         return _code_of_end(end)
-    except BaseException as error:  # noqa: BLE001  the last place where it can be explained
+    except BaseException as error:  # noqa: BLE001  any error ends the command with a line
         code, words = _verdict(error)
         if _shows_tracebacks:
             traceback.print_exception(error)
@@ -73,7 +73,7 @@ def _code_of_end(end: SystemExit) -> int:
 
 
 def _told(code: int) -> int:
-    """The code, once stdout is written. A result that could not be told is not a result."""
+    """The exit code after stdout is written. A result that could not be written fails the command."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -86,7 +86,7 @@ def _told(code: int) -> int:
 
 
 def _discard(stream: TextIO) -> None:
-    """Send what is left in its buffer nowhere, or the interpreter fails at it once more."""
+    """Discard what is left in its buffer, or the interpreter fails at it again."""
     with contextlib.suppress(OSError), Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
@@ -135,7 +135,7 @@ def _reader_is_gone() -> bool:
 
 
 def _of_click(error: BaseException) -> Verdict | None:
-    import click  # noqa: PLC0415  where it is not installed, that is what has to be said
+    import click  # noqa: PLC0415  where it is missing, `_not_installed` must still run
 
     match error:
         case click.exceptions.Exit():
@@ -144,7 +144,7 @@ def _of_click(error: BaseException) -> Verdict | None:
             return exit_codes.INTERRUPTED, "stopped by Ctrl-C."
         case click.Abort():
             if isinstance(error.__context__, EOFError):
-                click.echo(err=True)  # the question still stands in this line
+                click.echo(err=True)  # end the line of the question
             return exit_codes.USAGE, "Nothing was done: nobody said yes. The option --yes does."
         case click.exceptions.NoArgsIsHelpError():
             error.show()
@@ -160,7 +160,7 @@ def _of_click(error: BaseException) -> Verdict | None:
 def _of_database(error: BaseException) -> Verdict | None:
     if "sqlalchemy" not in sys.modules:
         return None
-    from service.foundation.postgres.db import is_unreachable  # noqa: PLC0415  it is imported already, or the error is not a database's
+    from service.foundation.postgres.db import is_unreachable  # noqa: PLC0415  imported already where the error is of a database
 
     if not is_unreachable(error):
         return None
@@ -168,7 +168,7 @@ def _of_database(error: BaseException) -> Verdict | None:
 
 
 def _sentence(words: str) -> str:
-    """In one line, and with its end: another sentence follows."""
+    """These words on one line with a full stop, because another sentence follows."""
     line = " ".join(words.split())
     return line if line.endswith((".", "?", "!")) else f"{line}."
 
@@ -189,7 +189,7 @@ def _bug(error: BaseException) -> str:
 
 
 def _text_of(error: BaseException) -> str:
-    """What the error says, where that is fit to be seen: errors of a database carry the values of the statement."""
+    """The text of the error, or nothing where it may carry values of a statement or a card number."""
     words = " ".join(str(error).split())[:_TEXT_MAX]
     if not words or hasattr(error, "orig") or hasattr(error, "sqlstate") or has_card_number(words):
         return "."

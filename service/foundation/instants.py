@@ -1,4 +1,4 @@
-"""Instants as people write them, in UTC. Pure."""
+"""Reads the instants that people write, as UTC. Pure."""
 
 from datetime import UTC, datetime
 
@@ -12,5 +12,5 @@ def instant(text: str, *, zone_required: bool = False) -> datetime:
         return moment.replace(tzinfo=UTC)
     try:
         return moment.astimezone(UTC)
-    except OverflowError as error:  # its own zone has such a moment, UTC has no year 0 and no year 10000
+    except OverflowError as error:  # in UTC it is in the year 0 or 10000, which datetime does not have
         raise ValueError("an instant that is outside of UTC's years") from error

@@ -1,4 +1,4 @@
-"""What a knob is: a variable with a default, a reason and bounds; how its text is read, and which names are none.
+"""Knobs: settings with a variable, a default, a reason and bounds. Here is how a text is read as the value of one.
 
 `service.foundation.settings` has the table of all knobs and the rules between them.
 """
@@ -14,14 +14,14 @@ from typing import Any
 from service.foundation.errors import Misconfigured
 
 OURS = "EO_"
-# Variables of ours that are no settings of a service: of the sandbox, of tests, and of the demonstration.
+# Variables of ours that are no settings of the service, but of the sandbox, of tests, or of the demonstration.
 OF_THE_SANDBOX = tuple(
     f"EO_SANDBOX_{name}" for name in ("HOST", "PORT", "DATA", "FEE_DELAY_S", "LATENCY_MS", "STRICT", "RPS", "SECRET")
 )
 _OTHERS = ("EO_CRASH_AT", *OF_THE_SANDBOX)
 _OTHER_PREFIXES = ("EO_TEST_", "EO_DEMO_", "EO_CONFORMANCE_")
-_ALIKE = 0.7  # of two names, in difflib's measure; below, a suggestion would be a guess
-_SHOWN_MAX = 40
+_ALIKE = 0.7  # the least likeness of two names, by difflib, at which one is suggested for the other
+_SHOWN_MAX = 40  # characters of a value in a message
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?")
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -29,7 +29,7 @@ _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no"
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """One setting, as people know it."""
+    """One setting, by its field and by its variable."""
 
     name: str
     variable: str
@@ -38,20 +38,20 @@ class Knob:
     why: str
     least: float | None = None
     most: float | None = None
-    verbatim: bool = False  # spaces around it are a part of it
+    verbatim: bool = False  # whether spaces around its text are a part of the value
 
     @classmethod
     def of(cls, one: "Field[Any]") -> "Knob":
-        """The knob that a field of Settings is."""
+        """The knob of this field of Settings."""
         return cls(one.name, kind=one.type, default=one.default, **one.metadata)
 
     @property
     def bounds(self) -> str:
-        """Its bounds in words; empty where it has none."""
+        """Its bounds in words, empty where it has none."""
         return "" if self.least is None or self.most is None else f"{_plain(self.least)} to {_plain(self.most)}"
 
     def read(self, text: str) -> Any:
-        """The value that a text stands for. Raises Misconfigured, naming variable, value and bound."""
+        """The value of this text. Raises Misconfigured, which names variable, value and bounds."""
         text = text if self.verbatim else text.strip()
         value = _PARSERS[self.kind](text)
         if value is None:
@@ -75,7 +75,7 @@ class Knob:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What must hold between knobs: what it says in words, with the variables it is about."""
+    """A rule that must hold between knobs. `says` is the rule in words that name their variables."""
 
     says: str
     holds: Callable[[Any], bool]
@@ -83,22 +83,22 @@ class Rule:
 
     @property
     def variables(self) -> list[str]:
-        """Those that are named."""
+        """The variables that the rule names."""
         return re.findall(r"EO_[A-Z_]+", self.says)
 
 
 def knob(variable: str, default: Any, why: str, *, least: float | None = None, most: float | None = None) -> Any:
-    """A field read from `variable`, within bounds; `why` is shown by `eo settings` and belongs beside the default."""
+    """A field that is read from `variable` and has bounds. `eo settings` shows `why` beside the default."""
     return field(default=default, metadata={"variable": variable, "why": why, "least": least, "most": most})
 
 
 def secret(variable: str, why: str, *, verbatim: bool = False) -> Any:
-    """A field that must not be seen where settings are printed."""
+    """A field that is left out where settings are printed."""
     return field(default="", repr=False, metadata={"variable": variable, "why": why, "verbatim": verbatim})
 
 
 def unknown(environ: Mapping[str, str], knobs: Iterable[Knob]) -> list[str]:
-    """A line for every variable that looks like one of ours and is none: a misspelt knob would go unnoticed."""
+    """A line for every variable that begins like one of ours and is none, because a misspelt knob has no effect."""
     known = [one.variable for one in knobs if one.variable.startswith(OURS)] + list(_OTHERS)
     lines = []
     for name in sorted(environ):
@@ -119,7 +119,7 @@ def _number(text: str) -> float | None:
 
 
 def _path(text: str) -> Path | None:
-    """A path that can be written down: the file run.json, logs and messages are UTF-8."""
+    """A path that is text in UTF-8, because the file run.json, logs and messages are."""
     is_text = "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
     return Path(text) if is_text else None
 
@@ -130,7 +130,7 @@ def _plain(value: float) -> str:
 
 
 def _shown(text: str) -> str:
-    """A value in a message: on one line, and not longer than a line."""
+    """The value as a message shows it: on one line, and cut to 40 characters."""
     shown = text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "…"
     return shown if shown.isprintable() else repr(shown)
 

@@ -1,7 +1,7 @@
-"""One JSON object per line on stderr: when, how bad, which process, what happened, and its fields.
+"""The log: one JSON object per line on stderr, with time, level, process, event, and the fields of the event.
 
-Never a body, a key or a header: what must be correlated is logged as a hash (`hashed`), and an error as its type and
-where it was raised, because the texts of database errors carry the values of a statement.
+No body, key or header is logged. A value that lines are matched by is logged as a hash (`hashed`). An error is logged
+by its type and where it was raised, because the text of a database error carries the values of its statement.
 """
 
 import logging
@@ -61,7 +61,7 @@ def hashed(value: str) -> str:
 
 
 class _Lines(logging.Formatter):
-    """Records of ours with their fields; those of libraries with their text, and errors as `of_error` has them."""
+    """Formats our records with their fields, records of libraries with their text, and errors as `of_error` does."""
 
     def __init__(self, process: str) -> None:
         super().__init__()

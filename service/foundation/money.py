@@ -1,8 +1,8 @@
 """Money as Stripe counts it: an integer in the currency's minor unit, with a minimum, a maximum and a step.
 
-Pure. Source of the rules: Stripe's page "Supported currencies". Amounts are checked at the door, because an order that
-Stripe must refuse should not be accepted first. Where Stripe knows more than the currency (the minimum depends on the
-account's settlement currency, networks have lower maxima), Stripe has the last word and the order fails definitively.
+Pure. The rules are from Stripe's page "Supported currencies". Amounts are checked before an order is accepted, so that
+no order is accepted that Stripe must refuse. Stripe may still refuse one, because the minimum depends on the account's
+settlement currency and some networks have lower maxima; then the order fails definitively.
 """
 
 from dataclasses import dataclass
@@ -67,9 +67,9 @@ AMOUNT_MAX = max(currency.maximum for currency in CURRENCIES.values())
 
 
 def validate(amount: int, currency: str) -> Currency:
-    """The rules of `currency`, when `amount` (minor units) keeps them. Raises BadRequest, which names the rule.
+    """The rules of `currency`, which `amount` (minor units) must keep. Raises BadRequest, which names the broken rule.
 
-    A float or a bool is no amount, even where Python would let it count as one.
+    A float or a bool is refused, even where Python treats it as an integer.
     """
     rules = CURRENCIES.get(currency)
     if rules is None:
@@ -91,6 +91,6 @@ def validate(amount: int, currency: str) -> Currency:
 
 
 def spelled(amount: int, currency: str) -> str:
-    """`19.99 usd` for 1999: for people."""
+    """The amount as people write it: `19.99 usd` for 1999."""
     exponent = CURRENCIES[currency].exponent if currency in CURRENCIES else 0
     return f"{Decimal(amount).scaleb(-exponent):,.{exponent}f} {currency}"

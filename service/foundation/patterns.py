@@ -1,9 +1,9 @@
-"""Regular expressions in words: what a decoder says of a text that does not match is for a person to read."""
+"""Words for regular expressions, so that a person can read what a decoder says of a text that does not match."""
 
 import re
 
 _MATCHING = re.compile(r"(?P<what>.*) matching regex '(?P<pattern>.*)'(?P<where> - at .*)?", re.DOTALL)
-# By how the pattern begins, as the decoder quotes it.
+# By the beginning of the pattern, as the decoder quotes it.
 _WORDS = {
     "^[a-z]{3}": "a code of three lower-case letters, say usd",
     "^pm_": "the id of a payment method: pm_ and then letters, digits or _",

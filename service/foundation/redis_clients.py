@@ -1,6 +1,7 @@
-"""Every client of Redis is made here: one Redis, the primary that Sentinel names, or a Cluster.
+"""Makes every client of Redis: of one Redis, of the primary that Sentinel names, or of a Cluster.
 
-Making one connects to nothing, because Redis may be away when a process starts. Each call is bounded and repeated once.
+A new client has no connection yet, because Redis may be away when a process starts. Each call is bounded in time and
+repeated once.
 """
 
 import threading
@@ -22,7 +23,7 @@ from service.foundation.addresses.redis import Kind, RedisAddress, parse
 from service.foundation.deadlines import REDIS_S
 
 _BACKOFF = ExponentialBackoff(cap=0.2, base=0.05)
-# What a Cluster that is away or without a primary for our slot raises; for us it is one thing.
+# Raised where a Cluster is away or has no primary for our slot. Both are handled as a lost connection.
 _CLUSTER_AWAY = (RedisClusterException, ClusterError)
 
 
@@ -33,7 +34,7 @@ def client(url: str) -> redis.Redis:
     if address.kind is Kind.CLUSTER:
         return _Cluster(address, options)
     if address.kind is Kind.SENTINEL:
-        asked = _sentinel_options(address) | {"retry": Retry(NoBackoff(), 0)}  # the next one is asked instead
+        asked = _sentinel_options(address) | {"retry": Retry(NoBackoff(), 0)}  # no repeat: the next Sentinel is asked
         known = Sentinel(address.hosts, sentinel_kwargs=asked, **options)  # type: ignore[no-untyped-call]
         primary: redis.Redis = known.master_for(address.service)  # type: ignore[no-untyped-call]
         return primary
@@ -41,7 +42,7 @@ def client(url: str) -> redis.Redis:
 
 
 def async_client(url: str, *, connections: int | None = None) -> redis.asyncio.Redis:
-    """A client for an event loop. With `connections` no more are opened, and who finds none free waits for one."""
+    """A client for an event loop. It opens at most `connections` connections, and a call waits for a free one."""
     address = parse(url)
     options = _options(address) | {"retry": AsyncRetry(_BACKOFF, 1)}
     if address.kind is Kind.CLUSTER:
@@ -58,12 +59,14 @@ def async_client(url: str, *, connections: int | None = None) -> redis.asyncio.R
 
 
 class _BlockingSentinelPool(async_sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool):
-    """A pool whose users wait for a connection where all are in use, and whose connections follow the primary."""
+    """A pool whose calls wait for a free connection, and whose connections follow the primary."""
 
 
 class _Cluster(redis.Redis):
-    """A Cluster that looks like one Redis. The library's own client connects when it is made, and its errors are of
-    another family; this one connects at the first command.
+    """A Cluster with the interface of one Redis.
+
+    The library's own client connects when it is made and raises errors of another family. This one connects at its
+    first command and raises the errors of one Redis.
     """
 
     def __init__(self, address: RedisAddress, options: dict[str, Any]) -> None:
@@ -93,7 +96,7 @@ class _Cluster(redis.Redis):
 
 
 class _AsyncCluster(redis.asyncio.Redis):
-    """The same for an event loop."""
+    """A Cluster with the interface of one Redis, for an event loop."""
 
     def __init__(self, address: RedisAddress, options: dict[str, Any]) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Every knob, with its unit, its default, its bounds and the reason for it. A value, read once, passed on.
+"""Every knob, with its unit, its default, its bounds and the reason for it. Settings are read once and passed on.
 
-Sources, first wins: the process environment; `<EO_DATA_DIR>/run.json`, which `eo up` writes with the addresses of
-what it embeds, so that every other `eo` command finds the running parts.
+A variable is read from the process environment. Where it is not set there, it is read from `<EO_DATA_DIR>/run.json`,
+which `eo up` writes with the addresses of its servers, so that every other `eo` command finds them.
 """
 
 import json
@@ -18,16 +18,16 @@ from service.foundation.errors import Misconfigured
 from service.foundation.knobs import Knob, Rule, knob, secret
 
 RUN_FILE = "run.json"
-_WINDOW_S = 10
+_OUT_S = 10  # seconds of work for the workers that may be out at once
 KEY_MIN, KEY_MAX = 20, 1_000  # characters of a key of ours
 _DAY_S = 86_400  # Stripe forgets a key after 24 hours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a process needs to know. Secrets are kept out of `repr`."""
+    """The settings of a process. Secrets are kept out of `repr`."""
 
-    # where the parts are
+    # addresses and keys
     database_url: str = secret("DATABASE_URL", "PostgreSQL >= 15; unset: embedded")
     redis_url: str = secret("REDIS_URL", "broker; unset: embedded")
     redis_password: str = secret(
@@ -43,7 +43,7 @@ class Settings:
         default=Path(".eo"), metadata={"variable": "EO_DATA_DIR", "why": "embedded data, logs, run.json; mode 0700"}
     )
 
-    # the door
+    # accepting orders
     rate_limit_rps: int = knob(
         "EO_RATE_LIMIT_RPS", 0, "requests per second per API key; 0: no limit", least=0, most=1_000_000
     )
@@ -154,7 +154,7 @@ class Settings:
 
     @property
     def stripe_is_sandbox(self) -> bool:
-        """Whether charges go to a stand-in: any address that is not Stripe's own (which an empty one means)."""
+        """Whether charges go to a stand-in for Stripe: to any address but Stripe's own, which an empty one means."""
         return not stripe_address.is_stripe(self.stripe_api_base)
 
     @property
@@ -165,12 +165,12 @@ class Settings:
         return 0 if self.stripe_is_sandbox else 20
 
     @property
-    def window(self) -> int:
-        """Events out at once: never more than ten seconds of what Stripe's rate lets the fleet drain (R11).
+    def events_out_max(self) -> int:
+        """The relay's window, but at most what Stripe's rate lets the workers drain in 10 s (R11).
 
-        More would wait in the broker beyond their invisibility, and be published again for nothing.
+        More events would wait in the broker longer than they are invisible, and be published again for nothing.
         """
-        return min(self.relay_window, _WINDOW_S * self.stripe_rps) if self.stripe_rps else self.relay_window
+        return min(self.relay_window, _OUT_S * self.stripe_rps) if self.stripe_rps else self.relay_window
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -225,15 +225,15 @@ RULES = (
 
 
 def data_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of the embedded data, as the environment alone names it. Raises Misconfigured."""
+    """The folder of the embedded data, by the environment without run.json. Raises Misconfigured."""
     one = next(one for one in KNOBS if one.variable == "EO_DATA_DIR")
     found: Path = one.read(environ.get(one.variable) or str(one.default))
-    one.read(str(found.absolute()))  # the working folder is a part of it
+    one.read(str(found.absolute()))  # it includes the working folder, which must be UTF-8 too
     return found
 
 
 def check(settings: Settings) -> None:
-    """Every bound and every rule between knobs. Raises Misconfigured, naming variables and values."""
+    """Check every bound and every rule between knobs. Raises Misconfigured, which names variables and values."""
     for one in KNOBS:
         one.check(getattr(settings, one.name))
     for rule in RULES:
@@ -250,7 +250,7 @@ def check_api_key(key: str) -> None:
 
 
 def _with_addresses(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    """The settings with their addresses in one spelling, each judged by its form. Raises Misconfigured."""
+    """The settings with each address checked and in its one spelling. Raises Misconfigured."""
     if settings.database_url:
         addresses.postgres_dsns(settings.database_url, environ)
     base = stripe_address.normal(settings.stripe_api_base) if settings.stripe_api_base else ""
@@ -267,7 +267,7 @@ def _with_addresses(settings: Settings, environ: Mapping[str, str]) -> Settings:
 
 
 def _refuse_live_and_embedded(settings: Settings, named: Mapping[str, str], running: Mapping[str, str]) -> None:
-    """A live key of the environment must not meet the servers of an `eo up` that runs here with another key."""
+    """Raises Misconfigured where a live key would be used with the servers of an `eo up` that runs with another key."""
     if not settings.stripe_is_live or running.get("STRIPE_API_KEY", "") == settings.stripe_api_key:
         return
     missing = [variable for variable in ("DATABASE_URL", "REDIS_URL") if variable in running and variable not in named]
@@ -279,7 +279,7 @@ def _refuse_live_and_embedded(settings: Settings, named: Mapping[str, str], runn
 
 
 def _running_parts(data_dir: Path) -> dict[str, str]:
-    """The environment of the parts `eo up` runs, or nothing where none are running."""
+    """The variables that `eo up` wrote for its servers; none where it does not run. Raises Misconfigured."""
     try:
         found: Any = json.loads((data_dir / RUN_FILE).read_text())
         return {str(k): str(v) for k, v in found["environment"].items()}

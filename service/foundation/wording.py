@@ -1,7 +1,7 @@
-"""Errors of servers and of the network in plain words, with what to do: for logs, readiness and timelines.
+"""Plain words for errors of servers and of the network, with what to do, for logs, readiness and timelines.
 
-The texts of others' errors are never repeated: those of PostgreSQL carry the values of a statement, those of a client
-its address. What is told is the kind of the error, and a sentence of ours for the kinds that operators meet.
+The text of a library's error is never repeated: that of PostgreSQL carries the values of a statement, that of a client
+its address. Instead the kind of the error is named, and a sentence is written here for each kind that operators meet.
 """
 
 import os
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from service.foundation.addresses.postgres import masked
 from service.foundation.errors import EffectivelyOnceError
 
-# By SQLSTATE: what it means, and the next step.
+# By SQLSTATE: its meaning and the next step.
 _POSTGRES = {
     "08000": "the connection to PostgreSQL failed",
     "08001": "no connection to PostgreSQL could be made",
@@ -36,7 +36,7 @@ _POSTGRES = {
     "57P03": "PostgreSQL is starting",
     "58030": "PostgreSQL cannot read or write its disk",
 }
-# By the word an error of Redis begins with, wherever in the text it stands (scripts put their own before it).
+# By the word that an error of Redis begins with. It may stand anywhere, because a script puts words before it.
 _REDIS = {
     "READONLY": "this Redis is a replica and takes no writes. Point REDIS_URL to the primary",
     "OOM": "this Redis has reached maxmemory. Raise it, or find what fills it",
@@ -55,7 +55,7 @@ _REDIS = {
     "LOADING": "this Redis is starting and loads its data",
     "BUSY": "a script keeps this Redis busy",
 }
-# By the client's class, which has taken the word off the text.
+# By the class of the client's error, whose text lacks that word.
 _REDIS_CLASSES = {
     "MovedError": "MOVED",
     "AskError": "ASK",
@@ -67,7 +67,7 @@ _REDIS_CLASSES = {
     "MasterDownError": "MASTERDOWN",
     "ClusterDownError": "CLUSTERDOWN",
 }
-# Where the word was cut off on its way, by a part of the text.
+# By a part of the text, where that word is missing for other reasons.
 _REDIS_PHRASES = {
     "wrong kind of value": "WRONGTYPE",
     "no permissions": "NOPERM",
@@ -93,19 +93,19 @@ _NETWORK = {
 
 
 def kind_of(error: BaseException) -> str:
-    """Package and class of the error that was there first: `asyncpg.ReadOnlySQLTransactionError`."""
+    """Package and class of the driver's error, such as `asyncpg.ReadOnlySQLTransactionError`."""
     cause = _of_driver(error)
     package = type(cause).__module__.partition(".")[0]
     return type(cause).__name__ if package == "builtins" else f"{package}.{type(cause).__name__}"
 
 
 def kind_in_words(error: BaseException) -> str | None:
-    """What is known of its kind, in words that name nobody; None where nothing is."""
+    """Words for the kind of the error, without any name or address in them; None for an unknown kind."""
     return next((said for cause in _chain(error) if (said := _known(cause))), None)
 
 
 def in_words(error: BaseException) -> str:
-    """What happened, and where it is known what to do about it. Of the errors' texts only our own are told."""
+    """What happened, and what to do where that is known. It repeats the text of our own errors only."""
     if said := kind_in_words(error):
         return said
     if any(kind_of(cause) == "redis.ConnectionError" for cause in _chain(error)):
@@ -137,7 +137,7 @@ def _of_redis(error: BaseException) -> str | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what led to it, outermost first: the outer one may be ours and say nothing."""
+    """The error and its causes, outermost first. The outer one may be ours and say little."""
     seen: BaseException | None = _of_driver(error)
     for _ in range(8):
         if seen is None:

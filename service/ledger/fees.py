@@ -1,4 +1,4 @@
-"""The fee sweep: Stripe's fee of a charge becomes known after the charge, and is booked then (PROTOCOL R24, R36).
+"""The fee sweep: Stripe's fee of a charge becomes known after the charge, and is booked then (R24, R36).
 
 A charge is due until its `balance_transaction_id` is set. While it is young it is looked for in one listing of balance
 transactions, 100 a call; a few are asked for by charge, a call each. What Stripe does not show yet is asked for again

@@ -2,5 +2,25 @@
 
 heartbeats   when each process last moved, noted in Redis
 probes       whether PostgreSQL stores, and the broker takes, at this moment
+readiness    whether an order can be accepted and paid, for one API process
 overview     one installation in numbers
 """
+
+from service.monitoring.heartbeats import SILENT_S, Beat, Heart, Process
+from service.monitoring.overview import Overview
+from service.monitoring.probes import BrokerProbe, BrokerState, DatabaseProbe, OutboxState
+from service.monitoring.readiness import Readiness, ReadyCheck
+
+__all__ = [
+    "SILENT_S",
+    "Beat",
+    "BrokerProbe",
+    "BrokerState",
+    "DatabaseProbe",
+    "Heart",
+    "OutboxState",
+    "Overview",
+    "Process",
+    "Readiness",
+    "ReadyCheck",
+]

@@ -1,8 +1,8 @@
-"""Signs of life: which api, relay and worker processes move, for whoever asks; one sorted set in Redis.
+"""Heartbeats of the api, relay and worker processes: one sorted set in Redis says when each of them last moved.
 
-In Redis and not in PostgreSQL: a beat is worth nothing a minute later, leaves no dead row behind, and where Redis is
-away nothing moves anyway. A member names a process, its score is the moment (by Redis's clock) when it last *moved*:
-a relay that cannot look into the outbox, or a worker whose consumer is stuck, beats in vain.
+A member of the set names a process. Its score is the moment, by Redis's clock, when the work of this process last
+moved: a relay that cannot read the outbox, or a worker whose consumer is stuck, beats and its score stays. Heartbeats
+are in Redis because they are worth nothing after a minute, and because nothing moves while Redis is away.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from service.foundation.redis_clients import async_client
 from service.stripe_gateway import standstill
 
 BEAT_S = 2.0
-SILENT_S = 10.0  # five beats: a process that has not moved for so long does no work
+SILENT_S = 10.0  # five beats: a process that has not moved for this long does no work
 _FORGET_S = 600  # a process that was killed is shown as silent for ten minutes
 _TIMEOUT_S = 2.0
 _KEY = "eo:beats"
 
-# Redis's clock alone: those of the machines may differ.
+# Only Redis's clock is used, because the clocks of the machines may differ.
 _BEAT = """
 local t = redis.call('TIME')
 local now = t[1] + t[2] / 1e6
@@ -44,7 +44,7 @@ return {tonumber(t[1]), tonumber(t[2]), redis.call('ZRANGE', KEYS[1], 0, -1, 'WI
 
 
 class Process(msgspec.Struct, frozen=True, array_like=True):
-    """Who beats. `started_at` are Unix seconds by that machine's clock."""
+    """A process that beats. `started_at` is in Unix seconds by the clock of its machine."""
 
     part: str
     host: str
@@ -53,7 +53,7 @@ class Process(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Beat(msgspec.Struct, frozen=True):
-    """A process, and how many seconds ago it last moved."""
+    """A process, and the seconds since it last moved."""
 
     process: Process
     age_s: float
@@ -65,8 +65,9 @@ class Beat(msgspec.Struct, frozen=True):
 
 
 class Heart:
-    """Beats for this process while `run` runs. `last_moved` answers when its work last moved (time.monotonic),
-    `answers` whether Stripe answers it; who does not ask Stripe for payments has none.
+    """Beats for this process while `run` runs. `last_moved` returns when its work last moved (time.monotonic).
+
+    `answers` knows whether Stripe answers this process; a process that does not call Stripe for payments has none.
     """
 
     def __init__(
@@ -91,11 +92,11 @@ class Heart:
         last_moved: Callable[[], float] = time.monotonic,
         answers: standstill.Answers | None = None,
     ) -> Self:
-        """A heart with a connection of its own: what hangs on another must not hold it up."""
+        """A heart with a connection of its own, so that no other use of Redis delays it."""
         return cls(async_client(redis_url), part, last_moved, answers)
 
     async def beat(self) -> None:
-        """One sign of life. Raises RedisError or OSError."""
+        """Beat once. Raises RedisError or OSError."""
         still_s = max(0.0, time.monotonic() - self._last_moved())
         await self._script(keys=[_KEY], args=[self._member, f"{still_s:.3f}", _FORGET_S])
         if self._answers is not None and (why := self._answers.why_nothing()) is not None:
@@ -114,7 +115,7 @@ class Heart:
                 await asyncio.wait_for(stop.wait(), BEAT_S)
 
     async def end(self) -> None:
-        """The process ends on purpose: nobody shall miss it."""
+        """Remove this process, which ends on purpose, from the set."""
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 await self._redis.zrem(_KEY, self._member)
@@ -137,4 +138,4 @@ def _decoded(member: bytes) -> Process | None:
     try:
         return msgspec.json.decode(member, type=Process)
     except msgspec.DecodeError:
-        return None  # of another version
+        return None  # written by another version

@@ -1,4 +1,7 @@
-"""What a fleet does, read from outside: who moves, what waits, why nothing is sent. Each source by itself, bounded."""
+"""The state of one installation, read from outside: who moves, what waits, and why nothing is sent.
+
+Redis and PostgreSQL are asked independently, each for at most 5 s.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -19,8 +22,9 @@ _PATIENCE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`beats` and `breaker` come from Redis, `outbox` from PostgreSQL. `unknown`: what could not be asked or does not
-    take what an order writes, and why.
+    """`beats` and `breaker` come from Redis, `outbox` from PostgreSQL.
+
+    `unknown` says of each source that could not be asked, or that refuses what an order writes, why that is so.
     """
 
     beats: list[Beat]
@@ -31,7 +35,7 @@ class Overview:
     unknown: list[str]
 
     def as_dict(self) -> dict[str, Any]:
-        """For --json."""
+        """The overview as `--json` prints it."""
         return {
             "processes": [
                 {
@@ -53,7 +57,7 @@ class Overview:
 
 
 def overview(settings: Settings) -> Overview:
-    """Ask both. Never raises for what is away."""
+    """Ask Redis and PostgreSQL. It raises nothing where one of them is away."""
     return asyncio.run(_overview(settings))
 
 
@@ -83,7 +87,7 @@ async def _overview(settings: Settings) -> Overview:
 
 
 async def _broker(settings: Settings) -> tuple[BrokerState, str | None]:
-    """What Redis knows, and why nothing can be published: one that is full is still read."""
+    """What Redis knows, and why nothing can be published: a Redis that is full can still be read."""
     redis = async_client(settings.redis_url)
     try:
         state = await probes.broker_state(redis)
@@ -97,14 +101,14 @@ async def _broker(settings: Settings) -> tuple[BrokerState, str | None]:
 
 
 async def _outbox(settings: Settings) -> tuple[OutboxState, str | None]:
-    """The outbox, and why no order can be stored: a read-only PostgreSQL is still read."""
+    """The outbox, and why no order can be stored: a PostgreSQL that is read-only can still be read."""
     engine = create_engine(settings, name="status", pool=1)
     try:
         state = await probes.outbox_state(engine)
         try:
             async with asyncio.timeout(probes.PATIENCE_S):
                 await probes.store(engine)
-        except Exception as error:  # noqa: BLE001  it is told, whatever it is
+        except Exception as error:  # noqa: BLE001  any error is a reason to show
             return state, why_not_stored(error)
         return state, None
     finally:

@@ -1,9 +1,9 @@
-"""What readiness does to know that an order can be accepted and paid: such work itself, on connections of its own.
+"""Probes of PostgreSQL and of the broker: each does the work that an order needs, on a connection of its own.
 
-PostgreSQL is written to, with COMMIT: a read-only server and a synchronous standby that is gone let everything else
-pass. The broker is written to as publishing does, and the real queue's keys are asked for their type. A probe that is
-not answered is left behind and never waited for; at most a few are left behind at a time, so that asking often cannot
-use up the servers' connections.
+PostgreSQL is written to, with a COMMIT, because a read-only server and a missing synchronous standby show nowhere else.
+The broker is written to as publishing does, and the keys of the real queue are asked for their type. A probe that gets
+no answer is left behind and not waited for. At most four are left behind at a time, so that frequent probes cannot use
+up the servers' connections.
 """
 
 import asyncio
@@ -36,13 +36,13 @@ from service.stripe_gateway.standstill import Standstill
 T = TypeVar("T")
 
 PATIENCE_S = PROBE_S
-COUNTED_MAX = 10_000  # of a longer backlog it is said that it is longer
+COUNTED_MAX = 10_000  # rows that are counted; a longer backlog is called longer than that
 _LEFT_BEHIND_MAX = 4
 _SESSION: Mapping[str, str] = {"lock_timeout": "1s", "statement_timeout": "2s"}
 
 
 class OutboxState(msgspec.Struct, frozen=True):
-    """The outbox at a glance. `due_s`: for how long the row that is due longest has been; 0 where none is."""
+    """The outbox in four numbers. `due_s` is for how long the row that is due longest has been due; 0 where none is."""
 
     waiting: int
     parked: int
@@ -52,7 +52,7 @@ class OutboxState(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class BrokerState:
-    """What Redis knows: who moves, and why nothing is sent, or answered, where nothing is."""
+    """What Redis knows: who moves, why nothing is sent to Stripe, and why Stripe does not answer."""
 
     beats: list[Beat]
     standstill: Standstill | None
@@ -60,13 +60,13 @@ class BrokerState:
 
 
 class Bounded:
-    """Runs work with a bound that also holds where the work does not end when it is told to."""
+    """Runs work for a bounded time, also where the work does not end when it is cancelled."""
 
     def __init__(self) -> None:
         self._left_behind: set[asyncio.Task[Any]] = set()
 
     async def run(self, work: Coroutine[Any, Any, T], within_s: float) -> T:
-        """The result of `work`. Raises TimeoutError, at once where too many before it have not come back yet."""
+        """The result of `work`. Raises TimeoutError, and does so at once while four earlier works have not ended."""
         if len(self._left_behind) >= _LEFT_BEHIND_MAX:
             work.close()
             raise TimeoutError
@@ -85,11 +85,11 @@ class Bounded:
     def _came_back(self, task: asyncio.Task[Any]) -> None:
         self._left_behind.discard(task)
         if not task.cancelled():
-            task.exception()  # nobody else asks for it
+            task.exception()  # mark it as seen
 
 
 class DatabaseProbe:
-    """PostgreSQL, asked what an order needs."""
+    """Does in PostgreSQL what an order needs."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -99,13 +99,13 @@ class DatabaseProbe:
     async def look(self) -> tuple[OutboxState, bool]:
         """The outbox, and whether orders may be sent in this life of the database (R31).
 
-        Raises whatever keeps an order from being stored; TimeoutError where it is not known in time.
+        Raises the error that keeps an order from being stored, or TimeoutError where there is no answer in time.
         """
         engine = self._engine = self._engine or self._make()
         try:
             return await self._bounded.run(_look(engine), PATIENCE_S)
         except BaseException:
-            # Also after an answer such as 25006: a connection to what is no primary any more must not be asked again.
+            # Also after an answer such as 25006, because its server is no primary any more.
             await self.close()
             raise
 
@@ -113,7 +113,7 @@ class DatabaseProbe:
         return create_engine(self._settings, name="health", pool=READINESS, session=_SESSION)
 
     async def close(self) -> None:
-        """Give the connection up, without waiting long for whoever is at its other end."""
+        """Close the connection, without waiting long for the server."""
         engine, self._engine = self._engine, None
         if engine is not None:
             with suppress(TimeoutError):
@@ -121,13 +121,13 @@ class DatabaseProbe:
 
 
 class BrokerProbe:
-    """Redis as the broker, asked what publishing an order needs."""
+    """Does in Redis what publishing an order needs."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis = async_client(redis_url)
 
     async def look(self) -> BrokerState:
-        """Who moves, why nothing is sent. Raises RedisError, OSError, TimeoutError where nothing can be published."""
+        """What Redis knows. Raises RedisError, OSError or TimeoutError where nothing can be published."""
         async with asyncio.timeout(PATIENCE_S):
             await publish(self._redis)
             return await broker_state(self._redis)
@@ -138,12 +138,12 @@ class BrokerProbe:
 
 
 async def publish(redis: Redis) -> None:
-    """What publishing an order does, on keys of the probe's own. Raises RedisError or OSError."""
+    """Do what publishing an order does, on keys of the probe. Raises RedisError or OSError."""
     await redis.register_script(_PUBLISH)(keys=_KEYS, args=[])
 
 
-# A row that every installation has, written as it is: a heap change, a WAL record, and a commit that a synchronous
-# standby must confirm. A statement of its own, so that no process that stops can hold the row.
+# It writes the one row of `instance` as it is, which makes a WAL record and a commit that a synchronous standby must
+# confirm. It is a transaction of its own, so that a process that stops in the middle of a look holds no row.
 _WRITE = Statement("UPDATE instance SET uuid = uuid WHERE id = 1")
 
 
@@ -159,7 +159,7 @@ def why_not_published(error: BaseException) -> str:
 
 
 def why_not_stored_in_public(error: BaseException) -> str:
-    """The same for anybody who asks: its kind. The words of PostgreSQL and of the driver name host, user, database."""
+    """The kind of what keeps orders from being stored. The full words may name a host, a user or a database."""
     if isinstance(error, (TimeoutError, migrate.WrongSchema)):
         return why_not_stored(error)
     kind = kind_in_words(error)
@@ -198,7 +198,7 @@ async def _look(engine: AsyncEngine) -> tuple[OutboxState, bool]:
     return await outbox_state(engine), await is_verified(engine)
 
 
-# The commands of Dramatiq's own script, on keys of the probe's own; the real ones are only asked for their type.
+# The commands of Dramatiq's own script on keys of the probe; the real keys are only asked for their type.
 _KEYS = [QUEUE_KEY, MESSAGES_KEY, CONSUMERS_KEY, *(f"{NAMESPACE}:probe.{kind}" for kind in ("msgs", "ids", "beats"))]
 _PUBLISH = """
 redis.call('LLEN', KEYS[1])

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.foundation.errors import Misconfigured
+from service.foundation.errors import Misconfigured, NotFound
 from service.foundation.postgres.sql import Record, Statement, connect
 from service.orders import get
 from service.orders.model import Order
@@ -98,14 +98,14 @@ SELECT o.id, o.account_id, a.name AS account FROM accounts a JOIN orders o
 
 
 async def find(engine: AsyncEngine, name: str) -> tuple[UUID, str, UUID]:
-    """Account, its name, and id of the order with this id or idempotency key. Raises Misconfigured."""
+    """Account, its name, and id of the order with this id or idempotency key. Raises NotFound or Misconfigured."""
     async with connect(engine) as connection:
         found: list[_Found] = []
         if (order_id := _as_id(name)) is not None:
             found = await connection.rows(_BY_ID, {"id": order_id})
         found = found or await connection.rows(_BY_KEY, {"key": name})
     if not found:
-        raise Misconfigured(_NONE)
+        raise NotFound(_NONE)
     if len(found) > 1:
         ids = ", ".join(f"{row.id} ({row.account})" for row in found)
         raise Misconfigured(f"{len(found)} accounts have an order with this key. Name one by its id: {ids}.")
@@ -113,13 +113,13 @@ async def find(engine: AsyncEngine, name: str) -> tuple[UUID, str, UUID]:
 
 
 async def story(engine: AsyncEngine, name: str) -> Story:
-    """The order of this id or key, and its timeline. Raises Misconfigured."""
+    """The order of this id or key, and its timeline. Raises NotFound or Misconfigured."""
     account_id, account, order_id = await find(engine, name)
     return Story(account, await get(engine, account_id, order_id), await timeline(engine, account_id, order_id))
 
 
 async def follow(engine: AsyncEngine, name: str) -> AsyncIterator[dict[str, Any]]:
-    """What happened to the order, and then what happens, until it is in a final state. Raises Misconfigured."""
+    """What happened to the order, and then what happens, until it is in a final state. Raises as `find` does."""
     account_id, _, order_id = await find(engine, name)
     told: list[dict[str, Any]] = []
     while True:

@@ -53,6 +53,9 @@ class Installation:
     which is the PATH alone where nothing else is given.
     """
 
+    http_part: type[HttpPart] = HttpPart  # what a server of ours is made of
+    loop_part: type[LoopPart] = LoopPart
+
     def __init__(self, folder: Path, told: Mapping[str, str], inherited: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.logs = folder / "log"
@@ -99,7 +102,7 @@ class Installation:
         books = str(self.folder / "sandbox" / "sandbox.sqlite3")
         port = address.rpartition(":")[2]
         command = eo("sandbox", "--host", "127.0.0.1", "--port", port, "--data", books, *options)
-        self.parts["sandbox"] = HttpPart(
+        self.parts["sandbox"] = self.http_part(
             "sandbox", command, log=self._log("sandbox"), environ=self.environ, url=address + SANDBOX_HEALTH
         )
         return address
@@ -119,11 +122,11 @@ class Installation:
         if before:
             before.written.close()
         if not kind.health:
-            self.parts[name] = LoopPart(name, command, log=self._log(name), environ=told)
+            self.parts[name] = self.loop_part(name, command, log=self._log(name), environ=told)
         else:
             told.setdefault("EO_PORT", ((before and before.environ) or {}).get("EO_PORT") or str(free_port()))
             url = reached_at(told.get("EO_HOST", ""), told["EO_PORT"]) + kind.health
-            self.parts[name] = HttpPart(name, command, log=self._log(name), environ=told, url=url)
+            self.parts[name] = self.http_part(name, command, log=self._log(name), environ=told, url=url)
         return self.parts[name]
 
     def stages(self) -> list[list[Child]]:

@@ -9,7 +9,7 @@ reading       one order, a page of them, and which keys are known
 timeline      what happened to an order; why_waiting: what it waits for
 """
 
-from service.orders.group_commit import Door
+from service.orders.group_commit import GroupCommit
 from service.orders.model import Order, OrderPage, OrderRequest, check_order
 from service.orders.reading import exists, get, known_keys, page, settled
 from service.orders.store import Candidate, Placed, lock, place
@@ -17,7 +17,7 @@ from service.orders.timeline import timeline
 
 __all__ = [
     "Candidate",
-    "Door",
+    "GroupCommit",
     "Order",
     "OrderPage",
     "OrderRequest",

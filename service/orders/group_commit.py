@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation import log
-from service.foundation.crash import CrashPoint, reach
+from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.deadlines import CLOSE_S, DOOR_BATCH_S
 from service.foundation.errors import BadRequest, UnprocessableKey
 from service.foundation.events import Event
@@ -38,7 +38,7 @@ SPLIT_LOCK_TIMEOUT_MS = 50
 QUEUE_BATCHES = 40
 
 
-class Door:
+class GroupCommit:
     """Accepts the orders of one process. Lives in one event loop; `close` it before that ends."""
 
     def __init__(self, settings: Settings) -> None:
@@ -107,9 +107,9 @@ class Door:
     async def _write_batch(self, batch: Sequence[Waiting]) -> None:
         try:
             self._durability.check()
-            reach(CrashPoint.API_BEFORE_COMMIT)
+            crash_point(CrashPoint.API_BEFORE_COMMIT)
             placed = await self._place(self._engine, batch)
-            reach(CrashPoint.API_AFTER_COMMIT)
+            crash_point(CrashPoint.API_AFTER_COMMIT)
             self._waker.wake()
             answer(batch, placed)
             self._note_away(away=False)

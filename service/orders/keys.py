@@ -1,6 +1,6 @@
 """The idempotency key: how a producer may spell it.
 
-Pure functions. The rules are PROTOCOL R2 and R3; the header follows the expired IETF draft
+Pure functions. The rules are R2 and R3 of docs/rules.md; the header follows the expired IETF draft
 `draft-ietf-httpapi-idempotency-key-header-07` where that says something, and claims no conformance to a standard.
 """
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.foundation.errors import Misconfigured
+from service.foundation.errors import NotFound
 from service.foundation.postgres.sql import Batch, Connection, Record, Statement, connect
 from service.outbox import rows
 
@@ -93,10 +93,10 @@ _PARK_ONE = Statement(f"{park_fragment('x.id = :id', reason=':reason')} RETURNIN
 
 
 async def park(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
-    """Take one row out of delivery for a human to look at. Raises Misconfigured when there is no such open row."""
+    """Take one row out of delivery for a human to look at. Raises NotFound when there is no such open row."""
     async with connect(engine) as connection:
         if await connection.row(_PARK_ONE, {"id": row_id, "reason": reason}) is None:
-            raise Misconfigured("There is no such open outbox row. `eo outbox list` shows what there is.")
+            raise NotFound("There is no such open outbox row. `eo outbox list` shows what there is.")
 
 
 _PARK_OR_ADD = Statement("""

@@ -117,7 +117,7 @@ RETURNING o.id, o.published, o.opens_unsettled
 
 
 async def claim(engine: AsyncEngine, settings: Settings, *, republish_max: int) -> Claim:
-    """Claim due rows, oldest first, while fewer than `settings.window` are out (R11); skip what another relay holds.
+    """Claim due rows, oldest first, while fewer than `events_out_max` are out (R11); skip what another relay holds.
 
     A claimed row comes due again after the outbox lease, doubled for each publish that nobody answered, with jitter.
     At most `republish_max` of them may have been published before: a wiped broker must not become a stampede.
@@ -126,7 +126,7 @@ async def claim(engine: AsyncEngine, settings: Settings, *, republish_max: int) 
         claimed = await connection.rows(
             _CLAIM,
             {
-                "window": settings.window,
+                "window": settings.events_out_max,
                 "most": CLAIM_MAX,
                 "republish_max": republish_max,
                 "lease": timedelta(seconds=settings.outbox_lease_s),

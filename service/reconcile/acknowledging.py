@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from service.foundation.errors import Misconfigured
+from service.foundation.errors import Misconfigured, NotFound
 from service.foundation.postgres.sql import Record, Statement, begin
 
 
@@ -35,11 +35,11 @@ SELECT :id, fingerprint, :by, :reason, amount_minor, ours, stripe FROM discrepan
 
 
 async def acknowledge(engine: AsyncEngine, fingerprint: str, *, by: str, reason: str) -> Acknowledged:
-    """Put on record that `by` accepts the open discrepancy whose fingerprint begins so. Raises Misconfigured."""
+    """Record that `by` accepts the open discrepancy whose fingerprint begins so. Raises NotFound or Misconfigured."""
     async with begin(engine) as tx:
         found = await tx.rows(_OPEN, {"beginning": fingerprint})
         if not found:
-            raise Misconfigured(
+            raise NotFound(
                 f"There is no open discrepancy {fingerprint}. `eo reconcile` lists them with their fingerprints."
             )
         if len(found) > 1:

@@ -30,7 +30,7 @@ LeftOut = Callable[[str], None]  # takes what could not be staged, and why
 
 
 class Gateway(Protocol):
-    """What a reconciliation asks of Stripe. `service.stripe_gateway.StripeGateway` is one."""
+    """What a reconciliation asks of Stripe. `service.stripe_gateway.client.StripeGateway` is one."""
 
     def list_payment_intents(self, created_gte: int, created_lt: int) -> AsyncIterator[Intent]:
         """PaymentIntents created in [gte, lt) Unix seconds, charges expanded. Raises IncompleteListing."""

@@ -53,7 +53,7 @@ SELECT NULL, x.account_id, x.order_id, c.payment_intent_id, NULL
   FROM {ROWS}
   LEFT JOIN charges c ON c.account_id = x.account_id AND c.order_id = x.order_id AND c.attempt = x.attempt
  WHERE x.created_at < :since
-   AND (x.parked_at IS NOT NULL OR c.id IS NULL
+   AND (x.is_parked OR c.id IS NULL
         OR coalesce(c.stripe_created, c.created_at) + {WAITS.format("c.status")} <= :cut_off)
 """)
 

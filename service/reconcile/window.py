@@ -1,7 +1,7 @@
 """Which time a reconciliation looks at. Pure.
 
 `since` and `until` select; `cut_off` only tells what may still change by itself. All three are fixed before either side
-is read, so that both sides are asked about the same time (PROTOCOL R29).
+is read, so that both sides are asked about the same time (R29).
 """
 
 import math

@@ -1,4 +1,4 @@
-"""A database that forgot asks Stripe before it speaks (PROTOCOL R31).
+"""A database that forgot asks Stripe before it speaks (R31).
 
 lives         which life this database is in, and whether Stripe was asked since it began
 adoption      one PaymentIntent of ours against what is known: nothing, settle, adopt, block, report      [pure]

@@ -17,7 +17,7 @@ from service.charges.answers import judge_intent
 from service.charges.listing import in_order, known_intents, prove_complete
 from service.charges.model import Settlement
 from service.charges.settling import is_about_content, settle
-from service.foundation.crash import CrashPoint, reach
+from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.events import Event
 from service.foundation.log import event
 from service.foundation.postgres.db import Refused
@@ -157,14 +157,14 @@ async def _compare(
 
 async def brought_back(engine: AsyncEngine, listed: Listed, life: Life, settings: Settings) -> Verdict:
     """What became of one PaymentIntent. One that cannot be stored is reported: Stripe's dashboard can edit any text."""
-    reach(CrashPoint.RECOVERY_BEFORE_ADOPT)
+    crash_point(CrashPoint.RECOVERY_BEFORE_ADOPT)
     try:
         verdict, charge = await bring_back(engine, listed, life.id, settings)
     except (Refused, ValueError) as error:
         if not is_about_content(error):
             raise
         return Verdict(Step.REPORT, f"it cannot be stored ({type(error).__name__})")
-    reach(CrashPoint.RECOVERY_AFTER_ADOPT)
+    crash_point(CrashPoint.RECOVERY_AFTER_ADOPT)
     if charge is not None:
         shown = Answer(http_status=200, intent=listed.intent)
         await settle(engine, [Settlement(charge, judge_intent(charge, listed.intent, shown), _LISTED)], settings)

@@ -1,7 +1,7 @@
 """What Stripe tells us, reduced to the fields we read. Pure data: no network, no database.
 
 Unknown fields are ignored (Stripe adds some with every version); a missing or mistyped one makes the whole body
-unreadable, and an unreadable answer is an unknown outcome, never a failure (PROTOCOL R15).
+unreadable, and an unreadable answer is an unknown outcome, never a failure (R15).
 
 A listing shows payments that are not ours, too. What is readable and cannot be (`flaw`) is left out by whoever would
 store it, and said; it spoils no listing.

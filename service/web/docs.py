@@ -1,6 +1,6 @@
-"""/docs: Swagger UI from the installed package, so that it works offline; /openapi.json.
+"""/openapi.json, and at /docs a page that shows it: Swagger UI from an installed package, so that it works offline.
 
-Only the files the page needs are served, and the page may load nothing from anywhere else.
+Only the files that the page needs are served, and its policy lets it load nothing from other servers.
 """
 
 from functools import cache
@@ -15,7 +15,7 @@ from litestar.response.base import ASGIResponse
 from service.foundation.errors import NotFound
 from service.web.openapi import description
 
-READ = [HttpMethod.GET, HttpMethod.HEAD]
+_READ = [HttpMethod.GET, HttpMethod.HEAD]
 _PACKAGE = "swagger_ui"
 _FILES = {
     "swagger-ui.css": "text/css",
@@ -54,19 +54,19 @@ _START = b"""SwaggerUIBundle({
 """
 
 
-@route("/", http_method=READ)
+@route("/", http_method=_READ)
 async def home(request: Request[Any, Any, Any]) -> ASGIResponse:  # noqa: ARG001  the framework's signature
-    """To the documentation."""
+    """Redirect to the documentation."""
     return ASGIResponse(status_code=307, headers={"Location": "/docs"}, media_type="text/plain")
 
 
-@route("/docs", http_method=READ)
+@route("/docs", http_method=_READ)
 async def page(request: Request[Any, Any, Any]) -> ASGIResponse:  # noqa: ARG001  as above
-    """The page itself."""
+    """The page."""
     return ASGIResponse(body=_PAGE, headers=_HEADERS, media_type="text/html")
 
 
-@route("/docs/{name:str}", http_method=READ)
+@route("/docs/{name:str}", http_method=_READ)
 async def asset(request: Request[Any, Any, Any]) -> ASGIResponse:
     """A file of the page."""
     body, media_type = _asset(request.scope["path_params"]["name"])
@@ -74,10 +74,13 @@ async def asset(request: Request[Any, Any, Any]) -> ASGIResponse:
     return ASGIResponse(body=body, headers=headers, media_type=media_type)
 
 
-@route("/openapi.json", http_method=READ)
+@route("/openapi.json", http_method=_READ)
 async def openapi_json(request: Request[Any, Any, Any]) -> ASGIResponse:  # noqa: ARG001  as above
     """The description of the API, for the page and for generators of clients."""
     return ASGIResponse(body=_openapi_json(), media_type="application/json")
+
+
+HANDLERS = [page, asset, openapi_json, home]
 
 
 @cache
@@ -91,7 +94,7 @@ def _asset(name: str) -> tuple[bytes, str]:
         return _START, "text/javascript"
     if name not in _FILES:
         raise NotFound("There is nothing at this address.")
-    # The package's own module would import web frameworks; only its files are wanted.
+    # Only the package's files are needed; importing its module would import web frameworks.
     spec = find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         raise NotFound("The package swagger-ui-py is not installed, so there is no page; /openapi.json works.")

@@ -1,12 +1,9 @@
-"""The examples in the OpenAPI document: the README's orders, as the API answers them. A test validates each."""
-
-from typing import Any
+"""The examples of the OpenAPI document: the orders of the README, as the API answers them. A test validates each."""
 
 from service.ledger import charge_reference
 from service.ledger.journal import CHARGE
+from service.web.operation import Json
 from service.web.problem_types import PROBLEM_TYPES
-
-Json = dict[str, Any]
 
 ORDER_REQUEST: Json = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}
 _DECLINING: Json = {"amount": 5000, "currency": "eur", "payment_method": "pm_card_chargeDeclined"}
@@ -35,7 +32,7 @@ BATCH_REQUEST: Json = {
 
 
 def problem(code: str) -> Json:
-    """The answer for one type of problem."""
+    """The answer of the type of problem that ends with `code`."""
     row = PROBLEM_TYPES[code]
     return {
         "type": row.uri, "title": row.title, "status": row.status, "detail": row.meaning,

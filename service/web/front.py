@@ -1,10 +1,11 @@
-"""The connection before anybody is authenticated: every stage of it is bounded in time, bytes or number.
+"""A connection before its requests are authenticated: each stage of it is bounded in time, bytes or number.
 
-uvicorn bounds none of this, and it drops the body of a request that offers an upgrade (`Upgrade: h2c`, which Java's
-client sends with its first request). RFC 9110, 7.8 lets a server ignore the offer, so the request is read as HTTP/1.1.
+uvicorn bounds none of these stages. It also drops the body of a request that offers an upgrade (`Upgrade: h2c`, which
+Java's client sends with its first request). RFC 9110, 7.8 lets a server ignore the offer, so such a request is read as
+HTTP/1.1.
 
-A connection is in one stage at a time. One sweep a second ends the stages that last too long; a request pays for a few
-assignments only.
+A connection is in one stage at a time. One sweep per second ends the stages that last too long, so that a request
+costs only a few assignments.
 """
 
 import asyncio
@@ -18,9 +19,10 @@ from litestar.types import Message, Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.foundation import log
-from service.foundation.errors import TYPE_BASE
 from service.foundation.events import Event
-from service.web.body import BATCH_BODY_MAX, ProblemBody, encode
+from service.web.batch import BATCH_BODY_MAX
+from service.web.body import encode
+from service.web.problem_types import ProblemBody
 
 HEAD_S = 10.0  # from the first byte, or the connection, to the end of the headers: a proxy sends them in one packet
 BODY_S = 30.0  # from the end of the headers to the end of the body: 2 MiB at 70 KB a second
@@ -40,18 +42,18 @@ _NO_STORE = (b"cache-control", b"no-store")
 
 _OFFERS = (b"upgrade", b"http2-settings")
 _REFUSALS = {
-    400: ("Bad request", "bad-request", "This is not HTTP/1.1."),
-    405: ("Method not allowed", "method-not-allowed", "This is no proxy: CONNECT leads nowhere. See the Allow header."),
-    408: ("Request timeout", "request-timeout", "The request took too long to arrive. Send it again."),
-    413: ("Content too large", "content-too-large", "The body is too large: 64 KiB for one order, 2 MiB for a batch."),
-    431: ("Header fields too large", "headers-too-large", "The headers are too large: 32 KiB, 200 of them."),
-    503: ("Unavailable", "unavailable", "Too many connections. Try again; for an order, with the same key."),
+    400: ("bad-request", "This is not HTTP/1.1."),
+    405: ("method-not-allowed", "This is no proxy: CONNECT leads nowhere. See the Allow header."),
+    408: ("request-timeout", "The request took too long to arrive. Send it again."),
+    413: ("content-too-large", "The body is too large: 64 KiB for one order, 2 MiB for a batch."),
+    431: ("headers-too-large", "The headers are too large: 32 KiB, 200 of them."),
+    503: ("unavailable", "Too many connections. Try again; for an order, with the same key."),
 }
 _MORE_HEADERS = {405: (b"allow", b"GET, HEAD, OPTIONS, POST"), 503: (b"retry-after", b"1")}
 
 
 async def protect(message: Message, scope: Scope) -> None:  # noqa: ARG001  the signature is the framework's
-    """A `before_send` hook: nobody guesses an answer's type, and nobody keeps an answer that does not allow it."""
+    """A `before_send` hook: forbids to guess the type of an answer, and to store it where it says nothing of that."""
     if message["type"] == "http.response.start":
         headers = list(message["headers"])
         headers.append(_NOSNIFF)
@@ -60,29 +62,29 @@ async def protect(message: Message, scope: Scope) -> None:  # noqa: ARG001  the 
         message["headers"] = headers
 
 
-# What a connection is waiting for. Numbers, not an enumeration: each request passes through four of them.
+# What a connection waits for. Numbers are cheaper than an enumeration, and each request passes four stages.
 HEAD = 1  # the rest of a request's headers, or a first request
 BODY = 2
-ANSWER = 3  # ours; the handlers have deadlines of their own
-IDLE = 4  # the next request, perhaps
-CLOSING = 5  # refused; what still arrives is thrown away
+ANSWER = 3  # our answer; the handlers have deadlines of their own
+IDLE = 4  # the next request
+CLOSING = 5  # the end, after a refusal; what still arrives is thrown away
 
 _WITHOUT_REQUEST = (HEAD, IDLE, CLOSING)
 _BOUND_S = {HEAD: HEAD_S, BODY: BODY_S, IDLE: IDLE_S, CLOSING: LINGER_S}
 
 
 class _Refused(Exception):
-    """Stops the parser."""
+    """The connection is refused. The parser, which calls this code, stops at it."""
 
 
 class Front(HttpToolsProtocol):
-    """uvicorn's protocol with bounds."""
+    """uvicorn's HTTP protocol, with bounds."""
 
     connections_max: ClassVar[int] = CONNECTIONS_MAX
-    _waiting: ClassVar[dict["Front", None]] = {}  # those without a request, the longest wait first
+    _waiting: ClassVar[dict["Front", None]] = {}  # connections without a request, the longest wait first
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Somebody connected. Where all places are taken, the one who has waited longest for nothing gives way."""
+        """Begin. Where there are too many connections, the one that has waited longest without a request is closed."""
         super().connection_made(cast("asyncio.Transport", transport))
         self.parser = self._parser()
         self._received = 0  # bytes of the present message
@@ -93,12 +95,12 @@ class Front(HttpToolsProtocol):
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """Forget this connection, which is gone."""
         self._waiting.pop(self, None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes: counted, then parsed."""
+        """Count these bytes, then parse them."""
         if self._stage == CLOSING:
             return
         self._received += len(data)
@@ -114,12 +116,12 @@ class Front(HttpToolsProtocol):
             self._refuse(413)
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """A request begins with its first byte."""
         super().on_message_begin()
         self._enter(HEAD)
 
     def on_headers_complete(self) -> None:
-        """The request is known: the handler may begin."""
+        """The headers are complete, so the handler begins."""
         if self.parser.should_upgrade():
             if (
                 self.parser.get_method() == b"CONNECT"
@@ -133,10 +135,10 @@ class Front(HttpToolsProtocol):
         super().on_headers_complete()  # which may find that the address is none
         self._enter(BODY)
         self._had_request = True
-        self.headers = []  # what stands behind a body (a trailer) is no header of ours
+        self.headers = []  # a trailer, which follows the body, must not become a header
 
     def on_message_complete(self) -> None:
-        """The request is here."""
+        """The body is complete."""
         if self._stage != BODY:
             return
         super().on_message_complete()
@@ -144,10 +146,10 @@ class Front(HttpToolsProtocol):
         self._enter(IDLE if self.cycle.response_complete else ANSWER)
 
     def on_response_complete(self) -> None:
-        """The answer is sent; perhaps before the body had come, which then is still awaited.
+        """The answer is sent. Where it was sent before the body had arrived, the body is still awaited.
 
-        As uvicorn's own, but for the timer of an idle connection, which cost more than all the bounds here: the sweep
-        finds it.
+        This is uvicorn's own method without the timer of an idle connection, which costs more than all bounds here
+        together; the sweep closes idle connections instead.
         """
         self.server_state.total_requests += 1
         if self.transport.is_closing():
@@ -159,21 +161,21 @@ class Front(HttpToolsProtocol):
             self._enter(IDLE)
 
     def pause_writing(self) -> None:
-        """The client does not take its answer."""
+        """The client does not read its answer."""
         self._stuck_since = self.loop.time()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """The client takes it."""
+        """The client reads its answer again."""
         self._stuck_since = None
         super().resume_writing()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's words; ours have one shape
-        """What cannot be parsed."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  our refusals have their own words
+        """Refuse what uvicorn cannot parse."""
         self._refuse(400)
 
     def bound(self, now: float) -> None:
-        """End what lasts too long."""
+        """End a stage that lasts too long."""
         if self._stuck_since is not None and now - self._stuck_since > SEND_S:
             self.transport.abort()
         elif (bound_s := _BOUND_S.get(self._stage)) is None or now - self._since <= bound_s:
@@ -182,7 +184,7 @@ class Front(HttpToolsProtocol):
             self.transport.abort()
         elif self._stage == IDLE or not self._received:
             self.transport.close()
-        elif not self.flow.read_paused:  # else it is we who do not read
+        elif not self.flow.read_paused:  # else this process does not read
             self._refuse(408)
 
     def _enter(self, stage: int) -> None:
@@ -195,7 +197,7 @@ class Front(HttpToolsProtocol):
 
     def _parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self)
-        # As uvicorn has it: a second request behind `Connection: close` is not an error of the first.
+        # As uvicorn sets it: a second request behind `Connection: close` is no error of the first.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
@@ -255,7 +257,7 @@ class Front(HttpToolsProtocol):
         return self._owes_answer() and not self.cycle.response_started and not self.pipeline
 
     def _make_room(self) -> None:
-        """The one who has held a place longest without a request gives way; where all have one, the newcomer does."""
+        """Close the connection that has waited longest without a request; refuse this one where it is that one."""
         longest = next(iter(self._waiting))
         if longest is self:
             self._refuse(503)
@@ -264,17 +266,17 @@ class Front(HttpToolsProtocol):
 
 
 def sweep(connections: Iterable[object], now: float) -> None:
-    """Look at every connection; `now` is on the event loop's clock."""
+    """End the stages of all connections that last too long; `now` is on the event loop's clock."""
     for connection in list(connections):
         if isinstance(connection, Front):
             connection.bound(now)
 
 
 def _answer(status: int, default_headers: list[tuple[bytes, bytes]]) -> bytes:
-    title, code, detail = _REFUSALS[status]
+    code, detail = _REFUSALS[status]
     request_id = f"req_{uuid_utils.uuid7().hex}"
     log.event(Event.REQUEST_REFUSED, status=status, request_id=request_id)
-    body = encode(ProblemBody(TYPE_BASE + code, title, status, detail, request_id))
+    body = encode(ProblemBody.of(code, detail, request_id))
     headers = [
         *default_headers, _NOSNIFF, _NO_STORE, (b"content-type", b"application/problem+json"),
         (b"content-length", b"%d" % len(body)), (b"connection", b"close"), (b"x-request-id", request_id.encode()),
@@ -285,7 +287,7 @@ def _answer(status: int, default_headers: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def connections_possible() -> int:
-    """Places for connections: as many as this process may have descriptors for. Raises the soft limit to the hard."""
+    """The number of connections that this process has descriptors for. It may raise the soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS_MAX + FILES_KEPT
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,168 +1,44 @@
-"""Whether this process can do its work. `live` asks nothing; `ready` asks what an order needs.
+"""The health of this process, for load balancers and orchestrators."""
 
-503 only where a POST would not be confirmed; `degraded` where orders are accepted and something keeps them from being
-paid. One look is shared by all who ask within a second, so that asking often costs nothing.
-"""
-
-import asyncio
-from collections.abc import Callable
-from time import monotonic
 from typing import Literal
 
-import msgspec
+from litestar.response.base import ASGIResponse
+from msgspec import Struct
 
-from service.foundation.events import Event
-from service.foundation.log import event
-from service.foundation.settings import Settings
-from service.monitoring.heartbeats import SILENT_S
-from service.monitoring.probes import (
-    COUNTED_MAX,
-    PATIENCE_S,
-    BrokerProbe,
-    BrokerState,
-    DatabaseProbe,
-    OutboxState,
-    why_not_published,
-    why_not_stored,
-    why_not_stored_in_public,
-)
+from service.monitoring import Readiness
+from service.web import body, examples
+from service.web.operation import Answer, AnyRequest, Group
+from service.web.resources import resources_of
 
-SHARED_S = 1.0  # so long one look is good for everybody
-DOOR_STUCK_S = 3.0  # a batch at the door that waits longer (a stuck key's lock ends after two) may not be confirmed
-_LOOK_MAX_S = PATIENCE_S + 1.0
-_WAIT = "Orders are accepted, charges wait."
-
-Word = Literal["ok", "degraded", "unavailable"]
+ROUTES = Group("health")
 
 
-class Liveness(msgspec.Struct, frozen=True):
+class Liveness(Struct, frozen=True):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
 
 
-class Readiness(msgspec.Struct, frozen=True):
-    """The answer of /health/ready. `checks`: each check's reason, or `ok`. `reasons`: only those that are not well."""
-
-    status: Word
-    checks: dict[str, str]
-    reasons: list[str]
-
-    @property
-    def http_status(self) -> int:
-        """503 only where a POST would not be confirmed."""
-        return 503 if self.status == "unavailable" else 200
+@ROUTES.operation("GET", "/health/live", {200: Answer(Liveness, {"it runs": examples.LIVE})})
+async def live(request: AnyRequest) -> ASGIResponse:  # noqa: ARG001  the signature is the framework's
+    """Whether the process runs."""
+    return body.answer(Liveness())
 
 
-class ReadyCheck:
-    """Looks for this process, at most once a second. `door_waits_s`: for how long the oldest batch there has waited."""
-
-    def __init__(self, settings: Settings, door_waits_s: Callable[[], float]) -> None:
-        self._due_max_s = settings.outbox_lease_s
-        self._door_waits_s = door_waits_s
-        self._database = DatabaseProbe(settings)
-        self._broker = BrokerProbe(settings.redis_url) if settings.redis_url else None
-        self._look: asyncio.Task[Readiness] | None = None
-        self._looked_at = float("-inf")
-        self._told = ""
-
-    async def ask(self) -> Readiness:
-        """What the last look found, made anew where it is older than a second. Never raises, never waits long."""
-        if self._look is None or (self._look.done() and monotonic() - self._looked_at > SHARED_S):
-            self._looked_at = monotonic()
-            self._look = asyncio.create_task(self._all())
-        # Who asked and went away ends nobody else's look.
-        return await asyncio.shield(self._look)
-
-    async def close(self) -> None:
-        """Give the connections up."""
-        if self._look is not None:
-            self._look.cancel()
-        await self._database.close()
-        if self._broker is not None:
-            await self._broker.close()
-
-    async def _all(self) -> Readiness:
-        checks = {"postgres": "ok", "door": self._at_the_door()}
-        (database, outbox), broker = await asyncio.gather(self._ask_database(), self._ask_broker())
-        checks |= database | broker | outbox
-        reasons = [reason for reason in checks.values() if reason != "ok"]
-        if checks["postgres"] != "ok" or checks["door"] != "ok":
-            return Readiness("unavailable", checks, reasons)
-        return Readiness("degraded" if reasons else "ok", checks, reasons)
-
-    def _at_the_door(self) -> str:
-        waits_s = self._door_waits_s()
-        if waits_s <= DOOR_STUCK_S:
-            return "ok"
-        return (
-            f"PostgreSQL has not confirmed the oldest orders at the door for {waits_s:.0f} s. Look at its log, its disk"
-            " and its synchronous standby, and at the network between."
-        )
-
-    async def _ask_database(self) -> tuple[dict[str, str], dict[str, str]]:
-        try:
-            outbox, is_verified = await self._database.look()
-        except Exception as error:  # noqa: BLE001  a health check reports, whatever it meets
-            self._tell(why_not_stored(error))
-            return {"postgres": why_not_stored_in_public(error)}, {}
-        self._told = ""
-        return {"postgres": "ok"}, {
-            "memory": "ok"
-            if is_verified
-            else f"Stripe is still to be asked what this database may have forgotten. {_WAIT} `eo recover` tells more.",
-            **self._of_outbox(outbox),
-        }
-
-    def _tell(self, why: str) -> None:
-        """Once for each reason: whoever asks without a key is told its kind only."""
-        if why != self._told:
-            self._told = why
-            event(Event.READINESS_LOST, why=why)
-
-    def _of_outbox(self, outbox: OutboxState) -> dict[str, str]:
-        checks = {"outbox": "ok", "parked": "ok"}
-        if outbox.due_s > self._due_max_s:
-            checks["outbox"] = (
-                f"The order that is due longest has been waiting for {outbox.due_s:.0f} s, {counted(outbox.waiting)} in"
-                " all. See whether a relay and workers run and keep up (`eo status`)."
-            )
-        if outbox.parked:
-            checks["parked"] = f"{counted(outbox.parked)} parked for a human. See `eo outbox list --parked`."
-        return checks
-
-    async def _ask_broker(self) -> dict[str, str]:
-        if self._broker is None:
-            return {"redis": f"REDIS_URL names no Redis. {_WAIT} Set it and start again."}
-        try:
-            found = await self._broker.look()
-        except Exception as error:  # noqa: BLE001  as above
-            return {"redis": f"{why_not_published(error)}. {_WAIT}"}
-        return {"redis": "ok", **_of_fleet(found)}
+@ROUTES.operation(
+    "GET",
+    "/health/ready",
+    {
+        200: Answer(Readiness, {"ok": examples.READY, "accepted, paid later": examples.DEGRADED}),
+        503: Answer(Readiness, {"no order can be accepted": examples.UNAVAILABLE}),
+    },
+)
+async def ready(request: AnyRequest) -> ASGIResponse:
+    """Whether orders can be accepted, and paid."""
+    health = await resources_of(request).readiness.ask()
+    return body.answer(health, status_of(health))
 
 
-def _of_fleet(found: BrokerState) -> dict[str, str]:
-    checks = {"stripe": "ok"}
-    if found.standstill is not None:
-        checks["stripe"] = f"Nothing is sent to Stripe ({found.standstill.reason}). {_WAIT}"
-    elif found.unanswered is not None:
-        checks["stripe"] = f"{found.unanswered}. {_WAIT}"
-    for part, work in (("relay", "publishes orders"), ("worker", "charges orders")):
-        beats = [beat for beat in found.beats if beat.process.part == part]
-        if any(beat.is_alive for beat in beats):
-            checks[part] = "ok"
-        elif beats:
-            still_s = min(beat.age_s for beat in beats)
-            checks[part] = (
-                f"No {part} has moved for {still_s:.0f} s, so nobody {work}. {_WAIT} Look at its process and its log."
-            )
-        else:
-            checks[part] = f"No {part} runs (none moved in the last {SILENT_S:.0f} s). {_WAIT} Start `eo {part}`."
-    return checks
-
-
-def counted(number: int) -> str:
-    """A number of orders in words; the count ends at COUNTED_MAX."""
-    if number > COUNTED_MAX:
-        return f"more than {COUNTED_MAX} orders"
-    return "1 order" if number == 1 else f"{number} orders"
+def status_of(health: Readiness) -> int:
+    """503 where a POST would not be confirmed, else 200, so that load balancers keep a process that accepts orders."""
+    return 503 if health.status == "unavailable" else 200

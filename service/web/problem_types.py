@@ -1,17 +1,20 @@
-"""Every `type` that an error answer of the API can have, a row each.
+"""Every `type` that an error answer of the API can have, with its HTTP status, in one table.
 
-The OpenAPI document and docs/reference/http-api.md are made of them. A test holds this table against the errors that
-the code raises. Pure.
+Answers, the OpenAPI document and the table of docs/reference/http-api.md are made of it. A test compares it with the
+errors that the code raises. Pure.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
-from service.foundation.errors import TYPE_BASE
+from msgspec import Struct
+
+TYPE_BASE = "urn:effectively-once:problem:"  # a name and no address: a client compares it and fetches nothing
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """One kind of error answer: the end of its `type`, its status and title, what happened, and what a caller does."""
+    """A row: the end of the `type`, the HTTP status, the title, what happened, and what a caller does about it."""
 
     code: str
     status: int
@@ -110,3 +113,19 @@ _TABLE = (
 )  # fmt: skip
 
 PROBLEM_TYPES = {row.code: row for row in _TABLE}
+
+
+class ProblemBody(Struct, frozen=True):
+    """RFC 9457. `type` is stable, `detail` is for a human and never repeats what was sent."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+
+    @classmethod
+    def of(cls, code: str, detail: str, request_id: str) -> Self:
+        """The answer of the type that ends with `code`."""
+        row = PROBLEM_TYPES[code]
+        return cls(row.uri, row.title, row.status, detail, request_id)

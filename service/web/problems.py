@@ -1,7 +1,7 @@
 """Every error answer in one shape (RFC 9457), and the request id on every answer.
 
-What Litestar raises by itself (404, 405, 413, …) and what nobody expected (500) take the same way out. An answer never
-repeats what was sent, and a log line never has it.
+Errors that Litestar raises by itself (404, 405, 413, …) and unexpected ones (500) are answered in the same shape. An
+answer never repeats what was sent, and neither does a line of the log.
 """
 
 import re
@@ -13,36 +13,25 @@ from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 
 from service.foundation import log
-from service.foundation.errors import TYPE_BASE, Problem, Unauthorized, Unavailable
+from service.foundation.errors import Problem, Unauthorized, Unavailable
 from service.foundation.events import Event
 from service.foundation.postgres.db import is_unreachable
 from service.foundation.text.screening import has_card_number
-from service.web.body import ProblemBody, encode
+from service.web.body import encode
+from service.web.problem_types import ProblemBody
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
-# Litestar's own errors: title, code, detail.
+# For the statuses of Litestar's own errors: code and detail.
 _FRAMEWORK = {
-    400: ("Bad request", "bad-request", "The request cannot be understood."),
-    404: ("Not found", "not-found", "There is nothing at this address."),
-    405: (
-        "Method not allowed",
-        "method-not-allowed",
-        "This address does not take this method; see the Allow header.",
-    ),
-    413: (
-        "Content too large",
-        "content-too-large",
-        "The body is too large: 64 KiB for one order, 2 MiB for a batch.",
-    ),
+    400: ("bad-request", "The request cannot be understood."),
+    404: ("not-found", "There is nothing at this address."),
+    405: ("method-not-allowed", "This address does not take this method; see the Allow header."),
+    413: ("content-too-large", "The body is too large: 64 KiB for one order, 2 MiB for a batch."),
 }
-_INTERNAL = (
-    "Internal error",
-    "internal-error",
-    "Something failed here. Repeating with the same key is safe.",
-)
+_INTERNAL = ("internal-error", "Something failed here. Repeating with the same key is safe.")
 
 
 def request_id(scope: Scope) -> str:
@@ -56,19 +45,19 @@ def request_id(scope: Scope) -> str:
 
 
 async def add_request_id(message: Message, scope: Scope) -> None:
-    """A `before_send` hook: also for answers that no handler of ours made."""
+    """A `before_send` hook, which Litestar also calls for the answers that it makes itself."""
     if message["type"] == "http.response.start":
         scope["state"]["eo_status"] = message["status"]  # for the request log
         message["headers"] = [*message["headers"], (b"x-request-id", request_id(scope).encode())]
 
 
 def body_of(problem: Problem, id_of_request: str) -> ProblemBody:
-    """A problem as it is sent."""
-    return ProblemBody(problem.type_uri, problem.title, problem.status, problem.detail, id_of_request)
+    """The body of the answer to a problem."""
+    return ProblemBody.of(problem.code, problem.detail, id_of_request)
 
 
 def on_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
-    """An error we raised on purpose."""
+    """The answer to an error that this code raised on purpose."""
     headers = {}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)
@@ -78,23 +67,23 @@ def on_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[by
 
 
 def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """An error Litestar raised. Its own text may repeat what was sent, so ours is used."""
+    """The answer to an error that Litestar raised, without its text, which may repeat what was sent."""
     status = error.status_code if error.status_code in _FRAMEWORK else (400 if error.status_code < 500 else 500)
-    title, code, detail = _FRAMEWORK.get(status, _INTERNAL)
+    code, detail = _FRAMEWORK.get(status, _INTERNAL)
     allowed = (error.headers or {}).get("allow")
     return _response(
-        ProblemBody(TYPE_BASE + code, title, status, detail, request_id(request.scope)),
+        ProblemBody.of(code, detail, request_id(request.scope)),
         {"Allow": allowed} if allowed else {},
     )
 
 
 def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """What nobody expected."""
+    """The answer to any other error."""
     return on_problem(request, as_problem(error, request.scope))
 
 
 def as_problem(error: BaseException, scope: Scope) -> Problem:
-    """Any error as a problem: itself, 503 when PostgreSQL is away, else 500, and the log has the rest."""
+    """The error itself where it is a problem; else `unavailable`, or `internal-error` and a line of the log."""
     if isinstance(error, Problem):
         return error
     if is_unreachable(error):
@@ -102,13 +91,13 @@ def as_problem(error: BaseException, scope: Scope) -> Problem:
             "PostgreSQL is away. Try again; for an order, with the same key.", retry_after_s=RETRY_AFTER_S
         )
     log.event(Event.REQUEST_FAILED, request_id=request_id(scope), **log.of_error(error))
-    return Problem(_INTERNAL[2])
+    return Problem(_INTERNAL[1])
 
 
 class Unreachable(Problem):
-    """A read, or the check of a key, that PostgreSQL was needed for."""
+    """PostgreSQL could not be asked for a read or for the check of a key."""
 
-    status, title, code = 503, "Unavailable", "unavailable"
+    code = "unavailable"
 
 
 HANDLERS: dict[int | type[Exception], Any] = {

@@ -1,10 +1,13 @@
-"""Query strings, read as strictly as bodies: unknown, repeated and malformed parameters are 400."""
+"""The parameters of query strings: how each is described, and how it is read.
+
+An unknown, repeated or malformed parameter is refused, as an unknown, repeated or malformed field of a body is.
+"""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NoReturn
+from typing import NoReturn, Self
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -12,13 +15,29 @@ from service.foundation.errors import BadRequest
 from service.foundation.instants import instant
 from service.orders.keys import parse_key
 from service.states import ORDER_STATUSES
+from service.web.operation import AnyRequest, Parameter, ref
 
-LIMIT_DEFAULT, LIMIT_MAX = 20, 100
+LIMIT_DEFAULT, LIMIT_MAX = 20, 100  # orders of a page
+
+STATUS = Parameter("status", ref("OrderStatus"))
+IDEMPOTENCY_KEY = Parameter("idempotency_key", {"type": "string"}, text="spelt as in the header")
+LIMIT = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT})
+CURSOR = Parameter("cursor", {"type": "string"}, text="`next_cursor` of the page before")
+AS_OF = Parameter(
+    "as_of", {"type": "string", "format": "date-time"}, text="what occurred strictly before; with its offset"
+)
+ORDER_ID = Parameter("order_id", {"type": "string", "format": "uuid"}, required=True)
+
 _ID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Query:
     """The parameters of one request. Each getter raises BadRequest for a value it cannot take."""
+
+    @classmethod
+    def of(cls, request: AnyRequest, *allowed: Parameter) -> Self:
+        """The parameters of this request. Raises BadRequest where it has another one."""
+        return cls(request.scope["query_string"], allowed=[parameter.name for parameter in allowed])
 
     def __init__(self, query_string: bytes, *, allowed: Sequence[str]) -> None:
         try:
@@ -30,7 +49,7 @@ class Query:
             raise BadRequest(f"The query parameters are {', '.join(allowed)}, each at most once.", code="query-invalid")
 
     def limit(self) -> int:
-        """How many rows: 1 to 100, 20 when not said."""
+        """The number of orders of a page: 1 to 100, by default 20."""
         value = self._values.get("limit", str(LIMIT_DEFAULT))
         if not (value.isascii() and value.isdigit() and len(value) <= 3 and 1 <= int(value) <= LIMIT_MAX):
             _refuse("limit", f"an integer from 1 to {LIMIT_MAX}")
@@ -44,13 +63,13 @@ class Query:
             found = UUID(bytes=urlsafe_b64decode(value + "=="))
         except ValueError:
             _refuse("cursor", "the next_cursor of an earlier page")
-        if self.next_cursor(str(found)) != value:  # the decoder passes over what is no base64
+        if self.next_cursor(str(found)) != value:  # the decoder skips characters that are not base64
             _refuse("cursor", "the next_cursor of an earlier page")
         return found
 
     @staticmethod
     def next_cursor(order_id: str) -> str:
-        """Opaque to callers, so that it may change."""
+        """The cursor behind an order. It is opaque to callers, so that its form may change."""
         return urlsafe_b64encode(UUID(order_id).bytes).decode().rstrip("=")
 
     def status(self) -> str | None:

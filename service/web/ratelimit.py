@@ -1,8 +1,8 @@
-"""The door's rate limit: one Lua script in Redis, one call per request, nothing at all when it is off.
+"""The rate limit of an API key: one call of a Lua script in Redis per request; no call where the limit is off.
 
-GCRA: a key may spend a second's worth at once and then its rate. A request above that is refused unless it only
-repeats an order (R7: a replay is work already accepted); above ten times the rate everything is refused. Without
-Redis the limiter lets everybody through: Redis is a convenience, and orders are the point.
+The algorithm is GCRA: a key may send the requests of one second at once and then keeps to its rate. A request above
+that is refused unless it repeats an order, because that work is accepted already (R7). Above ten times the rate every
+request is refused. Where Redis is away every request is admitted, because orders matter more than limits.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from redis.exceptions import RedisError
 from service.foundation.away import REDIS
 from service.foundation.errors import TooManyRequests
 
-FLOOD = 10  # times the limit, where replays are refused as well
+FLOOD = 10  # times the limit: above it replays are refused as well
 _ASK_TIMEOUT_S = 0.5
-_LEAVE_ALONE_S = 1.0  # after a failure, so that not every request waits for a Redis that is away
+_LEAVE_ALONE_S = 1.0  # no call to Redis for this long after a failed one, so that few requests wait for it
 
-# Each of two theoretical arrival times moves on when it is at most a second ahead of now: the first, of the limit, by
-# `cost` intervals; the second, ten times as fast, of everything, by `weight` of its own. Answers: ms until allowed, ms
-# until not a flood.
+# Two theoretical arrival times per key. Each is moved on where it is at most one second ahead of now: that of the limit
+# by `cost` intervals, that of the flood by `weight` intervals of a tenth. The script answers with the milliseconds
+# until the limit admits the request, and until the flood does.
 _GCRA = """
 local now = redis.call('TIME')
 now = now[1] * 1000 + now[2] / 1000
@@ -39,7 +39,7 @@ return {take(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])), 0}
 
 
 class RateLimit:
-    """`rps` requests per second per API key, over all processes of the fleet."""
+    """Admits `rps` requests per second and API key, counted over all processes of the fleet."""
 
     def __init__(self, redis: Redis, rps: int) -> None:
         self._script = redis.register_script(_GCRA)
@@ -54,9 +54,9 @@ class RateLimit:
         weight: int = 1,
         is_replay: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
-        """Return where the request may go on. Raises TooManyRequests, with the seconds after which it may.
+        """Return where the request is admitted. Raises TooManyRequests with the seconds after which it may be repeated.
 
-        cost: new orders, or 1 for a read. weight: what the request is to a flood, of which replays are part.
+        `cost` counts its new orders, or 1 for a read. `weight` is its part of a flood, where replays count too.
         """
         wait_ms, flood_ms = await self._ask(key_id, cost, weight)
         if not flood_ms and (not wait_ms or (is_replay is not None and await is_replay())):

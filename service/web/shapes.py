@@ -1,65 +1,74 @@
 """The bodies of the API as JSON Schema, made of the types that decode and encode them."""
 
+from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any
+from typing import Any, get_args, get_type_hints, is_typeddict
 
 import msgspec
 
 from service.foundation.money import CURRENCIES, Currency
 from service.foundation.postgres.schema import LEDGER_TYPES
-from service.ledger import Balance, Entry
-from service.orders.model import METADATA_MAX, Failure, Order, OrderPage, OrderRequest
-from service.orders.timeline import Event
+from service.orders import OrderRequest
+from service.orders.model import METADATA_MAX
 from service.states import ORDER_STATUSES
-from service.web.body import BatchAnswer, BatchItem, BatchRequest, BatchResult, ProblemBody
-from service.web.health import Liveness, Readiness
-from service.web.problem_types import PROBLEM_TYPES
-
-Json = dict[str, Any]
-
-_REQUESTS = (OrderRequest, BatchItem, BatchRequest)
-_STRUCTS = (Order, Failure, OrderPage, BatchAnswer, BatchResult, ProblemBody, Liveness, Readiness)
-_DICTS = (Balance, Entry, Event)
-_LISTS = {"Timeline": "Event", "Balances": "Balance", "Entries": "Entry"}
-_ORDERS = ("OrderRequest", "BatchItem")
+from service.web.operation import Json, ListOf, Operation, ref
+from service.web.problem_types import PROBLEM_TYPES, ProblemBody
 
 
-def ref(name: str) -> Json:
-    """A schema by its name."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def schemas() -> dict[str, Json]:
-    """Every schema by its name."""
-    _, found = msgspec.json.schema_components(
-        (*_REQUESTS, *_STRUCTS, *_DICTS), ref_template="#/components/schemas/{name}"
-    )
+def schemas(operations: Iterable[Operation]) -> dict[str, Json]:
+    """Every schema that the bodies of these operations need, by its name."""
+    bodies = [operation.body for operation in operations if operation.body is not None]
+    shapes = [answer.shape for operation in operations for answer in operation.answers.values()]
+    lists = {shape.name: shape.item for shape in shapes if isinstance(shape, ListOf)}
+    requests = _named(kind for body in bodies for kind in (body.shape, body.items))
+    answers = _named([*(shape.item if isinstance(shape, ListOf) else shape for shape in shapes), ProblemBody])
+    _, found = msgspec.json.schema_components([*requests, *answers], ref_template=ref("{name}")["$ref"])
     for schema in found.values():
         _without_defaults(schema)
-    for struct in _STRUCTS:
-        if not struct.__struct_config__.omit_defaults:  # encoded whole, also where a field has a default
-            found[struct.__name__]["required"] = list(found[struct.__name__]["properties"])
-    for name in (shape.__name__ for shape in _REQUESTS):
-        found[name]["additionalProperties"] = False
-    for name in _ORDERS:
-        _as_the_currencies_have_it(found[name])
-    # Items are decoded one by one, so that each gets its own answer.
-    found["BatchRequest"]["properties"]["orders"]["items"] = ref("BatchItem")
-    for name, item in _LISTS.items():
-        data = {"type": "array", "items": ref(item)}
+    for kind in requests:
+        found[kind.__name__]["additionalProperties"] = False
+        if issubclass(kind, OrderRequest):
+            _as_the_currencies_have_it(found[kind.__name__])
+    for body in bodies:
+        if body.items is not None:
+            _undecoded(found[body.shape.__name__])["items"] = ref(body.items.__name__)
+    for kind in answers:
+        if issubclass(kind, msgspec.Struct) and not kind.__struct_config__.omit_defaults:  # all fields are encoded
+            found[kind.__name__]["required"] = list(found[kind.__name__]["properties"])
+    for name, item in lists.items():
+        data = {"type": "array", "items": ref(item.__name__)}
         found[name] = {"title": name, "type": "object", "required": ["data"], "properties": {"data": data}}
     _name_the_words(found)
     return found
 
 
+def _named(kinds: Iterable[Any]) -> list[type]:
+    """The structs and typed dictionaries among these types, and inside of them."""
+    return list(dict.fromkeys(found for kind in kinds for found in _inside(kind)))
+
+
+def _inside(kind: Any) -> Iterator[type]:
+    if is_typeddict(kind) or (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        yield kind
+        for field in get_type_hints(kind).values():
+            yield from _inside(field)
+    for argument in get_args(kind):
+        yield from _inside(argument)
+
+
+def _undecoded(schema: Json) -> Json:
+    """The field whose items are decoded one by one, so that each gets its own answer."""
+    return next(field for field in schema["properties"].values() if field.get("items") == {})
+
+
 def _without_defaults(schema: Json) -> None:
-    """A default makes generated clients send the field, or count on it in an answer that leaves it out."""
+    """Take defaults out: generated clients send such a field, or count on it in an answer that leaves it out."""
     for field in schema["properties"].values():
         field.pop("default", None)
 
 
 def _name_the_words(found: dict[str, Json]) -> None:
-    """Words that several bodies share are a schema of their own, so that a generated client has one type for them."""
+    """Give closed lists of words a schema of their own, so that a generated client has one type for each."""
     found["OrderStatus"] = {"title": "OrderStatus", "type": "string", "enum": list(ORDER_STATUSES)}
     found["Currency"] = {
         "title": "Currency", "type": "string", "enum": sorted(CURRENCIES), "description": "lower-case ISO code"
@@ -70,10 +79,10 @@ def _name_the_words(found: dict[str, Json]) -> None:
 
 
 def _as_the_currencies_have_it(schema: Json) -> None:
-    """`amount` has the bounds of its currency: one branch for all currencies with the same rule."""
+    """Bound `amount` by its currency, with one branch for all currencies of the same rule."""
     properties = schema["properties"]
     properties["currency"] = ref("Currency")
-    # A repeat of an order of before 0.2 may have more, which is not for new clients to know.
+    # A repeat of an order of before 0.2 may have more metadata; new clients are told the bound for new orders.
     properties["metadata"] = {**properties["metadata"], "maxProperties": METADATA_MAX}
     by_rule = groupby(sorted(CURRENCIES.values(), key=_rule), _rule)
     schema["allOf"] = [{"anyOf": [_branch(list(alike)) for _, alike in by_rule]}]

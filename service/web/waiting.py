@@ -1,7 +1,7 @@
 """`Prefer: wait=N` (RFC 7240): hold the answer until nothing more happens to the order by itself, or N is over.
 
-One poller per process serves all waiters, and only while there are any; nobody holds a connection while waiting. At
-most 1,000 wait: the next one is answered at once, as everybody is when the process is told to stop (R8).
+One poller per process serves all waiters, and runs only while there are any, so that no waiter holds a connection.
+At most 1,000 requests wait: the next one is answered at once, as all are when the process is told to stop (R8).
 """
 
 import asyncio
@@ -12,18 +12,26 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation import log
 from service.foundation.events import Event
-from service.orders import settled
-from service.orders.model import Order
+from service.orders import Order, settled
 from service.states import ORDER_MOVES_BY_ITSELF
+from service.web.operation import Parameter
 
 WAIT_MAX_S = 30
 WAITERS_MAX = 1_000
-POLL_S = 0.05  # one query for all; a charge takes a few hundred ms
+POLL_S = 0.05  # between two queries for all waiters; a charge takes a few hundred ms
+
+PREFER = Parameter(
+    "Prefer",
+    {"type": "string"},
+    "header",
+    text=f"`wait=N` holds the answer until nothing more happens by itself, at most {WAIT_MAX_S} s.",
+    example="wait=10",
+)
 _WAIT = re.compile(rb"(?:^|[,;])[ \t]*wait[ \t]*=[ \t]*\"?([0-9]{1,6})\"?[ \t]*(?=$|[,;])", re.IGNORECASE)
 
 
 def wished_s(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """Seconds the caller would wait, at most 30. What cannot be understood is no wish: a preference never fails."""
+    """The seconds that the caller would wait, at most 30. A preference that cannot be read counts as 0 (RFC 7240)."""
     for name, value in headers:
         if name == b"prefer" and (found := _WAIT.search(value)):
             return min(int(found[1]), WAIT_MAX_S)
@@ -58,7 +66,7 @@ class Waiting:
             self._forget(order.id, future)
 
     def close(self) -> None:
-        """Answer everybody now with what is known, and let nobody wait any more."""
+        """Answer all waiters now with the order as they gave it, and let no request wait from now on."""
         self._closed = True
         for futures in self._waiters.values():
             for future in futures:
@@ -71,7 +79,7 @@ class Waiting:
             try:
                 for order in await settled(self._engine, list(self._waiters)):
                     self._tell(order)
-            except Exception as error:  # noqa: BLE001  waiting is a courtesy; its time limit ends it anyway
+            except Exception as error:  # noqa: BLE001  a waiter then gets its order when its time is over
                 log.event(Event.WAITING_POLL_FAILED, **log.of_error(error))
                 await asyncio.sleep(1.0)
         self._poller = None

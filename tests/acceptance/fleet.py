@@ -17,9 +17,10 @@ Every wait has a bound, and says what the parts logged when it is reached. Leavi
 
 import asyncio
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
@@ -31,11 +32,12 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from sandbox.remote import Remote
-from service.foundation.postgres.migrate import upgrade
 from service.ops.child import wait_until
-from service.ops.installation import Installation, python
+from service.ops.installation import Installation, eo, python
 from service.ops.kinds import KINDS
 from service.ops.supervisor import is_warning
+from tests import forks
+from tests.cluster import BORN, give_data
 from tests.described import Received, check
 
 __all__ = ["ORDER", "PLACED", "SHORT_LEASES", "Answer", "Fleet", "NewFleet", "fleets", "http", "python"]
@@ -55,6 +57,14 @@ CALL_S = 40.0  # above the longest `Prefer: wait`
 SQL_S = 30.0
 LOG_LINES = 8
 ROOT = Path(__file__).parents[2]
+# How a connection that was kept says that its server was stopped, killed or exchanged.
+GONE = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
 _numbers = count(1)
 
 
@@ -70,6 +80,8 @@ class Answer:
 class Fleet(Installation):
     """An installation that is asked, and waited for. `environ` is added to what every part is told."""
 
+    http_part, loop_part = forks.Http, forks.Loop
+
     def __init__(self, folder: Path, **environ: str) -> None:
         self.api_key, secret = "eo_test_" + "0" * 24, "of-the-control-api-in-tests"
         told = {"STRIPE_API_KEY": "sk_test_" + "0" * 24, "EO_API_KEY": self.api_key, "EO_SANDBOX_SECRET": secret}
@@ -79,13 +91,16 @@ class Fleet(Installation):
         self.stripe = self.embed_sandbox("--fee-delay-s", "0.2")
         self.postgres = self.embed_postgres(shared_buffers="64MB", max_wal_size="512MB")
         self._remote = Remote(self.stripe, secret)
+        self._runner = asyncio.Runner()
+        self._connection: asyncpg.Connection | None = None
 
     # --- processes
 
     def __enter__(self) -> Self:
         try:
+            give_data(self.postgres, self.folder.parent / "migrated")
             self.bring_up("redis", "sandbox", "postgres")
-            upgrade(self.postgres.owner_url)
+            self.rows(BORN)
         except BaseException:
             self.end()
             raise
@@ -96,6 +111,9 @@ class Fleet(Installation):
 
     def end(self) -> None:
         """End everything, and show what was logged as a warning (pytest prints it of a failed test)."""
+        if self._connection:
+            self._connection.terminate()
+        self._runner.close()
         super().end()
         print(self.warnings(ended=False))
 
@@ -162,9 +180,13 @@ class Fleet(Installation):
         """What was really charged: one order's, every order's, or the totals."""
         return self._remote.truth(order=order, per_order=per_order)
 
+    def eo(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run an `eo` command to its end."""
+        return forks.run(eo(*words), env={**self.environ, **environ}, cwd=self.folder)
+
     def rows(self, statement: str, *values: object) -> list[Any]:
-        """Rows of a statement, as the database's superuser."""
-        return asyncio.run(self._rows(statement, values))
+        """Rows of a statement, as the database's superuser. A condition may ask often: the connection is kept."""
+        return self._runner.run(self._rows(statement, values))
 
     # --- waiting
 
@@ -204,11 +226,13 @@ class Fleet(Installation):
     # --- below
 
     async def _rows(self, statement: str, values: Sequence[object]) -> list[Any]:
-        connection = await asyncpg.connect(self.postgres.url, timeout=SQL_S)
-        try:
-            return list(await connection.fetch(statement, *values, timeout=SQL_S))
-        finally:
-            await connection.close(timeout=SQL_S)
+        if self._connection:
+            with suppress(*GONE):
+                return list(await self._connection.fetch(statement, *values, timeout=SQL_S))
+            self._connection.terminate()
+            self._connection = None
+        self._connection = await asyncpg.connect(self.postgres.url, timeout=SQL_S, statement_cache_size=0)
+        return list(await self._connection.fetch(statement, *values, timeout=SQL_S))
 
 
 NewFleet = Callable[..., Fleet]

@@ -27,6 +27,7 @@ CHANGES_ON_ITS_OWN = [  # what differs from run to run
     (r"[0-9a-f]{8}\\-(?:[0-9a-f]{4}\\-){3}[0-9a-f]{12}", r"[0-9a-f-]{36}"),
     (r"\b(pi|ch|txn|req)_\w+", r"\1_\\w+"),
     (r"oldest\\ \d+m\\ \d+s|\b\d+m\\ \d+s", r".*"),
+    (r"\\\n…\\\n", r"\n[\\s\\S]*?"),  # a line of it stands for any number of lines
     ("…", r"[\\s\\S]*?"),
 ]
 ONLY_ONCE = ("-d confirm=true", "kill -9")  # these do something each time

@@ -30,9 +30,9 @@ _LIVES, _ADOPTION = "service/recovery/lives.py", "service/recovery/adoption.py"
 _FORTH = "migrations/versions/2026_11_27_0004_a_database_that_forgot.py"
 _RECOVERY = "tests/recovery/"
 _FORGOT = "tests/acceptance/test_a_database_that_forgot.py::"
-_IDENTITY = "tests/platform/test_identity.py::"
+_IDENTITY = "tests/recovery/test_identity.py::"
 _DRIVER = "service/foundation/postgres/driver.py"
-_SILENCE, _CONNECTIONS = "tests/chaos/test_silence.py::", "tests/platform/test_connections.py::"
+_SILENCE, _CONNECTIONS = "tests/chaos/test_silence.py::", "tests/foundation/test_connections.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         "door: no unique key of orders", _SCHEMA,
-        _UNIQUE.format("orders_account_id_idempotency_key_key"), "", ("tests/door/test_accepting.py",),
+        _UNIQUE.format("orders_account_id_idempotency_key_key"), "", ("tests/web/test_accepting.py",),
     ),
     Mutation(
         "charges: no unique key", _SCHEMA,
@@ -60,7 +60,7 @@ MUTATIONS = (
         "charges: two successes of one order are possible", _SCHEMA,
         "    op.create_index('charges_one_success', 'charges', ['account_id', 'order_id'], unique=True,",
         "    op.create_index('charges_one_success', 'charges', ['account_id', 'order_id'], unique=False,",
-        ("tests/charges/test_settling.py::test_two_successes", "tests/platform/test_migrations.py"),
+        ("tests/charges/test_settling.py::test_two_successes", "tests/foundation/test_migrations.py"),
     ),
     Mutation(
         "settle: without the token", _SETTLING,
@@ -74,11 +74,11 @@ MUTATIONS = (
     ),
     Mutation(
         "relay: publishing completes the row", "workers/relay.py",
-        "        reach(CrashPoint.RELAY_AFTER_PUBLISH)\n",
+        "        crash_point(CrashPoint.RELAY_AFTER_PUBLISH)\n",
         "        async with self._engine.begin() as tx:\n"
         "            from sqlalchemy import text\n"
         '            await tx.execute(text("DELETE FROM outbox WHERE id = ANY(:ids)"), {"ids": claim.ids})\n'
-        "        reach(CrashPoint.RELAY_AFTER_PUBLISH)\n",
+        "        crash_point(CrashPoint.RELAY_AFTER_PUBLISH)\n",
         ("tests/charges/test_relay.py::test_publishing_completes", _MATRIX + "test_a_death_at[worker.before_open"),
     ),
     Mutation(
@@ -302,7 +302,7 @@ MUTATIONS = (
     ),
     Mutation(
         "session: a shared one is not noticed", "service/foundation/postgres/starting.py",
-        'if found != "SELECT 1":', "if False:", ("tests/platform/test_poolers.py::test_other_modes",),
+        'if found != "SELECT 1":', "if False:", ("tests/foundation/test_poolers.py::test_other_modes",),
     ),
     Mutation(
         "driver: its second try returns rows of another class", _DRIVER,

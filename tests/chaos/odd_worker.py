@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from unittest.mock import patch
 
-from service.foundation.crash import CrashPoint, reach
+from service.foundation.crash import CrashPoint, crash_point
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from workers import main
 
 
 def stopping_at(point: str) -> Callable[[CrashPoint], None]:
-    """`reach`, and once a stop."""
+    """`crash_point`, and once a stop."""
     left = [point]
 
     def stop_once(reached: CrashPoint) -> None:
@@ -27,7 +27,7 @@ def stopping_at(point: str) -> Callable[[CrashPoint], None]:
             left.clear()
             # To this very thread: a signal to the process may go to another one first, and this one would run on.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
-        reach(reached)
+        crash_point(reached)
 
     return stop_once
 
@@ -47,7 +47,7 @@ def killed_by(amount: int) -> Callable[..., Any]:
 if __name__ == "__main__":
     name, _, told = os.environ["EO_TEST_ODDITY"].partition(":")
     if name == "stop":
-        oddity = patch("workers.charge.reach", stopping_at(told))
+        oddity = patch("workers.charge.crash_point", stopping_at(told))
     else:
         oddity = patch.object(StripeGateway, "create_payment_intent", killed_by(int(told)))
     with oddity:

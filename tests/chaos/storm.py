@@ -72,7 +72,7 @@ class Storm:
         self._seconds = seconds
         self._days = days
         self._chance = random.Random(f"storm:{seed}")
-        self._fleet = Fleet(folder, **HASTE)
+        self._fleet = Fleet(folder / "fleet", **HASTE)
         self._wires = Wires(seed)
 
     def run(self) -> Report:

@@ -23,6 +23,8 @@ from service.ops.child import Child
 from service.ops.embedded import PG_PORT, Postgres
 
 HERE, THERE, PORT = "198.51.100.1", "198.51.100.2", 5432  # TEST-NET-2: nobody's
+pytestmark = pytest.mark.slow
+
 PID = Statement("SELECT pg_backend_pid() AS pid")
 # A forwarder inside the namespace: it has an address of its own there, and the socket is the same file.
 FORWARD = """

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.accounts import keys as accounts
+from service import accounts
 from service.accounts.keys import ApiKeys
 from service.foundation import deadlines
 from service.foundation.errors import NotConfirmed, Unauthorized, Unavailable
@@ -23,13 +23,15 @@ from service.foundation.postgres.sql import Statement, connect
 from service.foundation.settings import Settings
 from service.ledger import rollup
 from service.ops.embedded import PG_PORT, Postgres
-from service.orders import group_commit as door
-from service.orders.group_commit import Door
+from service.orders import group_commit
+from service.orders.group_commit import GroupCommit
 from service.orders.model import OrderRequest
 from service.orders.store import Candidate, Placed
 from service.outbox import wakeup
 from tests.chaos.proxy import Wires
-from tests.door.conftest import assert_problem, serve
+from tests.web.conftest import assert_problem, serve
+
+pytestmark = pytest.mark.slow
 
 BOUND_S = 1.0  # instead of the real bounds, so that nobody waits for them
 PID = Statement("SELECT pg_backend_pid() AS pid")
@@ -37,9 +39,9 @@ PID = Statement("SELECT pg_backend_pid() AS pid")
 
 @pytest.fixture
 def short_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in ((door, "DOOR_BATCH_S"), (accounts, "KEY_CHECK_S"), (wakeup, "LISTENER_ASKED_S")):
+    for module, name in ((group_commit, "DOOR_BATCH_S"), (accounts.keys, "KEY_CHECK_S"), (wakeup, "LISTENER_ASKED_S")):
         monkeypatch.setattr(module, name, BOUND_S)
-    monkeypatch.setattr(accounts, "CACHE_S", 0.0)  # every request asks for its key
+    monkeypatch.setattr(accounts.keys, "CACHE_S", 0.0)  # every request asks for its key
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ async def test_silent_connections_are_503_in_time_and_the_repeat_is_stored(wired
 async def test_one_silent_connection_holds_the_requests_of_its_key_for_a_bounded_time(
     wired: Settings, wires: Wires, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts, "KEY_CHECK_S", BOUND_S)
+    monkeypatch.setattr(accounts.keys, "KEY_CHECK_S", BOUND_S)
     engine = create_engine(wired, name="keys")
     keys = ApiKeys(engine)
     first, headers = ([(b"authorization", b"Bearer eo_test_unknown_to_us_" + name)] for name in (b"1", b"2"))
@@ -205,8 +207,8 @@ async def _change(admin: asyncpg.Connection, name: str, value: str) -> None:
 async def test_a_commit_that_no_standby_confirms_is_not_confirmed_in_time(
     settings: Settings, own_server: Postgres, admin_of_own: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "DOOR_BATCH_S", BOUND_S)
-    there = Door(replace(settings, database_url=own_server.url))
+    monkeypatch.setattr(group_commit, "DOOR_BATCH_S", BOUND_S)
+    there = GroupCommit(replace(settings, database_url=own_server.url))
     await there.submit(candidate("before"))
     await _change(admin_of_own, "synchronous_standby_names", "nobody")
     async with asyncio.timeout(60):
@@ -219,7 +221,7 @@ async def test_a_commit_acknowledged_without_its_standby_is_not_confirmed(
     settings: Settings, own_server: Postgres, admin_of_own: asyncpg.Connection
 ) -> None:
     """PostgreSQL acknowledges a COMMIT whose wait was canceled, and only warns: in any language."""
-    there = Door(replace(settings, database_url=own_server.url))
+    there = GroupCommit(replace(settings, database_url=own_server.url))
     await there.submit(candidate("before the warning"))
     await _change(admin_of_own, "synchronous_standby_names", "nobody")
     cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
@@ -247,7 +249,7 @@ async def test_fsync_turned_off_while_running_closes_the_door(
     settings: Settings, own_server: Postgres, admin_of_own: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(durability, "DURABLE_ASKED_S", 0.0)
-    there = Door(replace(settings, database_url=own_server.url))
+    there = GroupCommit(replace(settings, database_url=own_server.url))
     await there.submit(candidate("kept"))
     await _change(admin_of_own, "fsync", "off")
     assert "fsync = off" in str(await _until(there, NotConfirmed))
@@ -256,7 +258,7 @@ async def test_fsync_turned_off_while_running_closes_the_door(
     await there.close()
 
 
-async def _until(there: Door, kind: type[object]) -> object:
+async def _until(there: GroupCommit, kind: type[object]) -> object:
     async with asyncio.timeout(60):
         while True:
             (answer,) = await asyncio.gather(there.submit(candidate(f"k{uuid4()}")), return_exceptions=True)

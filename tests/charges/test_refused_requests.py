@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.charges.request import STRIPE_VERSION, Request, request_to_send
 from service.foundation.settings import Settings
 from service.monitoring.heartbeats import Heart
+from service.monitoring.readiness import ReadyCheck
 from service.orders.timeline import timeline
-from service.web.health import ReadyCheck
+from service.web.health import status_of
 from tests.charges.conftest import QUICK
 from tests.charges.refusing import RefusingStripe, everything, sends
 from tests.charges.world import Promise, World
@@ -48,7 +49,7 @@ async def ready(world: World) -> tuple[int, str, str]:
     readiness = ReadyCheck(world.settings, lambda: 0.0)
     health = await readiness.ask()
     await readiness.close()
-    return health.http_status, health.status, " ".join(health.reasons)
+    return status_of(health), health.status, " ".join(health.reasons)
 
 
 async def statuses(world: World, promises: list[Promise]) -> set[str]:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from service import outbox
 from service.foundation.broker_keys import CHARGE_QUEUE, NAMESPACE
-from service.foundation.errors import Misconfigured
+from service.foundation.errors import NotFound
 from service.foundation.settings import Settings
 from service.ops.embedded import Valkey, free_port
 from service.outbox import CLAIM_MAX
@@ -145,7 +145,7 @@ async def test_parking_says_why_and_refuses_what_is_not_there(books: Books) -> N
     assert (parked["id"], parked["last_error"]) == (promise.outbox_id, "look at it")
     assert len(await outbox.list_rows(books.engine, parked=False)) == 1
     for unknown in (promise.outbox_id, uuid4()):
-        with pytest.raises(Misconfigured):
+        with pytest.raises(NotFound):
             await outbox.park(books.engine, unknown, "again")
     assert (await waiting(books))["parked"] == 1
 

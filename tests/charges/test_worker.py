@@ -164,6 +164,7 @@ async def test_a_pause_that_stripe_asks_for_is_kept(world: World) -> None:
     assert not (await world.charge(promise))["maybe_executed"]
 
 
+@pytest.mark.slow
 async def test_one_stalled_call_never_holds_up_the_others(world: World) -> None:
     slow, *others = await world.orders(8)
     world.stripe.faults(once("stall", slow, stall_s=60))
@@ -231,6 +232,7 @@ async def test_with_everything_going_wrong_at_once_every_order_is_charged_once_a
 # --- Stripe refuses us, or is away ---
 
 
+@pytest.mark.slow
 async def test_a_storm_of_401_opens_the_breaker_fails_no_order_and_closes_by_itself(own_world: World) -> None:
     world, key = own_world, {"key": own_world.settings.stripe_api_key}
     worker = await world.worker()
@@ -302,6 +304,7 @@ async def test_a_key_is_not_posted_again_after_20_hours_but_looked_up_and_found(
     await world.assert_charged_once(promise)
 
 
+@pytest.mark.slow
 async def test_what_was_never_executed_fails_after_24_h_30_and_not_before(
     own_world: World, a_day_passes: Passes
 ) -> None:
@@ -321,6 +324,7 @@ async def test_what_was_never_executed_fails_after_24_h_30_and_not_before(
     assert await world.row(promise) is None
 
 
+@pytest.mark.slow
 async def test_an_incomplete_listing_says_nothing_even_after_a_day(own_world: World, a_day_passes: Passes) -> None:
     world, promise = own_world, await own_world.order()
     world.stripe.faults(once("drop_before", promise), {"fault": "error_500_before", "saved": False, **LIST})
@@ -334,6 +338,7 @@ async def test_an_incomplete_listing_says_nothing_even_after_a_day(own_world: Wo
     assert await world.status(promise) == "failed"
 
 
+@pytest.mark.slow
 async def test_a_saved_500_is_asked_for_once_more_then_only_looked_up_until_it_counts(
     own_world: World, a_day_passes: Passes
 ) -> None:
@@ -379,6 +384,7 @@ async def test_an_old_order_that_stripe_has_never_seen_is_charged_after_the_look
     await world.assert_charged_once(promise)
 
 
+@pytest.mark.slow
 async def test_a_payment_of_this_attempt_over_another_amount_is_not_called_a_miss(
     own_world: World, a_day_passes: Passes
 ) -> None:
@@ -402,6 +408,7 @@ async def test_a_payment_of_this_attempt_over_another_amount_is_not_called_a_mis
 # --- clocks, leases and accounts ---
 
 
+@pytest.mark.slow
 async def test_a_look_up_that_outlasts_its_lease_keeps_it_and_ends(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -550,6 +557,7 @@ async def test_without_redis_orders_are_still_charged_once(world: World) -> None
     await world.assert_charged_once(*promises)
 
 
+@pytest.mark.slow
 async def test_a_batch_beyond_the_rate_is_charged_in_parts_each_with_a_fresh_lease(world: World) -> None:
     promises = await world.orders(12)
     limited = await world.worker(stripe_max_rps=8)
@@ -575,6 +583,7 @@ class Ended:
         raise asyncpg.QueryCanceledError("canceling statement due to user request")
 
 
+@pytest.mark.slow
 async def test_answers_outlast_a_settlement_that_was_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     promises = await world.orders(3)
     Ended(monkeypatch, "settle", made=[False, True, False])
@@ -589,6 +598,7 @@ async def test_an_opening_that_was_cut_off_is_made_again_at_once(world: World, m
     await world.assert_charged_once(*promises)
 
 
+@pytest.mark.slow
 async def test_an_opening_that_was_made_unheard_charges_once_after_its_lease(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,12 +13,12 @@ from service.foundation import exit_codes
 from service.foundation.events import HELP, Event
 from service.foundation.knobs import Knob
 from service.foundation.settings import KNOBS, RULES
-from service.ledger import CHART, journal
+from service.ledger import CHART, entry
 from service.ops.cli import cli
 from service.ops.terminal import plain
 from service.reconcile.classes import CLASSES
-from service.web.openapi import OPERATIONS
 from service.web.problem_types import PROBLEM_TYPES
+from service.web.routes import OPERATIONS
 from tests.docs.parts import ROOT, comments, table
 
 LEVELS = ("critical", "error", "warning", "info")
@@ -57,7 +57,7 @@ def problems() -> str:
 
 def routes() -> str:
     """Every route of the API."""
-    rows = ((f"`{one.method.upper()} {one.path}`", one.summary, "" if one.public else "yes") for one in OPERATIONS)
+    rows = ((f"`{one.method} {one.path}`", one.summary, "yes" if one.is_keyed else "") for one in OPERATIONS)
     return table(("route", "what", "API key"), rows)
 
 
@@ -86,9 +86,9 @@ def discrepancy_classes() -> str:
 
 def chart_of_accounts() -> str:
     """Every account of the ledger."""
-    said = comments(journal)
-    names = {code: name for name, code in vars(journal).items() if isinstance(code, str) and code in CHART}
-    at = {line.strip().partition(":")[0]: n for n, line in enumerate(inspect.getsource(journal).splitlines(), 1)}
+    said = comments(entry)
+    names = {code: name for name, code in vars(entry).items() if isinstance(code, str) and code in CHART}
+    at = {line.strip().partition(":")[0]: n for n, line in enumerate(inspect.getsource(entry).splitlines(), 1)}
     rows = ((f"`{code}`", kind, said[at[names[code]]]) for code, kind in CHART.items())
     return table(("code", "type", "what it holds"), rows)
 
@@ -100,12 +100,14 @@ def journal_entries() -> str:
 
 
 def _golden(name: str, case: dict[str, Any]) -> tuple[str, str, str, str, str]:
-    entry = case["entry"] or {"reference": "nothing is booked", "postings": []}
-    return f"`{name}`", case["why"], entry["reference"], _legs(entry, 1), _legs(entry, -1)
+    booked = case["entry"] or {"reference": "nothing is booked", "postings": []}
+    return f"`{name}`", case["why"], booked["reference"], _legs(booked, 1), _legs(booked, -1)
 
 
-def _legs(entry: dict[str, Any], sign: int) -> str:
-    legs = (f"`{code}` {amount * sign} {currency}" for code, currency, amount in entry["postings"] if amount * sign > 0)
+def _legs(booked: dict[str, Any], sign: int) -> str:
+    legs = (
+        f"`{code}` {amount * sign} {currency}" for code, currency, amount in booked["postings"] if amount * sign > 0
+    )
     return ", ".join(legs)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from uuid import UUID
 
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -124,6 +125,7 @@ _ENTRIES = st.builds(
 )
 
 
+@pytest.mark.slow
 async def test_any_repetition_books_each_reference_once_and_balances(engine: AsyncEngine) -> None:
     loop = asyncio.get_running_loop()
 

@@ -69,20 +69,21 @@ def check(model: Checkable[S]) -> Result:
 def _search(model: Checkable[S]) -> Result:
     start = model.canonical(model.start())
     number: dict[S, int] = {start: 0}
+    met: dict[S, int] = {}  # the same for states as they came: most come again, and are not made canonical again
     states: list[S] = [start]
     parents = array("i", [-1])
     works_from, works_to = array("i"), array("i")  # steps that need no fault and no outside help
     here = 0
     while here < len(states):
         for move in model.moves(states[here]):
-            after = model.canonical(move.after)
-            there = number.setdefault(after, len(states))
-            if there == len(states):
-                states.append(after)
-                parents.append(here)
-                broken = move.broken or model.broken_promise(after)
-            else:
-                broken = move.broken
+            broken = move.broken
+            if (there := met.get(move.after, -1)) < 0:
+                after = model.canonical(move.after)
+                there = met[move.after] = number.setdefault(after, len(states))
+                if there == len(states):
+                    states.append(after)
+                    parents.append(here)
+                    broken = broken or model.broken_promise(after)
             if broken:
                 return Result(len(states), _schedule(model, states, parents, here, move.name), broken)
             if move.works and there != here:

@@ -3,6 +3,7 @@
 A life of the database goes from one start, promotion or restore of it to the next (R31).
 """
 
+from functools import cache
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 # Ages count in steps longer than any lease. What matters is their order, and that a send begun within one of these
@@ -140,6 +141,7 @@ def work(s: State, i: int, worker: Worker) -> State:
     return s._replace(workers=put(s.workers, i, worker))
 
 
+@cache
 def closed(db: Database, attempt: int, payment: int, *, succeeded: bool) -> Database:
     """The attempt's charge has this end, and the order what follows from it."""
     charge = Charge("succeeded" if succeeded else "declined", payment=payment)
@@ -153,6 +155,7 @@ def closed(db: Database, attempt: int, payment: int, *, succeeded: bool) -> Data
     return db._replace(order=db.order._replace(status="failed")) if newest.status == "declined" else db
 
 
+@cache
 def ended(db: Database) -> Database:
     """What a copy of the database is at its next start: a life that nobody has seen, and the bound it was handed."""
     life = db.life
@@ -162,6 +165,7 @@ def ended(db: Database) -> Database:
 # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@cache
 def older(db: Database) -> Database:
     """Everything in the database is one step older. A first listing lapses."""
     life = db.life
@@ -176,6 +180,7 @@ def _later(age: int, most: int) -> int:
     return age if age == NEVER else min(age + 1, most)
 
 
+@cache
 def fades(key: Key | None) -> Key | None:
     """Stripe forgets what it did under a key."""
     return key._replace(age=key.age + 1) if key and key.age + 1 < FORGET else None
@@ -184,6 +189,7 @@ def fades(key: Key | None) -> Key | None:
 # ── what can only behave alike ────────────────────────────────────────────────────────────────────────────────────
 
 
+@cache
 def plain(db: Database) -> Database:
     """Without the ages that nobody asks for any more."""
     order = db.order

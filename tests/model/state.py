@@ -1,5 +1,6 @@
 """What the model of the charge protocol is made of: what we know, what Stripe knows, what is under way. Pure data."""
 
+from functools import cache
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 # Ages count in steps of some seven hours. What matters is their order, and that twice POST is more than FORGET.
@@ -95,6 +96,7 @@ def restored(s: State) -> State:
     return State(promise=s.promise, stripe=s.stripe, faults=s.faults)
 
 
+@cache
 def older(c: Charge) -> Charge:
     if c.status != "open":
         return c
@@ -104,6 +106,7 @@ def older(c: Charge) -> Charge:
     )
 
 
+@cache
 def fades(t: AtStripe) -> AtStripe:
     if t.memory == "none":
         return t
@@ -124,14 +127,19 @@ def _without_what_is_spent(s: State) -> State:
     """What can change nothing any more: messages of rows that are gone (R9); workers without the token, unless they may
     still send (R21: of what they say only a success counts, and that Stripe shows to others too); keys nobody sends.
     """
-    workers = tuple(w if w.token or (w.doing == "opened" and w.call == "send") else IDLE for w in s.workers)
+    workers, stripe = _unspent(s.workers, s.stripe, s.charges)
+    broker = (s.broker[0] if s.outbox[0] else None, s.broker[1] if s.outbox[1] else None)
+    return s._replace(workers=workers, stripe=s.stripe if s.backup else stripe, broker=broker)
+
+
+@cache
+def _unspent(
+    workers: tuple[Worker, ...], stripe: tuple[AtStripe, ...], charges: tuple[Charge | None, ...]
+) -> tuple[tuple[Worker, ...], tuple[AtStripe, ...]]:
+    workers = tuple(w if w.token or (w.doing == "opened" and w.call == "send") else IDLE for w in workers)
     sent = {w.attempt for w in workers if w.doing == "opened"}
     stripe = tuple(
         AtStripe(t.intent) if c and c.status != "open" and a not in sent and t.intent != "undecided" else t
-        for a, (t, c) in enumerate(zip(s.stripe, s.charges, strict=True))
+        for a, (t, c) in enumerate(zip(stripe, charges, strict=True))
     )
-    return s._replace(
-        workers=workers,
-        stripe=s.stripe if s.backup else stripe,
-        broker=tuple(m if out else None for m, out in zip(s.broker, s.outbox, strict=True)),
-    )
+    return workers, stripe

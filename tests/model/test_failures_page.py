@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,15 @@ def test_every_row_says_everything_and_names_a_test() -> None:
         assert "::test_" in cells[3], row
 
 
+@cache
+def functions(path: str) -> set[str]:
+    found = ast.walk(ast.parse((ROOT / path).read_text()))
+    return {node.name for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
 @pytest.mark.parametrize(("path", "name"), TESTS, ids=lambda part: part.rsplit("/")[-1])
 def test_every_test_that_the_page_names_exists(path: str, name: str) -> None:
-    found = ast.walk(ast.parse((ROOT / path).read_text()))
-    assert name in {node.name for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    assert name in functions(path)
 
 
 @pytest.mark.parametrize("point", list(CrashPoint))

@@ -59,6 +59,7 @@ HISTORIES = (
 )
 
 
+@pytest.mark.slow
 def test_every_transition_that_can_happen_today_does(machine: type[OrderMachine]) -> None:
     for history in HISTORIES:
         order = machine()

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sqlalchemy import text
 from service.foundation.postgres.db import create_engine
 from service.foundation.settings import Settings
 from service.ops.embedded import free_port
+from tests import forks
 from tests.conftest import NOBODY
 from tests.reconcile.world import OrderRow, Story, default_account, unknown, waiting, write
 from tests.sandbox.process import KEY, SandboxProcess
@@ -64,10 +64,7 @@ def eo(database: str, tmp_path: Path) -> Eo:
             "STRIPE_API_BASE": NOBODY,
             "EO_DATA_DIR": str(tmp_path),
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "service", "reconcile", *args],
-            env=os.environ | known | environment, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = forks.run([sys.executable, "-m", "service", "reconcile", *args], env=os.environ | known | environment)
         return Answer(done.returncode, done.stdout, done.stderr)
 
     return eo

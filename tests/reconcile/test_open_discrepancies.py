@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
-from service.foundation.errors import Misconfigured
+from service.foundation.errors import NotFound
 from service.foundation.postgres.sql import begin
 from service.ledger import JournalEntry
 from service.reconcile import Span
@@ -238,13 +238,13 @@ async def test_who_when_and_why_stay_on_record(engine: AsyncEngine) -> None:
 
 
 async def test_only_an_open_discrepancy_can_be_acknowledged(planted: Planted, engine: AsyncEngine) -> None:
-    with pytest.raises(Misconfigured, match="no open discrepancy 0123456789ab"):
+    with pytest.raises(NotFound, match="no open discrepancy 0123456789ab"):
         await acknowledge(engine, "0123456789ab", by="ops", reason="known")
     case = await planted(_refunded)
     open_one = await case.ask()
     goes_back(case.story, amount_refunded=0)
     await case.ask()
-    with pytest.raises(Misconfigured, match="no open discrepancy"):
+    with pytest.raises(NotFound, match="no open discrepancy"):
         await case.accept(open_one)
 
 

@@ -8,7 +8,7 @@ import pytest
 from service import orders, outbox
 from service.charges.ending import fail_by_hand
 from service.charges.parking import KEY_AT_STRIPE
-from service.foundation.errors import Misconfigured
+from service.foundation.errors import Misconfigured, NotFound
 from service.stripe_gateway.client import StripeGateway
 from tests.charges.world import Promise, World
 from tests.recovery.forgetting import Forgotten, charges_of, forgotten, fresh_key
@@ -85,7 +85,7 @@ async def test_an_incomplete_listing_parks_nothing_and_posts_nothing(remembering
 async def test_a_human_ends_a_parked_order_and_its_key_is_not_posted_any_more(remembering: World) -> None:
     world, promise = remembering, await remembering.order(fresh_key())
     await used_elsewhere(world, promise.key)
-    with pytest.raises(Misconfigured, match="no parked row"):
+    with pytest.raises(NotFound, match="no parked row"):
         await fail_by_hand(world.engine, promise.order_id, "another system has used the key")
     await world.work()
     await fail_by_hand(world.engine, promise.order_id, "another system has used the key")

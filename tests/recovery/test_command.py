@@ -11,6 +11,7 @@ import pytest
 from service.foundation.settings import Settings
 from service.recovery import current
 from service.stripe_gateway.client import StripeGateway
+from tests import forks
 from tests.charges.world import World
 from tests.recovery.forgetting import forgotten, fresh_key
 
@@ -26,13 +27,8 @@ async def eo(settings: Settings, *words: str, **changes: str) -> tuple[int, str,
         "STRIPE_API_BASE": settings.stripe_api_base,
         **changes,
     }
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "service", *words, env=environ, stdout=pipe, stderr=pipe
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    done = await asyncio.to_thread(forks.run, [sys.executable, "-m", "service", *words], env=environ)
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture

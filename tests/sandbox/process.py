@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.remote import Remote
-from service.ops.child import HttpPart
 from service.ops.embedded import free_port
+from tests import forks
 
 STOP_S_MAX = 10
 SECRET = "of-the-control-api-in-tests"
@@ -25,7 +25,7 @@ class SandboxProcess(Remote):
         super().__init__(self.base, SECRET)
         argv = [sys.executable, "-m", "sandbox", "--port", str(self.port), "--data", str(data), *options]
         environ, health = {**os.environ, "EO_SANDBOX_SECRET": SECRET}, f"{self.base}/_sandbox/health"
-        self._part = HttpPart("sandbox", argv, log=data.with_suffix(".log"), environ=environ, url=health)
+        self._part = forks.Http("sandbox", argv, log=data.with_suffix(".log"), environ=environ, url=health)
 
     def start(self) -> "SandboxProcess":
         """Start and wait until it answers."""

@@ -98,6 +98,7 @@ def test_the_types_lack_what_the_pinned_version_took_away() -> None:
 # -- parameters -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", ROUTES)
 def test_every_documented_parameter_is_taken_or_a_limit(objects: Objects, endpoint: str) -> None:
     wrong, taken = [], 0
@@ -144,6 +145,7 @@ def test_payment_method_types_is_refused_with_the_code_of_the_changelog(objects:
 # -- routes and expansions ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_route_of_stripe_is_there_or_a_limit(objects: Objects) -> None:
     here = {f"{endpoint.replace(' ', ' /v1/')}" for endpoint in ROUTES}
     wrong = []

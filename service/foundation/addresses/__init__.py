@@ -1,4 +1,4 @@
-"""Where PostgreSQL, Redis and Stripe are: parsed, never cut, and shown without their passwords.
+"""The addresses of PostgreSQL, Redis and Stripe: parsed by their grammar, and shown without their passwords.
 
 postgres    libpq's URLs, several hosts, TLS, as the driver takes them
 libpq       the grammar of these URLs, as libpq itself reads them

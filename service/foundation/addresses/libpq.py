@@ -1,7 +1,7 @@
 """libpq's connection URLs, read as libpq reads them: its grammar, its PG… variables, its service file.
 
-`read` answers the options by name; `postgres` decides what they mean to this service.
-Messages never repeat a value that was not found in a closed list: it may be a part of a password.
+`read` returns the options by name; the module `postgres` decides what they mean to this service. A message repeats a
+value only where it is one of a closed list, because any other may be a part of a password.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from service.foundation.errors import Misconfigured
 
 SCHEMES = ("postgresql", "postgres")
-_ALIASES = ("postgresql+asyncpg", "postgres+asyncpg")  # SQLAlchemy's name for the same, with our driver
+_ALIASES = ("postgresql+asyncpg", "postgres+asyncpg")  # what SQLAlchemy calls it, with our driver
 
 # Each option of libpq 18, with the variable that stands in for it where the URL does not name it.
 OPTIONS: Mapping[str, str] = {
@@ -98,7 +98,7 @@ def parse(url: str) -> dict[str, str]:
 
 
 def _credentials(rest: str, found: dict[str, str]) -> str:
-    """Take `user:password@` where there is one: an @ that stands before the first slash."""
+    """Store `user:password@`, which ends at an @ before the first slash. Returns the rest."""
     before, at, after = rest.partition("@")
     if not at or "/" in before:
         return rest
@@ -109,7 +109,7 @@ def _credentials(rest: str, found: dict[str, str]) -> str:
 
 
 def _hosts(rest: str, found: dict[str, str]) -> str:
-    """Take `host:port,host:port`, an IPv6 address in brackets; answers what follows."""
+    """Store `host:port,host:port`, with IPv6 addresses in brackets. Returns the rest."""
     hosts, ports = [], []
     while True:
         host, rest = _bracketed(rest) if rest.startswith("[") else _until(rest, ":/?,")
@@ -166,11 +166,11 @@ def _store(found: dict[str, str], name: str, raw: str) -> None:
 
 
 def decoded(raw: str) -> str:
-    """Percent-decoded as libpq does it: a plus is a plus, and no NUL byte. Raises Misconfigured."""
+    """Decode percent signs as libpq does: a plus stays a plus, and a NUL byte is refused. Raises Misconfigured."""
     if _PERCENT.search(raw):
         raise _wrong("has a % that is not followed by two hexadecimal digits. A % itself is written %25.")
     try:
-        # Raw characters and encoded bytes may stand side by side, so both go through bytes.
+        # Raw characters and encoded bytes may be mixed, so both are decoded from bytes.
         bytes_ = re.sub(rb"%([0-9A-Fa-f]{2})", lambda m: bytes.fromhex(m[1].decode()), raw.encode())
         text = bytes_.decode()
     except UnicodeError as error:
@@ -224,7 +224,7 @@ def _section(file: Path, name: str) -> dict[str, str] | None:
 def password_from_file(options: Mapping[str, str], host: str, port: str, environ: Mapping[str, str]) -> str | None:
     """The password for one host from the file that `options` name, else from ~/.pgpass. Raises Misconfigured.
 
-    As in libpq a file that others may read is not used; one that was named is refused, so that nobody wonders.
+    As in libpq, a file that others may read is not used. Where such a file was named, it is refused with the reason.
     """
     named = options.get("passfile")
     home = environ.get("HOME")

@@ -1,11 +1,11 @@
-"""Addresses that a person writes, parsed instead of cut: where PostgreSQL is, and what of a text may be shown.
+"""DATABASE_URL as the driver takes it, and texts without the passwords in them.
 
     postgres_dsns(url)      one URL per host, each for `asyncpg.connect(dsn=…)`, in the order in which to try them
     postgres_address(url)   the same, with what the driver takes outside its URL
     shown(url)              the URL as it may be printed
     masked(text)            the text without the passwords in its URLs
 
-What libpq understands and our driver or our promises do not is refused by name, in one line; nothing is ignored.
+An option that libpq understands and our driver or our promises do not is refused by its name. None is ignored.
 """
 
 import os
@@ -22,7 +22,7 @@ from service.foundation.errors import Misconfigured
 _SOCKET_FOLDERS = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108  where PostgreSQL puts its socket
 _TLS_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _CONNECT_TIMEOUT_MAX_S = 60
-# What the driver takes in its URL, as it stands.
+# Options that the driver takes in its URL unchanged.
 _PASSED = ("options", "sslmode", *_TLS_FILES, "sslpassword", "sslnegotiation", "target_session_attrs")
 _TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _KERBEROS = "there is no Kerberos in it"
@@ -67,10 +67,10 @@ _REFUSED: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class PostgresAddress:
-    """Where PostgreSQL is. `dsns` hold passwords, so they are kept out of `repr`."""
+    """The address of PostgreSQL. `dsns` hold passwords, so they are kept out of `repr`."""
 
     dsns: tuple[str, ...]
-    application_name: str | None  # to be shown in pg_stat_activity before our own
+    application_name: str | None  # shown in pg_stat_activity before our own
     connect_timeout_s: float | None  # per host, where the URL names it
 
     def __repr__(self) -> str:
@@ -83,13 +83,13 @@ def postgres_dsns(url: str, environ: Mapping[str, str] = os.environ) -> tuple[st
 
 
 def postgres_address(url: str, environ: Mapping[str, str] = os.environ) -> PostgresAddress:
-    """What a URL says, completed as libpq does it by service, PG… variables and password file. Raises Misconfigured."""
+    """The address in a URL, completed as by libpq: service, PG… variables, password file. Raises Misconfigured."""
     options = libpq.read(url, environ)
     _refuse(options)
     options.setdefault("user", _os_user())
     options.setdefault("dbname", options["user"])
     hosts = _hosts(options)
-    if len(hosts) > 1:  # of several, one may be a standby: never stay with a server that takes no writes
+    if len(hosts) > 1:  # one of several may be a standby, which takes no writes
         options.setdefault("target_session_attrs", "read-write")
     if not all(host.startswith("/") for host, _ in hosts):  # libpq speaks no TLS on a socket
         _tls(options, environ)
@@ -101,14 +101,14 @@ def postgres_address(url: str, environ: Mapping[str, str] = os.environ) -> Postg
 
 
 def shown(url: str) -> str:
-    """A URL that may be printed: no password in it, wherever it stands."""
+    """The URL as it may be printed, with *** for every password in it."""
     head, separator, rest = url.partition("://")
     if not separator:
         return masked(url)
     place, question, query = rest.partition("?")
     authority, slash, path = place.partition("/")
     login, at, hosts = authority.rpartition("@")
-    if "@" in path:  # a password with a slash in it, which no parser takes
+    if "@" in path:  # its password has a slash, so no part of it can be told from the password
         return f"{head}://***"
     user, colon, _ = login.partition(":")
     pairs = (pair.partition("=") for pair in query.split("&"))
@@ -119,7 +119,7 @@ def shown(url: str) -> str:
 
 
 def masked(text: str) -> str:
-    """`text` with *** for every password in it that stands in a URL or behind the name of one."""
+    """`text` with *** for every password in a URL, and for every value after a password's name."""
     text = _URL.sub(lambda found: shown(found[0]), text)
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
@@ -130,10 +130,10 @@ def _is_secret(name: str) -> bool:
     return re.search(r"pass(?!file)|secret|token", unquote(name), re.IGNORECASE) is not None
 
 
-# Every repetition has a bound, or a long text without any secret would be read again from each of its characters.
+# Every repetition is bounded, or a long text without a secret would be scanned again from each of its characters.
 _URL = re.compile(r"[a-z][a-z0-9+.-]{0,30}://[^\s\"'<>]+", re.IGNORECASE)
 _SECRETS = (
-    # To the last @ of the line: a password may hold anything, and too much is better than a part of it.
+    # Up to the last @ of the line, because a password may have an @ in it.
     (re.compile(r"([a-z][a-z0-9+.-]{0,30}://[^\s:@/?#]{0,500}):.{0,2000}@", re.IGNORECASE), r"\1:***@"),
     (re.compile(r"\b(\w{0,60}passw(?:or)?d|pwd)=[^\s&\"'<>]+", re.IGNORECASE), r"\1=***"),
     (re.compile(r"\b((?:sk|rk)_(?:test|live)|sk_org|whsec)_[A-Za-z0-9_]+"), r"\1_***"),
@@ -192,7 +192,7 @@ def _port(text: str) -> str:
 
 
 def _socket_folder(port: str) -> str:
-    """Where a local server listens; libpq is built for one of these places."""
+    """The folder of a local server's socket: the one of the usual folders that has it."""
     there = (folder for folder in _SOCKET_FOLDERS if Path(folder, f".s.PGSQL.{port}").exists())
     return next(there, _SOCKET_FOLDERS[1])
 
@@ -208,7 +208,7 @@ def _connect_timeout_s(text: str | None) -> float | None:
 
 
 def _tls(options: dict[str, str], environ: Mapping[str, str]) -> None:
-    """Complete what is said of TLS, and load every file once: a wrong one is named here and not at some connection."""
+    """Complete the options of TLS, and load each file once, so that a wrong file is named before any connection."""
     if options.get("sslrootcert") == "system":
         if options.setdefault("sslmode", "verify-full") != "verify-full":
             raise Misconfigured("DATABASE_URL: sslrootcert=system demands sslmode=verify-full, as in libpq.")
@@ -228,7 +228,7 @@ def _tls(options: dict[str, str], environ: Mapping[str, str]) -> None:
 
 
 def _tls_version(options: dict[str, str], name: str) -> str | None:
-    """One of the versions, as the driver spells it."""
+    """The version of TLS that an option names, in the driver's spelling. Raises Misconfigured."""
     value = options.get(name)
     if value is None:
         return None
@@ -240,7 +240,7 @@ def _tls_version(options: dict[str, str], name: str) -> str | None:
 
 
 def _dsn(options: Mapping[str, str], host: str, port: str, environ: Mapping[str, str]) -> str:
-    """Everything in the query, percent-encoded: the form in which the driver reads any value back unchanged."""
+    """A URL with all options in its query, percent-encoded, so that the driver reads every value unchanged."""
     password = options.get("password") or libpq.password_from_file(options, host, port, environ)
     named = {
         "host": f"[{host}]" if ":" in host and not host.startswith("/") else host,

@@ -1,4 +1,4 @@
-"""REDIS_URL, parsed instead of cut. Who opens a client asks `service.foundation.redis_clients`.
+"""REDIS_URL, parsed. `service.foundation.redis_clients` makes clients of it.
 
 redis://[user:password@]host[:port][/db]             one Redis; rediss:// with TLS
 unix://[user:password@]/path/to/socket[?db=0]
@@ -17,7 +17,7 @@ from service.foundation.errors import Misconfigured
 
 
 class Kind(StrEnum):
-    """What stands behind an address."""
+    """The kind of server at an address."""
 
     SINGLE = "single"
     SENTINEL = "sentinel"
@@ -26,16 +26,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where Redis is. `login` and `sentinel_login` hold passwords, so they are kept out of `repr`."""
+    """The address of Redis. `login` and `sentinel_login` hold passwords, so they are kept out of `repr`."""
 
     kind: Kind
     hosts: tuple[tuple[str, int], ...]
-    path: str  # of a socket; then there are no hosts
+    path: str  # of a socket, in which case there are no hosts
     service: str  # of Sentinel
     db: int
     login: Mapping[str, str]
     sentinel_login: Mapping[str, str]
-    tls: Mapping[str, Any] | None  # what the client takes; None: without TLS
+    tls: Mapping[str, Any] | None  # options of the client; None without TLS
 
     def __repr__(self) -> str:
         return f"RedisAddress({self.kind}, {self.hosts or self.path})"
@@ -61,7 +61,7 @@ _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 
 def parse(url: str) -> RedisAddress:
-    """What a URL says. Raises Misconfigured, without any part of the URL that could be a password's."""
+    """The address in a URL. Raises Misconfigured, whose message has no part of the URL that may be of a password."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in _SCHEMES:
         said = (
@@ -94,7 +94,7 @@ def parse(url: str) -> RedisAddress:
 
 
 def with_password(url: str, password: str) -> str:
-    """The URL, which must be one, with a password where it names none. Raises Misconfigured."""
+    """The URL with this password where it names none. Raises Misconfigured."""
     if "password" in parse(url).login or not password:
         return url
     return f"{url}{'&' if '?' in url else '?'}password={quote(password, safe='')}"
@@ -105,7 +105,7 @@ def _is_scheme(text: str, separator: str) -> bool:
 
 
 def _credentials(authority: str) -> tuple[dict[str, str], str]:
-    """`user:password@`, up to the last @, as Redis's own client reads it; a password alone stands behind a colon."""
+    """User and password, up to the last @, as Redis's own client reads them. The user may be empty."""
     before, _, hosts = authority.rpartition("@")
     user, _, password = before.partition(":")
     found = {"username": _decoded(user), "password": _decoded(password)}
@@ -160,7 +160,7 @@ def _sentinel_login(kind: Kind, options: dict[str, str]) -> dict[str, str]:
 
 
 def _tls(options: dict[str, str], *, has_tls: bool) -> dict[str, Any] | None:
-    """What is left: how a server's certificate is checked. Whatever else stands there is refused by name."""
+    """The options of TLS among those that are left. Any other option is refused by its name."""
     found: dict[str, Any] = {name: options.pop(name) for name in _TLS_TEXTS if name in options}
     if "ssl_cert_reqs" in options:
         found["ssl_cert_reqs"] = _one_of("ssl_cert_reqs", options.pop("ssl_cert_reqs"), _CERT_REQS)

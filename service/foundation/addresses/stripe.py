@@ -1,4 +1,4 @@
-"""STRIPE_API_BASE compared as an address, and STRIPE_API_KEY judged by its form."""
+"""STRIPE_API_BASE in its one spelling, and the form of STRIPE_API_KEY."""
 
 import re
 from urllib.parse import SplitResult, urlsplit
@@ -11,9 +11,9 @@ _DOMAIN = "stripe.com"
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?|[0-9a-f.]*:[0-9a-f:.]*(%[a-z0-9]+)?")
 _KEY = re.compile(r"(?P<kind>[sr]k)_(?P<mode>test|live)_(?P<body>[A-Za-z0-9_]{1,250})")
-_BODY_MIN = 16  # of a key that Stripe made; a stand-in takes shorter ones
+_BODY_MIN = 16  # characters after the prefix of a key that Stripe made; a stand-in takes shorter ones
 _KEY_EXPECTED = "sk_test_…, sk_live_…, rk_test_… or rk_live_… from Stripe's dashboard"
-# What a key that is none begins with, and what it is.
+# Beginnings of other secrets, and what they are.
 _OTHER_KEYS = {
     "whsec_": "the secret of a webhook endpoint (STRIPE_WEBHOOK_SECRET)",
     "pk_": "a publishable key, which cannot charge",
@@ -23,7 +23,7 @@ _OTHER_KEYS = {
 
 
 def normal(base: str) -> str:
-    """An address in its one spelling: lower case, no usual port, no slash at the end. Raises Misconfigured."""
+    """The address in its one spelling: lower case, without the usual port and a final slash. Raises Misconfigured."""
     parts = _split(base)
     host, port = _host(parts), _port(parts)
     path = parts.path.rstrip("/")
@@ -35,7 +35,7 @@ def normal(base: str) -> str:
 
 
 def is_stripe(base: str) -> bool:
-    """Whether an address is Stripe's own, which an empty one means. An address that is none is not."""
+    """Whether the address is Stripe's own, which an empty one means. An invalid address is not."""
     try:
         return not base or normal(base) == STRIPE_API
     except Misconfigured:
@@ -43,12 +43,12 @@ def is_stripe(base: str) -> bool:
 
 
 def is_live(key: str) -> bool:
-    """Whether a key takes real money. Stripe's account id does not tell: it is the same in test mode."""
+    """Whether the key takes real money. Stripe's account id is the same in test mode, so only the key tells."""
     return key.startswith(("sk_live_", "rk_live_"))
 
 
 def check_key(key: str, base: str) -> None:
-    """Raises Misconfigured, without the key, where a text cannot be a secret key for this address."""
+    """Raises Misconfigured where the text cannot be a secret key for this address. The message does not have it."""
     for start, what in _OTHER_KEYS.items():
         if key.startswith(start):
             raise Misconfigured(f"STRIPE_API_KEY is {what}. Expected: {_KEY_EXPECTED}.")

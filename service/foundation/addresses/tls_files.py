@@ -1,6 +1,6 @@
-"""The files that a TLS connection needs, loaded once: a wrong one is named at start.
+"""Loads the files that a TLS connection needs once, so that a wrong file is named at the start.
 
-A module of its own, imported where TLS files are named: `ssl` costs every command a few milliseconds.
+This module is imported only where TLS files are named, because importing `ssl` costs a few milliseconds.
 """
 
 import ssl
@@ -23,7 +23,7 @@ def system_roots() -> str:
 
 
 def load_of_postgres(options: Mapping[str, str], home: str) -> None:
-    """Load every file that is named as libpq would. Raises Misconfigured, naming the file and why it cannot be used."""
+    """Load every named file as libpq would. Raises Misconfigured, which names the file and why it cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     for name in ("sslrootcert", "sslcrl"):
         if file := options.get(name):
@@ -41,7 +41,7 @@ def load_of_postgres(options: Mapping[str, str], home: str) -> None:
 
 
 def load_of_redis(options: Mapping[str, str]) -> None:
-    """Load every file that is named. Raises Misconfigured, naming the file and why it cannot be used."""
+    """Load every named file. Raises Misconfigured, which names the file and why it cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if file := options.get("ssl_ca_certs"):
         _loading(_REDIS, "ssl_ca_certs", file, partial(context.load_verify_locations, file))

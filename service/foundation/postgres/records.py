@@ -2,7 +2,7 @@
 
 A declaration costs nothing while the service runs: a record is the driver's own row, a batch one list per column. That
 PostgreSQL answers what the records declare is asked of PostgreSQL itself, for every query, by
-`tests/platform/test_statements.py`.
+`tests/foundation/test_statements.py`.
 """
 
 from collections.abc import Iterable, Sequence

@@ -59,7 +59,7 @@ accounts = Table(
     "accounts", metadata,
     _uuid("id", primary_key=True),
     Column("name", sa.Text, nullable=False, unique=True),
-    # The default account's first attempts use the producer's key verbatim at Stripe (PROTOCOL R1).
+    # The default account's first attempts use the producer's key verbatim at Stripe (R1).
     Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
     _time("created_at"),
     Index("accounts_one_default", "is_default", unique=True, postgresql_where=text("is_default")),

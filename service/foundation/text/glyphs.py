@@ -1,17 +1,17 @@
-"""Text as a person sees it: digits of every script, and the characters that cannot be seen. Pure."""
+"""Text as a person sees it: digits of every script as digits, and invisible characters as nothing. Pure."""
 
 import unicodedata
 from collections.abc import Callable
 from typing import Final
 
 RIGHT_TO_LEFT_OVERRIDE: Final = "\u202e"
-_REMEMBERED_MAX = 4096  # characters; a caller who sends all of Unicode fills no memory
+_REMEMBERED_MAX = 4096  # characters, so that a caller who sends all of Unicode does not fill the memory
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # letters and a symbol that are drawn as nothing
 _NOT_DRAWN = frozenset(("Cf", "Mn", "Me"))  # zero-width, soft hyphen, selectors; what is drawn over another character
 
 
 class _Remembered(dict[int, str]):
-    """What each character counts as; filled as it is met."""
+    """What each character counts as. An entry is made when its character first appears."""
 
     def __init__(self, counts_as: Callable[[str], str]) -> None:
         super().__init__()
@@ -25,9 +25,9 @@ class _Remembered(dict[int, str]):
 
 
 def as_seen(text: str) -> str:
-    """ASCII of the same meaning for one who looks for numbers: digits as 0-9, letters as x, all else as a space.
+    """The text in ASCII, for a search for numbers: digits become 0-9, letters become x, other characters a space.
 
-    ASCII stays as it is, what is not drawn is left out. Nothing but numbers can be read from the result.
+    ASCII stays as it is, and characters that are not drawn are left out. Only numbers can be read from the result.
     """
     return text if text.isascii() else unicodedata.normalize("NFKC", text.translate(_NO_SIGNS)).translate(_AS_SEEN)
 
@@ -49,7 +49,7 @@ def _seen(character: str) -> str:
 
 
 def _unless_sign(character: str) -> str:
-    """A sign that normalization spells with letters (№, ™, ㎏) is no letter of the number beside it."""
+    """A space for a sign that normalization spells with letters (№, ™, ㎏), else the character itself."""
     if character.isascii() or unicodedata.category(character)[0] != "S":
         return character
     spelt = unicodedata.normalize("NFKC", character)

@@ -1,4 +1,4 @@
-"""What a person may call something: a name or a reason that is printed, listed and copied. Pure."""
+"""The rules for names and reasons that people type and that are printed, listed and copied. Pure."""
 
 import unicodedata
 
@@ -6,13 +6,13 @@ from service.foundation.errors import BadRequest
 from service.foundation.text.glyphs import is_plain
 from service.foundation.text.screening import screen
 
-NAME_MAX, REASON_MAX = 100, 500
+NAME_MAX, REASON_MAX = 100, 500  # characters
 
 
 def checked(text: str, *, what: str, longest: int = NAME_MAX) -> str:
-    """`text` in its composed form (NFC), which looks the same and is the same. Raises BadRequest.
+    """`text` in its composed form (NFC), so that texts that look the same are the same. Raises BadRequest.
 
-    Control characters would break a line of a table or a log, and what cannot be seen makes two names look like one.
+    A control character would break a line of a table or a log, and an invisible one makes two names look like one.
     """
     text = unicodedata.normalize("NFC", text)
     if not text.strip():

@@ -72,7 +72,12 @@ _ADDRESS = re.compile(rf"(?<![0-9.])(?:{_BYTE}\.){{3}}{_BYTE}(?!\.?[0-9])")
 _DECIMAL = r"-?[0-9]{1,3}(?:[.,'][0-9]{3})*[.,][0-9]{2,8}"
 _AMOUNTS = re.compile(rf"(?<![0-9.,'-]){_DECIMAL}(?:[,;]? {_DECIMAL})+(?![0-9]|[.,'][0-9])")
 _THOUSANDS = re.compile(r"(?<![0-9.,'])[0-9]{1,3}(?:,[0-9]{3}){2,}\.[0-9]{2}(?![0-9]|[.,'][0-9])")
-_OTHER = (_UUID, _PHONE, _DATE, _ADDRESS, _AMOUNTS, _THOUSANDS)
+# A group by itself that is a moment of 2017 to 2033: seconds or milliseconds since 1970, or a day with its time.
+_MOMENT = re.compile(
+    r"(?<![0-9])(?:1[5-9][0-9]{8}(?:[0-9]{3})?"
+    r"|20[23][0-9](?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])(?:[0-5][0-9]){2})(?![0-9])"
+)
+_OTHER = (_UUID, _PHONE, _DATE, _MOMENT, _ADDRESS, _AMOUNTS, _THOUSANDS)
 
 # How cards are printed other than in equal groups: Amex, Diners, the oldest Visa, UnionPay and Visa with 19.
 _PRINTED = {(4, 6, 5), (4, 6, 4), (4, 3, 3, 3), (6, 13), (4, 4, 4, 4, 3)}

@@ -15,7 +15,7 @@ import click
 from service.charges import Rules
 from service.foundation import exit_codes
 from service.foundation.deadlines import LONG_STATEMENT_S
-from service.foundation.errors import EffectivelyOnceError, Misconfigured, Unavailable
+from service.foundation.errors import EffectivelyOnceError, Misconfigured, NotFound, Unavailable
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.settings import Settings
 from service.ops.arguments import REASON, USER_NAME, Instant
@@ -147,7 +147,7 @@ async def _run(work: Callable[[Settings], Awaitable[int]]) -> int:
         return _say(error, exit_codes.INCOMPLETE)
     except Unavailable as error:
         return _say(error, exit_codes.AWAY)
-    except Misconfigured as error:
+    except (Misconfigured, NotFound) as error:
         return _say(error, exit_codes.USAGE)
 
 

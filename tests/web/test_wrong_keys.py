@@ -1,0 +1,101 @@
+"""Whoever guesses API keys is counted, logged and throttled; a right key from the same address is served."""
+
+import asyncio
+import logging
+from collections import Counter
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.accounts import wrong_keys
+from service.accounts.keys import create_key
+from service.accounts.wrong_keys import BURST, LookUps, WrongKeys, address_of
+from service.foundation.settings import Settings
+from tests.web.conftest import Api, assert_problem, serve
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+async def test_a_burst_of_wrong_keys_is_401_and_then_429_with_the_time_to_come_back(
+    api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wrong_keys, "PER_SECOND", 0.001)  # none comes back meanwhile, however slow the machine is
+    asked = [api.http.get("/v1/orders", headers=bearer(f"eo_test_guess_{n:040}")) for n in range(BURST + 30)]
+    answers = Counter(answer.status_code for answer in await asyncio.gather(*asked))
+    assert answers == {401: BURST, 429: 30}
+    refused = await api.http.get("/v1/orders", headers=bearer("eo_test_guess_" + "x" * 40))
+    assert_problem(refused, 429, "rate-limited")
+    assert int(refused.headers["retry-after"]) >= 1
+    said = [r for r in caplog.records if r.getMessage() == "auth.wrong_key" and r.levelno == logging.WARNING]
+    assert len(said) == 1, "one line, however many guesses"
+
+
+async def test_a_right_key_is_served_from_the_address_of_the_guesses(api: Api, engine: AsyncEngine) -> None:
+    guesses = [api.http.get("/v1/orders", headers=bearer(f"eo_test_guess_{n:040}")) for n in range(BURST + 50)]
+    _, never_seen = await create_key(engine, "shop")
+    await asyncio.gather(*guesses)
+    for _ in range(3):
+        assert (await api.http.get("/v1/orders")).status_code == 200
+        assert (await api.http.get("/v1/orders", headers=bearer(never_seen))).status_code == 200
+        await asyncio.sleep(0.4)  # beyond the second for which a key is remembered
+
+
+async def test_what_cannot_be_a_key_and_what_was_just_wrong_cost_no_statement(settings: Settings) -> None:
+    async with serve(settings) as api:
+        statements: list[str] = []
+
+        def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            statements.append(statement)
+
+        event.listen(api.server.app.state["resources"].engine.sync_engine, "before_cursor_execute", note)
+        for odd in ("short", "x" * 5_000):
+            assert (await api.http.get("/v1/orders", headers=bearer(odd))).status_code == 401
+        assert statements == []
+        again = (api.http.get("/v1/orders", headers=bearer("eo_test_guess_" + "x" * 40)) for _ in range(40))
+        assert {answer.status_code for answer in await asyncio.gather(*again)} == {401}
+        assert 0 < len([s for s in statements if "api_keys" in s]) < 20
+
+
+async def test_one_statement_at_a_time_answers_many_and_a_failure_fails_only_its_own() -> None:
+    batches: list[list[bytes]] = []
+    running = 0
+
+    async def find(keys: list[bytes]) -> dict[bytes, str]:
+        nonlocal running
+        running += 1
+        assert running == 1
+        batches.append(keys)
+        await asyncio.sleep(0)
+        running -= 1
+        if len(batches) == 1:
+            raise OSError
+        return {key: key.decode() for key in keys if key != b"wrong"}
+
+    lookups = LookUps(find)
+    with pytest.raises(OSError):  # noqa: PT011  any will do
+        await lookups.get(b"first")
+    found = await asyncio.gather(*(lookups.get(key) for key in (b"a", b"b", b"wrong", b"a")))
+    assert found == ["a", "b", None, "a"]
+    assert batches[1:] == [[b"a", b"b", b"wrong"]]
+
+
+def test_an_address_comes_back_after_the_time_it_was_told() -> None:
+    now = 0.0
+    wrong = WrongKeys(lambda: now)
+    waits = [wrong.note("10.0.0.1") for _ in range(BURST + 1)]
+    assert waits == [0] * BURST + [1]
+    assert wrong.note("10.0.0.2") == 0, "another address"
+    now += 1.0
+    assert wrong.note("10.0.0.1") == 0
+    assert wrong.note("10.0.0.1") == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("10.0.0.1", "10.0.0.1"), ("2001:db8:1:2::3", "2001:db8:1:2::/64"), (None, "local"), ("/run/api.sock", "local")],
+)
+def test_a_machine_has_one_address_that_counts(host: str | None, name: str) -> None:
+    assert address_of(host) == name
