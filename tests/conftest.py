@@ -87,11 +87,12 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(autouse=True)
-def as_declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def as_declared() -> Iterator[None]:
     """No statement of a test answers a null where none is declared, or is given a value that it does not name."""
     wrong: list[str] = []
-    monkeypatch.setattr(Connection, "rows", watched(Connection.rows, wrong))
-    yield
+    with pytest.MonkeyPatch.context() as patch:  # its own: a test's patches end before the servers of the test do
+        patch.setattr(Connection, "rows", watched(Connection.rows, wrong))
+        yield
     assert wrong == []
 
 
