@@ -23,8 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.foundation.postgres import roles
 from service.foundation.postgres.db import create_engine
 from service.foundation.postgres.migrate import upgrade
+from service.foundation.postgres.sql import Connection
 from service.foundation.settings import Settings
 from service.ops.embedded import Postgres, Valkey, free_port
+from tests.declared import watched
 from tests.sandbox.process import SandboxProcess
 
 MEMORY = Path("/dev/shm")  # noqa: S108  a RAM disk: fsync stays on in tests, and costs nothing there
@@ -82,6 +84,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def anyio_backend() -> str:
     """The one event loop this code is written for."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def as_declared() -> Iterator[None]:
+    """No statement of a test answers a null where none is declared, or is given a value that it does not name."""
+    wrong: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:  # its own: a test's patches end before the servers of the test do
+        patch.setattr(Connection, "rows", watched(Connection.rows, wrong))
+        yield
+    assert wrong == []
 
 
 @pytest.fixture(scope="session")

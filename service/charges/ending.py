@@ -16,6 +16,7 @@ from service.states import CHARGE_ENDED_UNPAID, CHARGE_UNANSWERED, in_sql
 
 FAILED_BY_HAND = "failed_by_operator"
 
+
 _PARKED = Statement(f"SELECT FROM {ROWS} WHERE order_id = :id AND kind = 'charge' AND is_parked")
 
 _IN_HAND = Statement("SELECT FROM charges WHERE order_id = :id AND lease_until > now()")
@@ -46,18 +47,20 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
     Misconfigured where a call may be in flight, or where its PaymentIntent is known and may still take the money.
     """
     failure = {"code": FAILED_BY_HAND, "decline_code": None, "message": reason}
-    values = {"id": order_id, "failure": json.dumps(failure), "reason": reason}
+    which: dict[str, object] = {"id": order_id}
+    failed = which | {"failure": json.dumps(failure)}
     async with begin(engine) as tx:
         await orders.lock(tx, [order_id])
-        if await tx.row(_PARKED, values) is None:
+        if await tx.row(_PARKED, which) is None:
             raise NotFound("There is no parked row of this order. `eo outbox list --parked` shows what there is.")
-        if await tx.row(_IN_HAND, values) is not None:
+        if await tx.row(_IN_HAND, which) is not None:
             raise Misconfigured("A worker may be calling Stripe for it at this moment. Say it again in a minute.")
-        if await tx.row(_AT_STRIPE, values) is not None:
+        if await tx.row(_AT_STRIPE, which) is not None:
             raise Misconfigured(
                 "Its PaymentIntent is known and may still take the money: `eo outbox retry` asks Stripe."
             )
-        for statement in (_END_CHARGE, _TO_PROCESSING, _TO_FAILED):
-            await tx.rows(statement, values)
+        await tx.run(_END_CHARGE, failed)
+        await tx.run(_TO_PROCESSING, which)
+        await tx.run(_TO_FAILED, failed)
         await withdraw(tx, order_id)
     log.event(Event.ORDER_FAILED_BY_OPERATOR, order_id=str(order_id))

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.postgres.sql import Statement, begin
+from service.foundation.postgres.sql import Record, Statement, begin
 from service.stripe_gateway.objects import ContradictoryListing, IncompleteListing, Intent
 
 List = Callable[[int, int], AsyncIterator[Intent]]  # PaymentIntents created in [gte, lt) Unix seconds, newest first
@@ -51,19 +51,23 @@ class _Seen:
         self.ids.add(intent.id)
 
 
+class _Known(Record):
+    payment_intent_id: str
+
+
 # Workers forbid bitmaps, and a block-range index has no other plan: without this the table would be read whole.
-_BY_TIME = Statement("SELECT set_config('enable_bitmapscan', 'on', true)")
+_BY_TIME = Statement("SET LOCAL enable_bitmapscan = on")
 
 _KNOWN = Statement("""
 SELECT payment_intent_id FROM charges
  WHERE stripe_created >= to_timestamp(:gte) AND stripe_created < to_timestamp(:lt) AND payment_intent_id IS NOT NULL
-""")
+""").returning(_Known)
 
 _KNOWN_OF_CUSTOMER = Statement("""
 SELECT c.payment_intent_id FROM charges c JOIN orders o ON o.id = c.order_id
  WHERE c.stripe_created >= to_timestamp(:gte) AND c.stripe_created < to_timestamp(:lt)
    AND c.payment_intent_id IS NOT NULL AND o.customer = :customer
-""")
+""").returning(_Known)
 
 
 async def known_intents(engine: AsyncEngine, gte: int, lt: int, customer: str | None = None) -> set[str]:
@@ -71,10 +75,14 @@ async def known_intents(engine: AsyncEngine, gte: int, lt: int, customer: str | 
 
     Asked before the listing begins: what is made meanwhile may be on it, and need not.
     """
-    values = {"gte": gte, "lt": lt, "customer": customer}
+    span: dict[str, object] = {"gte": gte, "lt": lt}
     async with begin(engine) as tx:
-        await tx.rows(_BY_TIME, {})
-        return set(await tx.column(_KNOWN_OF_CUSTOMER if customer else _KNOWN, values))
+        await tx.run(_BY_TIME)
+        if customer:
+            known = await tx.rows(_KNOWN_OF_CUSTOMER, span | {"customer": customer})
+        else:
+            known = await tx.rows(_KNOWN, span)
+    return {row.payment_intent_id for row in known}
 
 
 async def prove_complete(missing: Collection[str], retrieve: Callable[[str], Awaitable[Intent | None]]) -> None:

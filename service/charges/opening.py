@@ -7,19 +7,20 @@ A row that was opened before is the matter of `reopening`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from service.charges import reopening
 from service.charges.model import OpenCharge
 from service.charges.parking import KEY_IS_ANOTHERS
-from service.charges.reopening import Decision
-from service.charges.request import columns, key_of, open_charge, request_of
+from service.charges.reopening import Decision, KnownCharge, open_values
+from service.charges.request import LockedRow, key_of, open_charge, request_of
 from service.foundation.postgres.db import repeat_on_deadlock
-from service.foundation.postgres.sql import Connection, Statement, begin
+from service.foundation.postgres.sql import Batch, Connection, Integer, Record, SmallInt, Statement, begin
 from service.foundation.settings import Settings
 from service.orders.identity import CHARGE
 from service.outbox.handling import park_rows
@@ -68,10 +69,10 @@ WITH here AS MATERIALIZED (
          (SELECT l.id FROM lives l WHERE l.identity = database_identity() AND l.verified_until > now()) AS life
     FROM instance i
 )
-SELECT x.id AS outbox_id, x.attempt, x.deliveries, x.opens_unsettled, x.opens_alone, x.is_early AS early,
+SELECT x.id AS outbox_id, x.attempt, x.deliveries, x.opens_unsettled, x.opens_alone, x.is_early,
        o.id AS order_id, o.account_id, a.is_default, o.idempotency_key, o.amount_minor, o.currency, o.payment_method,
        o.customer, o.description, o.metadata::text AS metadata, o.fingerprint, o.status, o.created_at, now() AS now,
-       here.life, here.instance
+       here.life IS NOT NULL AS is_verified, coalesce(here.life, 0) AS life, here.instance
   FROM {ROWS}
   JOIN orders o ON o.id = x.order_id
   JOIN accounts a ON a.id = o.account_id
@@ -79,17 +80,15 @@ SELECT x.id AS outbox_id, x.attempt, x.deliveries, x.opens_unsettled, x.opens_al
  WHERE x.id = ANY(CAST(:ids AS uuid[])) AND x.kind = 'charge' AND NOT x.is_parked
  ORDER BY o.id
    FOR NO KEY UPDATE OF o
-""")
+""").returning(LockedRow)
 
 
 async def _open(tx: Connection, outbox_ids: list[UUID], settings: Settings, *, alone: bool) -> Opened:
     rows = await tx.rows(_LOCK_ORDERS, {"ids": outbox_ids})
-    if any(r["life"] is None for r in rows):
+    if not all(r.is_verified for r in rows):
         return Opened(is_verified=False)
-    known = await reopening.charges_of(tx, [r["order_id"] for r in rows if r["status"] != "pending"])
-    decisions = {
-        r["outbox_id"]: _decide(r, known.get((r["order_id"], r["attempt"])), settings, alone=alone) for r in rows
-    }
+    known = await reopening.charges_of(tx, [r.order_id for r in rows if r.status != "pending"])
+    decisions = {r.outbox_id: _decide(r, known.get((r.order_id, r.attempt)), settings, alone=alone) for r in rows}
     opened = Opened(absorbed=len(outbox_ids) - len(rows), suspects=[i for i, d in decisions.items() if d.suspect])
     absorbed, opened.parked = await reopening.absorb(tx, decisions)
     opened.absorbed += absorbed
@@ -99,20 +98,20 @@ async def _open(tx: Connection, outbox_ids: list[UUID], settings: Settings, *, a
     return opened
 
 
-def _decide(row: Any, known: Any | None, settings: Settings, *, alone: bool) -> Decision:
+def _decide(row: LockedRow, known: KnownCharge | None, settings: Settings, *, alone: bool) -> Decision:
     """What one locked outbox row asks for, given the charge of its attempt if there is one."""
-    if row["early"]:
+    if row.is_early:
         return Decision(early=True)  # a message from before its last answer, which said when to ask again
     if known is not None:
         return reopening.decide(row, known, settings, alone=alone)
-    if row["status"] not in ORDER_MOVES_BY_ITSELF:
+    if row.status not in ORDER_MOVES_BY_ITSELF:
         return Decision(done=True)  # canceled before it was opened, or settled by another attempt
     return Decision(charge=_new_charge(row, settings))
 
 
-def _new_charge(row: Any, settings: Settings) -> OpenCharge:
+def _new_charge(row: LockedRow, settings: Settings) -> OpenCharge:
     """A first open. An order older than a key may live was perhaps charged in a life we forgot: look first (R17)."""
-    too_old = (row["now"] - row["created_at"]).total_seconds() >= settings.key_age_max_s
+    too_old = (row.now - row.created_at).total_seconds() >= settings.key_age_max_s
     request = request_of(row)
     return open_charge(
         row,
@@ -127,15 +126,34 @@ def _new_charge(row: Any, settings: Settings) -> OpenCharge:
     )
 
 
+class _New(Batch, frozen=True):
+    """Charges that are opened for the first time; `request` is JSON."""
+
+    alias = "i"
+    id: Sequence[UUID]
+    account_id: Sequence[UUID]
+    order_id: Sequence[UUID]
+    attempt: Sequence[SmallInt]
+    key: Sequence[str]
+    amount: Sequence[int]
+    currency: Sequence[str]
+    request: Sequence[str]
+    version: Sequence[str]
+    call: Sequence[str]
+    token: Sequence[UUID]
+    first_sent: Sequence[datetime | None]
+    life: Sequence[Integer]
+
+
+class _Inserted(Record):
+    id: UUID
+
+
 # Only an order moved to processing by this statement's own UPDATE, or already there, gets a charge (R12).
 # Each step hands its rows to the next: joining them again would compare each with each.
 _INSERT_CHARGES = Statement(f"""
 WITH incoming AS (
-  SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:account_ids AS uuid[]),
-    CAST(:order_ids AS uuid[]), CAST(:attempts AS smallint[]), CAST(:keys AS text[]), CAST(:amounts AS bigint[]),
-    CAST(:currencies AS text[]), CAST(:requests AS text[]), CAST(:versions AS text[]), CAST(:calls AS text[]),
-    CAST(:tokens AS uuid[]), CAST(:first_sent AS timestamptz[]), CAST(:lives AS int[]))
-    AS i(id, account_id, order_id, attempt, key, amount, currency, request, version, call, token, first_sent, life)
+  SELECT * FROM {_New.unnest()}
 ), moved AS (
   UPDATE orders o SET status = 'processing', updated_at = now()
     FROM incoming i
@@ -158,7 +176,7 @@ WITH incoming AS (
   {count_open("opened p", "x.order_id = p.order_id AND x.id = ANY(CAST(:outbox_ids AS uuid[]))")}
 )
 SELECT id FROM opened
-""")
+""").returning(_Inserted)
 
 
 async def _insert(
@@ -168,9 +186,30 @@ async def _insert(
     if not charges:
         return
     charges.sort(key=lambda c: (c.account_id.bytes, c.idempotency_key.encode()))
-    inserted = set(await tx.column(_INSERT_CHARGES, columns(charges, settings, alone=alone)))
+    values = _new(charges).bound() | open_values(settings, alone=alone)
+    inserted = {
+        row.id for row in await tx.rows(_INSERT_CHARGES, values | {"outbox_ids": [c.outbox_id for c in charges]})
+    }
     opened.charges += [c for c in charges if c.id in inserted]
     conflicts = [c.outbox_id for c in charges if c.id not in inserted]
     if conflicts:
         await park_rows(tx, [(row_id, KEY_IS_ANOTHERS) for row_id in conflicts])
         opened.parked += len(conflicts)
+
+
+def _new(charges: list[OpenCharge]) -> _New:
+    return _New(
+        id=[c.id for c in charges],
+        account_id=[c.account_id for c in charges],
+        order_id=[c.order_id for c in charges],
+        attempt=[c.attempt for c in charges],
+        key=[c.idempotency_key for c in charges],
+        amount=[c.amount for c in charges],
+        currency=[c.currency for c in charges],
+        request=[msgspec.json.encode(c.request).decode() for c in charges],
+        version=[c.stripe_version for c in charges],
+        call=[c.call for c in charges],
+        token=[c.token for c in charges],
+        first_sent=[c.first_sent_at for c in charges],
+        life=[c.life for c in charges],
+    )

@@ -5,6 +5,7 @@ Migration 0006 lists them in `undated_charges`; this drains the list, and then h
 
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -12,8 +13,9 @@ from service import ledger
 from service.charges.settling import is_about_content
 from service.foundation import log
 from service.foundation.events import Event
+from service.foundation.log import of_error
 from service.foundation.postgres.db import Refused, repeat_on_deadlock
-from service.foundation.postgres.sql import Row, Statement, begin, connect
+from service.foundation.postgres.sql import Record, Statement, begin, connect
 from service.stripe_gateway.objects import IncompleteListing, Intent
 
 AT_ONCE = 20  # charges per round, a call each
@@ -29,11 +31,21 @@ class Retriever(Protocol):
         ...
 
 
+class _Undated(Record):
+    """A charge that may be booked under another moment than its own."""
+
+    charge_id: UUID
+    account_id: UUID
+    payment_intent_id: str
+    stripe_charge_id: str
+    status: str
+
+
 _UNDATED = Statement("""
 SELECT u.charge_id, c.account_id, c.payment_intent_id, c.stripe_charge_id, c.status
   FROM undated_charges u JOIN charges c ON c.id = u.charge_id
  WHERE u.look_at <= now() ORDER BY u.look_at LIMIT :rows
-""")
+""").returning(_Undated)
 
 
 async def redate_once(engine: AsyncEngine, gateway: Retriever) -> int:
@@ -52,12 +64,12 @@ async def redate_once(engine: AsyncEngine, gateway: Retriever) -> int:
         except (Refused, ValueError) as error:
             if not is_about_content(error):
                 raise
-            log.event(Event.LEDGER_NOT_REDATED, charge=str(row.charge_id), **log.of_error(error))
+            log.event(Event.LEDGER_NOT_REDATED, charge=str(row.charge_id), **of_error(error))
             await _put_off(engine, row, _REFUSED)
     return len(undated)
 
 
-def _moment(row: Row, intent: Intent | None) -> datetime | None:
+def _moment(row: _Undated, intent: Intent | None) -> datetime | None:
     """The moment of the very charge that was booked, if Stripe still shows it."""
     if intent is None or intent.charge_id != row.stripe_charge_id or intent.charged_at is None:
         return None
@@ -69,16 +81,16 @@ _DATE = Statement("UPDATE charges SET charged_at = :moment WHERE id = :id")
 _DONE = Statement("DELETE FROM undated_charges WHERE charge_id = :id")
 
 
-async def _correct(engine: AsyncEngine, row: Row, moment: datetime | None) -> None:
+async def _correct(engine: AsyncEngine, row: _Undated, moment: datetime | None) -> None:
     async def once() -> int:
         async with begin(engine) as tx:
             booked = 0
             if moment is not None:
-                await tx.rows(_DATE, {"id": row.charge_id, "moment": moment})
+                await tx.run(_DATE, {"id": row.charge_id, "moment": moment})
                 make = ledger.duplicate_reference if row.status == "duplicate" else ledger.charge_reference
                 reference = make(row.stripe_charge_id)
                 booked = len((await ledger.redate(tx, row.account_id, reference, moment)).booked)
-            await tx.rows(_DONE, {"id": row.charge_id})
+            await tx.run(_DONE, {"id": row.charge_id})
             return booked
 
     if await repeat_on_deadlock(once):
@@ -92,6 +104,6 @@ UPDATE undated_charges SET look_at = now() + CAST(:after AS interval) WHERE char
 """)
 
 
-async def _put_off(engine: AsyncEngine, row: Row, after: timedelta) -> None:
+async def _put_off(engine: AsyncEngine, row: _Undated, after: timedelta) -> None:
     async with connect(engine) as connection:
-        await connection.rows(_PUT_OFF, {"id": row.charge_id, "after": after})
+        await connection.run(_PUT_OFF, {"id": row.charge_id, "after": after})

@@ -3,10 +3,9 @@
 All of it happens under the order's lock, in the transaction of `opening`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -14,8 +13,8 @@ import msgspec
 from service.charges.lookup import STRIPE_FORGETS_S
 from service.charges.model import OpenCharge
 from service.charges.parking import POISON
-from service.charges.request import Request, columns, key_of, open_charge, request_of, request_to_send
-from service.foundation.postgres.sql import Connection, Statement
+from service.charges.request import LockedRow, Request, key_of, open_charge, request_of, request_to_send
+from service.foundation.postgres.sql import Batch, Connection, Integer, Record, Statement
 from service.foundation.settings import Settings
 from service.orders.identity import CANCEL
 from service.outbox.handling import complete_rows, hide_rows, park_rows
@@ -38,71 +37,93 @@ class Decision:
     park: str | None = None
 
 
+class KnownCharge(Record):
+    """A charge that was opened before; `request` and `history` are JSON."""
+
+    id: UUID
+    order_id: UUID
+    attempt: int
+    idempotency_key: str
+    request: str
+    stripe_version: str
+    status: str
+    next_call: NextCall
+    lease_until: datetime | None
+    maybe_executed: bool
+    first_sent_at: datetime | None
+    last_sent_at: datetime | None
+    unclear_in_a_row: int
+    payment_intent_id: str | None
+    key_conflict: bool
+    cancel_try: int
+    history: str
+
+
 _READ_CHARGES = Statement("""
 SELECT id, order_id, attempt, idempotency_key, request::text AS request, stripe_version, status, next_call, lease_until,
        maybe_executed, first_sent_at, last_sent_at, unclear_in_a_row, payment_intent_id, key_conflict,
        cancel_try, history::text AS history
   FROM charges WHERE order_id = ANY(CAST(:order_ids AS uuid[]))
-""")
+""").returning(KnownCharge)
 
 
-async def charges_of(tx: Connection, order_ids: list[UUID]) -> dict[tuple[UUID, int], Any]:
+async def charges_of(tx: Connection, order_ids: list[UUID]) -> dict[tuple[UUID, int], KnownCharge]:
     """Charges read by a statement of its own, after the locks: the locking statement sees them as they were before."""
     if not order_ids:
         return {}
     rows = await tx.rows(_READ_CHARGES, {"order_ids": order_ids})
-    return {(r["order_id"], r["attempt"]): r for r in rows}
+    return {(r.order_id, r.attempt): r for r in rows}
 
 
-def decide(row: Any, known: Any, settings: Settings, *, alone: bool) -> Decision:
+def decide(row: LockedRow, known: KnownCharge, settings: Settings, *, alone: bool) -> Decision:
     """What one locked outbox row asks for, given the charge of its attempt."""
-    if known["status"] in CHARGE_FINAL:
+    if known.status in CHARGE_FINAL:
         return Decision(done=True)
-    if known["lease_until"] is not None and known["lease_until"] > row["now"]:
-        return Decision(leased_until=known["lease_until"])
-    if row["status"] not in ORDER_WANTS_MONEY and not known["maybe_executed"]:
-        return Decision(drop=known["id"])  # another attempt paid meanwhile, and this one is proven not to have run
-    if row["opens_unsettled"] >= SUSPECT_OPENS and not alone:
+    if known.lease_until is not None and known.lease_until > row.now:
+        return Decision(leased_until=known.lease_until)
+    if row.status not in ORDER_WANTS_MONEY and not known.maybe_executed:
+        return Decision(drop=known.id)  # another attempt paid meanwhile, and this one is proven not to have run
+    if row.opens_unsettled >= SUSPECT_OPENS and not alone:
         return Decision(suspect=True)
     if _is_poison(row, settings):
         return Decision(park=POISON)
     return Decision(charge=_known_charge(row, known, settings))
 
 
-def _is_poison(row: Any, settings: Settings) -> bool:
+def _is_poison(row: LockedRow, settings: Settings) -> bool:
     """Opened so often without ever settling, and often enough alone: who shared its process may have died of another,
     and be innocent (R10).
     """
     alone_often_enough = max(1, settings.poison_opens - SUSPECT_OPENS)
-    return bool(row["opens_unsettled"] >= settings.poison_opens and row["opens_alone"] >= alone_often_enough)
+    return row.opens_unsettled >= settings.poison_opens and row.opens_alone >= alone_often_enough
 
 
-def _known_charge(row: Any, known: Any, settings: Settings) -> OpenCharge:
+def _known_charge(row: LockedRow, known: KnownCharge, settings: Settings) -> OpenCharge:
     """A re-delivery, or the takeover of a charge whose worker fell silent."""
-    stored = Request(msgspec.json.decode(known["request"]), known["stripe_version"])
-    request = request_to_send(stored, lambda: request_of(row), maybe_executed=known["maybe_executed"])
+    stored = Request(msgspec.json.decode(known.request), known.stripe_version)
+    request = request_to_send(stored, lambda: request_of(row), maybe_executed=known.maybe_executed)
     charge = open_charge(
         row,
-        id=known["id"],
-        idempotency_key=known["idempotency_key"],
+        id=known.id,
+        idempotency_key=known.idempotency_key,
         request=request.params,
         stripe_version=request.version,
-        status=known["status"],
+        status=known.status,
         call="send",
-        first_send=not known["maybe_executed"],
-        first_sent_at=first_sent(row, known["first_sent_at"], settings),
-        last_sent_at=known["last_sent_at"],
-        unclear_answers=known["unclear_in_a_row"],
-        payment_intent_id=known["payment_intent_id"],
-        cancel_key=key_of(row, CANCEL, known["cancel_try"]) if known["next_call"] == "cancel" else "",
-        cancel_try=known["cancel_try"],
-        key_conflict=known["key_conflict"],
-        history=tuple(msgspec.json.decode(known["history"])),
+        first_send=not known.maybe_executed,
+        first_sent_at=first_sent(row, known.first_sent_at, settings),
+        last_sent_at=known.last_sent_at,
+        unclear_answers=known.unclear_in_a_row,
+        payment_intent_id=known.payment_intent_id,
+        cancel_key=key_of(row, CANCEL, known.cancel_try) if known.next_call == "cancel" else "",
+        cancel_try=known.cancel_try,
+        key_conflict=known.key_conflict,
+        history=tuple(msgspec.json.decode(known.history)),
     )
-    return _with_call(charge, known["next_call"], settings, wanted=row["status"] in ORDER_WANTS_MONEY)
+    return _with_call(charge, known.next_call, settings, wanted=row.status in ORDER_WANTS_MONEY)
 
 
-def first_sent(row: Any, known: datetime | None, settings: Settings) -> datetime | None:
+def first_sent(row: LockedRow, known: datetime | None, settings: Settings) -> datetime | None:
     """From when on this key may be at Stripe. None: from the send that is about to be made.
 
     With no send on record there may still have been one, in a life that this database forgot (a restored backup).
@@ -110,8 +131,8 @@ def first_sent(row: Any, known: datetime | None, settings: Settings) -> datetime
     the posting. Beyond that the key is taken to be as old as the order, until a clean look-up shows otherwise (R17).
     """
     margin_s = min(settings.key_age_max_s, STRIPE_FORGETS_S - settings.key_age_max_s - settings.charge_lease_s)
-    old = (row["now"] - row["created_at"]).total_seconds() >= margin_s
-    return row["created_at"] if known is None and old else known
+    old = (row.now - row.created_at).total_seconds() >= margin_s
+    return row.created_at if known is None and old else known
 
 
 def _with_call(charge: OpenCharge, call: NextCall, settings: Settings, *, wanted: bool) -> OpenCharge:
@@ -140,7 +161,7 @@ async def absorb(tx: Connection, decisions: Mapping[UUID, Decision]) -> tuple[in
     leased = [(row_id, d.leased_until + _AFTER_LEASE) for row_id, d in decisions.items() if d.leased_until]
     parked = [(row_id, d.park) for row_id, d in decisions.items() if d.park]
     if drop:
-        await tx.rows(_DROP_CHARGES, {"ids": drop})
+        await tx.run(_DROP_CHARGES, {"ids": drop})
     if done:
         await complete_rows(tx, done)
     if leased:
@@ -150,13 +171,24 @@ async def absorb(tx: Connection, decisions: Mapping[UUID, Decision]) -> tuple[in
     return len(done) + len(leased) + sum(d.early for d in decisions.values()), len(parked)
 
 
+class _Taken(Batch, frozen=True):
+    """Known charges and what is to be called now; `request` is JSON."""
+
+    alias = "i"
+    id: Sequence[UUID]
+    outbox_id: Sequence[UUID]
+    call: Sequence[str]
+    token: Sequence[UUID]
+    first_sent: Sequence[datetime | None]
+    life: Sequence[Integer]
+    request: Sequence[str]
+    version: Sequence[str]
+
+
 # Under the order's lock, so nobody else can be taking the same charge. What a send sets, a look-up must not.
 _TAKE_OVER = Statement(f"""
 WITH incoming AS (
-  SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:outbox_ids AS uuid[]), CAST(:calls AS text[]),
-    CAST(:tokens AS uuid[]), CAST(:first_sent AS timestamptz[]), CAST(:lives AS int[]), CAST(:requests AS text[]),
-    CAST(:versions AS text[]))
-    AS i(id, outbox_id, call, token, first_sent, life, request, version)
+  SELECT * FROM {_Taken.unnest()}
 ), counted AS (
   {count_open("incoming i", "x.id = i.outbox_id")}
 )
@@ -179,5 +211,27 @@ async def take_over(tx: Connection, charges: list[OpenCharge], settings: Setting
     """Give known charges a new token and lease; returns them in the order in which they were written."""
     if charges:
         charges.sort(key=lambda c: c.id.bytes)
-        await tx.rows(_TAKE_OVER, columns(charges, settings, alone=alone))
+        await tx.run(_TAKE_OVER, _taken(charges).bound() | open_values(settings, alone=alone))
     return charges
+
+
+def open_values(settings: Settings, *, alone: bool) -> dict[str, object]:
+    """How long a charge is leased and its row hidden, and whether it was opened alone."""
+    return {
+        "lease": timedelta(seconds=settings.charge_lease_s),
+        "hidden": timedelta(seconds=settings.outbox_lease_s),
+        "alone": int(alone),
+    }
+
+
+def _taken(charges: list[OpenCharge]) -> _Taken:
+    return _Taken(
+        id=[c.id for c in charges],
+        outbox_id=[c.outbox_id for c in charges],
+        call=[c.call for c in charges],
+        token=[c.token for c in charges],
+        first_sent=[c.first_sent_at for c in charges],
+        life=[c.life for c in charges],
+        request=[msgspec.json.encode(c.request).decode() for c in charges],
+        version=[c.stripe_version for c in charges],
+    )

@@ -6,14 +6,14 @@ run is built anew, so that newer code can mend what Stripe refused (R33).
 """
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 
 from service.charges.model import OpenCharge
-from service.foundation.settings import Settings
+from service.foundation.postgres.sql import Record
 from service.orders.identity import wire_key
 from service.stripe_gateway.marks import Marks
 
@@ -64,82 +64,90 @@ def payment_intent_request(
     return request
 
 
-def open_charge(row: Any, **of_charge: Any) -> OpenCharge:
+class LockedRow(Record):
+    """An outbox row and its order, which is locked; `metadata` is JSON.
+
+    life: the verified life of the database, where `is_verified` says that it is in one. now: the database's clock.
+    """
+
+    outbox_id: UUID
+    attempt: int
+    deliveries: int
+    opens_unsettled: int
+    opens_alone: int
+    is_early: bool
+    order_id: UUID
+    account_id: UUID
+    is_default: bool
+    idempotency_key: str
+    amount_minor: int
+    currency: str
+    payment_method: str
+    customer: str | None
+    description: str | None
+    metadata: str
+    fingerprint: bytes
+    status: str
+    created_at: datetime
+    now: datetime
+    is_verified: bool
+    life: int
+    instance: UUID
+
+
+def open_charge(row: LockedRow, **of_charge: Any) -> OpenCharge:
     """A charge with a fresh token, of a locked row and what is said of it besides."""
     return OpenCharge(
-        outbox_id=row["outbox_id"],
-        account_id=row["account_id"],
-        order_id=row["order_id"],
-        attempt=row["attempt"],
-        amount=row["amount_minor"],
-        currency=row["currency"],
-        customer=row["customer"],
+        outbox_id=row.outbox_id,
+        account_id=row.account_id,
+        order_id=row.order_id,
+        attempt=row.attempt,
+        amount=row.amount_minor,
+        currency=row.currency,
+        customer=row.customer,
         token=uuid4(),
         marks=marks_of(row),
-        life=row["life"],
-        order_created_at=row["created_at"],
-        opened_at=row["now"],
-        deliveries=row["deliveries"] + 1,
+        life=row.life,
+        order_created_at=row.created_at,
+        opened_at=row.now,
+        deliveries=row.deliveries + 1,
         **of_charge,
     )
 
 
-def key_of(row: Any, operation: str, nth: int | None = None) -> str:
+def key_of(row: LockedRow, operation: str, nth: int | None = None) -> str:
     """The key that Stripe is sent for this row (R1)."""
     return wire_key(
-        account_id=row["account_id"],
-        is_default=row["is_default"],
+        account_id=row.account_id,
+        is_default=row.is_default,
         operation=operation,
-        order_key=row["idempotency_key"],
-        attempt=row["attempt"],
+        order_key=row.idempotency_key,
+        attempt=row.attempt,
         nth=nth,
     )
 
 
-def request_of(row: Any) -> Request:
+def request_of(row: LockedRow) -> Request:
     """The request of an order and attempt, as this version of ours makes it."""
     params = payment_intent_request(
         marks=marks_of(row),
-        amount=row["amount_minor"],
-        currency=row["currency"],
-        payment_method=row["payment_method"],
-        customer=row["customer"],
-        description=row["description"],
-        metadata=msgspec.json.decode(row["metadata"]),
+        amount=row.amount_minor,
+        currency=row.currency,
+        payment_method=row.payment_method,
+        customer=row.customer,
+        description=row.description,
+        metadata=msgspec.json.decode(row.metadata),
     )
     return Request(params, STRIPE_VERSION)
 
 
-def marks_of(row: Any) -> Marks:
+def marks_of(row: LockedRow) -> Marks:
     """Our names for this row at Stripe."""
     return Marks(
-        account_id=row["account_id"],
-        order_id=row["order_id"],
-        attempt=row["attempt"],
-        key=row["idempotency_key"],
-        fingerprint=row["fingerprint"],
-        instance=row["instance"],
+        account_id=row.account_id,
+        order_id=row.order_id,
+        attempt=row.attempt,
+        key=row.idempotency_key,
+        fingerprint=row.fingerprint,
+        instance=row.instance,
     )
-
-
-def columns(charges: list[OpenCharge], settings: Settings, *, alone: bool) -> dict[str, Any]:
-    """Charges as the parallel arrays that the set-based statements unnest."""
-    return {
-        "ids": [c.id for c in charges],
-        "outbox_ids": [c.outbox_id for c in charges],
-        "account_ids": [c.account_id for c in charges],
-        "order_ids": [c.order_id for c in charges],
-        "attempts": [c.attempt for c in charges],
-        "keys": [c.idempotency_key for c in charges],
-        "amounts": [c.amount for c in charges],
-        "currencies": [c.currency for c in charges],
-        "requests": [msgspec.json.encode(c.request).decode() for c in charges],
-        "versions": [c.stripe_version for c in charges],
-        "calls": [c.call for c in charges],
-        "tokens": [c.token for c in charges],
-        "first_sent": [c.first_sent_at for c in charges],
-        "lives": [c.life for c in charges],
-        "lease": timedelta(seconds=settings.charge_lease_s),
-        "hidden": timedelta(seconds=settings.outbox_lease_s),
-        "alone": int(alone),
-    }

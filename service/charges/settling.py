@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,7 +20,7 @@ from service.charges.patience import backoff_s, with_an_end
 from service.foundation import log
 from service.foundation.events import Event
 from service.foundation.postgres.db import Refused, repeat_on_deadlock, sqlstate
-from service.foundation.postgres.sql import Connection, Statement, begin
+from service.foundation.postgres.sql import Batch, Connection, Record, SmallInt, Statement, begin
 from service.foundation.settings import Settings
 from service.outbox import rows
 from service.outbox.handling import park_or_add
@@ -73,17 +72,42 @@ def is_about_content(error: Exception) -> bool:
 _GIVE_BACK = rows.give_back(
     "settled s", "x.id = s.outbox_id AND NOT s.final", delay="s.delay", error="s.error", parks="s.parked"
 )
+
+
+class _Incoming(Batch, frozen=True):
+    """Charges and what came back for each. `failure` and `entry` (the news for its history) are JSON."""
+
+    alias = "i"
+    id: Sequence[UUID]
+    token: Sequence[UUID]
+    outbox_id: Sequence[UUID]
+    status: Sequence[str]
+    order_status: Sequence[str | None]
+    next_call: Sequence[str]
+    proven_unexecuted: Sequence[bool]
+    unclear_answers: Sequence[SmallInt]
+    conflict: Sequence[bool]
+    intent: Sequence[str | None]
+    stripe_charge: Sequence[str | None]
+    created: Sequence[datetime | None]
+    charged: Sequence[datetime | None]
+    cancel_refused: Sequence[bool]
+    failure: Sequence[str | None]
+    entry: Sequence[str | None]
+    final: Sequence[bool]
+    delay: Sequence[timedelta]
+    error: Sequence[str | None]
+    parked: Sequence[bool]
+
+
+class _Settled(Record):
+    id: UUID
+    status: str
+
+
 _SETTLE = Statement(f"""
 WITH incoming AS (
-  SELECT * FROM unnest(
-    CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[]), CAST(:statuses AS text[]),
-    CAST(:order_statuses AS text[]), CAST(:next_calls AS text[]), CAST(:proven_unexecuted AS boolean[]),
-    CAST(:unclear_answers AS smallint[]), CAST(:conflicts AS boolean[]), CAST(:intents AS text[]),
-    CAST(:stripe_charges AS text[]), CAST(:created AS timestamptz[]), CAST(:failures AS text[]),
-    CAST(:entries AS text[]), CAST(:final AS boolean[]), CAST(:delays AS interval[]), CAST(:errors AS text[]),
-    CAST(:parked AS boolean[]), CAST(:charged AS timestamptz[]), CAST(:cancels_refused AS boolean[])
-  ) AS i (id, token, outbox_id, status, order_status, next_call, proven_unexecuted, unclear_answers, conflict, intent,
-          stripe_charge, created, failure, entry, final, delay, error, parked, charged, cancel_refused)
+  SELECT * FROM {_Incoming.unnest()}
 ), settled AS (
   UPDATE charges c SET
       status = CASE WHEN i.status = 'succeeded' AND EXISTS (
@@ -129,13 +153,14 @@ WITH incoming AS (
   {_GIVE_BACK}
 )
 SELECT id, status FROM settled
-""")
+""").returning(_Settled)
 
 
 async def _settle(engine: AsyncEngine, settlements: Sequence[Settlement], settings: Settings) -> set[UUID]:
     async with begin(engine) as tx:
         await orders.lock(tx, [s.charge.order_id for s in settlements])
-        states = {row.id: row.status for row in await tx.rows(_SETTLE, _columns(settlements, settings))}
+        values = _incoming(settlements, settings).bound() | _CHARGE_MOVES | _ORDER_MOVES
+        states = {row.id: row.status for row in await tx.rows(_SETTLE, values)}
         await _book(tx, [s for s in settlements if s.charge.id in states], states)
     return set(states)
 
@@ -181,37 +206,35 @@ async def _park(engine: AsyncEngine, settlement: Settlement, error: Exception) -
     await park_or_add(engine, settlement.charge.outbox_id, reason)
 
 
-def _columns(settlements: Sequence[Settlement], settings: Settings) -> dict[str, Any]:
+def _incoming(settlements: Sequence[Settlement], settings: Settings) -> _Incoming:
     ordered = sorted(settlements, key=lambda s: s.charge.id.bytes)
     outcomes = [s.outcome for s in ordered]
     intents = [o.intent for o in outcomes]
-    return {
-        "ids": [s.charge.id for s in ordered],
-        "tokens": [s.charge.token for s in ordered],
-        "outbox_ids": [s.charge.outbox_id for s in ordered],
-        "statuses": [o.status for o in outcomes],
-        "order_statuses": [o.order_status for o in outcomes],
-        "next_calls": [o.next_call for o in outcomes],
-        "proven_unexecuted": [o.proven_unexecuted for o in outcomes],
-        "unclear_answers": [o.unclear_answers for o in outcomes],
-        "conflicts": [o.key_conflict for o in outcomes],
-        "intents": [i.id if i else None for i in intents],
-        "stripe_charges": [i.charge_id if i else None for i in intents],
-        "created": [datetime.fromtimestamp(i.created, UTC) if i else None for i in intents],
-        "charged": [_charged_at(o.intent) if o.intent and o.status == "succeeded" else None for o in outcomes],
-        "cancels_refused": [o.cancel_refused for o in outcomes],
-        "failures": [json.dumps(o.failure) if o.failure else None for o in outcomes],
-        "entries": [json.dumps(entry) if (entry := news(s)) else None for s in ordered],
-        "final": [o.final for o in outcomes],
-        "delays": [timedelta(seconds=backoff_s(s, settings)) for s in ordered],
-        "errors": [o.parked or (s.answer.word if s.answer else None) for s, o in zip(ordered, outcomes, strict=True)],
-        "parked": [o.parked is not None for o in outcomes],
-        **_CHARGE_MOVES,
-        **_ORDER_MOVES,
-    }
+    return _Incoming(
+        id=[s.charge.id for s in ordered],
+        token=[s.charge.token for s in ordered],
+        outbox_id=[s.charge.outbox_id for s in ordered],
+        status=[o.status for o in outcomes],
+        order_status=[o.order_status for o in outcomes],
+        next_call=[o.next_call for o in outcomes],
+        proven_unexecuted=[o.proven_unexecuted for o in outcomes],
+        unclear_answers=[o.unclear_answers for o in outcomes],
+        conflict=[o.key_conflict for o in outcomes],
+        intent=[i.id if i else None for i in intents],
+        stripe_charge=[i.charge_id if i else None for i in intents],
+        created=[datetime.fromtimestamp(i.created, UTC) if i else None for i in intents],
+        charged=[_charged_at(o.intent) if o.intent and o.status == "succeeded" else None for o in outcomes],
+        cancel_refused=[o.cancel_refused for o in outcomes],
+        failure=[json.dumps(o.failure) if o.failure else None for o in outcomes],
+        entry=[json.dumps(entry) if (entry := news(s)) else None for s in ordered],
+        final=[o.final for o in outcomes],
+        delay=[timedelta(seconds=backoff_s(s, settings)) for s in ordered],
+        error=[o.parked or (s.answer.word if s.answer else None) for s, o in zip(ordered, outcomes, strict=True)],
+        parked=[o.parked is not None for o in outcomes],
+    )
 
 
-def _moves(table: Mapping[str, frozenset[str]], name: str) -> dict[str, list[str]]:
+def _moves(table: Mapping[str, frozenset[str]], name: str) -> dict[str, object]:
     """A table of transitions as two parallel arrays, so that the statement enforces the very table the code reads."""
     pairs = [(old, new) for old, news in sorted(table.items()) for new in sorted(news)]
     return {f"{name}_from": [old for old, _ in pairs], f"{name}_to": [new for _, new in pairs]}

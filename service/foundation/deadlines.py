@@ -13,8 +13,8 @@ import socket
 import threading
 from typing import Any
 
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event
 
 CONNECT_S = 2.0  # one host: TCP, TLS, password and session settings; then the next host is tried
 CHECKOUT_S = 5.0  # a free connection of a pool, or a free slot of the server
@@ -67,5 +67,5 @@ def exit_within(seconds: float = EXIT_S) -> None:
 
 
 def _exit() -> None:
-    event(Event.STOP_CUT_SHORT)
+    log.event(Event.STOP_CUT_SHORT)
     os._exit(0)

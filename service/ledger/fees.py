@@ -14,12 +14,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.postgres.db import repeat_on_deadlock
-from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
-from service.ledger import JournalEntry, fee_entry, fee_reference, post
-from service.states import CHARGE_MONEY_MOVED, in_sql
+from service.foundation.postgres.sql import Connection, begin
+from service.ledger import JournalEntry, due_fees, fee_entry, fee_reference, post
+from service.ledger.due_fees import Due, Marks
 from service.stripe_gateway.objects import BalanceTransaction, IncompleteListing
 
 RECENT = timedelta(minutes=10)  # almost every fee is known within seconds; later ones are stragglers
@@ -76,11 +76,11 @@ class FeeSweep:
         await self._young(now, result)
         await self._stragglers(now, result)
         if result.other_currency:
-            event(Event.FEES_OTHER_CURRENCY, count=result.other_currency)
+            log.event(Event.FEES_OTHER_CURRENCY, count=result.other_currency)
         return result
 
     async def _young(self, now: datetime, result: SweepResult) -> None:
-        due = await self._read(_YOUNG, since=now - RECENT, rows=DUE_MAX)
+        due = await due_fees.young(self.engine, now - RECENT, DUE_MAX)
         result.due += len(due)
         self._again = {row.id: self._again[row.id] for row in due if row.id in self._again}
         wanted = [row for row in due if self._again.get(row.id, now) <= now]
@@ -89,28 +89,19 @@ class FeeSweep:
 
     async def _stragglers(self, now: datetime, result: SweepResult) -> None:
         """Those that turned old, from both ends, and those whose time has come again: everybody gets a turn."""
-        ends = [_OLDEST, _YOUNGEST]
-        turned = [await self._read(end, since=now - RECENT, rows=DUE_MAX // 2) for end in ends]
-        again = await self._read(_AGAIN, now=now, rows=DUE_MAX)
+        ends = [due_fees.oldest, due_fees.youngest]
+        turned = [await end(self.engine, now - RECENT, DUE_MAX // 2) for end in ends]
+        again = await due_fees.again(self.engine, now, DUE_MAX)
         due = {row.id: row for rows in zip_longest(*turned, again) for row in rows if row is not None}
         result.due += len(due)
         asked = await self._look(list(due.values()), result)
         if asked:
-            values = {
-                "ids": [row.id for row in asked],
-                "look_at": [now + _pause(now - row.charged_at) for row in asked],
-            }
-            async with connect(self.engine) as connection:
-                await connection.rows(_PUT_OFF, values)
+            await due_fees.put_off(self.engine, {row.id: now + _pause(now - row.charged_at) for row in asked})
 
-    async def _read(self, statement: Statement[Row], **values: object) -> Sequence[Row]:
-        async with connect(self.engine) as connection:
-            return await connection.rows(statement, values)
-
-    async def _look(self, wanted: Sequence[Row], result: SweepResult) -> list[Row]:
+    async def _look(self, wanted: Sequence[Due], result: SweepResult) -> list[Due]:
         """Look for the fees of these charges; returns those that were asked for and have none that can be booked."""
         search = _Search({row.stripe_charge_id: row for row in wanted})
-        asked: list[Row] = []
+        asked: list[Due] = []
         try:
             if len(wanted) > FEW:
                 asked = await self._list(search, result)
@@ -120,10 +111,10 @@ class FeeSweep:
                 asked += [row] if search.missing.pop(source, None) else []
         except IncompleteListing as error:
             result.complete = False
-            event(Event.FEES_INCOMPLETE, reason=str(error))
+            log.event(Event.FEES_INCOMPLETE, reason=str(error))
         return [*asked, *search.refused]
 
-    async def _list(self, search: "_Search", result: SweepResult) -> list[Row]:
+    async def _list(self, search: "_Search", result: SweepResult) -> list[Due]:
         """All at once; returns those that the listing would have shown, and drops them from what is missing."""
         since = min(_seconds(row.charged_at) for row in search.missing.values())
         reached = await self._read_through(search, result, since)
@@ -166,15 +157,15 @@ class FeeSweep:
             search.refused += booked.refused
 
 
-_Found = tuple[Row, BalanceTransaction]
+_Found = tuple[Due, BalanceTransaction]
 
 
 @dataclass(slots=True)
 class _Search:
     """Due charges by Stripe's charge id that were not shown yet, and those whose fee the books refused."""
 
-    missing: dict[str, Row]
-    refused: list[Row] = field(default_factory=list)
+    missing: dict[str, Due]
+    refused: list[Due] = field(default_factory=list)
 
     def found(self, transaction: BalanceTransaction) -> Iterable[_Found]:
         """The charge of this balance transaction, if it is one that is looked for."""
@@ -185,7 +176,7 @@ class _Search:
         """Whether no books can hold what Stripe shows for this charge: then it alone is left out, loudly."""
         charge, transaction = found
         if transaction.flaw:
-            event(Event.FEES_UNREADABLE, charge=charge.stripe_charge_id, reason=transaction.flaw)
+            log.event(Event.FEES_UNREADABLE, charge=charge.stripe_charge_id, reason=transaction.flaw)
             self.refused.append(charge)
         return transaction.flaw is not None
 
@@ -194,33 +185,33 @@ class _Search:
 class _Booked:
     fees: int
     other_currency: int
-    refused: list[Row]
+    refused: list[Due]
 
 
 async def _book_page(connection: Connection, page: Sequence[_Found]) -> _Booked:
     """Book the fees of one page, and note which charges are settled in another currency than they were made in: how
     those are booked is not decided by a fee.
     """
-    locked = set(await connection.column(_LOCK, {"ids": [charge.id for charge, _ in page]}))
+    locked = await due_fees.lock(connection, [charge.id for charge, _ in page])
     open_ = [found for found in page if found[0].id in locked]
     entries = [entry for charge, bt in open_ if charge.currency == bt.currency and (entry := _entry(charge, bt))]
     contradicted = {entry.reference for entry in (await post(connection, entries)).conflicting}
     for reference in sorted(contradicted):
-        event(Event.FEES_CONTRADICTED, reference=reference)
+        log.event(Event.FEES_CONTRADICTED, reference=reference)
     done = [(charge, bt) for charge, bt in open_ if fee_reference(bt.id) not in contradicted]
     elsewhere = [None if charge.currency == bt.currency else bt.currency for charge, bt in done]
-    marks = {
-        "ids": [charge.id for charge, _ in done],
-        "balance_transaction_ids": [bt.id for _, bt in done],
-        "settlement_currencies": elsewhere,
-    }
-    await connection.rows(_MARK, marks)
+    marks = Marks(
+        id=[charge.id for charge, _ in done],
+        balance_transaction_id=[bt.id for _, bt in done],
+        settlement_currency=elsewhere,
+    )
+    await due_fees.mark(connection, marks)
     refused = [charge for charge, bt in open_ if fee_reference(bt.id) in contradicted]
     others = sum(currency is not None for currency in elsewhere)
     return _Booked(len(done) - others, others, refused)
 
 
-def _entry(charge: Row, transaction: BalanceTransaction) -> JournalEntry | None:
+def _entry(charge: Due, transaction: BalanceTransaction) -> JournalEntry | None:
     return fee_entry(
         account_id=charge.account_id,
         order_id=charge.order_id,
@@ -238,49 +229,3 @@ def _pause(age: timedelta) -> timedelta:
 
 def _seconds(instant: datetime) -> int:
     return int(instant.timestamp())
-
-
-_COLUMNS = "id, account_id, order_id, payment_intent_id, stripe_charge_id, currency, charged_at"
-_IS_DUE = f"status IN {in_sql(CHARGE_MONEY_MOVED)} AND balance_transaction_id IS NULL AND stripe_charge_id IS NOT NULL"
-
-_YOUNG = Statement(f"""
-SELECT {_COLUMNS} FROM charges WHERE {_IS_DUE} AND fee_look_at IS NULL AND charged_at >= :since
- ORDER BY charged_at DESC LIMIT :rows
-""")
-
-_OLDEST = Statement(f"""
-SELECT {_COLUMNS} FROM charges WHERE {_IS_DUE} AND fee_look_at IS NULL AND charged_at < :since
- ORDER BY charged_at LIMIT :rows
-""")
-
-_YOUNGEST = Statement(f"""
-SELECT {_COLUMNS} FROM charges WHERE {_IS_DUE} AND fee_look_at IS NULL AND charged_at < :since
- ORDER BY charged_at DESC LIMIT :rows
-""")
-
-_AGAIN = Statement(f"""
-SELECT {_COLUMNS} FROM charges WHERE {_IS_DUE} AND fee_look_at IS NOT NULL AND fee_look_at <= :now
- ORDER BY fee_look_at LIMIT :rows
-""")
-
-_PUT_OFF = Statement("""
-UPDATE charges c SET fee_look_at = f.look_at
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:look_at AS timestamptz[])) AS f (id, look_at)
- WHERE c.id = f.id AND c.balance_transaction_id IS NULL
-""")
-
-# Locked in the order of their ids (R5). Another sweep may have booked some meanwhile: those are not returned.
-_LOCK = Statement("""
-SELECT id FROM charges
- WHERE id = ANY (CAST(:ids AS uuid[])) AND balance_transaction_id IS NULL
- ORDER BY id
-   FOR NO KEY UPDATE
-""")
-
-_MARK = Statement("""
-UPDATE charges c SET balance_transaction_id = f.balance_transaction_id, settlement_currency = f.settlement_currency,
-    updated_at = now()
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:balance_transaction_ids AS text[]), CAST(:settlement_currencies AS text[]))
-    AS f (id, balance_transaction_id, settlement_currency)
- WHERE c.id = f.id
-""")

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.broker_keys import CONSUMERS_KEY, MESSAGES_KEY, NAMESPACE, QUEUE_KEY
 from service.foundation.deadlines import CLOSE_S, PROBE_S
-from service.foundation.errors import EffectivelyOnceError, Unavailable
+from service.foundation.errors import EffectivelyOnceError
 from service.foundation.postgres import migrate
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.postgres.pools import READINESS
@@ -142,10 +142,15 @@ async def publish(redis: Redis) -> None:
     await redis.register_script(_PUBLISH)(keys=_KEYS, args=[])
 
 
+# It writes the one row of `instance` as it is, which makes a WAL record and a commit that a synchronous standby must
+# confirm. It is a transaction of its own, so that a process that stops in the middle of a look holds no row.
+_WRITE = Statement("UPDATE instance SET uuid = uuid WHERE id = 1")
+
+
 async def store(engine: AsyncEngine) -> None:
     """A write with its COMMIT, as an order needs it. Raises whatever keeps it from being stored."""
     async with connect(engine) as connection:
-        await connection.rows(_WRITE, {})
+        await connection.run(_WRITE)
 
 
 def why_not_published(error: BaseException) -> str:
@@ -184,9 +189,7 @@ async def broker_state(redis: Redis) -> BrokerState:
 async def outbox_state(engine: AsyncEngine) -> OutboxState:
     """How much waits in the outbox, and for how long."""
     row = await backlog(engine, COUNTED_MAX + 1)
-    if row is None:
-        raise Unavailable("the statement that counts the outbox returned nothing")
-    return OutboxState(row["waiting"], row["parked"], max(0.0, row["due_s"]), max(0.0, row["oldest_s"]))
+    return OutboxState(row.waiting, row.parked, max(0.0, row.due_s), max(0.0, row.oldest_s))
 
 
 async def _look(engine: AsyncEngine) -> tuple[OutboxState, bool]:
@@ -194,10 +197,6 @@ async def _look(engine: AsyncEngine) -> tuple[OutboxState, bool]:
     await store(engine)
     return await outbox_state(engine), await is_verified(engine)
 
-
-# It writes the one row of `instance` as it is, which makes a WAL record and a commit that a synchronous standby must
-# confirm. It is a transaction of its own, so that a process that stops in the middle of a look holds no row.
-_WRITE = Statement("UPDATE instance SET uuid = uuid WHERE id = 1")
 
 # The commands of Dramatiq's own script on keys of the probe; the real keys are only asked for their type.
 _KEYS = [QUEUE_KEY, MESSAGES_KEY, CONSUMERS_KEY, *(f"{NAMESPACE}:probe.{kind}" for kind in ("msgs", "ids", "beats"))]

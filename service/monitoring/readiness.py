@@ -11,8 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.settings import Settings
 from service.monitoring.heartbeats import SILENT_S
 from service.monitoring.probes import (
@@ -105,7 +105,7 @@ class ReadyCheck:
         """Log a new reason. The answer has only its kind, because it needs no API key."""
         if why != self._told:
             self._told = why
-            event(Event.READINESS_LOST, why=why)
+            log.event(Event.READINESS_LOST, why=why)
 
     def _of_outbox(self, outbox: OutboxState) -> dict[str, str]:
         checks = {"outbox": "ok", "parked": "ok"}

@@ -1,17 +1,40 @@
 """The reads of orders. Every query names the account: another account's order does not exist."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import NotFound
-from service.foundation.postgres.sql import Row, Statement, connect
+from service.foundation.postgres.sql import Record, Statement, connect
 from service.orders.model import Failure, Order
 from service.states import ORDER_MOVES_BY_ITSELF, in_sql
 
 _LAST_ID = UUID(int=2**128 - 1)
+
+
+class OrderRow(Record):
+    """An order as it is stored; metadata and failure are JSON."""
+
+    id: UUID
+    account_id: UUID
+    idempotency_key: str
+    fingerprint: bytes
+    amount_minor: int
+    currency: str
+    payment_method: str
+    customer: str | None
+    description: str | None
+    metadata_text: str
+    status: str
+    amount_refunded_minor: int
+    payment_intent_id: str | None
+    failure_text: str | None
+    created_at: datetime
+    updated_at: datetime
+
 
 COLUMNS = """
   id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer, description,
@@ -20,8 +43,8 @@ COLUMNS = """
 """
 
 
-def order_of(row: Row) -> Order:
-    """The order of a row with COLUMNS."""
+def order_of(row: OrderRow) -> Order:
+    """The order of a row."""
     return Order(
         id=str(row.id),
         status=row.status,
@@ -40,7 +63,7 @@ def order_of(row: Row) -> Order:
     )
 
 
-_EXISTS = Statement("SELECT 1 FROM orders WHERE account_id = :account AND idempotency_key = :key")
+_EXISTS = Statement("SELECT FROM orders WHERE account_id = :account AND idempotency_key = :key")
 
 
 async def exists(engine: AsyncEngine, account_id: UUID, key: str) -> bool:
@@ -50,22 +73,24 @@ async def exists(engine: AsyncEngine, account_id: UUID, key: str) -> bool:
 
 
 _KNOWN_KEYS = Statement("""
-SELECT idempotency_key FROM orders WHERE account_id = :account AND idempotency_key = ANY(CAST(:keys AS text[]))
+SELECT FROM orders WHERE account_id = :account AND idempotency_key = ANY(CAST(:keys AS text[]))
 """)
 
 
 async def known_keys(engine: AsyncEngine, account_id: UUID, keys: Sequence[str]) -> int:
     """How many of these keys were used before: what only repeats them costs no limit (R7)."""
     async with connect(engine) as connection:
-        return len(await connection.column(_KNOWN_KEYS, {"account": account_id, "keys": list(keys)}))
+        return len(await connection.rows(_KNOWN_KEYS, {"account": account_id, "keys": keys}))
 
 
-_GET = Statement(f"SELECT {COLUMNS} FROM orders WHERE account_id = :account AND id = :id")
+_GET = Statement(f"""
+SELECT {COLUMNS} FROM orders WHERE account_id = :account AND id = :id
+""").returning(OrderRow)
 
 _GET_BY_ALIAS = Statement(f"""
 SELECT {COLUMNS} FROM orders
  WHERE account_id = :account AND id = (SELECT order_id FROM order_aliases WHERE id = :id)
-""")
+""").returning(OrderRow)
 
 
 async def get(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> Order:
@@ -86,21 +111,21 @@ SELECT {COLUMNS} FROM orders
  WHERE (account_id, id) >= (CAST(:account AS uuid), CAST('{UUID(int=0)}' AS uuid))
    AND (account_id, id) < (CAST(:account AS uuid), CAST(:before AS uuid))
  ORDER BY account_id DESC, id DESC LIMIT :limit
-""")
+""").returning(OrderRow)
 
 _PAGE_OF_STATUS = Statement(f"""
 SELECT {COLUMNS} FROM orders
  WHERE (account_id, status, id) >= (CAST(:account AS uuid), CAST(:status AS text), CAST('{UUID(int=0)}' AS uuid))
    AND (account_id, status, id) < (CAST(:account AS uuid), CAST(:status AS text), CAST(:before AS uuid))
  ORDER BY account_id DESC, status DESC, id DESC LIMIT :limit
-""")
+""").returning(OrderRow)
 
 _PAGE_OF_KEY = Statement(f"""
 SELECT {COLUMNS} FROM orders
  WHERE account_id = :account AND idempotency_key = :key AND id < :before
    AND (CAST(:status AS text) IS NULL OR status = CAST(:status AS text))
  LIMIT :limit
-""")
+""").returning(OrderRow)
 
 
 async def page(
@@ -113,8 +138,12 @@ async def page(
     key: str | None,
 ) -> tuple[list[Order], bool]:
     """Up to `limit` orders older than the order `before`, newest first, and whether there are more."""
-    values = {"account": account_id, "limit": limit + 1, "before": before or _LAST_ID, "status": status, "key": key}
-    statement = _PAGE_OF_KEY if key is not None else _PAGE if status is None else _PAGE_OF_STATUS
+    values: dict[str, object] = {"account": account_id, "limit": limit + 1, "before": before or _LAST_ID}
+    statement = _PAGE
+    if key is not None:
+        statement, values = _PAGE_OF_KEY, values | {"key": key, "status": status}
+    elif status is not None:
+        statement, values = _PAGE_OF_STATUS, values | {"status": status}
     async with connect(engine) as connection:
         rows = await connection.rows(statement, values)
     return [order_of(row) for row in rows[:limit]], len(rows) > limit
@@ -122,10 +151,10 @@ async def page(
 
 _SETTLED = Statement(f"""
 SELECT {COLUMNS} FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) AND status NOT IN {in_sql(ORDER_MOVES_BY_ITSELF)}
-""")
+""").returning(OrderRow)
 
 
 async def settled(engine: AsyncEngine, ids: Sequence[str]) -> list[Order]:
     """Those of the orders with which nothing more happens by itself. For the one poller of `Prefer: wait`."""
     async with connect(engine) as connection:
-        return [order_of(row) for row in await connection.rows(_SETTLED, {"ids": list(ids)})]
+        return [order_of(row) for row in await connection.rows(_SETTLED, {"ids": ids})]

@@ -11,10 +11,10 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import BadRequest, NotConfirmed, UnprocessableKey
-from service.foundation.postgres.sql import Connection, Row, Statement, connect
+from service.foundation.postgres.sql import Batch, Connection, Record, Statement, UuidText, connect
 from service.orders.identity import fingerprint, same_request
 from service.orders.model import METADATA_MAX, Order, OrderRequest
-from service.orders.reading import COLUMNS, order_of
+from service.orders.reading import COLUMNS, OrderRow, order_of
 from service.outbox.rows import promise
 
 
@@ -60,15 +60,32 @@ async def place(engine: AsyncEngine, candidates: Sequence[Candidate]) -> list[Pl
     ]
 
 
+class _Incoming(Batch, frozen=True):
+    """Orders that may be new, and the outbox row of each; `metadata` is JSON."""
+
+    alias = "i"
+    id: Sequence[UuidText]
+    account_id: Sequence[UUID]
+    idempotency_key: Sequence[str]
+    fingerprint: Sequence[bytes]
+    amount_minor: Sequence[int]
+    currency: Sequence[str]
+    payment_method: Sequence[str]
+    customer: Sequence[str | None]
+    description: Sequence[str | None]
+    metadata: Sequence[str]
+    promise_id: Sequence[UuidText]
+
+
+class _Created(Record):
+    id: UUID
+    created_at: datetime
+
+
 # Locks are taken in the order of the unique key: unordered batches that share keys deadlock (R5).
 _INSERT = Statement(f"""
 WITH incoming AS (
-  SELECT * FROM unnest(
-    CAST(:ids AS uuid[]), CAST(:accounts AS uuid[]), CAST(:keys AS text[]), CAST(:fingerprints AS bytea[]),
-    CAST(:amounts AS bigint[]), CAST(:currencies AS text[]), CAST(:methods AS text[]), CAST(:customers AS text[]),
-    CAST(:descriptions AS text[]), CAST(:metadatas AS text[]), CAST(:promises AS uuid[])
-  ) AS i (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
-          description, metadata, promise_id)
+  SELECT * FROM {_Incoming.unnest()}
 ), stored AS (
   INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
                       description, metadata)
@@ -81,44 +98,52 @@ WITH incoming AS (
   {promise("incoming.promise_id", "stored.account_id", "stored.id", source="stored JOIN incoming USING (id)")}
 )
 SELECT id, created_at FROM stored
-""")
+""").returning(_Created)
 
 
 async def _insert(connection: Connection, candidates: Sequence[Candidate]) -> dict[str, datetime]:
     requests = [c.request for c in candidates]
-    columns = {
-        "ids": [c.id for c in candidates],
-        "accounts": [c.account_id for c in candidates],
-        "keys": [c.key for c in candidates],
-        "fingerprints": [c.fingerprint for c in candidates],
-        "amounts": [r.amount for r in requests],
-        "currencies": [r.currency for r in requests],
-        "methods": [r.payment_method for r in requests],
-        "customers": [_or_none(r.customer) for r in requests],
-        "descriptions": [_or_none(r.description) for r in requests],
-        "metadatas": [msgspec.json.encode(r.metadata).decode() if r.metadata else "{}" for r in requests],
-        "promises": [str(uuid_utils.uuid7()) for _ in candidates],
-    }
-    rows = await connection.rows(_INSERT, columns)
+    incoming = _Incoming(
+        id=[c.id for c in candidates],
+        account_id=[c.account_id for c in candidates],
+        idempotency_key=[c.key for c in candidates],
+        fingerprint=[c.fingerprint for c in candidates],
+        amount_minor=[r.amount for r in requests],
+        currency=[r.currency for r in requests],
+        payment_method=[r.payment_method for r in requests],
+        customer=[_or_none(r.customer) for r in requests],
+        description=[_or_none(r.description) for r in requests],
+        metadata=[msgspec.json.encode(r.metadata).decode() if r.metadata else "{}" for r in requests],
+        promise_id=[str(uuid_utils.uuid7()) for _ in candidates],
+    )
+    rows = await connection.rows(_INSERT, incoming.bound())
     return {str(row.id): row.created_at for row in rows}
+
+
+class _Keys(Batch, frozen=True):
+    """Keys, each of an account."""
+
+    alias = "i"
+    account_id: Sequence[UUID]
+    idempotency_key: Sequence[str]
 
 
 # LATERAL with a LIMIT is a look-up per key, whatever the planner believes about a table it knows no size of.
 _STORED = Statement(f"""
-SELECT o.* FROM unnest(CAST(:accounts AS uuid[]), CAST(:keys AS text[])) AS i (account_id, idempotency_key),
+SELECT o.* FROM {_Keys.unnest()},
   LATERAL (SELECT {COLUMNS} FROM orders
             WHERE account_id = i.account_id AND idempotency_key = i.idempotency_key LIMIT 1) AS o
-""")
+""").returning(OrderRow)
 
 
-async def _stored(connection: Connection, candidates: Sequence[Candidate]) -> dict[tuple[UUID, str], Row]:
+async def _stored(connection: Connection, candidates: Sequence[Candidate]) -> dict[tuple[UUID, str], OrderRow]:
     """A second statement, because the one that inserted sees no row of a commit that raced it (R4)."""
-    keys = {"accounts": [c.account_id for c in candidates], "keys": [c.key for c in candidates]}
-    rows = await connection.rows(_STORED, keys)
+    keys = _Keys(account_id=[c.account_id for c in candidates], idempotency_key=[c.key for c in candidates])
+    rows = await connection.rows(_STORED, keys.bound())
     return {(row.account_id, row.idempotency_key): row for row in rows}
 
 
-def _compare(candidate: Candidate, row: Row | None) -> Placed | UnprocessableKey | BadRequest:
+def _compare(candidate: Candidate, row: OrderRow | None) -> Placed | UnprocessableKey | BadRequest:
     if row is None and len(candidate.request.metadata) > METADATA_MAX:
         return BadRequest(f"metadata may have at most {METADATA_MAX} names.", code="body-invalid")
     if row is None:
@@ -155,7 +180,7 @@ def _or_none(value: str | UnsetType) -> str | None:
     return None if value is UNSET else value
 
 
-_LOCK = Statement("SELECT id FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
+_LOCK = Statement("SELECT FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 
 
 async def lock(tx: Connection, ids: Sequence[UUID]) -> None:
@@ -163,4 +188,4 @@ async def lock(tx: Connection, ids: Sequence[UUID]) -> None:
 
     Always in the order of the ids, whoever takes them: that keeps two workers from deadlocking (R5).
     """
-    await tx.rows(_LOCK, {"ids": list(ids)})
+    await tx.run(_LOCK, {"ids": ids})

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import NotFound
-from service.foundation.postgres.sql import Connection, Statement, connect
+from service.foundation.postgres.sql import Batch, Connection, Record, Statement, connect
 from service.outbox import rows
 
 _ITS_ID = "x.id = i.id"
@@ -40,7 +40,7 @@ UPDATE outbox SET published = 0, last_error = coalesce(:reason, last_error),
 async def put_back(engine: AsyncEngine, ids: Sequence[UUID], *, after_s: float, reason: str | None = None) -> None:
     """Return rows that were not worked on: due again in `after_s` seconds, not counted as a delivery (R10, R20)."""
     async with connect(engine) as connection:
-        await connection.rows(_PUT_BACK, {"ids": list(ids), "after": timedelta(seconds=after_s), "reason": reason})
+        await connection.run(_PUT_BACK, {"ids": list(ids), "after": timedelta(seconds=after_s), "reason": reason})
 
 
 _COMPLETE = Statement(rows.complete("unnest(CAST(:ids AS uuid[])) AS i(id)", _ITS_ID))
@@ -48,36 +48,48 @@ _COMPLETE = Statement(rows.complete("unnest(CAST(:ids AS uuid[])) AS i(id)", _IT
 
 async def complete_rows(tx: Connection, ids: Sequence[UUID]) -> None:
     """Nothing is owed for these rows any more."""
-    await tx.rows(_COMPLETE, {"ids": list(ids)})
+    await tx.run(_COMPLETE, {"ids": ids})
 
 
-_HIDE = Statement(
-    hide_fragment(
-        "unnest(CAST(:ids AS uuid[]), CAST(:until AS timestamptz[])) AS i(id, until)", _ITS_ID, until="i.until"
-    )
-)
+class _Hidden(Batch, frozen=True):
+    """Rows, and until when each is not due."""
+
+    alias = "i"
+    id: Sequence[UUID]
+    until: Sequence[datetime]
+
+
+_HIDE = Statement(hide_fragment(_Hidden.unnest(), _ITS_ID, until="i.until"))
 
 
 async def hide_rows(tx: Connection, until: Sequence[tuple[UUID, datetime]]) -> None:
     """Each of these rows is not due before its moment."""
-    await tx.rows(_HIDE, {"ids": [row_id for row_id, _ in until], "until": [moment for _, moment in until]})
+    hidden = _Hidden(id=[row_id for row_id, _ in until], until=[moment for _, moment in until])
+    await tx.run(_HIDE, hidden.bound())
 
 
-_PARK = Statement(
-    park_fragment(
-        _ITS_ID,
-        reason="i.reason",
-        source="unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[])) AS i(id, reason)",
-    )
-)
+class _Parked(Batch, frozen=True):
+    """Rows, and why each is parked."""
+
+    alias = "i"
+    id: Sequence[UUID]
+    reason: Sequence[str]
+
+
+_PARK = Statement(park_fragment(_ITS_ID, reason="i.reason", source=_Parked.unnest()))
 
 
 async def park_rows(tx: Connection, reasons: Sequence[tuple[UUID, str]]) -> None:
     """Park each of these rows with its reason. One that is parked already keeps the reason it has."""
-    await tx.rows(_PARK, {"ids": [row_id for row_id, _ in reasons], "reasons": [reason for _, reason in reasons]})
+    parked = _Parked(id=[row_id for row_id, _ in reasons], reason=[reason for _, reason in reasons])
+    await tx.run(_PARK, parked.bound())
 
 
-_PARK_ONE = Statement(f"{park_fragment('x.id = :id', reason=':reason')} RETURNING x.id")
+class _Row(Record):
+    id: UUID
+
+
+_PARK_ONE = Statement(f"{park_fragment('x.id = :id', reason=':reason')} RETURNING x.id").returning(_Row)
 
 
 async def park(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
@@ -97,20 +109,20 @@ UPDATE outbox SET parked_at = coalesce(parked_at, now()), published = 0,
 async def park_or_add(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
     """Park one row. Where a human has parked it meanwhile, `reason` is added to his."""
     async with connect(engine) as connection:
-        await connection.rows(_PARK_OR_ADD, {"id": row_id, "reason": reason})
+        await connection.run(_PARK_OR_ADD, {"id": row_id, "reason": reason})
 
 
 _RETRY = Statement("""
 UPDATE outbox SET parked_at = NULL, deliver_after = now(), published = 0, opens_unsettled = 0, opens_alone = 0
  WHERE parked_at IS NOT NULL AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(CAST(:ids AS uuid[])))
 RETURNING id
-""")
+""").returning(_Row)
 
 
 async def retry(engine: AsyncEngine, ids: Sequence[UUID] | None = None) -> list[UUID]:
     """Bring parked rows back (None: all of them), under all the same guards. Returns the ids that came back."""
     async with connect(engine) as connection:
-        return await connection.column(_RETRY, {"ids": None if ids is None else list(ids)})
+        return [row.id for row in await connection.rows(_RETRY, {"ids": ids})]
 
 
 _EXCUSE = Statement("""
@@ -123,7 +135,7 @@ async def excuse(engine: AsyncEngine, ids: Sequence[UUID]) -> None:
     """An open of each of these rows counts for nothing: its process is being stopped, or PostgreSQL took no answer."""
     if ids:
         async with connect(engine) as connection:
-            await connection.rows(_EXCUSE, {"ids": list(ids)})
+            await connection.run(_EXCUSE, {"ids": ids})
 
 
 _WITHDRAW = Statement("DELETE FROM outbox WHERE order_id = :id AND kind = 'charge'")
@@ -131,4 +143,4 @@ _WITHDRAW = Statement("DELETE FROM outbox WHERE order_id = :id AND kind = 'charg
 
 async def withdraw(tx: Connection, order_id: UUID) -> None:
     """No charge of this order is owed any more."""
-    await tx.rows(_WITHDRAW, {"id": order_id})
+    await tx.run(_WITHDRAW, {"id": order_id})

@@ -1,23 +1,47 @@
 """The outbox as people and health checks see it."""
 
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.foundation.postgres.sql import Row, Statement, connect
+from service.foundation.postgres.sql import Record, Statement, connect
 
-_LIST = Statement("""
-SELECT id, account_id, order_id, kind, created_at, deliver_after, published, deliveries, last_error, parked_at
-  FROM outbox
+
+class _Listed(Record):
+    id: UUID
+    account_id: UUID
+    order_id: UUID
+    kind: str
+    created_at: datetime
+    deliver_after: datetime
+    published: int
+    deliveries: int
+    last_error: str | None
+    parked_at: datetime | None
+
+
+_LIST = Statement(f"""
+SELECT {_Listed.columns()} FROM outbox
  WHERE CAST(:parked AS boolean) IS NULL OR (parked_at IS NOT NULL) = CAST(:parked AS boolean)
  ORDER BY id LIMIT :limit
-""")
+""").returning(_Listed)
 
 
 async def list_rows(engine: AsyncEngine, parked: bool | None = None, limit: int = 100) -> list[dict[str, Any]]:
     """Rows as dictionaries, oldest first: all, only parked, or only open ones."""
     async with connect(engine) as connection:
-        return [dict(row) for row in await connection.rows(_LIST, {"parked": parked, "limit": limit})]
+        return [dict(row.items()) for row in await connection.rows(_LIST, {"parked": parked, "limit": limit})]
+
+
+class Backlog(Record):
+    """For how long the first row has been due, the age of the oldest, and how many rows are parked and open."""
+
+    due_s: float
+    oldest_s: float
+    parked: int
+    waiting: int
 
 
 _BACKLOG = Statement("""
@@ -28,12 +52,10 @@ SELECT coalesce(extract(epoch FROM now() - least(
          (SELECT created_at FROM outbox WHERE parked_at IS NULL ORDER BY id LIMIT 1)), 0)::float8 AS oldest_s,
        (SELECT count(*) FROM (SELECT FROM outbox WHERE parked_at IS NOT NULL LIMIT :most) AS p) AS parked,
        (SELECT count(*) FROM (SELECT FROM outbox WHERE parked_at IS NULL LIMIT :most) AS w) AS waiting
-""")
+""").returning(Backlog)
 
 
-async def backlog(engine: AsyncEngine, count_max: int) -> Row | None:
-    """Four numbers, each by an index: for how long the first row has been due, the age of the oldest, and how many rows
-    are parked and open, both counted up to `count_max`.
-    """
+async def backlog(engine: AsyncEngine, count_max: int) -> Backlog:
+    """Four numbers, each by an index; rows are counted up to `count_max`."""
     async with connect(engine) as connection:
-        return await connection.row(_BACKLOG, {"most": count_max})
+        return await connection.one(_BACKLOG, {"most": count_max})

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.foundation.postgres.sql import Statement, connect
+from service.foundation.postgres.sql import Record, Statement, connect
 from service.foundation.settings import Settings
 
 CLAIM_MAX = 512  # rows per claim: enough for eight full messages, small enough to stay a millisecond
@@ -83,6 +83,12 @@ class Claim:
     suspects: frozenset[UUID] = frozenset()
 
 
+class _Claimed(Record):
+    id: UUID
+    published: int
+    opens_unsettled: int
+
+
 # While the window is all but full nothing is claimed: room for a few at a time would make messages of a few.
 # MATERIALIZED: without it the planner may run the locking subquery once per row, and LIMIT would not limit.
 _CLAIM = Statement("""
@@ -107,7 +113,7 @@ UPDATE outbox o SET published = o.published + 1,
       * least(CAST(:lease AS interval) * power(2, least(o.published, 8)), CAST(:longest AS interval))
   FROM due WHERE o.id = due.id
 RETURNING o.id, o.published, o.opens_unsettled
-""")
+""").returning(_Claimed)
 
 
 async def claim(engine: AsyncEngine, settings: Settings, *, republish_max: int) -> Claim:

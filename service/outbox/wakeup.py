@@ -47,7 +47,7 @@ class Waker:
             self._again = False
             with suppress(Exception):
                 async with connect(self._engine) as connection:
-                    await connection.rows(_NOTIFY, {})
+                    await connection.run(_NOTIFY)
             await asyncio.sleep(_APART_S)
             if not self._again:
                 return

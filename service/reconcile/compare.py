@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 import asyncpg
 
 from service.charges.model import Rules
 from service.charges.patience import WAITS
+from service.foundation.postgres.sql import Connection
 from service.reconcile import findings, sql
 from service.reconcile.window import Window
 from service.states import WHOSE_TURN
@@ -47,44 +47,47 @@ async def open_staging(driver: asyncpg.Connection) -> None:
 
 async def note_known(driver: asyncpg.Connection, window: Window, rules: Rules, *, carry: bool) -> None:
     """Fill recon_known, and recon_carried where anything is to be carried, before Stripe is asked."""
+    connection = Connection(driver)
     if carry:
-        await driver.execute(sql.CARRIED, window.since, window.cut_off, *_waits(rules))
+        values = {"since": window.since, "cut_off": window.cut_off, **_waits(rules)}
+        await connection.run(sql.CARRIED, values)
     else:
-        await driver.execute(sql.NOTHING_CARRIED)
+        await connection.run(sql.NOTHING_CARRIED)
     await _prepare(driver, "recon_carried")
-    await driver.execute(sql.KNOWN, window.since, window.until)
+    await connection.run(sql.KNOWN, _edges(window))
 
 
 async def find_edges(driver: asyncpg.Connection, window: Window) -> None:
     """Fill recon_edges with the ids that must be fetched one by one."""
     await _prepare(driver, "recon_stripe")
-    await driver.execute(sql.UNSHOWN)
-    await driver.execute(sql.EDGES, window.since, window.until)
+    await Connection(driver).run(sql.UNSHOWN)
+    await Connection(driver).run(sql.EDGES, _edges(window))
     await _prepare(driver, "recon_edges")
 
 
 async def hidden(driver: asyncpg.Connection, window: Window) -> str | None:
     """A PaymentIntent that the window's listing did not show although it had to; None where there is none (R35)."""
-    found: str | None = await driver.fetchval(sql.HIDDEN, window.since, window.until)
-    return found
+    found = await Connection(driver).row(sql.HIDDEN, _edges(window))
+    return None if found is None else found.pi
 
 
 async def compare(driver: asyncpg.Connection, window: Window, rules: Rules, *, complete: bool) -> Comparison:
     """Fill recon_findings. `complete`: Stripe was read to the end; otherwise what it did not show means nothing."""
-    edges = window.since, window.until
+    connection, edges = Connection(driver), _edges(window)
     async with driver.transaction(isolation="repeatable_read"):
-        await driver.execute(sql.UNIQUE)
+        await connection.run(sql.UNIQUE)
         await driver.execute("ANALYZE recon_stripe")
         for table, statement in _STEPS:
-            await driver.execute(statement, *(edges if "$1" in statement else ()))
+            await connection.run(statement, edges if statement.names else {})
             await _prepare(driver, table)
-        await driver.execute(findings.PAIRS, window.cut_off, complete, *_waits(rules))
-        await driver.execute(findings.RETURNED)
-        await driver.execute(findings.ORDERS, window.cut_off)
-        await driver.execute(findings.UNCLAIMED, *edges)
-        totals = _totals(await driver.fetch(findings.TOTALS, *edges))
-        coverage = await driver.fetchrow(findings.COVERAGE)
-    return Comparison(totals, dict(coverage))
+        pairs = {"cut_off": window.cut_off, "complete": complete, **_waits(rules)}
+        await connection.run(findings.PAIRS, pairs)
+        await connection.run(findings.RETURNED)
+        await connection.run(findings.ORDERS, {"cut_off": window.cut_off})
+        await connection.run(findings.UNCLAIMED, edges)
+        totals = _totals(await connection.rows(findings.TOTALS, edges))
+        coverage = await connection.one(findings.COVERAGE)
+    return Comparison(totals, dict(coverage.items()))
 
 
 _STEPS = (
@@ -96,9 +99,13 @@ _STEPS = (
 )
 
 
-def _waits(rules: Rules) -> list[timedelta]:
+def _edges(window: Window) -> dict[str, object]:
+    return {"since": window.since, "until": window.until}
+
+
+def _waits(rules: Rules) -> dict[str, object]:
     """The parameters of sql.WAITS."""
-    return [timedelta(seconds=WAITS[whose].bound_s(rules)) for whose in WHOSE_TURN.values()]
+    return {f"wait_{state}": timedelta(seconds=WAITS[whose].bound_s(rules)) for state, whose in WHOSE_TURN.items()}
 
 
 async def _prepare(driver: asyncpg.Connection, table: str) -> None:
@@ -106,9 +113,9 @@ async def _prepare(driver: asyncpg.Connection, table: str) -> None:
     await driver.execute(f"CREATE INDEX ON pg_temp.{table} ({', '.join(sql.INDEXES[table])}); ANALYZE {table}")
 
 
-def _totals(rows: list[Any]) -> dict[str, dict[str, Sums]]:
+def _totals(rows: list[findings.Totals]) -> dict[str, dict[str, Sums]]:
     totals: dict[str, dict[str, Sums]] = {}
     for row in rows:
-        sides = totals.setdefault(row["currency"], dict.fromkeys(SIDES, Sums()))
-        sides[row["side"]] = Sums(row["count"], row["gross"], row["fees"])
+        sides = totals.setdefault(row.currency, dict.fromkeys(SIDES, Sums()))
+        sides[row.side] = Sums(row.count, row.gross, row.fees)
     return totals

@@ -1,12 +1,13 @@
 """What differs, as statements on the tables of sql.py. The CASE is the order of precedence.
 
-Parameters: of PAIRS $1 cut-off (timestamptz), $2 whether Stripe was read completely (boolean), $3 and $4 the waits of
-sql.WAITS; of ORDERS $1 cut-off; of UNCLAIMED and TOTALS $1 since, $2 until.
+Parameters: :cut_off, :since and :until are moments; :complete is whether Stripe was read to its end; and those of
+sql.WAITS.
 
 `heals_at` is the moment until which a difference may still disappear by itself, as far as both sides show; null is a
 fact that waiting does not change. What may still heal at the cut-off is in flight.
 """
 
+from service.foundation.postgres.sql import Record, Statement
 from service.ledger import fee_reference
 from service.ledger.journal import CHARGE, DUPLICATE
 from service.reconcile.sql import WAITS
@@ -25,7 +26,7 @@ OPEN = in_sql(CHARGE_OPEN)
 _MOVED = in_sql(CHARGE_MONEY_MOVED)
 _WAITS = in_sql(CHARGE_WAITS_AT_STRIPE)
 
-PAIRS = f"""
+PAIRS = Statement(f"""
 INSERT INTO recon_findings
 WITH seen AS (
   SELECT p.*, o.amount AS o_amount, o.currency AS o_currency, o.status AS o_status, o.updated_at AS o_updated,
@@ -53,7 +54,7 @@ WITH seen AS (
     WHEN absent OR NOT at_stripe AND c_pi IS NULL AND c_status IN {_MOVED} THEN 'missing_at_stripe'
     WHEN NOT at_stripe AND c_pi IS NULL THEN CASE WHEN c_status IN {OPEN} THEN 'stale_pending' END
     -- Learnt its PaymentIntent after Stripe was read; or Stripe could not be read, which says nothing.
-    WHEN NOT at_stripe THEN CASE WHEN $2 THEN 'in_flight' END
+    WHEN NOT at_stripe THEN CASE WHEN :complete THEN 'in_flight' END
     WHEN took AND c_status = 'succeeded' AND b_id IS NULL THEN 'missing_locally'
     WHEN s_currency <> c_currency OR o_currency <> c_currency THEN 'currency_mismatch'
     WHEN s_amount <> c_amount OR o_amount <> c_amount OR took AND s_received <> c_amount THEN 'amount_mismatch'
@@ -84,7 +85,7 @@ WITH seen AS (
     WHEN 'fee_missing' THEN greatest(at, s_txn_created)
   END AS heals_at FROM judged WHERE class IS NOT NULL
 )
-SELECT CASE WHEN heals_at > $1 THEN 'in_flight' ELSE class END, account_id, order_id, pi, attempt,
+SELECT CASE WHEN heals_at > :cut_off THEN 'in_flight' ELSE class END, account_id, order_id, pi, attempt,
   CASE WHEN class = 'ledger_imbalance' THEN booking END,
   CASE class
     WHEN 'duplicate_charge' THEN s_received
@@ -108,10 +109,10 @@ SELECT CASE WHEN heals_at > $1 THEN 'in_flight' ELSE class END, account_id, orde
     'status', s_status, 'amount', s_amount, 'received', s_received, 'currency', s_currency, 'charge', s_charge,
     'balance_transaction', s_txn, 'fee', s_fee)) END
 FROM dated
-"""
+""")
 
 # A fact of its own beside whatever else differs; at any age, because waiting brings nothing back.
-RETURNED = """
+RETURNED = Statement("""
 INSERT INTO recon_findings
 SELECT 'money_returned', p.account_id, p.order_id, p.pi, p.attempt, NULL, s_returned, s_currency, p.at,
   nullif(jsonb_strip_nulls(jsonb_build_object('order', o.status, 'charge', c_status, 'amount', c_amount,
@@ -120,10 +121,10 @@ SELECT 'money_returned', p.account_id, p.order_id, p.pi, p.attempt, NULL, s_retu
     'returned', s_returned, 'disputed', coalesce(s_disputed, false))
   FROM recon_pairs p LEFT JOIN recon_orders o ON o.id = p.order_id AND o.account_id = p.account_id
  WHERE p.selected AND s_returned > 0
-"""
+""")
 
 # Orders that no pair explains: nothing was ever sent, somebody parked them, or they are paid by nothing.
-ORDERS = f"""
+ORDERS = Statement(f"""
 INSERT INTO recon_findings
 WITH attempts AS (
   SELECT order_id, bool_or(status = 'succeeded') AS paid, bool_or(status IN {OPEN}) AS waiting,
@@ -141,30 +142,42 @@ WITH attempts AS (
    WHERE o.selected AND NOT EXISTS (SELECT FROM recon_findings f
      WHERE f.order_id = o.id AND f.class <> 'money_returned')
 )
-SELECT CASE WHEN class = 'stale_pending' AND parked_at IS NULL AND moved_at > $1 THEN 'in_flight' ELSE class END,
+SELECT CASE WHEN class = 'stale_pending' AND parked_at IS NULL AND moved_at > :cut_off THEN 'in_flight' ELSE class END,
   account_id, id, pi, NULL, NULL, amount, currency, CASE class WHEN 'stale_pending' THEN moved_at ELSE updated_at END,
   jsonb_strip_nulls(jsonb_build_object('order', status, 'amount', amount, 'currency', currency,
     'parked', CASE WHEN parked_at IS NOT NULL THEN coalesce(parked_why, 'parked') END)), NULL
 FROM judged WHERE class IS NOT NULL
-"""
+""")
 
-_OF_WINDOW = "e.occurred_at >= $1 AND e.occurred_at < $2"
+_OF_WINDOW = "e.occurred_at >= :since AND e.occurred_at < :until"
 _UNCLAIMED = f"""e.kind IN ('{CHARGE}', '{DUPLICATE}')
    AND NOT EXISTS (SELECT FROM recon_pairs p WHERE p.account_id = e.account_id AND p.booking = e.reference)"""
 
 # Entries that do not balance, and bookings of charges that no charge of ours asked for: booked twice, or from nowhere.
-UNCLAIMED = f"""
+UNCLAIMED = Statement(f"""
 INSERT INTO recon_findings
 SELECT 'ledger_imbalance', e.account_id, e.order_id, e.pi, NULL, e.reference, abs(e.assets), e.currency, e.occurred_at,
        jsonb_build_object('entry', e.reference, 'booked', e.assets, 'balanced', NOT e.unbalanced), NULL
   FROM recon_entries e
  WHERE (e.unbalanced OR {_UNCLAIMED}) AND ({_OF_WINDOW} OR EXISTS (SELECT FROM recon_carried k
      WHERE k.account_id = e.account_id AND k.reference = e.reference))
-"""
+""")
 
 # Each side on its own evidence: Stripe's PaymentIntents, our charges, the postings. A fee counts in its own currency,
 # and belongs to its charge's window, however late it came.
-TOTALS = f"""
+
+
+class Totals(Record):
+    """One side's successes in one currency, minor units."""
+
+    currency: str
+    side: str
+    count: int
+    gross: int
+    fees: int
+
+
+TOTALS = Statement(f"""
 WITH fee AS (
   SELECT e.currency, -e.assets AS amount FROM recon_pairs p
     JOIN recon_entries e ON e.account_id = p.account_id AND e.reference
@@ -186,12 +199,22 @@ WITH fee AS (
 )
 SELECT currency, side, sum(n)::bigint AS count, sum(gross)::bigint AS gross, sum(fees)::bigint AS fees
   FROM line GROUP BY currency, side ORDER BY currency, side
-"""
+""").returning(Totals)
 
-COVERAGE = """
+
+class Coverage(Record):
+    """How many rows of each side were compared."""
+
+    payment_intents: int
+    charges: int
+    matched: int
+    edges: int
+
+
+COVERAGE = Statement("""
 SELECT count(*) FILTER (WHERE counted AND at_stripe) AS payment_intents,
        count(*) FILTER (WHERE counted AND c_id IS NOT NULL) AS charges,
        count(*) FILTER (WHERE counted AND at_stripe AND c_id IS NOT NULL) AS matched,
        count(*) FILTER (WHERE selected AND NOT counted AND at_stripe) AS edges
   FROM recon_pairs
-"""
+""").returning(Coverage)

@@ -4,15 +4,30 @@ Not a server-side cursor: a reader that is slow (a pager, a call to Stripe per r
 """
 
 from collections.abc import AsyncIterator
+from typing import TypeVar
 
 import asyncpg
+
+from service.foundation.postgres.sql import Connection, Record, Statement
 
 PAGE = 1_000
 
 
-async def pages(driver: asyncpg.Connection, table: str, columns: str = "*") -> AsyncIterator[list[asyncpg.Record]]:
-    """`columns` of `table` in the order of its column `n` (1, 2, 3, …), which needs an index."""
+class Numbered(Record):
+    """A row of a table whose rows are counted: 1, 2, 3, …"""
+
+    n: int
+
+
+R = TypeVar("R", bound=Numbered)
+
+
+async def pages(driver: asyncpg.Connection, statement: Statement[R]) -> AsyncIterator[list[R]]:
+    """What `statement` answers in the order of `n`, asked for up to `:most` rows with a greater `n` than `:after`.
+
+    The table needs an index on `n`.
+    """
     after = 0
-    while page := await driver.fetch(f"SELECT {columns} FROM {table} WHERE n > $1 ORDER BY n LIMIT {PAGE}", after):
+    while page := await Connection(driver).rows(statement, {"after": after, "most": PAGE}):
         yield page
-        after = page[-1]["n"]
+        after = page[-1].n

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.charges.model import Rules
 from service.foundation.errors import EffectivelyOnceError, Unavailable
 from service.foundation.postgres.db import as_unavailable, is_unreachable
+from service.foundation.postgres.sql import Connection, Record, Statement
 from service.reconcile import store
 from service.reconcile.classes import NOT_KEPT, SOURCE_INCOMPLETE, next_step
 from service.reconcile.compare import (
@@ -29,7 +30,7 @@ from service.reconcile.compare import (
     note_known,
     open_staging,
 )
-from service.reconcile.pages import pages
+from service.reconcile.pages import Numbered, pages
 from service.reconcile.sources import Gateway, Progress, stage_edges, stage_listing
 from service.reconcile.window import Span, Window, fix
 from service.stripe_gateway.objects import IncompleteListing
@@ -41,11 +42,37 @@ _CLOSED = "connection is closed"  # an InterfaceError; its other kinds are mista
 
 _NAMED_MAX = 5  # payments that are named where they could not be compared
 
-# JSON as text: whether the driver decodes it is the engine's affair.
-_SHOWN = (
-    "n, class, order_id, pi, ours::text, stripe::text, amount, currency, at, first_seen, fingerprint,"
-    " acked_at, acked_by, acked_why"
-)
+
+class _Shown(Numbered):
+    """A finding as it is reported; `ours` and `theirs` are JSON."""
+
+    name: str
+    order_id: UUID | None
+    pi: str | None
+    ours: str | None
+    theirs: str | None
+    amount: int | None
+    currency: str | None
+    at: datetime
+    first_seen: datetime
+    fingerprint: str
+    acked_at: datetime | None
+    acked_by: str | None
+    acked_why: str | None
+
+
+_SHOWN = Statement("""
+SELECT n, class AS name, order_id, pi, ours::text AS ours, stripe::text AS theirs, amount, currency, at, first_seen,
+       fingerprint, acked_at, acked_by, acked_why
+  FROM recon_report WHERE n > :after ORDER BY n LIMIT :most
+""").returning(_Shown)
+
+
+class _Clock(Record):
+    now: datetime
+
+
+_CLOCK = Statement("SELECT clock_timestamp() AS now").returning(_Clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +152,7 @@ class Report:
 
     async def discrepancies(self) -> AsyncIterator[Discrepancy]:
         """All of them, by class, oldest first: the same order every time."""
-        async for page in pages(self.driver, "recon_report", _SHOWN):
+        async for page in pages(self.driver, _SHOWN):
             for row in page:
                 yield _discrepancy(row, self.window.now)
 
@@ -151,7 +178,7 @@ async def reconcile(
     async with _session(engine) as driver:
         with _lost_is(Unavailable):
             await open_staging(driver)
-            window = fix(span, now=now or await driver.fetchval("SELECT clock_timestamp()"), grace_s=grace_s)
+            window = fix(span, now=now or (await Connection(driver).one(_CLOCK)).now, grace_s=grace_s)
             run_id = await store.begin_run(driver, window, source)
         with _lost_is(CutShort):
             report = await _run(driver, gateway, window, rules, run_id, progress, carry=span == Span())
@@ -173,7 +200,8 @@ async def _run(
     progress("comparing")
     comparison = await compare(driver, window, rules, complete=incomplete is None)
     if incomplete is not None:
-        await driver.execute(_INCOMPLETE, SOURCE_INCOMPLETE, window.now, json.dumps({"reason": incomplete}))
+        values = {"class": SOURCE_INCOMPLETE, "now": window.now, "reason": json.dumps({"reason": incomplete})}
+        await Connection(driver).run(_INCOMPLETE, values)
     sums = await store.keep(driver, run_id, window, complete=incomplete is None)
     classes = tuple(_class_sum(row, window.now) for row in sums)
     verdict = _verdict(classes)
@@ -190,7 +218,9 @@ async def _run(
     )
 
 
-_INCOMPLETE = "INSERT INTO recon_findings (class, at, stripe) VALUES ($1, $2, CAST($3 AS text)::jsonb)"
+_INCOMPLETE = Statement("""
+INSERT INTO recon_findings (class, at, stripe) VALUES (:class, :now, CAST(CAST(:reason AS text) AS jsonb))
+""")
 
 
 async def _read_stripe(driver: asyncpg.Connection, gateway: Gateway, window: Window, progress: Progress) -> str | None:
@@ -215,31 +245,37 @@ def _verdict(classes: tuple[ClassSum, ...]) -> str:
     return "discrepancies" if any(line.is_open for line in classes) else "clean"
 
 
-def _class_sum(row: Any, now: datetime) -> ClassSum:
+def _class_sum(row: store.Summed, now: datetime) -> ClassSum:
     return ClassSum(
-        name=row["class"],
-        is_open=row["class"] not in NOT_KEPT and not row["is_acked"],
-        currency=row["currency"],
-        count=row["count"],
-        amount=row["amount"],
-        oldest_s=_age_s(row["oldest"], now),
+        name=row.name,
+        is_open=row.name not in NOT_KEPT and not row.is_acked,
+        currency=row.currency,
+        count=row.count,
+        amount=row.amount,
+        oldest_s=_age_s(row.oldest, now),
     )
 
 
-def _discrepancy(row: Any, now: datetime) -> Discrepancy:
+def _discrepancy(row: _Shown, now: datetime) -> Discrepancy:
     return Discrepancy(
-        name=row["class"],
-        order_id=row["order_id"],
-        payment_intent=row["pi"],
-        ours=row["ours"] and json.loads(row["ours"]),
-        stripe=row["stripe"] and json.loads(row["stripe"]),
-        amount=row["amount"],
-        currency=row["currency"],
-        age_s=_age_s(row["at"], now),
-        first_seen=row["first_seen"],
-        fingerprint=row["fingerprint"],
-        acknowledged=Acknowledgement(row["acked_at"], row["acked_by"], row["acked_why"]) if row["acked_at"] else None,
+        name=row.name,
+        order_id=row.order_id,
+        payment_intent=row.pi,
+        ours=json.loads(row.ours) if row.ours else None,
+        stripe=json.loads(row.theirs) if row.theirs else None,
+        amount=row.amount,
+        currency=row.currency,
+        age_s=_age_s(row.at, now),
+        first_seen=row.first_seen,
+        fingerprint=row.fingerprint,
+        acknowledged=_acknowledgement(row),
     )
+
+
+def _acknowledgement(row: _Shown) -> Acknowledgement | None:
+    if row.acked_at is None or row.acked_by is None or row.acked_why is None:
+        return None
+    return Acknowledgement(row.acked_at, row.acked_by, row.acked_why)
 
 
 def _age_s(at: datetime, now: datetime) -> int:

@@ -12,7 +12,8 @@ from uuid import UUID
 import asyncpg
 
 from service.charges.listing import in_order
-from service.reconcile.pages import pages
+from service.foundation.postgres.sql import Statement
+from service.reconcile.pages import Numbered, pages
 from service.stripe_gateway.marks import read_marks
 from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
 
@@ -62,6 +63,13 @@ async def stage_listing(
     return staged
 
 
+class _Edge(Numbered):
+    pi: str
+
+
+_EDGES = Statement("SELECT n, pi FROM recon_edges WHERE n > :after ORDER BY n LIMIT :most").returning(_Edge)
+
+
 async def stage_edges(driver: asyncpg.Connection, gateway: Gateway, progress: Progress, left_out: LeftOut) -> int:
     """Fetch by id what our side knows and the window's listing did not show; returns how many were asked for.
 
@@ -69,8 +77,8 @@ async def stage_edges(driver: asyncpg.Connection, gateway: Gateway, progress: Pr
     Raises IncompleteListing.
     """
     asked = 0
-    async for page in pages(driver, "recon_edges"):
-        ids = [edge["pi"] for edge in page]
+    async for page in pages(driver, _EDGES):
+        ids = [edge.pi for edge in page]
         found = await _retrieve(gateway, ids)
         await _copy(driver, "recon_stripe", COLUMNS, _rows([intent for intent in found if intent], left_out))
         absent = [(pi,) for pi, intent in zip(ids, found, strict=True) if intent is None]

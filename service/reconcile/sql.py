@@ -13,9 +13,10 @@ recon_entries   the journal entries of the window and of the pairs
 recon_findings  what differs
 recon_report    the same in the order of the report, with ages
 
-Parameters, wherever they occur: $1 since, $2 until (both timestamptz). Those of CARRIED stand beside it.
+Parameters, wherever they occur: :since and :until, the window's edges, and :cut_off.
 """
 
+from service.foundation.postgres.sql import Record, Statement
 from service.ledger import charge_reference, duplicate_reference, fee_reference
 from service.outbox.rows import ROWS
 from service.states import WHOSE_TURN
@@ -37,13 +38,13 @@ CREATE TEMP TABLE recon_findings (
   amount bigint, currency text, at timestamptz NOT NULL, ours jsonb, stripe jsonb)
 """
 
-# How long an attempt may wait in its state: from $3 on an interval for each state of WHOSE_TURN.
-_TURNS = " ".join(f"WHEN {state!r} THEN ${n}" for n, state in enumerate(WHOSE_TURN, start=3))
+# How long an attempt may wait in its state: `:wait_…` is an interval for each state of WHOSE_TURN.
+_TURNS = " ".join(f"WHEN {state!r} THEN :wait_{state}" for state in WHOSE_TURN)
 WAITS = f"CASE {{0}} {_TURNS} ELSE interval '0' END"
 
-# A run over a named window judges its own, and nothing is carried. $1 since, $2 cut-off; of WAITS $3 and $4.
+# A run over a named window judges its own, and nothing is carried.
 # A bank may take longer than a window is: what waits beyond it is carried from the end of its time on (R36).
-CARRIED = f"""
+CARRIED = Statement(f"""
 CREATE TEMP TABLE recon_carried AS
 SELECT fingerprint, account_id, order_id, payment_intent_id AS pi, reference FROM discrepancies
  WHERE resolved_at IS NULL
@@ -51,39 +52,47 @@ UNION ALL
 SELECT NULL, x.account_id, x.order_id, c.payment_intent_id, NULL
   FROM {ROWS}
   LEFT JOIN charges c ON c.account_id = x.account_id AND c.order_id = x.order_id AND c.attempt = x.attempt
- WHERE x.created_at < $1
+ WHERE x.created_at < :since
    AND (x.is_parked OR c.id IS NULL
-        OR coalesce(c.stripe_created, c.created_at) + {WAITS.format("c.status")} <= $2)
-"""
+        OR coalesce(c.stripe_created, c.created_at) + {WAITS.format("c.status")} <= :cut_off)
+""")
 
-NOTHING_CARRIED = """
+NOTHING_CARRIED = Statement("""
 CREATE TEMP TABLE recon_carried
   (fingerprint text, account_id uuid, order_id uuid, pi text, reference text)
-"""
+""")
 
 # What this database knows of the window before Stripe is asked for it (R35).
-KNOWN = """
+KNOWN = Statement("""
 CREATE TEMP TABLE recon_known AS
 SELECT payment_intent_id AS pi FROM charges
- WHERE stripe_created >= $1 AND stripe_created < $2 AND payment_intent_id IS NOT NULL
-"""
+ WHERE stripe_created >= :since AND stripe_created < :until AND payment_intent_id IS NOT NULL
+""")
 
 # Left in recon_known: what no page of the listing has shown.
-UNSHOWN = "DELETE FROM recon_known k USING recon_stripe s WHERE s.pi = k.pi"
+UNSHOWN = Statement("DELETE FROM recon_known k USING recon_stripe s WHERE s.pi = k.pi")
+
 
 # One that Stripe has all the same, inside the window: then the listing was not complete.
-HIDDEN = """
-SELECT s.pi FROM recon_known k JOIN recon_stripe s ON s.pi = k.pi WHERE s.created >= $1 AND s.created < $2 LIMIT 1
-"""
+class Hidden(Record):
+    """A PaymentIntent."""
+
+    pi: str
+
+
+HIDDEN = Statement("""
+SELECT s.pi FROM recon_known k JOIN recon_stripe s ON s.pi = k.pi
+ WHERE s.created >= :since AND s.created < :until LIMIT 1
+""").returning(Hidden)
 
 # A PaymentIntent of two lists is one, or it would read as a duplicate charge.
-UNIQUE = "DELETE FROM recon_stripe a USING recon_stripe b WHERE a.pi = b.pi AND a.ctid < b.ctid"
+UNIQUE = Statement("DELETE FROM recon_stripe a USING recon_stripe b WHERE a.pi = b.pi AND a.ctid < b.ctid")
 
-EDGES = """
+EDGES = Statement("""
 CREATE TEMP TABLE recon_edges AS
 SELECT row_number() OVER (ORDER BY pi) AS n, pi FROM (
   SELECT DISTINCT c.payment_intent_id AS pi FROM charges c
-   WHERE c.created_at >= $1 AND c.created_at < $2 AND c.payment_intent_id IS NOT NULL
+   WHERE c.created_at >= :since AND c.created_at < :until AND c.payment_intent_id IS NOT NULL
      AND NOT EXISTS (SELECT FROM recon_stripe s WHERE s.pi = c.payment_intent_id)
   UNION
   SELECT pi FROM recon_known
@@ -102,15 +111,15 @@ SELECT row_number() OVER (ORDER BY pi) AS n, pi FROM (
    WHERE s.status = 'succeeded' AND c.status = 'succeeded'
      AND NOT EXISTS (SELECT FROM recon_stripe other WHERE other.pi = c.payment_intent_id)
 ) edges
-"""
+""")
 
 # The window selects (`selected`); the other rows are partners, looked up by id or by our own metadata.
-ORDERS = f"""
+ORDERS = Statement(f"""
 CREATE TEMP TABLE recon_orders AS
 WITH touched AS (
-  SELECT id AS order_id, true AS selected FROM orders WHERE created_at >= $1 AND created_at < $2
+  SELECT id AS order_id, true AS selected FROM orders WHERE created_at >= :since AND created_at < :until
   UNION ALL
-  SELECT order_id, true FROM charges WHERE created_at >= $1 AND created_at < $2
+  SELECT order_id, true FROM charges WHERE created_at >= :since AND created_at < :until
   UNION ALL
   SELECT order_id, true FROM recon_carried WHERE order_id IS NOT NULL
   UNION ALL
@@ -121,7 +130,7 @@ WITH touched AS (
    WHERE s.order_id IS NULL
   UNION ALL
   SELECT e.order_id, false FROM postings p JOIN journal_entries e ON e.id = p.entry_id
-   WHERE p.occurred_at >= $1 AND p.occurred_at < $2 AND e.order_id IS NOT NULL
+   WHERE p.occurred_at >= :since AND p.occurred_at < :until AND e.order_id IS NOT NULL
 ), wanted AS (
   SELECT order_id, bool_or(selected) AS selected FROM touched GROUP BY order_id
 ), promise AS (
@@ -133,19 +142,19 @@ WITH touched AS (
 SELECT o.id, o.account_id, o.amount_minor AS amount, o.currency, o.status, o.payment_intent_id AS pi,
        o.created_at, o.updated_at, w.selected, x.promised_at, x.parked_at, x.parked_why, x.asked_at
   FROM wanted w JOIN orders o ON o.id = w.order_id LEFT JOIN promise x ON x.order_id = o.id
-"""
+""")
 
-CHARGES = """
+CHARGES = Statement("""
 CREATE TEMP TABLE recon_charges AS
 SELECT c.id, c.account_id, c.order_id, c.attempt, c.amount_minor AS amount, c.currency, c.status,
        c.payment_intent_id AS pi, c.stripe_charge_id AS charge, c.stripe_created, c.balance_transaction_id AS txn,
-       c.created_at, c.updated_at, c.created_at >= $1 AND c.created_at < $2
+       c.created_at, c.updated_at, c.created_at >= :since AND c.created_at < :until
          OR coalesce(o.id IN (SELECT order_id FROM recon_carried), false) AS selected
   FROM recon_orders o JOIN charges c ON c.account_id = o.account_id AND c.order_id = o.id
-"""
+""")
 
 # By id first; by our metadata where the reply with the id was lost. A charge whose id is known takes no other.
-CLAIMS = """
+CLAIMS = Statement("""
 CREATE TEMP TABLE recon_claims AS
 WITH by_id AS (
   SELECT DISTINCT ON (s.pi) s.pi, c.id AS charge_id
@@ -159,17 +168,17 @@ WITH by_id AS (
    ORDER BY c.id, (s.status = 'succeeded') DESC, s.created, s.pi
 )
 SELECT * FROM by_id UNION ALL SELECT * FROM by_metadata
-"""
+""")
 
-PAIRS = f"""
+PAIRS = Statement(f"""
 CREATE TEMP TABLE recon_pairs AS
 SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, s.order_id) AS order_id,
        coalesce(s.pi, c.pi) AS pi, s.pi IS NOT NULL AS at_stripe, coalesce(s.status = 'succeeded', false) AS took,
-       coalesce(s.created >= $1 AND s.created < $2, false) OR coalesce(c.selected, false)
+       coalesce(s.created >= :since AND s.created < :until, false) OR coalesce(c.selected, false)
          OR coalesce(s.pi IN (SELECT pi FROM recon_carried), false)
          OR coalesce(s.order_id IN (SELECT order_id FROM recon_carried), false) AS selected,
-       coalesce(s.created, c.stripe_created, c.created_at) >= $1
-         AND coalesce(s.created, c.stripe_created, c.created_at) < $2 AS counted,
+       coalesce(s.created, c.stripe_created, c.created_at) >= :since
+         AND coalesce(s.created, c.stripe_created, c.created_at) < :until AS counted,
        CASE c.status WHEN 'duplicate' THEN '{duplicate_reference("")}' ELSE '{charge_reference("")}' END
          || coalesce(s.charge, c.charge) AS booking,
        '{fee_reference("")}' || s.txn AS fee_booking,
@@ -182,14 +191,14 @@ SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, 
        c.txn AS c_txn, c.created_at AS c_created, c.updated_at AS c_updated
   FROM (SELECT s.*, l.charge_id FROM recon_stripe s LEFT JOIN recon_claims l ON l.pi = s.pi) s
   FULL JOIN recon_charges c ON c.id = s.charge_id
-"""
+""")
 
 # `assets` is what the entry moved on asset accounts: + the gross of a charge, - a fee. One row per entry: that of its
 # largest asset leg, should an entry ever have two currencies.
-ENTRIES = """
+ENTRIES = Statement("""
 CREATE TEMP TABLE recon_entries AS
 WITH wanted AS (
-  SELECT entry_id AS id FROM postings WHERE occurred_at >= $1 AND occurred_at < $2
+  SELECT entry_id AS id FROM postings WHERE occurred_at >= :since AND occurred_at < :until
   UNION
   SELECT e.id FROM recon_carried k JOIN journal_entries e ON e.account_id = k.account_id AND e.reference = k.reference
   UNION
@@ -207,7 +216,7 @@ SELECT DISTINCT ON (e.id) e.id, e.account_id, e.reference, split_part(e.referenc
        bool_or(t.left_over <> 0) OVER (PARTITION BY e.id) AS unbalanced
   FROM summed t JOIN journal_entries e ON e.id = t.id
  ORDER BY e.id, abs(t.assets) DESC, t.currency
-"""
+""")
 
 INDEXES: dict[str, tuple[str, ...]] = {
     "recon_carried": ("order_id",),

@@ -6,28 +6,31 @@ that died half-way keeps a verdict of null, and says nothing.
 """
 
 import json
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 from uuid_utils.compat import uuid7
 
+from service.foundation.postgres.sql import Connection, Record, Statement
 from service.reconcile.classes import CLASSES, NOT_KEPT
 from service.reconcile.window import Window
 
-_BEGIN = """
-INSERT INTO reconciliation_runs (id, window_start, window_end, source) VALUES ($1, $2, $3, $4)
-"""
+_BEGIN = Statement("""
+INSERT INTO reconciliation_runs (id, window_start, window_end, source) VALUES (:id, :since, :until, :source)
+""")
 
-_FINISH = """
-UPDATE reconciliation_runs SET finished_at = clock_timestamp(), verdict = $2, totals = CAST($3 AS text)::jsonb
- WHERE id = $1
-"""
+_FINISH = Statement("""
+UPDATE reconciliation_runs SET finished_at = clock_timestamp(), verdict = :verdict,
+    totals = CAST(:totals AS text)::jsonb
+ WHERE id = :id
+""")
 
 # Found twice in one run (it cannot be, but an INSERT that updates a row twice would fail the whole report): kept once.
 # An acknowledgement speaks of what was seen: it holds while the amount and both sides are as they were, and not for a
 # difference that was resolved since and came again.
-_REPORT = """
+_REPORT = Statement("""
 CREATE TEMP TABLE recon_report AS
 WITH named AS (
   SELECT f.*, encode(sha256(convert_to(concat_ws('|', class, coalesce(account_id::text, ''),
@@ -37,8 +40,9 @@ WITH named AS (
 ), once AS (
   SELECT DISTINCT ON (fingerprint) * FROM named ORDER BY fingerprint, at
 )
-SELECT row_number() OVER (ORDER BY array_position(CAST($1 AS text[]), once.class), at, once.order_id, pi, fingerprint)
-         AS n, once.*, coalesce(d.first_seen_at, CAST($2 AS timestamptz)) AS first_seen,
+SELECT row_number() OVER (
+         ORDER BY array_position(CAST(:classes AS text[]), once.class), at, once.order_id, pi, fingerprint) AS n,
+       once.*, coalesce(d.first_seen_at, CAST(:now AS timestamptz)) AS first_seen,
        k.created_at AS acked_at, k.acknowledged_by AS acked_by, k.reason AS acked_why
   FROM once LEFT JOIN discrepancies d USING (fingerprint)
   LEFT JOIN LATERAL (
@@ -46,63 +50,79 @@ SELECT row_number() OVER (ORDER BY array_position(CAST($1 AS text[]), once.class
      WHERE a.fingerprint = once.fingerprint AND a.created_at >= d.opened_at AND d.resolved_at IS NULL
      ORDER BY a.created_at DESC LIMIT 1
   ) k ON (k.amount_minor, k.ours, k.stripe) IS NOT DISTINCT FROM (once.amount, once.ours, once.stripe)
-"""
+""")
 
 # Ordered by the unique key: two runs at once wait for each other in one order (R5).
-_KEEP = """
+_KEEP = Statement("""
 INSERT INTO discrepancies AS d (fingerprint, class, account_id, order_id, payment_intent_id, reference, ours, stripe,
                                 amount_minor, currency, first_run_id, last_run_id, first_seen_at, last_seen_at,
                                 opened_at)
-SELECT fingerprint, class, account_id, order_id, pi, reference, ours, stripe, amount, currency, $1, $1, $2, $2, $2
-  FROM recon_report WHERE class <> ALL (CAST($3 AS text[])) ORDER BY fingerprint
+SELECT fingerprint, class, account_id, order_id, pi, reference, ours, stripe, amount, currency,
+       :run, :run, :now, :now, :now
+  FROM recon_report WHERE class <> ALL (CAST(:not_kept AS text[])) ORDER BY fingerprint
 ON CONFLICT (fingerprint) DO UPDATE
   SET last_run_id = EXCLUDED.last_run_id, last_seen_at = greatest(d.last_seen_at, EXCLUDED.last_seen_at),
       ours = EXCLUDED.ours, stripe = EXCLUDED.stripe, amount_minor = EXCLUDED.amount_minor,
       account_id = EXCLUDED.account_id, reference = EXCLUDED.reference,
       opened_at = CASE WHEN d.resolved_at IS NULL THEN d.opened_at ELSE EXCLUDED.opened_at END, resolved_at = NULL
-"""
+""")
 
 # What was examined again and is not there any more. What is in flight instead is examined once more by the next run;
 # what a run that began later has seen is not for this one to end. Locked in one order (R5).
-_RESOLVE = """
+_RESOLVE = Statement("""
 WITH gone AS (
   SELECT d.fingerprint FROM recon_carried k JOIN discrepancies d USING (fingerprint)
-   WHERE d.resolved_at IS NULL AND d.last_seen_at <= $1
+   WHERE d.resolved_at IS NULL AND d.last_seen_at <= :now
      AND NOT EXISTS (SELECT FROM recon_report r WHERE r.fingerprint = k.fingerprint)
      AND NOT EXISTS (SELECT FROM recon_report r WHERE r.class = 'in_flight'
                         AND (r.pi = k.pi OR r.order_id = k.order_id))
    ORDER BY d.fingerprint FOR UPDATE OF d
 )
-UPDATE discrepancies d SET resolved_at = $1 FROM gone WHERE d.fingerprint = gone.fingerprint
-"""
+UPDATE discrepancies d SET resolved_at = :now FROM gone WHERE d.fingerprint = gone.fingerprint
+""")
 
-_SUMMARY = """
-SELECT class, currency, acked_at IS NOT NULL AS is_acked, count(*) AS count, sum(amount)::bigint AS amount,
+
+class Summed(Record):
+    """How many findings of a class in a currency, and what they amount to."""
+
+    name: str
+    currency: str | None
+    is_acked: bool
+    count: int
+    amount: int | None
+    oldest: datetime
+
+
+_SUMMARY = Statement("""
+SELECT class AS name, currency, acked_at IS NOT NULL AS is_acked, count(*) AS count, sum(amount)::bigint AS amount,
        min(at) AS oldest
   FROM recon_report GROUP BY class, currency, acked_at IS NOT NULL ORDER BY min(n), currency
-"""
+""").returning(Summed)
 
 
 async def begin_run(driver: asyncpg.Connection, window: Window, source: str) -> UUID:
     """Record that a run began; returns its id."""
     run_id = uuid7()
-    await driver.execute(_BEGIN, run_id, window.since, window.until, source)
+    values = {"id": run_id, "since": window.since, "until": window.until, "source": source}
+    await Connection(driver).run(_BEGIN, values)
     return run_id
 
 
-async def keep(driver: asyncpg.Connection, run_id: UUID, window: Window, *, complete: bool) -> list[Any]:
+async def keep(driver: asyncpg.Connection, run_id: UUID, window: Window, *, complete: bool) -> list[Summed]:
     """Order the findings for the report, remember the discrepancies among them, and sum them by class and currency.
 
     `complete`: what was carried and is not among them is resolved; else it may only not have been seen.
     """
-    await driver.execute(_REPORT, list(CLASSES), window.now)
+    connection = Connection(driver)
+    await connection.run(_REPORT, {"classes": list(CLASSES), "now": window.now})
     await driver.execute("CREATE INDEX ON pg_temp.recon_report (n); ANALYZE recon_report")
-    await driver.execute(_KEEP, run_id, window.now, list(NOT_KEPT))
+    await connection.run(_KEEP, {"run": run_id, "now": window.now, "not_kept": list(NOT_KEPT)})
     if complete:
-        await driver.execute(_RESOLVE, window.now)
-    return list(await driver.fetch(_SUMMARY))
+        await connection.run(_RESOLVE, {"now": window.now})
+    return await connection.rows(_SUMMARY)
 
 
 async def finish_run(driver: asyncpg.Connection, run_id: UUID, verdict: str, totals: dict[str, Any]) -> None:
     """Record what the run concluded."""
-    await driver.execute(_FINISH, run_id, verdict, json.dumps(totals, sort_keys=True))
+    values = {"id": run_id, "verdict": verdict, "totals": json.dumps(totals, sort_keys=True)}
+    await Connection(driver).run(_FINISH, values)

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger, orders
-from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
+from service.foundation.postgres.sql import Connection, Record, Statement, begin, connect
 from service.foundation.settings import Settings
 from service.ledger import JournalEntry
 from service.recovery import lives
@@ -57,38 +57,57 @@ async def heal(
     return verdict
 
 
-async def _holder(engine: AsyncEngine, intent: Intent) -> Row | None:
+class _Held(Record):
+    """A charge, and the state of its order."""
+
+    status: str
+    account_id: UUID
+    order_id: UUID
+    stripe_charge_id: str | None
+    amount_minor: int
+    currency: str
+    order_status: str
+
+
+_HOLDER = Statement("""
+SELECT c.status, c.account_id, c.order_id, c.stripe_charge_id, c.amount_minor, c.currency, o.status AS order_status
+  FROM accounts a JOIN charges c ON c.account_id = a.id AND c.payment_intent_id = :intent
+  JOIN orders o ON o.id = c.order_id
+""").returning(_Held)
+
+
+async def _holder(engine: AsyncEngine, intent: Intent) -> _Held | None:
     """The charge that bears this PaymentIntent's id, whatever its metadata says by now."""
     async with connect(engine) as connection:
         return await connection.row(_HOLDER, {"intent": intent.id})
 
 
-def _is_settled(held: Row | None) -> bool:
-    return held is not None and held["status"] in CHARGE_MONEY_MOVED
+def _is_settled(held: _Held | None) -> bool:
+    return held is not None and held.status in CHARGE_MONEY_MOVED
 
 
-def _differs(held: Row, intent: Intent) -> bool:
+def _differs(held: _Held, intent: Intent) -> bool:
     is_whole = intent.amount_received in (intent.amount, 0)
-    return not is_whole or (intent.amount, intent.currency) != (held["amount_minor"], held["currency"])
+    return not is_whole or (intent.amount, intent.currency) != (held.amount_minor, held.currency)
 
 
 _BOOKED = Statement("SELECT FROM journal_entries WHERE account_id = :account AND reference = :reference")
 
 
-async def _complete(engine: AsyncEngine, held: Row, intent: Intent, *, dry_run: bool) -> Verdict:
+async def _complete(engine: AsyncEngine, held: _Held, intent: Intent, *, dry_run: bool) -> Verdict:
     """Book the entry of a settled charge that has none, and move its order to `paid`, where it may go there."""
     entry = _entry(held, intent)
     async with begin(engine) as tx:
-        await orders.lock(tx, [held["order_id"]])
-        (now,) = await tx.rows(_HOLDER, {"intent": intent.id})
+        await orders.lock(tx, [held.order_id])
+        now = await tx.one(_HOLDER, {"intent": intent.id})
         is_booked = await tx.row(_BOOKED, {"account": entry.account_id, "reference": entry.reference}) is not None
-        is_paid = now["order_status"] == "paid" or now["status"] == "duplicate"
+        is_paid = now.order_status == "paid" or now.status == "duplicate"
         if is_booked and is_paid:
             return Verdict(Step.REPORT, "it is settled and booked; what differs else is for a human")
-        if not is_paid and not _can_be_paid(now["order_status"]):
-            return Verdict(Step.REPORT, f"its order is {now['order_status']} although its charge is settled")
+        if not is_paid and not _can_be_paid(now.order_status):
+            return Verdict(Step.REPORT, f"its order is {now.order_status} although its charge is settled")
         if not dry_run:
-            await _written(tx, entry, order_id=None if is_paid else held["order_id"], intent=intent)
+            await _written(tx, entry, order_id=None if is_paid else held.order_id, intent=intent)
     return Verdict(Step.SETTLE)
 
 
@@ -102,7 +121,7 @@ async def _written(tx: Connection, entry: JournalEntry, *, order_id: UUID | None
     if result.conflicting:
         raise RuntimeError(f"{entry.reference} is on the books with other content")
     if order_id is not None:
-        await tx.rows(_TO_PAID, {"id": order_id, "intent": intent.id})
+        await tx.run(_TO_PAID, {"id": order_id, "intent": intent.id})
 
 
 def _can_be_paid(status: str) -> bool:
@@ -110,22 +129,15 @@ def _can_be_paid(status: str) -> bool:
     return "paid" in ORDER_TRANSITIONS[status] or status == "pending"
 
 
-def _entry(held: Row, intent: Intent) -> JournalEntry:
+def _entry(held: _Held, intent: Intent) -> JournalEntry:
     charge = intent.latest_charge
-    make = ledger.duplicate_entry if held["status"] == "duplicate" else ledger.charge_entry
+    make = ledger.duplicate_entry if held.status == "duplicate" else ledger.charge_entry
     return make(
-        account_id=held["account_id"],
-        order_id=held["order_id"],
+        account_id=held.account_id,
+        order_id=held.order_id,
         payment_intent_id=intent.id,
-        stripe_charge_id=held["stripe_charge_id"] or intent.charge_id or "",
-        amount_minor=held["amount_minor"],
-        currency=held["currency"],
+        stripe_charge_id=held.stripe_charge_id or intent.charge_id or "",
+        amount_minor=held.amount_minor,
+        currency=held.currency,
         occurred_at=datetime.fromtimestamp(charge.created if isinstance(charge, Charge) else intent.created, UTC),
     )
-
-
-_HOLDER = Statement("""
-SELECT c.status, c.account_id, c.order_id, c.stripe_charge_id, c.amount_minor, c.currency, o.status AS order_status
-  FROM accounts a JOIN charges c ON c.account_id = a.id AND c.payment_intent_id = :intent
-  JOIN orders o ON o.id = c.order_id
-""")

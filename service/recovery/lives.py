@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.postgres.sql import Statement, connect
+from service.foundation.postgres.sql import Record, Statement, connect
 from service.foundation.settings import Settings
 
 HEARTBEAT = timedelta(minutes=1)
@@ -40,13 +40,25 @@ class Life:
     found: dict[str, Any] | None
 
 
+class _Life(Record):
+    """A life as it is stored; `found` is JSON."""
+
+    id: int
+    identity: str
+    seen_at: datetime
+    bound: datetime
+    verified: bool
+    closed: bool
+    due: bool
+    found: str | None
+
+
 _LIFE = """
   id, identity, seen_at, bound, verified_until > now() AS verified, verified_until = 'infinity' AS closed,
   verified_until <= now() OR (verified_until < 'infinity' AND now() >= seen_at + margin) AS due, found::text AS found
 """
 
-
-_CURRENT = Statement(f"SELECT {_LIFE} FROM lives WHERE identity = database_identity()")
+_CURRENT = Statement(f"SELECT {_LIFE} FROM lives WHERE identity = database_identity()").returning(_Life)
 
 # The bound is what a life that was never closed hands on; else the newest moment that a verified life proves; in the
 # first life the newest charge, or the installation's birth.
@@ -63,17 +75,23 @@ INSERT INTO lives (identity, bound, margin)
 SELECT database_identity(), coalesce(b.handed_on, p.at - b.margin), b.margin FROM before b CROSS JOIN proven p
 ON CONFLICT (identity) DO UPDATE SET margin = greatest(lives.margin, excluded.margin)
 RETURNING {_LIFE}
-""")
+""").returning(_Life)
 
 
 async def current(engine: AsyncEngine, settings: Settings) -> Life:
     """The life this database is in; noted, with its bound, when it is seen for the first time."""
     async with connect(engine) as connection:
-        row = await connection.row(_CURRENT, {}) or await connection.row(_FIRST_SIGHT, {"margin": margin(settings)})
-    if row is None:
-        raise RuntimeError("the statement that notes a life returned none")
-    found = msgspec.json.decode(row["found"]) if row["found"] else None
-    return Life(**{**dict(row), "found": found})
+        life = await connection.row(_CURRENT) or await connection.one(_FIRST_SIGHT, {"margin": margin(settings)})
+    return Life(
+        id=life.id,
+        identity=life.identity,
+        seen_at=life.seen_at,
+        bound=life.bound,
+        verified=life.verified,
+        closed=life.closed,
+        due=life.due,
+        found=msgspec.json.decode(life.found) if life.found else None,
+    )
 
 
 _IS_VERIFIED = Statement("SELECT FROM lives WHERE identity = database_identity() AND verified_until > now()")
@@ -82,7 +100,7 @@ _IS_VERIFIED = Statement("SELECT FROM lives WHERE identity = database_identity()
 async def is_verified(engine: AsyncEngine) -> bool:
     """Whether orders may be sent in the life this database is in."""
     async with connect(engine) as connection:
-        return bool(await connection.rows(_IS_VERIFIED, {}))
+        return await connection.row(_IS_VERIFIED) is not None
 
 
 def margin(settings: Settings) -> timedelta:
@@ -105,7 +123,11 @@ async def note_margin(engine: AsyncEngine, settings: Settings) -> None:
     if "-" in life.identity.split("/"):
         log.event(Event.RECOVERY_IDENTITY_INCOMPLETE, refused="pg_control_system or pg_walfile_name")
     async with connect(engine) as connection:
-        await connection.rows(_NOTE_MARGIN, {"margin": margin(settings)})
+        await connection.run(_NOTE_MARGIN, {"margin": margin(settings)})
+
+
+class _Taken(Record):
+    now: datetime
 
 
 _TAKE = Statement("""
@@ -114,7 +136,7 @@ UPDATE lives SET verifier = :verifier, verifier_until = now() + CAST(:lease AS i
  WHERE id = :id AND identity = database_identity()
    AND (verifier_until IS NULL OR verifier_until < now() OR verifier = :verifier)
 RETURNING now() AS now
-""")
+""").returning(_Taken)
 
 
 async def take(
@@ -133,7 +155,7 @@ async def take(
     }
     async with connect(engine) as connection:
         row = await connection.row(_TAKE, values)
-    return None if row is None else row["now"]
+    return None if row is None else row.now
 
 
 # Whoever closes a life closes those before it, too: it has listed from their bound.
@@ -148,7 +170,7 @@ WITH mine AS (
   UPDATE lives l SET verified_until = 'infinity'
     FROM mine m WHERE l.id <> m.id AND l.verified_until < 'infinity' AND m.verified_until = 'infinity'
 )
-SELECT id FROM mine
+SELECT FROM mine
 """)
 
 
@@ -171,7 +193,7 @@ _GIVE_UP = Statement("UPDATE lives SET verifier = NULL, verifier_until = NULL WH
 async def give_up(engine: AsyncEngine, verifier: UUID) -> None:
     """Let another list: this listing could not be completed."""
     async with connect(engine) as connection:
-        await connection.rows(_GIVE_UP, {"verifier": verifier})
+        await connection.run(_GIVE_UP, {"verifier": verifier})
 
 
 _BEAT = Statement("""
@@ -183,17 +205,17 @@ UPDATE lives SET heartbeat_at = now()
 async def beat(engine: AsyncEngine) -> None:
     """Note, at most once a minute, that everything sent until now is known in this verified life."""
     async with connect(engine) as connection:
-        await connection.rows(_BEAT, {"pause": HEARTBEAT})
+        await connection.run(_BEAT, {"pause": HEARTBEAT})
 
 
-_FORK = Statement("UPDATE instance SET uuid = gen_random_uuid() WHERE id = 1 RETURNING uuid")
+class _Forked(Record):
+    uuid: UUID
+
+
+_FORK = Statement("UPDATE instance SET uuid = gen_random_uuid() WHERE id = 1 RETURNING uuid").returning(_Forked)
 
 
 async def fork(engine: AsyncEngine) -> UUID:
     """Make this database another installation at Stripe: its payments so far belong to the one it was copied from."""
     async with connect(engine) as connection:
-        row = await connection.row(_FORK, {})
-    if row is None:
-        raise RuntimeError("the table instance has no row")
-    forked: UUID = row["uuid"]
-    return forked
+        return (await connection.one(_FORK)).uuid

@@ -4,7 +4,7 @@ An adopted charge is written as one that was sent and whose answer was lost; set
 """
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +17,7 @@ from service.charges.model import OpenCharge
 from service.charges.parking import KEY_AT_STRIPE
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.foundation.postgres.db import repeat_on_deadlock
-from service.foundation.postgres.sql import Connection, Row, Statement, begin, connect
+from service.foundation.postgres.sql import Connection, Record, Statement, begin, connect
 from service.foundation.settings import Settings
 from service.outbox import rows
 from service.outbox.handling import park_fragment
@@ -67,16 +67,7 @@ async def _known_and_locked(tx: Connection, listed: Listed) -> Known:
 async def note_alias(engine: AsyncEngine, account_id: UUID, forgotten: UUID, order_id: UUID) -> None:
     """From now on the order is also found by the id it had before it was forgotten and repeated."""
     async with connect(engine) as connection:
-        await connection.rows(_INSERT_ALIAS, {"id": forgotten, "account": account_id, "order": order_id})
-
-
-_INSERT_ORDER = Statement("""
-INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
-                    description, metadata, status, created_at)
-VALUES (:id, :account, :key, :fingerprint, :amount, :currency, :method, :customer, :description,
-        CAST(:metadata AS jsonb), 'processing', :created)
-ON CONFLICT DO NOTHING RETURNING id
-""")
+        await connection.run(_INSERT_ALIAS, {"id": forgotten, "account": account_id, "order": order_id})
 
 
 async def _insert_order(tx: Connection, listed: Listed) -> bool:
@@ -98,6 +89,150 @@ async def _insert_order(tx: Connection, listed: Listed) -> bool:
     return await tx.row(_INSERT_ORDER, values) is not None
 
 
+async def _as_sent(
+    tx: Connection, listed: Listed, known: Known, order_id: UUID, life: int, settings: Settings
+) -> OpenCharge:
+    """The charge as if this database had sent it and never heard: with its PaymentIntent, a token, and a promise."""
+    if known.order_id is not None and not known.by_id and known.holder_status is None:
+        alias = {"id": listed.marks.order_id, "account": listed.marks.account_id, "order": order_id}
+        await tx.run(_INSERT_ALIAS, alias)
+    await tx.run(_TO_PROCESSING, {"id": order_id, "again": listed.marks.attempt > 1 and known.charge_id is None})
+    token = uuid4()
+    values = {
+        "order": order_id,
+        "attempt": listed.marks.attempt,
+        "intent": listed.intent.id,
+        "created": listed.created,
+        "token": token,
+        "lease": timedelta(seconds=settings.charge_lease_s),
+    }
+    if known.charge_id is None and known.holder_status is None:
+        await _insert_charge(tx, listed, order_id, life, status="unknown", call="retrieve")
+    await tx.run(_ATTACH, values)
+    promise = {"id": uuid7(), "order": order_id, "attempt": listed.marks.attempt}
+    await tx.run(_PROMISE, {**promise, "hidden": timedelta(seconds=settings.outbox_lease_s)})
+    adopted = await tx.one(_READ, {"order": order_id, "attempt": listed.marks.attempt})
+    return _open_charge(adopted, token, order_id, listed)
+
+
+def _open_charge(adopted: "_Adopted", token: UUID, order_id: UUID, listed: Listed) -> OpenCharge:
+    return OpenCharge(
+        **dict(adopted.items()),
+        order_id=order_id,
+        request={},
+        call="retrieve",
+        first_send=False,
+        token=token,
+        marks=listed.marks,
+    )
+
+
+async def _insert_charge(
+    tx: Connection, listed: Listed, order_id: UUID, life: int, *, status: str, call: str, conflict: bool = False
+) -> None:
+    intent, marks = listed.intent, listed.marks
+    order = await tx.one(_ORDER, {"id": order_id})
+    own = Marks(
+        account_id=marks.account_id,
+        order_id=order_id,
+        attempt=marks.attempt,
+        key=order.idempotency_key,
+        fingerprint=order.fingerprint,
+        instance=marks.instance,
+    )
+    request = payment_intent_request(
+        marks=own,
+        amount=order.amount_minor,
+        currency=order.currency,
+        payment_method=order.payment_method,
+        customer=order.customer,
+        description=order.description,
+        metadata=producers_own(intent.metadata),
+    )
+    values: dict[str, Any] = {
+        "id": uuid7(),
+        "account": marks.account_id,
+        "order": order_id,
+        "attempt": marks.attempt,
+        "key": key_on_the_wire(marks, is_default=order.is_default, order_key=order.idempotency_key),
+        "amount": order.amount_minor,
+        "currency": order.currency,
+        "request": msgspec.json.encode(request).decode(),
+        "version": STRIPE_VERSION,
+        "status": status,
+        "call": call,
+        "created": listed.created,
+        "life": life,
+        "conflict": conflict,
+    }
+    await tx.run(_INSERT_CHARGE, values)
+
+
+async def _block(tx: Connection, listed: Listed, order_id: UUID, life: int) -> None:
+    """The key is spent at Stripe: the order that holds it here is looked up only, in each attempt, and parked (R32).
+
+    An order that has come further keeps what it has.
+    """
+    if await tx.row(_IS_YOUNG, {"id": order_id}) is None:
+        return
+    await tx.run(_TO_PROCESSING, {"id": order_id, "again": False})
+    await tx.run(_CONFLICTS, {"order": order_id})
+    for missing in await tx.rows(_MISSING_ATTEMPTS, {"order": order_id, "listed": listed.marks.attempt}):
+        at = replace(listed, marks=replace(listed.marks, attempt=missing.n))
+        await _insert_charge(tx, at, order_id, life, status="unknown", call="lookup", conflict=True)
+    await tx.run(_PARK, {"order": order_id, "reason": KEY_AT_STRIPE})
+
+
+class _Inserted(Record):
+    id: UUID
+
+
+_INSERT_ORDER = Statement("""
+INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
+                    description, metadata, status, created_at)
+VALUES (:id, :account, :key, :fingerprint, :amount, :currency, :method, :customer, :description,
+        CAST(:metadata AS jsonb), 'processing', :created)
+ON CONFLICT DO NOTHING RETURNING id
+""").returning(_Inserted)
+
+_INSERT_ALIAS = Statement("""
+INSERT INTO order_aliases (id, account_id, order_id)
+SELECT :id, :account, :order WHERE NOT EXISTS (SELECT FROM orders WHERE id = :id)
+ON CONFLICT DO NOTHING
+""")
+
+# `again`: an attempt after a decline, forgotten together with the call that asked for it.
+_TO_PROCESSING = Statement("""
+UPDATE orders SET status = 'processing', updated_at = now()
+ WHERE id = :id AND (status = 'pending' OR (status = 'failed' AND CAST(:again AS boolean)))
+""")
+
+
+class _Order(Record):
+    idempotency_key: str
+    fingerprint: bytes
+    amount_minor: int
+    currency: str
+    payment_method: str
+    customer: str | None
+    description: str | None
+    is_default: bool
+
+
+_ORDER = Statement("""
+SELECT o.idempotency_key, o.fingerprint, o.amount_minor, o.currency, o.payment_method, o.customer, o.description,
+       a.is_default
+  FROM orders o JOIN accounts a ON a.id = o.account_id WHERE o.id = :id
+""").returning(_Order)
+
+_INSERT_CHARGE = Statement("""
+INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, request,
+    stripe_version, status, next_call, maybe_executed, first_sent_at, last_sent_at, life, key_conflict, history)
+VALUES (:id, :account, :order, :attempt, :key, :amount, :currency, CAST(CAST(:request AS text) AS json), :version,
+    :status, :call, true, :created, :created, :life, :conflict,
+    jsonb_build_array(jsonb_build_object('at', now(), 'adopted', true)))
+""")
+
 # A charge that has ended keeps no token; only Stripe's success can still move it (R23).
 _ATTACH = Statement(f"""
 UPDATE charges SET payment_intent_id = coalesce(payment_intent_id, :intent), next_call = 'retrieve',
@@ -107,6 +242,28 @@ UPDATE charges SET payment_intent_id = coalesce(payment_intent_id, :intent), nex
     lease_until = CASE WHEN status IN {in_sql(CHARGE_FINAL)} THEN NULL ELSE now() + CAST(:lease AS interval) END
  WHERE order_id = :order AND attempt = :attempt
 """)
+
+_IS_YOUNG = Statement(f"SELECT FROM orders WHERE id = :id AND status IN {in_sql(ORDER_MOVES_BY_ITSELF)}")
+
+# Whoever is about to settle one of them is fenced off.
+_CONFLICTS = Statement(f"""
+UPDATE charges SET key_conflict = true, next_call = 'lookup', token = NULL, lease_until = NULL
+ WHERE order_id = :order AND payment_intent_id IS NULL AND status NOT IN {in_sql(CHARGE_FINAL)}
+""")
+
+
+# Those that could be opened, and the one that has the payment.
+class _Missing(Record):
+    n: int
+
+
+_MISSING_ATTEMPTS = Statement(f"""
+SELECT n FROM (
+  SELECT 1 AS n UNION SELECT CAST(:listed AS int) UNION
+  SELECT attempt FROM {rows.ROWS} WHERE order_id = :order
+) AS wanted
+ WHERE NOT EXISTS (SELECT FROM charges WHERE order_id = :order AND attempt = n)
+""").returning(_Missing)
 
 _PROMISE = Statement(
     rows.promise(
@@ -121,6 +278,31 @@ _PROMISE = Statement(
     )
 )
 
+
+class _Adopted(Record):
+    """A charge as `OpenCharge` names what it says."""
+
+    id: UUID
+    outbox_id: UUID
+    account_id: UUID
+    attempt: int
+    idempotency_key: str
+    amount: int
+    currency: str
+    customer: str | None
+    stripe_version: str
+    status: str
+    life: int
+    order_created_at: datetime
+    opened_at: datetime
+    first_sent_at: datetime | None
+    last_sent_at: datetime | None
+    deliveries: int
+    unclear_answers: int
+    payment_intent_id: str | None
+    key_conflict: bool
+
+
 _READ = Statement(f"""
 SELECT c.id, x.id AS outbox_id, c.account_id, c.attempt, c.idempotency_key, c.amount_minor AS amount, c.currency,
        o.customer, c.stripe_version, c.status, c.life, o.created_at AS order_created_at, now() AS opened_at,
@@ -130,123 +312,7 @@ SELECT c.id, x.id AS outbox_id, c.account_id, c.attempt, c.idempotency_key, c.am
   JOIN orders o ON o.id = c.order_id
   JOIN {rows.ROWS} ON x.order_id = c.order_id AND x.attempt = c.attempt
  WHERE c.order_id = :order AND c.attempt = :attempt
-""")
-
-
-async def _as_sent(
-    tx: Connection, listed: Listed, known: Known, order_id: UUID, life: int, settings: Settings
-) -> OpenCharge:
-    """The charge as if this database had sent it and never heard: with its PaymentIntent, a token, and a promise."""
-    if known.order_id is not None and not known.by_id and known.holder_status is None:
-        alias = {"id": listed.marks.order_id, "account": listed.marks.account_id, "order": order_id}
-        await tx.rows(_INSERT_ALIAS, alias)
-    await tx.rows(_TO_PROCESSING, {"id": order_id, "again": listed.marks.attempt > 1 and known.charge_id is None})
-    token = uuid4()
-    values = {
-        "order": order_id,
-        "attempt": listed.marks.attempt,
-        "intent": listed.intent.id,
-        "created": listed.created,
-        "token": token,
-        "lease": timedelta(seconds=settings.charge_lease_s),
-    }
-    if known.charge_id is None and known.holder_status is None:
-        await _insert_charge(tx, listed, order_id, life, status="unknown", call="retrieve")
-    await tx.rows(_ATTACH, values)
-    promise = {"id": uuid7(), "order": order_id, "attempt": listed.marks.attempt}
-    await tx.rows(_PROMISE, {**promise, "hidden": timedelta(seconds=settings.outbox_lease_s)})
-    row = await tx.row(_READ, {"order": order_id, "attempt": listed.marks.attempt})
-    if row is None:
-        raise RuntimeError("an adopted charge cannot be read back")
-    return _open_charge(row, token, order_id, listed)
-
-
-def _open_charge(row: Row, token: UUID, order_id: UUID, listed: Listed) -> OpenCharge:
-    return OpenCharge(
-        **dict(row),
-        order_id=order_id,
-        request={},
-        call="retrieve",
-        first_send=False,
-        token=token,
-        marks=listed.marks,
-    )
-
-
-_ORDER = Statement("""
-SELECT o.idempotency_key, o.fingerprint, o.amount_minor, o.currency, o.payment_method, o.customer, o.description,
-       a.is_default
-  FROM orders o JOIN accounts a ON a.id = o.account_id WHERE o.id = :id
-""")
-
-_INSERT_CHARGE = Statement("""
-INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, request,
-    stripe_version, status, next_call, maybe_executed, first_sent_at, last_sent_at, life, key_conflict, history)
-VALUES (:id, :account, :order, :attempt, :key, :amount, :currency, CAST(CAST(:request AS text) AS json), :version,
-    :status, :call, true, :created, :created, :life, :conflict,
-    jsonb_build_array(jsonb_build_object('at', now(), 'adopted', true)))
-""")
-
-
-async def _insert_charge(
-    tx: Connection, listed: Listed, order_id: UUID, life: int, *, status: str, call: str, conflict: bool = False
-) -> None:
-    intent, marks = listed.intent, listed.marks
-    order = await tx.row(_ORDER, {"id": order_id})
-    if order is None:
-        raise RuntimeError("the order of an adopted charge is gone")
-    own = Marks(
-        account_id=marks.account_id,
-        order_id=order_id,
-        attempt=marks.attempt,
-        key=order["idempotency_key"],
-        fingerprint=order["fingerprint"],
-        instance=marks.instance,
-    )
-    request = payment_intent_request(
-        marks=own,
-        amount=order["amount_minor"],
-        currency=order["currency"],
-        payment_method=order["payment_method"],
-        customer=order["customer"],
-        description=order["description"],
-        metadata=producers_own(intent.metadata),
-    )
-    values: dict[str, Any] = {
-        "id": uuid7(),
-        "account": marks.account_id,
-        "order": order_id,
-        "attempt": marks.attempt,
-        "key": key_on_the_wire(marks, is_default=order["is_default"], order_key=order["idempotency_key"]),
-        "amount": order["amount_minor"],
-        "currency": order["currency"],
-        "request": msgspec.json.encode(request).decode(),
-        "version": STRIPE_VERSION,
-        "status": status,
-        "call": call,
-        "created": listed.created,
-        "life": life,
-        "conflict": conflict,
-    }
-    await tx.rows(_INSERT_CHARGE, values)
-
-
-_IS_YOUNG = Statement(f"SELECT FROM orders WHERE id = :id AND status IN {in_sql(ORDER_MOVES_BY_ITSELF)}")
-
-# Whoever is about to settle one of them is fenced off.
-_CONFLICTS = Statement(f"""
-UPDATE charges SET key_conflict = true, next_call = 'lookup', token = NULL, lease_until = NULL
- WHERE order_id = :order AND payment_intent_id IS NULL AND status NOT IN {in_sql(CHARGE_FINAL)}
-""")
-
-# Those that could be opened, and the one that has the payment.
-_MISSING_ATTEMPTS = Statement(f"""
-SELECT n FROM (
-  SELECT 1 AS n UNION SELECT CAST(:listed AS int) UNION
-  SELECT attempt FROM {rows.ROWS} WHERE order_id = :order
-) AS wanted
- WHERE NOT EXISTS (SELECT FROM charges WHERE order_id = :order AND attempt = n)
-""")
+""").returning(_Adopted)
 
 # An attempt that has a payment of its own is followed to its end.
 _PARK = Statement(
@@ -257,32 +323,3 @@ _PARK = Statement(
         reason=":reason",
     )
 )
-
-
-async def _block(tx: Connection, listed: Listed, order_id: UUID, life: int) -> None:
-    """The key is spent at Stripe: the order that holds it here is looked up only, in each attempt, and parked (R32).
-
-    An order that has come further keeps what it has.
-    """
-    if await tx.row(_IS_YOUNG, {"id": order_id}) is None:
-        return
-    await tx.rows(_TO_PROCESSING, {"id": order_id, "again": False})
-    await tx.rows(_CONFLICTS, {"order": order_id})
-    missing = await tx.column(_MISSING_ATTEMPTS, {"order": order_id, "listed": listed.marks.attempt})
-    for attempt in missing:
-        at = replace(listed, marks=replace(listed.marks, attempt=attempt))
-        await _insert_charge(tx, at, order_id, life, status="unknown", call="lookup", conflict=True)
-    await tx.rows(_PARK, {"order": order_id, "reason": KEY_AT_STRIPE})
-
-
-_INSERT_ALIAS = Statement("""
-INSERT INTO order_aliases (id, account_id, order_id)
-SELECT :id, :account, :order WHERE NOT EXISTS (SELECT FROM orders WHERE id = :id)
-ON CONFLICT DO NOTHING
-""")
-
-# `again`: an attempt after a decline, forgotten together with the call that asked for it.
-_TO_PROCESSING = Statement("""
-UPDATE orders SET status = 'processing', updated_at = now()
- WHERE id = :id AND (status = 'pending' OR (status = 'failed' AND CAST(:again AS boolean)))
-""")

@@ -21,7 +21,7 @@ from service.foundation import log
 from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.events import Event
 from service.foundation.postgres.db import Refused
-from service.foundation.postgres.sql import Statement, connect
+from service.foundation.postgres.sql import Record, Statement, connect
 from service.foundation.settings import Settings
 from service.recovery import lives
 from service.recovery.adoption import Step, Verdict, fingerprint_of, judge
@@ -222,11 +222,13 @@ async def _by_pages(intents: AsyncIterator[Intent]) -> AsyncIterator[list[Intent
     yield page
 
 
-_INSTANCE = Statement("SELECT uuid FROM instance WHERE id = 1")
+class _Instance(Record):
+    uuid: UUID
+
+
+_INSTANCE = Statement("SELECT uuid FROM instance WHERE id = 1").returning(_Instance)
 
 
 async def instance_of(engine: AsyncEngine) -> UUID:
     async with connect(engine) as connection:
-        (instance,) = await connection.column(_INSTANCE, {})
-    found: UUID = instance
-    return found
+        return (await connection.one(_INSTANCE)).uuid

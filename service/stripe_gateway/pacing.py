@@ -15,8 +15,8 @@ from typing import Self, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event
 from service.foundation.redis_clients import async_client
 from service.stripe_gateway.objects import IncompleteListing
 
@@ -105,7 +105,7 @@ class Pace:
 
 
 def _log(words: str) -> None:
-    event(Event.STRIPE_ASKED_AGAIN, reason=words)
+    log.event(Event.STRIPE_ASKED_AGAIN, reason=words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.log import event
 
 _KEY = "eo:standstill"
 _UNANSWERED_KEY = "eo:unanswered"
@@ -68,12 +68,12 @@ class Answers:
         ]
         if not lasting:
             if self._said:
-                event(Event.STRIPE_ANSWERS_AGAIN)
+                log.event(Event.STRIPE_ANSWERS_AGAIN)
             self._said = False
             return None
         method, worst = min(lasting, key=lambda one: one[1].since)
         if not self._said:
-            event(Event.STRIPE_UNANSWERED, method=method, why=worst.why, times=worst.times)
+            log.event(Event.STRIPE_UNANSWERED, method=method, why=worst.why, times=worst.times)
         self._said = True
         return f"Stripe has answered no {method.upper()} for {now - worst.since:.0f} s ({worst.why})"
 

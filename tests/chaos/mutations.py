@@ -93,7 +93,7 @@ MUTATIONS = (
     ),
     Mutation(
         "answers: a re-send is judged like a first send", _REOPENING,
-        'first_send=not known["maybe_executed"],', "first_send=True,",
+        "first_send=not known.maybe_executed,", "first_send=True,",
         ("tests/charges/test_opening.py::test_an_expired_lease",),
     ),
     Mutation(
@@ -171,12 +171,12 @@ MUTATIONS = (
     ),
     Mutation(
         "ends: deaths beside others make a poison", _REOPENING,
-        ' and row["opens_alone"] >= alone_often_enough', "",
+        " and row.opens_alone >= alone_often_enough", "",
         ("tests/charges/test_parking.py::test_deaths_beside",),
     ),
     Mutation(
         "ends: a suspect is opened beside others", _REOPENING,
-        'if row["opens_unsettled"] >= SUSPECT_OPENS and not alone:', "if False:",
+        "if row.opens_unsettled >= SUSPECT_OPENS and not alone:", "if False:",
         ("tests/charges/test_parking.py::test_who_only_shared",),
     ),
     Mutation(
@@ -187,7 +187,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ends: a message is worked on before its time", _OPENING,
-        'if row["early"]:', "if False:",
+        "if row.is_early:", "if False:",
         ("tests/charges/test_parking.py::test_a_message_that_comes",),
     ),
     Mutation(
@@ -213,7 +213,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ends: stragglers are looked for from one end", "service/ledger/fees.py",
-        "ends = [_OLDEST, _YOUNGEST]", "ends = [_OLDEST]",
+        "ends = [due_fees.oldest, due_fees.youngest]", "ends = [due_fees.oldest]",
         ("tests/ledger/test_fees.py::test_fees_that_never_come",),
     ),
     Mutation(

@@ -1,7 +1,6 @@
 """The way to PostgreSQL: engines, one driver, and the errors of the database in our words.
 
-`sql` runs the statements of the hot path. What people ask for now and then goes through SQLAlchemy, in
-`autocommit(engine).connect()` or `engine.begin()`.
+`sql` runs the statements. Migrations, and what tests ask, go through SQLAlchemy.
 """
 
 import asyncio
@@ -12,14 +11,14 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import asyncpg
-from sqlalchemy import Dialect, ExceptionContext, event, text
+from sqlalchemy import Dialect, ExceptionContext, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.foundation.addresses.postgres import postgres_address
 from service.foundation.deadlines import CHECKOUT_S, LONG_STATEMENT_S, STATEMENT_S, TCP_USER_TIMEOUT_MS
-from service.foundation.errors import Misconfigured, Unavailable
+from service.foundation.errors import Unavailable
 from service.foundation.postgres import roles
 from service.foundation.postgres.driver import NEXT_STEP, Connector, Driver, PostgresAway, Unreplicated, in_words
 from service.foundation.settings import Settings
@@ -46,7 +45,7 @@ _AWAY_CLASSES = ("08", "28", "3D", "40", "53", "57", "58")
 _SPOILED = ("25006", "25P03", "25P04", "26000", "42P05")
 Refused = asyncpg.PostgresError  # what the server answers to a statement that it does not run
 _DRIVER_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
-_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
+DRIVER_ERRORS = (Refused, *_DRIVER_ERRORS)
 
 
 def create_engine(
@@ -245,20 +244,3 @@ async def repeat_on_deadlock(run: Callable[[], Awaitable[T]]) -> T:
                 raise
             await asyncio.sleep(uniform(0.001, 0.005) * 2**attempt)  # noqa: S311  jitter
     return await run()
-
-
-async def check_durable(engine: AsyncEngine) -> None:
-    """Refuse a database that could forget what it committed (R30). Raises Misconfigured or Unavailable."""
-    try:
-        async with engine.connect() as connection:
-            values = (await connection.execute(_DURABILITY)).one()
-    except Exception as error:
-        if not is_unreachable(error):
-            raise
-        raise as_unavailable(error) from error
-    for name, value in zip(_DURABLE, values, strict=True):
-        if value == "off":
-            raise Misconfigured(f"PostgreSQL runs with {name} = off: a 201 could be forgotten. Set it to on.")
-
-
-_DURABILITY = text("SELECT " + ", ".join(f"current_setting('{name}')" for name in _DURABLE))

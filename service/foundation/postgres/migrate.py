@@ -12,14 +12,21 @@ from pathlib import Path
 from random import uniform
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import EffectivelyOnceError, Misconfigured, Unavailable
 from service.foundation.postgres import roles
-from service.foundation.postgres.db import DEADLOCK, LOCK_TIMEOUT, as_unavailable, is_unreachable, sqlstate
+from service.foundation.postgres.db import (
+    DEADLOCK,
+    DRIVER_ERRORS,
+    LOCK_TIMEOUT,
+    as_unavailable,
+    is_unreachable,
+    sqlstate,
+)
 from service.foundation.postgres.driver import in_words
+from service.foundation.postgres.sql import Record, Statement, connect
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -30,6 +37,7 @@ LOCKS_S = 60.0  # how long locks are asked for, a moment each time, before someb
 _PAUSE_S = (0.5, 1.5)  # between two tries, so that those who queued behind the first get through
 _HELD = (LOCK_TIMEOUT, DEADLOCK)  # somebody works here, and has what the migration needs
 _NOT_ALLOWED = "42501"
+_REFUSALS = (OSError, TimeoutError, DBAPIError, *DRIVER_ERRORS)  # of the migrations', and of our own way
 _NO_SUCH_ROLE = "42704"  # undefined_object
 _REVISION = re.compile(r"""^(revision|down_revision)\b[^=]*=\s*["'](\w+)["']""", re.MULTILINE)
 
@@ -80,32 +88,64 @@ async def check(engine: AsyncEngine) -> None:
     )
 
 
+class _Is(Record):
+    migrated: bool
+
+
+class _At(Record):
+    version_num: str
+
+
+_MIGRATED = Statement("SELECT to_regclass('alembic_version') IS NOT NULL AS migrated").returning(_Is)
+_VERSION = Statement("SELECT version_num FROM alembic_version").returning(_At)
+
+
 async def current(engine: AsyncEngine) -> str | None:
     """The revision the database is at, or None where nothing was ever migrated. Raises Unavailable."""
     try:
-        async with engine.connect() as connection:
+        async with connect(engine) as connection:
             # Asked first, because a statement that fails would be an ERROR in the server's log.
-            if (await connection.execute(text("SELECT to_regclass('alembic_version')"))).scalar() is None:
+            if not (await connection.one(_MIGRATED)).migrated:
                 return None
-            found: str | None = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
-            return found
-    except (OSError, TimeoutError, DBAPIError) as error:
+            found = await connection.row(_VERSION)
+    except _REFUSALS as error:
         raise _in_words(error) from error
+    return None if found is None else found.version_num
+
+
+class _Role(Record):
+    app_role: str | None
+
+
+_APP_ROLE = Statement("SELECT app_role FROM instance").returning(_Role)
 
 
 async def app_role(engine: AsyncEngine) -> str | None:
     """The role that processes act as, which may not rewrite the ledger; None where it could not be made."""
-    async with engine.connect() as connection:
-        found: str | None = (await connection.execute(text("SELECT app_role FROM instance"))).scalar()
-        return found
+    async with connect(engine) as connection:
+        return (await connection.one(_APP_ROLE)).app_role
+
+
+class _Rights(Record):
+    """For whom rights were given, whether that is this database, and what we may do."""
+
+    app_role: str | None
+    mine: str
+    login: str
+    may_write: bool
+    has_role: bool
+    is_member: bool
+
+
+_RIGHTS = Statement(roles.STATE).returning(_Rights)
 
 
 async def _check_role(engine: AsyncEngine) -> None:
     """Refuse a database whose rights were given under another name or oid, and a login that may do nothing here."""
     try:
-        async with engine.connect() as connection:
-            state = (await connection.execute(text(roles.STATE))).one()
-    except (OSError, TimeoutError, DBAPIError) as error:
+        async with connect(engine) as connection:
+            state = await connection.one(_RIGHTS)
+    except _REFUSALS as error:
         raise _in_words(error) from error
     if state.app_role is not None and (state.app_role != state.mine or not state.has_role):
         raise WrongSchema(
@@ -149,7 +189,7 @@ def _words_for_errors() -> Iterator[None]:
         yield
     except ArgumentError as error:
         raise Misconfigured("DATABASE_URL is not of the form postgresql://user:password@host/name.") from error
-    except (OSError, TimeoutError, DBAPIError) as error:
+    except _REFUSALS as error:
         raise _in_words(error) from error
 
 

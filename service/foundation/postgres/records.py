@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 else:
     from asyncpg import Record as _DriverRow
 
+Integer = Annotated[int, "integer"]
 SmallInt = Annotated[int, "smallint"]
 UuidText = Annotated[str, "uuid"]  # a UUID in its text form, which the driver takes as it is
 

@@ -25,12 +25,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.foundation.deadlines import CHECKOUT_S
 from service.foundation.postgres.db import FULL, connector_of, is_unreachable, spoils_its_connection, sqlstate
 from service.foundation.postgres.driver import Driver, Row
-from service.foundation.postgres.records import Batch, Record, SmallInt, UuidText
+from service.foundation.postgres.records import Batch, Integer, Record, SmallInt, UuidText
 
 __all__ = [
     "NO_TIMEOUT",
     "Batch",
     "Connection",
+    "Integer",
     "Record",
     "Row",
     "SmallInt",

@@ -6,13 +6,13 @@ from service.foundation.errors import Misconfigured
 from service.foundation.postgres import migrate
 from service.foundation.postgres.db import (
     as_unavailable,
-    check_durable,
     close,
     connector_of,
     create_engine,
     is_unreachable,
 )
 from service.foundation.postgres.driver import Driver
+from service.foundation.postgres.durability import check_durable
 from service.foundation.settings import Settings
 
 _ROUNDS = 3  # a busy pooler may give the same server connection again by chance

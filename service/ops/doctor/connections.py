@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from service.foundation.postgres import pools
 from service.foundation.postgres.driver import Driver
+from service.foundation.postgres.sql import Connection, Record, Statement
 from service.foundation.settings import Settings
 
 
@@ -32,10 +33,31 @@ class Connections:
         return f"{sum_}{others}, of {self.available} ({self.bound})"
 
 
+class _Bounds(Record):
+    """How many connections PostgreSQL, this database and this role may have; how many others hold some."""
+
+    server: int
+    database: int | None
+    role: int | None
+    others: int
+
+
+# reserved_connections exists since PostgreSQL 16. Limits of -1 are none; superusers have neither of the two.
+_BOUNDS = Statement("""
+SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+       - coalesce(current_setting('reserved_connections', true)::int, 0) AS server,
+       (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()) AS database,
+       (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = session_user) AS role,
+       (SELECT count(*)::int FROM pg_stat_activity
+         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+           AND application_name !~ '(^| )eo [a-z -]+$') AS others
+""").returning(_Bounds)
+
+
 async def add_up(connection: Driver, settings: Settings, processes: Mapping[str, int]) -> Connections:
     """What these processes need, and the narrowest of PostgreSQL's bounds."""
     per_process = pools.per_process(settings)
-    row = (await connection.fetch(_BOUNDS))[0]
+    row = await Connection(connection).one(_BOUNDS)
     bounds = {
         "max_connections, less those reserved for superusers": row.server,
         "the database's connection limit": row.database,
@@ -46,15 +68,3 @@ async def add_up(connection: Driver, settings: Settings, processes: Mapping[str,
     )
     needed = sum(n * per_process[kind] for kind, n in processes.items()) + pools.COMMAND
     return Connections(per_process, processes, needed, available, bound, row.others)
-
-
-# reserved_connections exists since PostgreSQL 16. Limits of -1 are none; superusers have neither of the two.
-_BOUNDS = """
-SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-       - coalesce(current_setting('reserved_connections', true)::int, 0) AS server,
-       (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()) AS database,
-       (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = session_user) AS role,
-       (SELECT count(*)::int FROM pg_stat_activity
-         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
-           AND application_name !~ '(^| )eo [a-z -]+$') AS others
-"""

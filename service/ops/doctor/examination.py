@@ -11,18 +11,25 @@ from service.foundation.addresses.postgres import PostgresAddress, postgres_addr
 from service.foundation.deadlines import CONNECT_S, PROBE_S, STATEMENT_S
 from service.foundation.errors import EffectivelyOnceError
 from service.foundation.postgres import migrate
-from service.foundation.postgres.db import check_durable, close, create_engine
+from service.foundation.postgres.db import close, create_engine
 from service.foundation.postgres.driver import Connector, Driver, host_of, in_words
+from service.foundation.postgres.durability import check_durable
+from service.foundation.postgres.sql import Connection, Record, Statement
 from service.foundation.postgres.starting import refuse_shared_sessions
 from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
 from service.monitoring import probes
 from service.ops.doctor.connections import Connections, add_up
 
-_WAITING_FOR_STANDBY = """
+
+class _Standby(Record):
+    is_waited_for: bool
+
+
+_WAITING_FOR_STANDBY = Statement("""
 SELECT current_setting('synchronous_standby_names') <> ''
-   AND NOT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')) AS waits
-"""
+   AND NOT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')) AS is_waited_for
+""").returning(_Standby)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,7 @@ async def _of_postgres(
         ]
         async with _connected(address) as connection:
             sum_ = await add_up(connection, settings, processes)
-            waits = (await connection.fetch(_WAITING_FOR_STANDBY))[0].waits
+            waits = (await Connection(connection).one(_WAITING_FOR_STANDBY)).is_waited_for
     finally:
         await close(engine)
     standby = "every COMMIT waits for a synchronous standby, and none is connected" if waits else "nobody is waited for"
