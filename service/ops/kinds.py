@@ -1,7 +1,8 @@
 """Which kinds of process there are. A new kind is a line here, beside the module that it runs.
 
-By that line `eo NAME` is a command; `eo up` starts one of it, brings it back and stops it in its turn; `eo status` and
-`eo healthy` know it; and an Installation, which tests, benchmarks and the demonstration use, starts any number of it.
+By that line its name is a command of `eo`; `eo up` starts one of it, brings it back and stops it in its turn;
+`eo status` and `eo healthy` know it; and an Installation, which tests, benchmarks and the demonstration use,
+starts any number of it.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import NamedTuple
 class Kind(NamedTuple):
     """One kind of process of ours.
 
-    module: what `eo NAME` runs. stage: kinds of the same number start together, after all with a smaller one.
+    module: what its command runs. stage: kinds of the same number start together, after all with a smaller one.
     health: the path that answers 200 once it is ready; where it has none, it writes a line with the word `ready`.
     """
 

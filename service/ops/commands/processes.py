@@ -20,7 +20,7 @@ def up(*, as_json: bool) -> None:
 
 
 def of_kind(kind: Kind) -> click.Command:
-    """`eo NAME`: one process of this kind, until it is stopped."""
+    """One process of this kind, until it is stopped."""
     return click.Command(kind.name, help=kind.summary, callback=lambda: _run_module(kind.name, kind.module))
 
 
