@@ -2,7 +2,7 @@
 
 entry     the chart of accounts, and the shape of a journal entry
 journal   the pure rules event -> entry
-posting   a batch of entries onto the books, inside the caller's transaction
+posting   a batch of entries onto the books, inside the caller's transaction; on_the_books: what is there
 correcting  what was booked under a wrong moment, by reversal and new entry
 fees      the sweep that books Stripe's fee of a charge; due_fees: the charges that it looks for
 rollups   balances, an order's entries, and the sums that keep reading cheap

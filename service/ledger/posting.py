@@ -12,7 +12,8 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from service.foundation.postgres.sql import Batch, Connection, Record, SmallInt, Statement
-from service.ledger.entry import CHART, JournalEntry
+from service.ledger.entry import JournalEntry
+from service.ledger.on_the_books import open_accounts, stored_digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ async def post(connection: Connection, entries: Sequence[JournalEntry]) -> PostR
     offered = {uuid7(): entry for entry in entries}
     booked = await _insert(connection, offered)
     rest = [entry for entry_id, entry in offered.items() if entry_id not in booked]
-    stored = await _stored_digests(connection, rest) if rest else {}
+    stored = await stored_digests(connection, rest) if rest else {}
     repeated = {id(e) for e in rest if stored[e.account_id, e.reference] == e.digest}
     return PostResult(
         booked=tuple(entry for entry_id, entry in offered.items() if entry_id in booked),
@@ -114,7 +115,7 @@ async def _insert(connection: Connection, offered: dict[UUID, JournalEntry]) -> 
     batch = _entries(offered).bound() | _lines(offered).bound()
     posted = await connection.one(_POST, batch)
     if not posted.charted:
-        await _open_accounts(connection, offered)
+        await open_accounts(connection, offered)
         posted = await connection.one(_POST, batch)
     return set(posted.booked)
 
@@ -148,62 +149,3 @@ def _lines(offered: dict[UUID, JournalEntry]) -> _Lines:
         amount_minor=[posting.amount_minor for _, _, _, posting in lines],
         occurred_at=[entry.occurred_at for _, entry, _, _ in lines],
     )
-
-
-class _Accounts(Batch, frozen=True):
-    """Chart accounts to be made."""
-
-    alias = "account"
-    account_id: Sequence[UUID]
-    code: Sequence[str]
-    currency: Sequence[str]
-    type: Sequence[str]
-
-
-_OPEN_ACCOUNTS = Statement(f"""
-INSERT INTO ledger_accounts ({_Accounts.columns()})
-SELECT {_Accounts.columns()} FROM {_Accounts.unnest()}
-ON CONFLICT (account_id, code, currency) DO NOTHING
-""")
-
-
-async def _open_accounts(connection: Connection, offered: dict[UUID, JournalEntry]) -> None:
-    """Make the chart accounts these entries use. Of two racers one makes it, the other waits and sees it."""
-    wanted = sorted({(e.account_id, p.code, p.currency) for e in offered.values() for p in e.postings})
-    accounts = _Accounts(
-        account_id=[account_id for account_id, _, _ in wanted],
-        code=[code for _, code, _ in wanted],
-        currency=[currency for _, _, currency in wanted],
-        type=[CHART[code] for _, code, _ in wanted],
-    )
-    await connection.run(_OPEN_ACCOUNTS, accounts.bound())
-
-
-class _References(Batch, frozen=True):
-    """Natural keys of entries."""
-
-    alias = "wanted"
-    account_id: Sequence[UUID]
-    reference: Sequence[str]
-
-
-class _Stored(Record):
-    """An entry that is on the books."""
-
-    account_id: UUID
-    reference: str
-    digest: bytes
-
-
-# A second statement, because the first sees no row of a transaction that committed while it waited.
-_STORED = Statement(f"""
-SELECT e.account_id, e.reference, e.digest
-  FROM {_References.unnest()}
-  JOIN journal_entries e ON e.account_id = wanted.account_id AND e.reference = wanted.reference
-""").returning(_Stored)
-
-
-async def _stored_digests(connection: Connection, entries: list[JournalEntry]) -> dict[tuple[UUID, str], bytes]:
-    wanted = _References(account_id=[e.account_id for e in entries], reference=[e.reference for e in entries])
-    rows = await connection.rows(_STORED, wanted.bound())
-    return {(row.account_id, row.reference): row.digest for row in rows}
