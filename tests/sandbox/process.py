@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.remote import Remote
+from service.ops.child import HttpPart
 from service.ops.embedded import free_port
 from tests import forks
 
@@ -18,14 +19,14 @@ KEY = "sk_test_conformance0123456789"
 class SandboxProcess(Remote):
     """`python -m sandbox` on a free port and the given data file."""
 
-    def __init__(self, data: Path, *options: str) -> None:
+    def __init__(self, data: Path, *options: str, part: type[HttpPart] = forks.Http) -> None:
         self.data = data
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         super().__init__(self.base, SECRET)
         argv = [sys.executable, "-m", "sandbox", "--port", str(self.port), "--data", str(data), *options]
         environ, health = {**os.environ, "EO_SANDBOX_SECRET": SECRET}, f"{self.base}/_sandbox/health"
-        self._part = forks.Http("sandbox", argv, log=data.with_suffix(".log"), environ=environ, url=health)
+        self._part = part("sandbox", argv, log=data.with_suffix(".log"), environ=environ, url=health)
 
     def start(self) -> "SandboxProcess":
         """Start and wait until it answers."""

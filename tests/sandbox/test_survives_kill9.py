@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from stripe import APIConnectionError
 
+from service.ops.child import HttpPart
 from tests.sandbox.client import Api, Target, order
 from tests.sandbox.process import KEY, SandboxProcess
 
@@ -137,7 +138,7 @@ def _run(*arguments: str, **environ: str) -> tuple[int, str]:
 
 def test_a_log_on_a_full_disk_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "books.log").symlink_to("/dev/full")
-    process = SandboxProcess(tmp_path / "books.sqlite3").start()
+    process = SandboxProcess(tmp_path / "books.sqlite3", part=HttpPart).start()  # a Python that opened its own streams
     assert process.control("GET", "health")["status"] == "ok"
     process.send(signal.SIGTERM)
     assert process.wait() == 0
