@@ -45,9 +45,13 @@ def run(stack: Stack) -> Report:
     pairs = list(zip(rates[SHARE], rates[0.0], strict=True))
     report.ratios = [
         Ratio("unique orders/s at 15 % repeats against none", pairs, "/s", at_least=0.97),
-        Ratio("CPU of a repeat against a first delivery", [(_sum(again), _sum(report.cpu_us["first delivery"]))], "µs",
-              at_most=0.1),
-    ]  # fmt: skip
+        Ratio(
+            "CPU of a repeat against a first delivery",
+            [(_sum(again), _sum(report.cpu_us["first delivery"]))],
+            "µs",
+            at_most=0.1,
+        ),
+    ]
     report.facts["at 10 million orders a day"] = table(report.cpu_us)
     return report
 

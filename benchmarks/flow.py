@@ -83,9 +83,14 @@ class _Sustained:
 
     async def _start(self) -> asyncio.subprocess.Process:
         generator = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.load", cwd=ROOT, stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, limit=2**26,
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "benchmarks.load",
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**26,
+        )
         load = msgspec.structs.replace(self._load, granted=True)
         _input(generator).write(msgspec.json.encode(load) + b"\n")
         return generator

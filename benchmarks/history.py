@@ -82,8 +82,10 @@ async def _open_accounts(connection: Any, account: UUID) -> Book:
     rows = await connection.fetch(
         "INSERT INTO ledger_accounts (account_id, code, currency, type) SELECT $1, code, 'usd', type"
         " FROM unnest($2::text[], $3::text[]) AS chart (code, type) RETURNING code, id",
-        account, list(ledger.CHART), list(ledger.CHART.values()),
-    )  # fmt: skip
+        account,
+        list(ledger.CHART),
+        list(ledger.CHART.values()),
+    )
     return {row["code"]: row["id"] for row in rows}
 
 
@@ -144,9 +146,13 @@ def _names(n: int) -> dict[str, str]:
     """Everything about an order that is told by its number."""
     mixed = f"{n * _SCRAMBLE & _MASK:016x}"
     return {
-        "id": _uuid(n, 1), "charge": _uuid(n, 2), "key": f"{mixed}-history", "mixed": mixed, "digest": mixed * 4,
+        "id": _uuid(n, 1),
+        "charge": _uuid(n, 2),
+        "key": f"{mixed}-history",
+        "mixed": mixed,
+        "digest": mixed * 4,
         "at": _at(n),
-    }  # fmt: skip
+    }
 
 
 def _charge(account: UUID, n: int) -> str:

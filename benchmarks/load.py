@@ -211,10 +211,17 @@ class Run:
         found = sorted(self._latencies) or [0.0]
         at = {q: round(found[min(len(found) - 1, int(len(found) * q))] * 1000, 3) for q in (0.5, 0.9, 0.99)}
         return Outcome(
-            answered=self._answered, failed=self._failed, seconds=self.load.seconds, p50_ms=at[0.5], p90_ms=at[0.9],
-            p99_ms=at[0.99], max_ms=round(found[-1] * 1000, 3), cpu_s=cpu_s, first_failure=self._first_failure,
+            answered=self._answered,
+            failed=self._failed,
+            seconds=self.load.seconds,
+            p50_ms=at[0.5],
+            p90_ms=at[0.9],
+            p99_ms=at[0.99],
+            max_ms=round(found[-1] * 1000, 3),
+            cpu_s=cpu_s,
+            first_failure=self._first_failure,
             due=self._due,
-        )  # fmt: skip
+        )
 
 
 def _content_length(head: bytes) -> int:

@@ -119,9 +119,14 @@ def answer_of(
 ) -> Any:
     """Ask a module of ours, in a process of its own: one line of JSON in, one out."""
     done = subprocess.run(
-        [sys.executable, "-m", module], input=msgspec.json.encode(question) + b"\n", capture_output=True, cwd=ROOT,
-        env={**os.environ, **(environ or {})}, timeout=within_s, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", module],
+        input=msgspec.json.encode(question) + b"\n",
+        capture_output=True,
+        cwd=ROOT,
+        env={**os.environ, **(environ or {})},
+        timeout=within_s,
+        check=False,
+    )
     if done.returncode:
         raise RuntimeError(f"{module} failed: {done.stderr.decode()[-2000:]}")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=kind)

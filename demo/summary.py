@@ -102,8 +102,17 @@ def _reconciliation(found: dict[str, Any]) -> Table:
 
 def _rates(result: Result) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    heads = ("messages\ntwice", "orders", "naive:\ncopies", "charged\ntwice", "per 10 M\na day¹",
-             "ours:\ncopies", "charged\ntwice", "CPU² per\nnaive", "order:\nours")  # fmt: skip
+    heads = (
+        "messages\ntwice",
+        "orders",
+        "naive:\ncopies",
+        "charged\ntwice",
+        "per 10 M\na day¹",
+        "ours:\ncopies",
+        "charged\ntwice",
+        "CPU² per\nnaive",
+        "order:\nours",
+    )
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     for n, o in zip(result.naive_rates, result.our_rates, strict=True):

@@ -30,11 +30,27 @@ from sandbox.words import words
 
 Stage = Literal["edge", "execution", "reply"]
 FaultName = Literal[
-    "drop_before", "html_502", "rate_limited", "lock_timeout", "conflict_409", "failed_dependency_424",
-    "unauthorized_401", "forbidden_403", "incomplete_list", "slow_list", "error_500_before", "executed_500",
-    "error_500_roll_forward", "executed_reply_lost", "cut_body", "stall", "html_502_executed", "wrong_amount",
-    "no_request_id", "crash_after_execution",
-]  # fmt: skip
+    "drop_before",
+    "html_502",
+    "rate_limited",
+    "lock_timeout",
+    "conflict_409",
+    "failed_dependency_424",
+    "unauthorized_401",
+    "forbidden_403",
+    "incomplete_list",
+    "slow_list",
+    "error_500_before",
+    "executed_500",
+    "error_500_roll_forward",
+    "executed_reply_lost",
+    "cut_body",
+    "stall",
+    "html_502_executed",
+    "wrong_amount",
+    "no_request_id",
+    "crash_after_execution",
+]
 EXECUTION = words("error_500_before executed_500 error_500_roll_forward")
 REPLY = words(
     """executed_reply_lost cut_body stall html_502_executed wrong_amount no_request_id crash_after_execution

@@ -158,9 +158,16 @@ def _witness(sandbox: Sandbox, charge: Charge) -> None:
     sandbox.store.write(
         "INSERT INTO movements (charge, payment_intent, amount, currency, eo_account, eo_order, eo_attempt)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (charge.id, charge.payment_intent, charge.amount, charge.currency,
-         given("eo_account"), given("eo_order"), given("eo_attempt")),
-    )  # fmt: skip
+        (
+            charge.id,
+            charge.payment_intent,
+            charge.amount,
+            charge.currency,
+            given("eo_account"),
+            given("eo_order"),
+            given("eo_attempt"),
+        ),
+    )
 
 
 def _ask_customer(sandbox: Sandbox, intent: PaymentIntent, origin: Origin, at: int, return_url: str | None) -> None:

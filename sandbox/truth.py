@@ -64,8 +64,9 @@ def _entry(order: str | None, rows: Iterable[Any]) -> Json:
     attempts: list[Json] = []
     for _account, _order, attempt, currency, count, amount, intents in rows:
         amounts[currency] += amount
-        attempts.append({"attempt": attempt, "charges": count, "amounts": {currency: amount},
-                         "payment_intents": intents.split(",")})  # fmt: skip
+        attempts.append(
+            {"attempt": attempt, "charges": count, "amounts": {currency: amount}, "payment_intents": intents.split(",")}
+        )
     return {
         "order": order,
         "charges": sum(attempt["charges"] for attempt in attempts),

@@ -49,9 +49,13 @@ async def create_order(
     sessions: async_sessionmaker[AsyncSession] = request.app.state["sessions"]
     async with sessions() as session:
         order = Order(
-            idempotency_key=idempotency_key, amount_minor=data.amount, currency=data.currency,
-            payment_method=data.payment_method, details=data.metadata, payment_intent_id=None,
-        )  # fmt: skip
+            idempotency_key=idempotency_key,
+            amount_minor=data.amount,
+            currency=data.currency,
+            payment_method=data.payment_method,
+            details=data.metadata,
+            payment_intent_id=None,
+        )
         session.add(order)
         try:
             await session.commit()
