@@ -107,7 +107,7 @@ class PlanText(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Counted:
-    """A rule with its own dice and what it has seen."""
+    """A rule with its own random numbers, and how many requests it has seen and struck."""
 
     def __init__(self, rule: Rule, seed: str) -> None:
         self.rule = rule
@@ -119,7 +119,7 @@ class _Counted:
     def fires(self) -> bool:
         """Count one selected request and decide."""
         self.matched += 1
-        # The dice roll for every selected request, so one rule's answers never depend on another's.
+        # A number is drawn for every selected request, so that one rule's decisions never depend on another rule.
         roll = self._random.random()
         fires = (
             (self.rule.nth is None or self.matched in self.rule.nth)
