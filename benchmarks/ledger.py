@@ -1,4 +1,4 @@
-"""The ledger: eight writers onto two accounts, with every check on, against what would be easier."""
+"""The ledger: eight writers on two accounts with every check on, compared with simpler ways to book."""
 
 import asyncio
 import itertools

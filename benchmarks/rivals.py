@@ -70,7 +70,7 @@ class Promise(Base):
 
 @route("/noop", http_method=HttpMethod.POST)
 async def noop(request: AnyRequest) -> ASGIResponse:
-    """Everything but the order."""
+    """Answer a fixed order after all checks of the request, without the database."""
     await _read(request)
     return body.answer(_STORED, 201, {"Location": f"/v1/orders/{_STORED.id}"})
 
@@ -88,7 +88,7 @@ async def bare(request: AnyRequest) -> ASGIResponse:
 
 @route("/orm", http_method=HttpMethod.POST)
 async def through_orm(request: AnyRequest) -> ASGIResponse:
-    """A unit of work per request; the unique key says that it is a repeat."""
+    """Store the order with a session per request; a violated unique key means that it is a repeat."""
     key, order = await _read(request)
     candidate = orders.Candidate.of(caller_of(request).account_id, key, order)
     engine = resources_of(request).engine

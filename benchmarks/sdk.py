@@ -24,14 +24,14 @@ stripe.enable_telemetry = False
 
 
 class Question(msgspec.Struct):
-    """For how long, under keys of which prefix."""
+    """How many seconds to call, and the prefix of the idempotency keys."""
 
     seconds: float
     prefix: str
 
 
 class Answered(msgspec.Struct):
-    """Calls that succeeded, and what they cost this process."""
+    """How many calls succeeded, and the CPU of this process."""
 
     calls: int
     seconds: float

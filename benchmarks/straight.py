@@ -32,7 +32,7 @@ _ACCOUNT = Statement("SELECT id FROM accounts WHERE is_default")
 
 
 class Question(msgspec.Struct):
-    """How many orders per second, for how long, under keys of which prefix."""
+    """The rate in orders per second, the duration in seconds, and the prefix of the keys."""
 
     rate: float
     seconds: float
@@ -40,14 +40,14 @@ class Question(msgspec.Struct):
 
 
 class Answered(msgspec.Struct):
-    """When each order was due, by the wall clock, and the CPU of all."""
+    """The wall-clock time at which each order was due, and the CPU of this process."""
 
     due: list[float]
     cpu_s: float
 
 
 async def run(question: Question) -> Answered:
-    """Start each order when it is due, whatever became of the others."""
+    """Start each order when it is due, without waiting for earlier ones."""
     settings = Settings.from_env()
     engine = create_engine(settings, name="straight line", pool=32, session=BY_KEY)
     due: list[float] = []

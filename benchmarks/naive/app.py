@@ -1,4 +1,4 @@
-"""The naive service's door: `python -m benchmarks.naive.app`, on the same server as the product's."""
+"""The naive service's API: `python -m benchmarks.naive.app`, on the same HTTP server as the product's."""
 
 import hmac
 from collections.abc import AsyncIterator
@@ -69,7 +69,7 @@ async def create_order(
 
 @get("/health/ready")
 async def ready() -> dict[str, str]:
-    """It runs."""
+    """Answer 200, so that the benchmark knows that the process runs."""
     return {"status": "ok"}
 
 
