@@ -1,4 +1,4 @@
-"""How fast, against what: every figure is a ratio of two measurements of one run, on the same two cores.
+"""Benchmarks: every figure is a ratio of two measurements of one run, on the same two cores.
 
 `make bench` runs all of them in under ten minutes, `make bench-NAME` one; the table names each target.
 

@@ -46,8 +46,12 @@ class Bench:
     def load(self, route: str, **options: float) -> Measured:
         """Send to one route; each load has keys of its own."""
         load = Load(
-            port=self._stack.port(), api_key=API_KEY, prefix=f"{next(_numbers):05d}", path=ROUTES[route], **options,  # type: ignore[arg-type]
-        )  # fmt: skip
+            port=self._stack.port(),
+            api_key=API_KEY,
+            prefix=f"{next(_numbers):05d}",
+            path=ROUTES[route],
+            **options,  # type: ignore[arg-type]
+        )
         with metered(self._stack.pids("api", "postgres")) as usage:
             outcome = generate(load)
         return Measured(outcome, usage)
@@ -142,11 +146,14 @@ def _script(size: int) -> str:
 
 
 def _tps(stack: Stack, database: str, script: object, clients: int, seconds: float) -> float:
+    options = f"-n -M prepared -c {clients} -T {max(1, int(seconds))}"
     done = subprocess.run(
-        [str(stack.postgres.programs / "pgbench"), "-n", "-M", "prepared", "-f", str(script), "-c", str(clients),
-         "-T", str(max(1, int(seconds))), database],
-        capture_output=True, text=True, timeout=seconds + 60, check=True,
-    )  # fmt: skip
+        [str(stack.postgres.programs / "pgbench"), *options.split(), "-f", str(script), database],
+        capture_output=True,
+        text=True,
+        timeout=seconds + 60,
+        check=True,
+    )
     line = next(line for line in done.stdout.splitlines() if line.startswith("tps = "))
     return float(line.split()[2])
 

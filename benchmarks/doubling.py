@@ -26,7 +26,7 @@ class DoublingBroker:
         self._again: list[str] = []
 
     def enqueue(self, message: Message[Any]) -> None:
-        """Send it, and what is to come twice."""
+        """Send the message, and a second message once enough of the events to repeat are collected."""
         self._broker.enqueue(message)
         share = float(self._broker.client.get(SHARE_KEY) or 0)
         self._again.extend(i for i in message.args[0] if self._chance.random() < share)

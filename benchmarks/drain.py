@@ -1,4 +1,4 @@
-"""Draining a backlog: how fast the relay and the worker finish what waits, with no door beside them."""
+"""Draining a backlog: how fast the relay and the worker finish waiting orders while no new ones are placed."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ _numbers = itertools.count(1)
 
 
 def drain(stack: Stack, database: str, orders: int, prefix: str) -> tuple[Flow, list[str]]:
-    """Make a backlog, which one commit lets go, and wait until it is done; also the ids of its promises."""
+    """Make a backlog, release it by one commit and wait until it is done; returns also the ids of its outbox rows."""
     # Keys of its own in each run: to the one Stripe of all databases the same key is the same payment.
     ids = fill.backlog(stack, database, orders, f"{prefix}-{next(_numbers)}")
     with metered(stack.pids()) as usage:

@@ -1,4 +1,4 @@
-"""Duplicates: what repeated messages and repeated requests cost, and what that means at ten million orders a day."""
+"""Duplicates: the cost of repeated messages and repeated requests, also calculated for ten million orders a day."""
 
 import statistics
 import time
@@ -45,15 +45,19 @@ def run(stack: Stack) -> Report:
     pairs = list(zip(rates[SHARE], rates[0.0], strict=True))
     report.ratios = [
         Ratio("unique orders/s at 15 % repeats against none", pairs, "/s", at_least=0.97),
-        Ratio("CPU of a repeat against a first delivery", [(_sum(again), _sum(report.cpu_us["first delivery"]))], "µs",
-              at_most=0.1),
-    ]  # fmt: skip
+        Ratio(
+            "CPU of a repeat against a first delivery",
+            [(_sum(again), _sum(report.cpu_us["first delivery"]))],
+            "µs",
+            at_most=0.1,
+        ),
+    ]
     report.facts["at 10 million orders a day"] = table(report.cpu_us)
     return report
 
 
 def _absorb(stack: Stack, client: Any, ids: list[str]) -> dict[str, float]:
-    """Deliver what is long done, again and again: CPU per event."""
+    """Deliver events again whose charges are done; returns the CPU in µs per event, by process."""
     broker = make_broker(stack.settings())
     messages = [ids[at : at + MESSAGE] for at in range(0, len(ids), MESSAGE)] * REPEATS
     with metered(stack.pids("worker", "postgres", "redis")) as usage:
@@ -69,7 +73,7 @@ def _absorb(stack: Stack, client: Any, ids: list[str]) -> dict[str, float]:
 
 
 def _at_the_door(stack: Stack) -> dict[str, dict[str, float]]:
-    """A first POST and its repeat, by one busy API process."""
+    """The CPU in µs of a first POST and of its repeat, in one busy API process."""
     database = stack.database("duplicates_door")
     found = {}
     with stack.running(database, "api"):

@@ -24,14 +24,14 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """What the SDK reached by itself."""
+    """The rate that the SDK reached by itself, and its CPU."""
 
     rate: float
     cpu_us: dict[str, float]
 
 
 def run(stack: Stack, *, seconds: float = SECONDS) -> Report:
-    """SDK, naive, ours, naive, SDK: what is compared lies around what is measured."""
+    """Run SDK, naive, ours, naive, SDK, so that each rival is measured before and after ours."""
     report = Report("end to end")
     alone = [_sdk(stack)]
     usual = [naive(stack)]

@@ -1,4 +1,4 @@
-"""Orders that wait, put there by one statement: a backlog of any size in seconds."""
+"""Stores a backlog of any size by one statement, within seconds."""
 
 from benchmarks.load import BODY
 from benchmarks.stack import Stack

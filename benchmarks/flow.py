@@ -1,7 +1,7 @@
-"""Sustained load from POST to booked: as many orders open as a window allows, so that nothing queues without end.
+"""Sustained load from POST to booked, with a fixed number of open orders.
 
-The generator sends what it is granted, and a grant follows every order that became final. So the rate is the
-system's own, the door is paid for in it, and a backlog of 2,000 keeps every part busy.
+The generator may send a new order for each that became final. So the system itself sets the rate, the cost of accepting
+is part of it, and 2,000 open orders keep every process busy.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ WINDOW = 2_000
 WARM_S = 3.0
 _LOOK_S = 0.05
 OPEN_OURS = "SELECT count(*) FROM outbox"
-# Who looks so often must not read the dead rows again each time: an index remembers which are.
+# The count uses an index: a scan of the table would read all dead rows each time.
 LOOKING = {"enable_seqscan": "off", "enable_bitmapscan": "off"}
 
 
@@ -83,9 +83,14 @@ class _Sustained:
 
     async def _start(self) -> asyncio.subprocess.Process:
         generator = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.load", cwd=ROOT, stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, limit=2**26,
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "benchmarks.load",
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**26,
+        )
         load = msgspec.structs.replace(self._load, granted=True)
         _input(generator).write(msgspec.json.encode(load) + b"\n")
         return generator

@@ -1,4 +1,4 @@
-"""Growth: with ten million orders stored, everything costs what it cost when empty.
+"""Growth: compares the costs with ten million stored orders to those of an empty database.
 
 `python -m benchmarks.growth [--stored N] [--through N] [--backlog N]`: an empty database and a full one in turns, then
 a million orders through the full one, to see what stays behind in the outbox.
@@ -20,7 +20,7 @@ from service.foundation.postgres.db import create_engine
 from service.ledger import balances, rollup
 
 ROUNDS, SMALL = 3, 2_000
-SLOWER = 1.2  # what passes for a quarter of an hour is vacuumed meanwhile, unlike what a short measurement sees
+SLOWER = 1.2  # orders of about a quarter of an hour, so that autovacuum runs meanwhile as it would in production
 _SIZES = """
 SELECT relname AS name, pg_total_relation_size(oid) / 1e6 AS mb, pg_indexes_size(oid) / 1e6 AS indexes_mb
   FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND pg_total_relation_size(oid) > 1e6
@@ -52,7 +52,7 @@ class Growth:
             pairs.append((full.outcome.rate, empty.outcome.rate))
             self.report.cpu_us |= {"POST, full": full.cpu_us, "POST, empty": empty.cpu_us}
         self._ratio(Ratio("door, full against empty", pairs, "/s", at_least=0.9))
-        for database in (self.full, self.empty):  # nobody was there to charge what the door has accepted
+        for database in (self.full, self.empty):  # no worker ran, so the accepted orders are deleted
             self.stack.execute("TRUNCATE outbox", database)
 
     def end_to_end(self, seconds: float) -> None:
@@ -82,7 +82,7 @@ class Growth:
         self.report.cpu_us |= {"order of the long backlog": long.cpu_us, "order of a short one": after[-1].cpu_us}
 
     def through(self, orders: int, rate: float) -> None:
-        """So many through the full database; then the size of what they left in the outbox."""
+        """Charge so many orders in the full database; then measure the size of the outbox."""
         flow, _ = product(self.stack, orders / rate * SLOWER, self.full)
         size = self.stack.rows(self.full, "SELECT pg_total_relation_size('outbox') / 1e6 AS mb")[0]["mb"]
         self._ratio(Ratio(f"outbox after {flow.finished:,} orders", [(float(size), 1.0)], "MB", at_most=50))

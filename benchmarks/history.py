@@ -39,7 +39,7 @@ _REQUEST = (
     '"metadata":{{"cart":"17","eo_account":"{account}","eo_order":"{id}","eo_attempt":"1","eo_key":"{key}",'
     '"eo_fingerprint":"{fingerprint}","eo_instance":"{instance}"}}}}'
 )
-_INSTANCE = "0192e4a0-0000-4000-8000-000000000001"  # nobody reads it
+_INSTANCE = "0192e4a0-0000-4000-8000-000000000001"  # no code reads this column
 _COLUMNS = {
     "orders": "id account_id idempotency_key fingerprint amount_minor currency payment_method metadata status "
     "payment_intent_id created_at updated_at",
@@ -59,7 +59,7 @@ def store(database: str, orders: int) -> None:
 
 
 async def _store(database: str, orders: int) -> None:
-    connection = await asyncpg.connect(database, server_settings={"synchronous_commit": "off"})  # the loader's own
+    connection = await asyncpg.connect(database, server_settings={"synchronous_commit": "off"})
     try:
         account = await connection.fetchval("SELECT id FROM accounts WHERE is_default")
         book = await _open_accounts(connection, account)
@@ -82,8 +82,10 @@ async def _open_accounts(connection: Any, account: UUID) -> Book:
     rows = await connection.fetch(
         "INSERT INTO ledger_accounts (account_id, code, currency, type) SELECT $1, code, 'usd', type"
         " FROM unnest($2::text[], $3::text[]) AS chart (code, type) RETURNING code, id",
-        account, list(ledger.CHART), list(ledger.CHART.values()),
-    )  # fmt: skip
+        account,
+        list(ledger.CHART),
+        list(ledger.CHART.values()),
+    )
     return {row["code"]: row["id"] for row in rows}
 
 
@@ -104,7 +106,7 @@ async def _strip(connection: Any) -> list[str]:
     return rebuild
 
 
-# Whoever starts on these orders need not ask the stand-in for payments that it never saw.
+# Processes that start on this database need not look for these payments in the stand-in, which never saw them.
 _REMEMBERED = """
 INSERT INTO lives (identity, bound, margin, verified_until, heartbeat_at)
 VALUES ('loaded', now(), '0', 'infinity', now())
@@ -141,12 +143,16 @@ def _makers(account: UUID, book: Book) -> dict[str, Callable[[int], str]]:
 
 
 def _names(n: int) -> dict[str, str]:
-    """Everything about an order that is told by its number."""
+    """The ids, keys and times of an order, calculated from its number."""
     mixed = f"{n * _SCRAMBLE & _MASK:016x}"
     return {
-        "id": _uuid(n, 1), "charge": _uuid(n, 2), "key": f"{mixed}-history", "mixed": mixed, "digest": mixed * 4,
+        "id": _uuid(n, 1),
+        "charge": _uuid(n, 2),
+        "key": f"{mixed}-history",
+        "mixed": mixed,
+        "digest": mixed * 4,
         "at": _at(n),
-    }  # fmt: skip
+    }
 
 
 def _charge(account: UUID, n: int) -> str:

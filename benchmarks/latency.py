@@ -59,7 +59,7 @@ def _naive(stack: Stack, database: str, rate: float, seconds: float) -> tuple[fl
 
 
 def _load(stack: Stack, database: str, port: int, rate: float, seconds: float) -> tuple[float, float]:
-    # A few orders first: connections are made and statements prepared by the first of them.
+    # A few orders first, which make the connections and prepare the statements.
     first = f"w{next(_numbers)}"
     generate(Load(port=port, api_key=API_KEY, prefix=first, rate=rate, count=50, seconds=5, connections=64))
     _paid(stack, database, first, 50)

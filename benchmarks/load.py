@@ -18,7 +18,7 @@ import msgspec
 import uvloop
 
 BODY = b'{"amount":1999,"currency":"usd","payment_method":"pm_card_visa","metadata":{"cart":"17"}}'
-END_S = 10.0  # for answers that are still out when the time is over
+END_S = 10.0  # seconds to wait for the last answers after the load
 _TICK_S = 0.001
 _TELL_S = 0.05
 _SCRAMBLE, _MASK = 0x9E3779B97F4A7C15, 2**64 - 1
@@ -62,7 +62,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 def key(prefix: str, number: int) -> str:
     """A key that falls anywhere in an index, as producers' keys do; the same for the same number."""
-    return f"k{number * _SCRAMBLE & _MASK:016x}-{prefix}"  # a letter first: 16 digits alone can look like a card
+    return f"k{number * _SCRAMBLE & _MASK:016x}-{prefix}"  # a letter first: 16 digits could be a card number
 
 
 class Connection(asyncio.Protocol):
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Most answers come in one piece."""
+        """Count an answer when its last byte has arrived; most arrive in one piece."""
         self._got = self._got + data if self._got else data
         end = self._got.find(b"\r\n\r\n")
         if end < 0 or len(self._got) < end + 4 + _content_length(self._got[:end]):
@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
         self._run.answered(self, answer, self._due)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A server that goes away fails the request it had."""
+        """Count the open request as failed where the server closes the connection."""
         self._run.lost(self, repr(exc))
 
 
@@ -180,7 +180,7 @@ class Run:
             self._sent += 1
 
     def answered(self, connection: Connection, answer: bytes, due: float) -> None:
-        """One answer is whole."""
+        """Count an answer that is complete, and free its connection."""
         now = time.perf_counter()
         self._open -= 1
         self.idle.append(connection)
@@ -191,7 +191,7 @@ class Run:
             self.pump()
 
     def lost(self, connection: Connection, why: str) -> None:
-        """A connection ended: at the end of the run all do."""
+        """Note that a connection has ended, as all do at the end of the run."""
         if connection in self.idle:
             self.idle.remove(connection)
         elif self._open:
@@ -211,10 +211,17 @@ class Run:
         found = sorted(self._latencies) or [0.0]
         at = {q: round(found[min(len(found) - 1, int(len(found) * q))] * 1000, 3) for q in (0.5, 0.9, 0.99)}
         return Outcome(
-            answered=self._answered, failed=self._failed, seconds=self.load.seconds, p50_ms=at[0.5], p90_ms=at[0.9],
-            p99_ms=at[0.99], max_ms=round(found[-1] * 1000, 3), cpu_s=cpu_s, first_failure=self._first_failure,
+            answered=self._answered,
+            failed=self._failed,
+            seconds=self.load.seconds,
+            p50_ms=at[0.5],
+            p90_ms=at[0.9],
+            p99_ms=at[0.99],
+            max_ms=round(found[-1] * 1000, 3),
+            cpu_s=cpu_s,
+            first_failure=self._first_failure,
             due=self._due,
-        )  # fmt: skip
+        )
 
 
 def _content_length(head: bytes) -> int:

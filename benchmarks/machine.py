@@ -1,4 +1,4 @@
-"""What a number is worth: the machine it was taken on, and the CPU each process used, from /proc."""
+"""The machine of a measurement, and the CPU that each process used, both from /proc."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ class Usage:
 
     seconds: float = 0.0
     cpu_s: dict[str, float] = field(default_factory=dict)
-    others: float = 0.0  # cores kept busy by processes that are none of ours: the noise of a shared machine
+    others: float = 0.0  # cores that other programs of this machine kept busy
 
     def per_op_us(self, operations: int) -> dict[str, float]:
         """CPU in microseconds per operation, by process."""
@@ -107,7 +107,7 @@ def _first(path: str, name: str) -> str:
 
 
 def _fsync_us(folder: Path) -> float:
-    """The median time of one small durable write: the floor under every commit."""
+    """The median time in µs of one small durable write; no commit is faster."""
     taken = []
     with (folder / "fsync.probe").open("wb") as file:
         for _ in range(_FSYNCS):

@@ -1,4 +1,4 @@
-"""Memory: what the processes hold at most, under the load of the end-to-end run, made shorter."""
+"""Memory: the peak memory of each process under the load of the end-to-end run, in a shorter run."""
 
 from benchmarks.end_to_end import memory_ratios, product
 from benchmarks.report import Report

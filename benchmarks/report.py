@@ -44,7 +44,7 @@ class Ratio:
 
 @dataclass(slots=True)
 class Report:
-    """What one benchmark found: ratios, CPU per operation by process, and whatever else is worth keeping."""
+    """The result of one benchmark: ratios, CPU per operation by process, and further numbers."""
 
     name: str
     ratios: list[Ratio] = field(default_factory=list)
@@ -70,7 +70,7 @@ def show(report: Report) -> None:
 
 
 def write(reports: Sequence[Report], machine: Mapping[str, Any], name: str) -> Path:
-    """Write everything as JSON; returns where."""
+    """Write all reports as JSON; returns the file's path."""
     RESULTS.mkdir(exist_ok=True)
     when = "" if name == REFERENCE else time.strftime("-%Y%m%d-%H%M%S", time.gmtime())
     path = RESULTS / f"{name}{when}.json"

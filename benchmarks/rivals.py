@@ -33,10 +33,21 @@ from service.web.operation import AnyRequest
 from service.web.resources import resources_of
 
 _STORED = Order(
-    id="0193a5f0-0000-7000-8000-000000000000", status="pending", amount=1999, currency="usd",
-    payment_method="pm_card_visa", customer=None, description=None, metadata={"cart": "17"}, idempotency_key="k" * 24,
-    amount_refunded=0, payment_intent=None, failure=None, created_at=datetime.now(UTC), updated_at=datetime.now(UTC),
-)  # fmt: skip
+    id="0193a5f0-0000-7000-8000-000000000000",
+    status="pending",
+    amount=1999,
+    currency="usd",
+    payment_method="pm_card_visa",
+    customer=None,
+    description=None,
+    metadata={"cart": "17"},
+    idempotency_key="k" * 24,
+    amount_refunded=0,
+    payment_intent=None,
+    failure=None,
+    created_at=datetime.now(UTC),
+    updated_at=datetime.now(UTC),
+)
 
 
 class Base(DeclarativeBase):
@@ -59,7 +70,7 @@ class Promise(Base):
 
 @route("/noop", http_method=HttpMethod.POST)
 async def noop(request: AnyRequest) -> ASGIResponse:
-    """Everything but the order."""
+    """Answer a fixed order after all checks of the request, without the database."""
     await _read(request)
     return body.answer(_STORED, 201, {"Location": f"/v1/orders/{_STORED.id}"})
 
@@ -77,7 +88,7 @@ async def bare(request: AnyRequest) -> ASGIResponse:
 
 @route("/orm", http_method=HttpMethod.POST)
 async def through_orm(request: AnyRequest) -> ASGIResponse:
-    """A unit of work per request; the unique key says that it is a repeat."""
+    """Store the order with a session per request; a violated unique key means that it is a repeat."""
     key, order = await _read(request)
     candidate = orders.Candidate.of(caller_of(request).account_id, key, order)
     engine = resources_of(request).engine
@@ -127,20 +138,34 @@ def _uuid() -> Any:
 def _row(candidate: orders.Candidate) -> Any:
     request = candidate.request
     return StoredOrder(
-        id=_uuid(), account_id=candidate.account_id, idempotency_key=candidate.key, fingerprint=fingerprint(request),
-        amount_minor=request.amount, currency=request.currency, payment_method=request.payment_method,
+        id=_uuid(),
+        account_id=candidate.account_id,
+        idempotency_key=candidate.key,
+        fingerprint=fingerprint(request),
+        amount_minor=request.amount,
+        currency=request.currency,
+        payment_method=request.payment_method,
         metadata_=request.metadata,
-    )  # fmt: skip
+    )
 
 
 def _shown(row: Any) -> Order:
     return Order(
-        id=str(row.id), status=row.status, amount=row.amount_minor, currency=row.currency,
-        payment_method=row.payment_method, customer=row.customer, description=row.description,
-        metadata=row.metadata_, idempotency_key=row.idempotency_key, amount_refunded=row.amount_refunded_minor,
-        payment_intent=row.payment_intent_id, failure=row.failure, created_at=row.created_at,
+        id=str(row.id),
+        status=row.status,
+        amount=row.amount_minor,
+        currency=row.currency,
+        payment_method=row.payment_method,
+        customer=row.customer,
+        description=row.description,
+        metadata=row.metadata_,
+        idempotency_key=row.idempotency_key,
+        amount_refunded=row.amount_refunded_minor,
+        payment_intent=row.payment_intent_id,
+        failure=row.failure,
+        created_at=row.created_at,
         updated_at=row.updated_at,
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

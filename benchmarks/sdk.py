@@ -24,14 +24,14 @@ stripe.enable_telemetry = False
 
 
 class Question(msgspec.Struct):
-    """For how long, under keys of which prefix."""
+    """How many seconds to call, and the prefix of the idempotency keys."""
 
     seconds: float
     prefix: str
 
 
 class Answered(msgspec.Struct):
-    """Calls that succeeded, and what they cost this process."""
+    """How many calls succeeded, and the CPU of this process."""
 
     calls: int
     seconds: float
@@ -43,9 +43,11 @@ async def run(question: Question) -> Answered:
     settings = Settings.from_env()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         client = stripe.StripeClient(
-            settings.stripe_api_key, base_addresses={"api": settings.stripe_api_base}, max_network_retries=0,
+            settings.stripe_api_key,
+            base_addresses={"api": settings.stripe_api_base},
+            max_network_retries=0,
             http_client=stripe.AIOHTTPClient(session=session),
-        )  # fmt: skip
+        )
         began, cpu = time.perf_counter(), time.process_time()
         until = began + question.seconds
         callers = (_caller(client, f"{question.prefix}-{n}", until) for n in range(IN_FLIGHT))
@@ -58,10 +60,13 @@ async def _caller(client: stripe.StripeClient, prefix: str, until: float) -> int
     while time.perf_counter() < until:
         order = f"{prefix}-{done}"
         params: PaymentIntentCreateParams = {
-            "amount": 1999, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True,
+            "amount": 1999,
+            "currency": "usd",
+            "payment_method": "pm_card_visa",
+            "confirm": True,
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
             "metadata": {"cart": "17", "eo_account": prefix, "eo_order": order, "eo_attempt": "1"},
-        }  # fmt: skip
+        }
         await client.raw_request_async("post", "/v1/payment_intents", idempotency_key=order, **params)
         done += 1
     return done

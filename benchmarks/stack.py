@@ -37,7 +37,7 @@ class Stack(Installation):
     def __init__(self, **postgres_settings: str) -> None:
         told = {"PYTHONPATH": str(ROOT), "EO_API_KEY": API_KEY, "STRIPE_API_KEY": "sk_test_" + "0" * 24}
         super().__init__(Path(tempfile.mkdtemp(prefix="eo-bench-")), told)
-        # The exact moment of each commit, for latency; costs a few bytes a transaction, for us and the rivals alike.
+        # Stores the moment of each commit, for latency. It costs a few bytes per transaction, for all contenders alike.
         self.postgres = self.embed_postgres(track_commit_timestamp="on", **postgres_settings)
         self.redis = self.embed_redis(persistent=True)
         self.embed_sandbox()
@@ -119,9 +119,14 @@ def answer_of(
 ) -> Any:
     """Ask a module of ours, in a process of its own: one line of JSON in, one out."""
     done = subprocess.run(
-        [sys.executable, "-m", module], input=msgspec.json.encode(question) + b"\n", capture_output=True, cwd=ROOT,
-        env={**os.environ, **(environ or {})}, timeout=within_s, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", module],
+        input=msgspec.json.encode(question) + b"\n",
+        capture_output=True,
+        cwd=ROOT,
+        env={**os.environ, **(environ or {})},
+        timeout=within_s,
+        check=False,
+    )
     if done.returncode:
         raise RuntimeError(f"{module} failed: {done.stderr.decode()[-2000:]}")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=kind)

@@ -1,4 +1,4 @@
-"""Start: what `eo --help` costs, against a Python that does nothing."""
+"""Start: the time of `eo --help`, compared with a Python that does nothing."""
 
 import subprocess
 import sys

@@ -32,7 +32,7 @@ _ACCOUNT = Statement("SELECT id FROM accounts WHERE is_default")
 
 
 class Question(msgspec.Struct):
-    """How many orders per second, for how long, under keys of which prefix."""
+    """The rate in orders per second, the duration in seconds, and the prefix of the keys."""
 
     rate: float
     seconds: float
@@ -40,14 +40,14 @@ class Question(msgspec.Struct):
 
 
 class Answered(msgspec.Struct):
-    """When each order was due, by the wall clock, and the CPU of all."""
+    """The wall-clock time at which each order was due, and the CPU of this process."""
 
     due: list[float]
     cpu_s: float
 
 
 async def run(question: Question) -> Answered:
-    """Start each order when it is due, whatever became of the others."""
+    """Start each order when it is due, without waiting for earlier ones."""
     settings = Settings.from_env()
     engine = create_engine(settings, name="straight line", pool=32, session=BY_KEY)
     due: list[float] = []
@@ -76,10 +76,14 @@ async def _order(engine: AsyncEngine, gateway: StripeGateway, account_id: UUID, 
     if answer.intent is None or answer.intent.charge_id is None:
         raise RuntimeError(f"the charge failed: {answer.word}")
     entry = ledger.charge_entry(
-        account_id=account_id, order_id=UUID(placed.order.id), payment_intent_id=answer.intent.id,
-        stripe_charge_id=answer.intent.charge_id, amount_minor=placed.order.amount, currency=placed.order.currency,
+        account_id=account_id,
+        order_id=UUID(placed.order.id),
+        payment_intent_id=answer.intent.id,
+        stripe_charge_id=answer.intent.charge_id,
+        amount_minor=placed.order.amount,
+        currency=placed.order.currency,
         occurred_at=datetime.fromtimestamp(answer.intent.created, UTC),
-    )  # fmt: skip
+    )
     async with begin(engine) as tx:
         await tx.rows(_PAID, {"id": UUID(placed.order.id), "intent": answer.intent.id})
         await ledger.post(tx, [entry])
@@ -88,9 +92,14 @@ async def _order(engine: AsyncEngine, gateway: StripeGateway, account_id: UUID, 
 def _request(account_id: UUID, order: Order) -> Mapping[str, Any]:
     marks = Marks(account_id=account_id, order_id=UUID(order.id), attempt=1)
     return payment_intent_request(
-        marks=marks, amount=order.amount, currency=order.currency,
-        payment_method=order.payment_method, customer=None, description=None, metadata=order.metadata,
-    )  # fmt: skip
+        marks=marks,
+        amount=order.amount,
+        currency=order.currency,
+        payment_method=order.payment_method,
+        customer=None,
+        description=None,
+        metadata=order.metadata,
+    )
 
 
 def main() -> None:

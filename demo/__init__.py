@@ -1,4 +1,4 @@
-"""`eo demo`: the myth breaks, the honest architecture holds, measured in front of you in about two minutes.
+"""`eo demo`: a usual consumer and this service under the same faults, measured in about two minutes.
 
 The usual consumer and this service go through the same storm on real PostgreSQL, Valkey and processes. Who is right
 is told by the Stripe stand-in's own books. Nothing here is used by the service, and nothing outlives the command.

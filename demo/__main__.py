@@ -1,4 +1,4 @@
-"""`eo demo`: arguments, the order of the story, and a clean end however it comes."""
+"""`eo demo`: its arguments, the order of its steps, and the clean-up at its end, also when it is interrupted."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ def main(*, seed: int, orders: int | None, minutes: float, quick: bool, as_json_
     plan = Plan.of(seed=seed, orders=orders, minutes=minutes, quick=quick)
     console = Console(stderr=as_json_, highlight=False)
     live = console.is_terminal and "NO_COLOR" not in os.environ
-    # SIGINT too: a shell that starts a command in the background has it ignored, and the command inherits that.
+    # SIGINT is set too: a command that a shell starts in the background inherits that it is ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
@@ -59,7 +59,7 @@ def main(*, seed: int, orders: int | None, minutes: float, quick: bool, as_json_
 
 
 def run(plan: Plan, screen: Screen) -> Result:
-    """The whole story. Leaves nothing behind, also when interrupted."""
+    """Run both contenders and the measurement; returns the result. Removes all it made, also when interrupted."""
     began = time.monotonic()
     with contextlib.ExitStack() as leaving:
         screen.say("starting PostgreSQL and Valkey in a temporary folder")
@@ -76,7 +76,7 @@ def run(plan: Plan, screen: Screen) -> Result:
 
 
 def _rage(contender: Contender, screen: Screen, leaving: contextlib.ExitStack) -> Contender:
-    """One contender through the storm."""
+    """Run one contender through the faults."""
     leaving.callback(contender.world.end)
     screen.scores[contender.title] = contender.score
     screen.begin(f"part {len(screen.scores)}: {contender.about}")
@@ -88,7 +88,7 @@ def _rage(contender: Contender, screen: Screen, leaving: contextlib.ExitStack) -
 
 
 def reconcile(contender: Contender) -> dict[str, Any]:
-    """What `eo reconcile` says about it. Raises Unavailable where it says nothing."""
+    """The JSON of `eo reconcile` on this world. Raises Unavailable where it prints none."""
     done = contender.world.eo("reconcile", "--json")
     try:
         found: dict[str, Any] = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""The naive consumer and the service behind one interface, so that both go through the very same storm."""
+"""The naive consumer and the service behind one interface, so that the same code runs both through the storm."""
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WORKERS = ("worker-1", "worker-2")
-LEASE_S = 3.0  # of a charge; a worker that sleeps longer has lost it
+LEASE_S = 3.0  # seconds that a charge's lease lasts; a worker that is paused for longer has lost it
 _HASTE = {
-    # Everything that waits is told to wait briefly, so that an incident fits in a minute. The order stays that of the
-    # defaults: call < lease < visibility.
+    # All waiting times are short, so that an incident fits into a minute. Their order is that of the defaults:
+    # call < lease < visibility.
     "EO_STRIPE_CONNECT_TIMEOUT_S": "0.5",
     "EO_STRIPE_TIMEOUT_S": "2",
     "EO_CHARGE_LEASE_S": str(LEASE_S),
     "EO_OUTBOX_LEASE_S": "4",
-    "EO_RELAY_MESSAGE_EVENTS": "16",  # so that what died is soon worked on by both workers
+    "EO_RELAY_MESSAGE_EVENTS": "16",  # small messages, so that the rows of a dead worker are shared by both workers
     "EO_RETRY_BASE_S": "0.2",
     "EO_RETRY_MAX_S": "8",
     "EO_BREAKER_S": "0.5",
     "EO_FEE_SWEEP_S": "0.3",
     "EO_ROLLUP_S": "1",
-    "EO_RECONCILE_GRACE_S": "0",  # nothing may hide behind “still in flight”
+    "EO_RECONCILE_GRACE_S": "0",  # no grace, so that no difference counts as in flight
 }
 
 
 class Contender(ABC):
-    """Two workers, and whatever else belongs to it."""
+    """One contender: two workers, and the other processes that belong to it."""
 
     title: str
     about: str
@@ -58,7 +58,7 @@ class Contender(ABC):
 
     @abstractmethod
     def start_others(self, messages_twice: float) -> None:
-        """Start what belongs to it beside the workers; messages are handed out twice in this share."""
+        """Start the processes beside the workers; this share of the messages is delivered twice."""
 
     @abstractmethod
     def restart(self, name: str) -> None:
@@ -66,11 +66,11 @@ class Contender(ABC):
 
     @abstractmethod
     def feeder(self, *, first: int, count: int, over_s: float, requests_twice: float, messages_twice: float) -> Feeder:
-        """Who places its orders."""
+        """The feeder that places its orders."""
 
     @abstractmethod
     def is_quiet(self) -> bool:
-        """Whether nothing is on its way any more."""
+        """Whether no order is on its way any more."""
 
     @abstractmethod
     def look(self) -> None:
@@ -78,18 +78,18 @@ class Contender(ABC):
 
     @abstractmethod
     def close_score(self) -> None:
-        """The last look, when it is quiet."""
+        """Complete the score, when no order is on its way any more."""
 
     def accepted(self) -> dict[str, int]:
-        """All orders that were said to be taken, with their amounts."""
+        """All orders whose placing was confirmed, with their amounts."""
         return {order: amount for feeder in self.fed for order, amount in dict(feeder.accepted).items()}
 
     def keep_score(self) -> None:
-        """What the storm did, before anything else is counted."""
+        """Copy into the score how many faults the storm has made."""
         self.final, self.score = self.score, replace(self.score)
 
     def rest(self) -> None:
-        """Stop everything but Stripe, so that the other one has the machine for itself."""
+        """Stop all processes except Stripe, so that the other contender has the machine to itself."""
         self.world.kill(*(name for name in self.world.alive() if name != "sandbox"))
 
     def _troubles(self) -> int:
@@ -98,7 +98,7 @@ class Contender(ABC):
 
 
 class Naive(Contender):
-    """Charge, then record; the broker is trusted."""
+    """The naive consumer: it charges, then records, and relies on the broker to deliver once."""
 
     title = "naive"
     about = "the naive consumer: charge, then record; the broker delivers once, surely"
@@ -114,13 +114,13 @@ class Naive(Contender):
         self.world.add(name, python("demo.naive"), EO_CRASH_AT=crash_at).spawn()
 
     def start_others(self, messages_twice: float) -> None:
-        """Its front and its broker are the feeder's."""
+        """Start nothing: the feeder publishes its messages."""
 
     def restart(self, name: str) -> None:
-        """There is nothing to restart."""
+        """Do nothing: there are no other processes."""
 
     def feeder(self, *, first: int, count: int, over_s: float, requests_twice: float, messages_twice: float) -> Feeder:
-        """Straight into the queue."""
+        """A feeder that publishes to the queue."""
         options = {"first": first, "count": count, "over_s": over_s, "requests_twice": requests_twice}
         url = self.world.environ["REDIS_URL"]
         made = QueueFeeder(self.world.database, url, seed=self.plan.seed, messages_twice=messages_twice, **options)
@@ -138,7 +138,7 @@ class Naive(Contender):
         self.score.read(self.accepted(), self.world.truth())
 
     def close_score(self) -> None:
-        """Its books are its table of orders: paid or not."""
+        """Complete the score from its table of orders, which says of each whether it is paid."""
         self._look_at_counts()
         row = self.world.rows(_NAIVE_BOOKS)[0]
         self.score.close(self.accepted(), self.world.truth(), paid=row["paid"], booked=row["booked"], ledger_off=0)
@@ -182,7 +182,7 @@ class Ours(Contender):
         self.world.part(name).spawn()
 
     def feeder(self, *, first: int, count: int, over_s: float, requests_twice: float, messages_twice: float) -> Feeder:
-        """Over HTTP; the messages are the relay's matter."""
+        """A feeder that places orders over HTTP."""
         del messages_twice
         options = {"first": first, "count": count, "over_s": over_s, "requests_twice": requests_twice}
         made = HttpFeeder(self.world.url("api"), self._api_key, seed=self.plan.seed, **options)
@@ -190,7 +190,7 @@ class Ours(Contender):
         return made
 
     def is_quiet(self) -> bool:
-        """Whether every promise is kept and every fee booked. What the broker still holds are copies of kept ones."""
+        """Whether the outbox is empty and every fee is booked. Messages still in the broker are copies of done ones."""
         return not self.world.rows(_OPEN)[0][0]
 
     def look(self) -> None:
@@ -200,7 +200,7 @@ class Ours(Contender):
         self.score.read(self.accepted(), truth)
 
     def close_score(self) -> None:
-        """Its books are the ledger; its promise is that every order is paid."""
+        """Complete the score from the ledger, and from the orders, each of which must be paid."""
         truth = self.world.truth()
         self._look_at_counts(truth["totals"]["replays"])
         row = self.world.rows(_BOOKS)[0]

@@ -1,4 +1,4 @@
-"""What the demo's processes count: the relay and the worker of the show say it in their logs."""
+"""The events that the demo's relay and worker count in their logs."""
 
 from enum import StrEnum
 

@@ -1,6 +1,6 @@
-"""Who places the orders: evenly over a time, or as fast as they are taken; each until it is accepted.
+"""Places the orders: evenly over a time, or as fast as they are accepted; each is repeated until it is accepted.
 
-It runs in a thread of its own, so that the main thread can start and kill processes meanwhile.
+It runs in its own thread, so that the main thread can start and kill processes meanwhile.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _LATER_S = 0.6
 
 
 def amount(number: int) -> int:
-    """Amounts differ, so that a mix-up cannot hide."""
+    """The amount of an order; amounts differ, so that a mix-up of orders shows."""
     return 1_000 + 10 * (number % 1_000)
 
 
@@ -42,7 +42,7 @@ class Feeder(ABC):
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
     def start(self) -> None:
-        """Begin, and return at once."""
+        """Start the thread and return at once."""
         self._thread.start()
 
     @property
@@ -51,7 +51,7 @@ class Feeder(ABC):
         return not self._thread.is_alive()
 
     def chance(self, what: str, number: int) -> random.Random:
-        """Dice of one order and one question, the same for both contenders."""
+        """A random number from 0 to 1 for one order and one question, the same for both contenders."""
         return random.Random(f"{self._seed}:{what}:{number}")
 
     @abstractmethod
@@ -64,7 +64,7 @@ class Feeder(ABC):
 
     @abstractmethod
     async def ask(self, number: int) -> bool:
-        """Place one order. False: unclear, ask again."""
+        """Place one order; False where the answer is unclear and the order must be placed again."""
 
     async def _run(self) -> None:
         await self.open()
@@ -93,7 +93,7 @@ class Feeder(ABC):
 
 
 class HttpFeeder(Feeder):
-    """Over the service's API: what is unclear is asked again under the same Idempotency-Key."""
+    """Places orders over the service's API, and repeats unclear ones under the same Idempotency-Key."""
 
     def __init__(self, url: str, api_key: str, **options: float) -> None:
         super().__init__(**options)  # type: ignore[arg-type]
@@ -110,7 +110,7 @@ class HttpFeeder(Feeder):
         await self._session.close()
 
     async def ask(self, number: int) -> bool:
-        """201 is a promise; anything else is asked again."""
+        """Place one order; True for the answer 201, False for any other and for none."""
         body = {"amount": amount(number), "currency": "usd", "payment_method": "pm_card_visa"}
         try:
             headers = {"Idempotency-Key": f"order-{number}"}
@@ -126,7 +126,7 @@ class HttpFeeder(Feeder):
 
 
 class QueueFeeder(Feeder):
-    """The naive shop's front: store the order, put a message into the queue. A repeated request is a second message."""
+    """Stores the order and publishes a message, as the naive shop does. A repeated request is a second message."""
 
     def __init__(self, database: str, redis: str, *, messages_twice: float, **options: float) -> None:
         super().__init__(**options)  # type: ignore[arg-type]
@@ -141,13 +141,13 @@ class QueueFeeder(Feeder):
         self._pool = await asyncpg.create_pool(self._database, min_size=0, max_size=4)
 
     async def close(self) -> None:
-        """Let the copies leave, then disconnect."""
+        """Publish the copies that are still to come, then disconnect."""
         if self._copies:
             await asyncio.wait(self._copies)
         await self._pool.close()
 
     async def ask(self, number: int) -> bool:
-        """Accepted once the broker has taken the message."""
+        """Place one order; True once the broker has accepted its message."""
         is_repeat = number in self._ids and self._ids[number] in self.accepted
         order_id = self._ids.setdefault(number, str(uuid7()))
         if not await self._store(order_id, number) or not await self._enqueue(number):

@@ -1,4 +1,4 @@
-"""The usual consumer, as many a tutorial has it: take the message, charge, record, acknowledge.
+"""The usual consumer, as many tutorials show it: take the message, charge, record, acknowledge.
 
 Dramatiq's defaults, its retries too (only their backoff is shorter, so that two minutes are enough). It believes that
 a message comes once and that an error means that nothing happened. Demonstration only: nothing else uses this.
@@ -27,8 +27,8 @@ SCHEMA = """
 CREATE TABLE orders (id uuid PRIMARY KEY, amount bigint NOT NULL, status text NOT NULL DEFAULT 'pending',
                      payment_intent text)"""
 _THREADS = 8
-_HEARTBEAT_MS = 5_000  # a dead worker's messages are taken by another after this; the default is a minute
-_MAINTENANCE = 100_000  # of a million commands look for the dead
+_HEARTBEAT_MS = 5_000  # after so long another worker takes a dead one's messages; the default is 60 s
+_MAINTENANCE = 100_000  # of one million commands so many look for dead workers
 _CALL_S = 5.0
 _RETRY = {"min_backoff": 200, "max_backoff": 2_000}
 
@@ -45,12 +45,12 @@ def make_broker(url: str) -> RedisBroker:
 
 
 def message(order_id: str, amount: int) -> "dramatiq.Message[None]":
-    """“Charge this order.”"""
+    """The message to charge one order."""
     return dramatiq.Message(queue_name=QUEUE, actor_name=ACTOR, args=(order_id, amount), kwargs={}, options=_RETRY)
 
 
 class Consumer:
-    """Charge, then record. What it needs is made when the first message comes."""
+    """Charges, then records. Its connections are made when the first message comes."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -59,7 +59,7 @@ class Consumer:
         self._database: Any = None
 
     async def charge_order(self, order_id: str, amount: int) -> None:
-        """The whole of it. Between any two of these lines a process may die; the message then comes again."""
+        """Charge one order and record it. A process may die between any two lines; the message then comes again."""
         event(DemoEvent.DELIVERED, count=1)
         await self._connect()
         crash_point(CrashPoint.WORKER_BEFORE_OPEN)
@@ -71,7 +71,7 @@ class Consumer:
         crash_point(CrashPoint.WORKER_AFTER_SETTLE)
 
     async def _charge(self, order_id: str, amount: int) -> str:
-        """No Idempotency-Key. Any trouble is raised, and Dramatiq tries again."""
+        """Charge without an Idempotency-Key. Any error is raised, and Dramatiq delivers the message again."""
         if self._stripe is None:
             raise RuntimeError("not connected")
         form = {
@@ -81,7 +81,7 @@ class Consumer:
             "automatic_payment_methods[enabled]": "true",
             "automatic_payment_methods[allow_redirects]": "never",
             "confirm": "true",
-            "metadata[eo_order]": order_id,  # for the witness alone: whose charge this was
+            "metadata[eo_order]": order_id,  # only the witness reads it, to know the order of a charge
         }
         async with self._stripe.post(f"{self._settings.stripe_api_base}/v1/payment_intents", data=form) as answer:
             crash_point(CrashPoint.WORKER_REPLY_UNREAD)

@@ -13,7 +13,7 @@ from demo.summary import Result, tables
 
 _WIDTH = 118
 _FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
-_ONLY_HOST = "http://www.w3.org/"  # the names of SVG's own vocabulary; nothing is fetched from there
+_ONLY_HOST = "http://www.w3.org/"  # names of XML namespaces; nothing is fetched from there
 
 
 def write(path: Path, result: Result, said: list[str]) -> None:

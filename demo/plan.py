@@ -1,4 +1,4 @@
-"""What happens when, all of it drawn from one seed. Both contenders get the same plan."""
+"""The plan of a run: which fault happens when, drawn from one seed. Both contenders get the same plan."""
 
 import random
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 from service.foundation.crash import CrashPoint
 
-# A death hurts differently at each moment; the words are what the screen says.
+# The crash points at which workers die, with the words that the screen shows for them.
 MOMENTS = {
     CrashPoint.WORKER_BEFORE_OPEN: "before it did anything",
     CrashPoint.WORKER_REPLY_UNREAD: "after Stripe charged, before the answer was read",
@@ -29,7 +29,7 @@ TROUBLE_WORDS = {
     "cut_body": "charged, and the reply was cut in half",
     "rate_limited": "answered 429",
 }
-_ORDERS_PER_S = 40  # what two workers drain with room to spare, at a Stripe that takes its time
+_ORDERS_PER_S = 40  # orders per second that two workers charge with ease, also while Stripe is slow
 RATES = (0.0, 0.0001, 0.05, 0.15)
 
 
@@ -53,7 +53,7 @@ class Plan:
         return cls(seed, wanted, storm_s, deaths=3 if quick else 8, rate_orders=100 if quick else min(wanted, 600))
 
     def dying(self) -> Iterator[tuple[CrashPoint, int]]:
-        """Where each next worker shall die, and at which time of getting there. The order of moments is drawn."""
+        """For each next worker the crash point at which it dies, and how often it passes it before; in drawn order."""
         chance = random.Random(f"{self.seed}:deaths")
         moments = list(MOMENTS)
         per_life = max(3, self.orders // (2 * self.deaths + 2))
@@ -63,7 +63,7 @@ class Plan:
             yield moments[n % len(moments)], chance.randint(max(1, per_life // 4), max(2, per_life // 2))
 
     def troubles(self) -> dict[str, Any]:
-        """The fault plan as the sandbox reads it. Only charging goes wrong: nobody may hide behind a failed look."""
+        """The sandbox's fault plan. Only charging fails; reads succeed, so that both contenders can be judged."""
         rules: list[dict[str, Any]] = [
             {"fault": fault, "probability": share, "method": "POST", "path": "payment_intents"}
             for fault, share in TROUBLES.items()

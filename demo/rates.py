@@ -1,4 +1,4 @@
-"""The numbers that matter: nothing goes wrong but duplicated messages, in four shares, and what each costs."""
+"""Measures both contenders with duplicated messages and no other fault, for four shares of duplicates."""
 
 import time
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from demo.screen import Screen
 from service.foundation.errors import Unavailable
 
 _CALM_S = 60.0
-_SETTLED_S = 0.8  # longer than a copy of a message may be late
+_SETTLED_S = 0.8  # seconds; longer than the copy of a message may be late
 _LATENCY = {"p50_ms": 5, "p99_ms": 20}
 PER_DAY = 10_000_000
 
@@ -36,7 +36,7 @@ def measure(contender: Contender, plan: Plan, screen: Screen) -> list[Measured]:
         if not contender.world.parts[name].is_running:
             contender.start_worker(name)
     contender.world.await_ready(*WORKERS)
-    _run(contender, first=1_000_000, count=20, rate=0.0)  # warm: what is made at the first message is made
+    _run(contender, first=1_000_000, count=20, rate=0.0)  # so that connections exist when the measurement begins
     found = []
     for n, rate in enumerate(RATES, start=2):
         found.append(_run(contender, first=n * 1_000_000, count=plan.rate_orders, rate=rate))
@@ -72,7 +72,7 @@ def _run(contender: Contender, *, first: int, count: int, rate: float) -> Measur
 
 
 def _until_quiet(contender: Contender, feeder: Feeder) -> float:
-    """Wait until nothing moves, late copies included; returns when the last movement was seen."""
+    """Wait until no message is left, late copies included; returns the time of the last change."""
     deadline = time.monotonic() + _CALM_S
     last = time.monotonic()
     while time.monotonic() - last < _SETTLED_S:

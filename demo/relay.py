@@ -1,4 +1,4 @@
-"""The service's own relay over a broker that hands out some messages twice. `python -m demo.relay`."""
+"""The service's own relay over a broker that delivers some messages twice. `python -m demo.relay`."""
 
 import os
 import random
@@ -16,11 +16,11 @@ from workers import relay
 from workers.broker import charge_message, make_broker
 
 TWICE, SEED = "EO_DEMO_TWICE_FILE", "EO_DEMO_SEED"
-_LATER_S = 0.6  # a copy comes at once or a little later: while the first is being worked on, or when all is over
+_LATER_S = 0.6  # seconds until the copy: at once, while the first is being worked on, or after it is done
 
 
 class DoublingBroker:
-    """The real broker, as at-least-once allows it to be. Each event of a message is a candidate of its own."""
+    """The real broker, which delivers a share of the events twice, as at-least-once allows."""
 
     def __init__(self, settings: Settings) -> None:
         self._broker = make_broker(settings)
@@ -28,7 +28,7 @@ class DoublingBroker:
         self._twice = Path(os.environ[TWICE])  # a file, so that the share can change without a new process
 
     def enqueue(self, message: Message[Any]) -> None:
-        """Send it now, and some of it once more."""
+        """Send the message, and a copy with the share of its events that is delivered twice."""
         share = float(self._twice.read_text())
         self._broker.enqueue(message)
         again = [i for i in message.args[0] if self._chance.random() < share]

@@ -1,9 +1,9 @@
-"""What is counted, of either contender. The charges are those in the Stripe stand-in's own books."""
+"""The numbers that are counted for each contender. The charges are those in the Stripe stand-in's books."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-# The guards in the order in which a duplicate meets them, and what each is called on the screen.
+# The guards in the order in which a duplicate meets them, with the words that the screen shows for them.
 GUARDS = {
     "door": "the idempotency key at the door",
     "open": "the unique index and the lease at open",
@@ -35,11 +35,11 @@ class Score:
 
     @property
     def faults(self) -> int:
-        """Everything that was done to it."""
+        """How many faults it met."""
         return self.duplicates + self.killed + self.troubles
 
     def read(self, accepted: dict[str, int], truth: Any) -> None:
-        """Take over what Stripe says was charged."""
+        """Copy what the Stripe stand-in says was charged."""
         self.orders = len(accepted)
         self.stripe_requests = sum(truth["totals"]["requests"].values())
         charged = {entry["order"]: entry for entry in truth["orders"]}
@@ -52,7 +52,7 @@ class Score:
         )
 
     def close(self, accepted: dict[str, int], truth: Any, *, paid: int, booked: int, ledger_off: int) -> None:
-        """The last look, when nothing is on its way any more."""
+        """Complete the score, when no order is on its way any more."""
         self.read(accepted, truth)
         charged = {entry["order"] for entry in truth["orders"] if entry["charges"]}
         self.lost = sum(order not in charged for order in accepted)

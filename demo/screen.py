@@ -1,4 +1,4 @@
-"""What a person sees while it runs: a live table, or plain lines where there is no terminal."""
+"""The output during a run: a live table, or plain lines where there is no terminal."""
 
 import time
 from collections.abc import Sequence
@@ -39,13 +39,13 @@ class Screen:
             self._live.stop()
 
     def begin(self, part: str) -> None:
-        """A new part of the story."""
+        """Announce the next step of the run."""
         self._part = part
         self.said.append("")
         self.say(part)
 
     def say(self, words: str) -> None:
-        """Announce what just happened."""
+        """Print a line about what has just happened."""
         line = f"{time.monotonic() - self._began:6.1f} s  {words}"
         self.said.append(line)
         self.console.print(Text(line, style=style_of(line)), soft_wrap=True)
@@ -53,7 +53,7 @@ class Screen:
             self.show()
 
     def show(self) -> None:
-        """Draw the table anew; without a terminal, one line every few seconds."""
+        """Draw the table again; without a terminal, print one line every few seconds."""
         if self._live:
             self._live.update(self._view(), refresh=True)
         elif time.monotonic() - self._plain_at > _PLAIN_EVERY_S:
@@ -71,7 +71,7 @@ def style_of(line: str) -> str:
 
 
 def storm_table(scores: dict[str, Score]) -> Table:
-    """Both contenders, number by number."""
+    """A table with one row per number and one column per contender."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for title in scores:
@@ -114,7 +114,7 @@ def _ledger(score: Score) -> Text:
 
 
 def _bad(n: int | None, *, money: bool = False) -> Text:
-    """Zero is what is wanted."""
+    """The number as text: green for zero, red for more."""
     if n is None:
         return Text("…", style="dim")
     return Text(usd(n) if money else f"{n:,}", style="bold red" if n else "bold green")

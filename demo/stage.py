@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey for the demonstration, in a temporary folder that is gone afterwards."""
+"""PostgreSQL and Valkey for the demonstration, in a temporary folder that is removed at its end."""
 
 import asyncio
 import shutil
@@ -15,7 +15,7 @@ _SQL_S = 20.0
 
 
 class Stage(Installation):
-    """Use as a context. Everything on it dies with this process, however that ends."""
+    """A context manager. All its processes end with this process, however that ends."""
 
     def __init__(self) -> None:
         super().__init__(Path(tempfile.mkdtemp(prefix="eo-demo-")), {})

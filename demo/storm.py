@@ -1,4 +1,4 @@
-"""One contender through the storm: orders come in, workers die at named moments, the servers lose power."""
+"""Runs one contender through the storm: orders arrive, workers die at crash points, the servers lose power."""
 
 import signal
 import time
@@ -12,14 +12,14 @@ from service.ops.child import Child
 
 _TICK_S = 0.05
 _LOOK_S = 0.5
-_REVIVE_S = 0.4  # until whoever watches the processes starts a dead one again
-_DARK_S = 0.7  # how long the broker's machine is without power
+_REVIVE_S = 0.4  # seconds until a dead process is started again, as by a supervisor
+_DARK_S = 0.7  # seconds that the broker is away
 _DRAIN_S = 60.0
-_QUIET_S = 0.5  # so long nothing may move before it counts as quiet
+_QUIET_S = 0.5  # seconds without a change after which the run counts as quiet
 _LATENCY = {"p50_ms": 60, "p99_ms": 250}
 _SLOW = {"p50_ms": 700, "p99_ms": 800}
 _AWAKE_S = 1.5
-_TAKEN_OVER_S = 1.5  # after its lease, until the other one has surely finished a sleeper's work
+_TAKEN_OVER_S = 1.5  # seconds after the lease in which the other worker finishes a paused worker's charges
 
 
 class Storm:
@@ -38,7 +38,7 @@ class Storm:
         self._looked_at = 0.0
 
     def rage(self) -> None:
-        """From the first order until everything is quiet. Raises Unavailable where it never becomes quiet."""
+        """Run from the first order until no order is on its way. Raises Unavailable where that takes too long."""
         contender, plan = self._contender, self._plan
         self._start()
         feeder = contender.feeder(
@@ -68,7 +68,7 @@ class Storm:
         self._say(f"{self._plan.orders} orders in {self._plan.storm_s:.0f} s, two workers")
 
     def _steps(self) -> Iterator[tuple[float, Callable[[], None]]]:
-        """At which share of the orders something happens that is nobody's crash point."""
+        """The faults that are no crash points, each with the share of placed orders at which it happens."""
         yield 0.15, self._power_cut
         for share, name in zip((0.4, 0.5), self._contender.others, strict=False):
             yield share, lambda name=name: self._kill(name, "in the middle of its work")  # type: ignore[misc]
@@ -78,12 +78,12 @@ class Storm:
     # --- what happens
 
     def _slow_down(self) -> None:
-        """Stripe takes long, so that the workers' hands are full when one of them stands still."""
+        """Make Stripe slow, so that a worker has many open charges when it is paused."""
         self._world.control("POST", "latency", _SLOW)
         self._later.append((time.monotonic() + _SLOW["p50_ms"] / 2000, self._sleep))
 
     def _sleep(self) -> None:
-        """A worker stands still beyond its lease, as a suspended machine does, and then goes on."""
+        """Pause a worker for longer than its lease, as a suspended machine would be, and resume it."""
         name = next((name for name in WORKERS if self._world.parts[name].is_running), WORKERS[0])
         self._world.send(name, signal.SIGSTOP)
         self._world.control("POST", "latency", _LATENCY)
@@ -96,7 +96,7 @@ class Storm:
         self._later.append((time.monotonic() + _AWAKE_S, self._screen.show))  # nothing else until it has tried
 
     def _power_cut(self) -> None:
-        """Both workers, and while messages queue up, the broker."""
+        """Kill both workers and, while messages queue up, the broker."""
         for name in WORKERS:
             self._kill(name, "in a power cut")
             self._revive_at[name] = time.monotonic() + 2 * _DARK_S
@@ -182,5 +182,5 @@ class Storm:
 
 
 def _spoken(name: str) -> str:
-    """`worker-2` is “worker 2”, `api` is “the API”."""
+    """The name for a sentence: `worker-2` becomes “worker 2”, `api` becomes “the API”."""
     return {"api": "the API", "relay": "the relay"}.get(name, name.replace("-", " "))

@@ -1,4 +1,4 @@
-"""The closing: the reconciliation, the numbers that matter, the verdict; as tables and as JSON."""
+"""The end of a run: the reconciliation, the measured numbers and the verdict, as tables and as JSON."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All that was measured in one run."""
+    """The measurements of one run."""
 
     plan: Plan
     took_s: float
@@ -30,22 +30,22 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Ours lost nothing, charged nothing twice, its books balance, and the reconciliation is clean."""
+        """Whether the service lost no order, charged none twice, its books balance and the reconciliation is clean."""
         calm = all(m.twice == 0 and m.lost == 0 for m in self.our_rates)
         return self.ours.is_perfect and calm and self.reconciliation["verdict"] == "clean"
 
     @property
     def share(self) -> float:
-        """How many of the duplicated messages became a second charge of the naive consumer, over all rates."""
+        """The share of duplicated messages that became a second charge of the naive consumer, over all rates."""
         return sum(m.twice for m in self.naive_rates) / max(1, sum(m.duplicates for m in self.naive_rates))
 
     def projected(self, rate: float) -> int:
-        """Orders charged twice in a day of ten million, from the rate and the measured share. Not measured."""
+        """Orders charged twice per day at ten million orders: calculated from the rate and the measured share."""
         return round(PER_DAY * rate * self.share)
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """One document for machines."""
+    """The result as one JSON document."""
     return {
         "schema_version": SCHEMA_VERSION,
         "ok": result.ok,
@@ -75,7 +75,7 @@ def _measured(measured: Measured) -> dict[str, Any]:
 
 
 def tables(result: Result) -> Iterable[RenderableType]:
-    """Everything a person is left with."""
+    """The tables that are printed at the end."""
     yield Text("\nThe storm", style="bold")
     yield storm_table({"naive": result.naive, "effectively-once": result.ours})
     yield Text("\neo reconcile: orders, ledger and Stripe's own list", style="bold")
@@ -102,8 +102,17 @@ def _reconciliation(found: dict[str, Any]) -> Table:
 
 def _rates(result: Result) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    heads = ("messages\ntwice", "orders", "naive:\ncopies", "charged\ntwice", "per 10 M\na day¹",
-             "ours:\ncopies", "charged\ntwice", "CPU² per\nnaive", "order:\nours")  # fmt: skip
+    heads = (
+        "messages\ntwice",
+        "orders",
+        "naive:\ncopies",
+        "charged\ntwice",
+        "per 10 M\na day¹",
+        "ours:\ncopies",
+        "charged\ntwice",
+        "CPU² per\nnaive",
+        "order:\nours",
+    )
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     for n, o in zip(result.naive_rates, result.our_rates, strict=True):

@@ -19,7 +19,7 @@ from service.ledger import JournalEntry, PostResult, post
 async def open_and_count(
     engine: AsyncEngine, outbox_ids: Sequence[UUID], settings: Settings, *, alone: bool | None = None
 ) -> Opened:
-    """The real opening; says how many orders came, and how many of them were absorbed."""
+    """Open as the service does, and log how many rows came and how many of them were absorbed."""
     opened = await open_charges(engine, outbox_ids, settings, alone=alone)
     event(DemoEvent.DELIVERED, count=len(outbox_ids))
     if opened.absorbed:
@@ -28,7 +28,7 @@ async def open_and_count(
 
 
 async def post_and_count(connection: Connection, entries: Sequence[JournalEntry]) -> PostResult:
-    """The real posting; says how many entries were on the books already."""
+    """Post as the service does, and log how many entries were posted before."""
     result = await post(connection, entries)
     if result.repeated:
         event(DemoEvent.REPEATED, count=len(result.repeated))
@@ -37,7 +37,7 @@ async def post_and_count(connection: Connection, entries: Sequence[JournalEntry]
 
 @contextmanager
 def counting_repeated_entries() -> Iterator[None]:
-    """Whoever books in this process is counted."""
+    """Count the repeated entries of all that posts in this process."""
     with patch("service.ledger.post", post_and_count), patch("service.ledger.fees.post", post_and_count):
         yield
 

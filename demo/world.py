@@ -1,4 +1,4 @@
-"""One contender's world: a database, a Stripe of its own, and processes to be killed, paused, asked and counted."""
+"""One contender's world: its database, its Stripe stand-in and its processes, which a storm kills and pauses."""
 
 import contextlib
 import json
@@ -40,21 +40,21 @@ class World(Installation):
         self.bring_up("sandbox")
 
     def send(self, name: str, number: signal.Signals) -> None:
-        """Any signal. Nothing where the part has ended: parts die here at any moment."""
+        """Send a signal; does nothing where the part has ended, because parts die here at any moment."""
         with contextlib.suppress(Unavailable):
             super().send(name, number)
 
     # --- asking
 
     def control(self, method: str, path: str, body: object = None) -> Any:
-        """The Stripe stand-in's control API. Raises Unavailable where it does not answer."""
+        """Call the Stripe stand-in's control API; returns the answer. Raises Unavailable where none comes."""
         try:
             return self._remote.call(method, path, body)
         except OSError as error:
             raise Unavailable(f"the sandbox did not answer: {error}") from error
 
     def truth(self) -> Any:
-        """What was really charged: `totals`, and `orders` one by one."""
+        """What the stand-in has charged: `totals`, and `orders` one by one."""
         return self.control("GET", "truth?per=order")
 
     def rows(self, statement: str, *values: object) -> list[Any]:
@@ -62,7 +62,7 @@ class World(Installation):
         return self.stage.rows(self.database, statement, *values)
 
     def counted(self) -> Counter[str]:
-        """What the processes have logged so far: each event's `count`, summed. A kill -9 takes back no line."""
+        """The sum of `count` by event over all lines that the processes have logged; killed ones included."""
         for part in self.parts.values():
             self._read_log(part.log)
         return self._counted
@@ -101,7 +101,7 @@ def _children() -> dict[int, list[int]]:
 
 
 def _cpu_s(pid: int, *, children: Mapping[int, list[int]]) -> float:
-    """Of a process, of the children it has waited for, and of those that live: PostgreSQL's sessions are such."""
+    """CPU seconds of a process, of its ended children, and of its living ones, such as PostgreSQL's sessions."""
     try:
         fields = _stat(pid)
     except (OSError, IndexError):

@@ -1,4 +1,4 @@
-"""How a migration runs: as the owner, one at a time, one transaction each, never waiting long for a lock.
+"""Runs migrations: as the owner, one at a time, each in its own transaction, waiting only briefly for locks.
 
 Two `eo migrate` at once are safe: the second waits for the first on an advisory lock and finds nothing left to do.
 """
@@ -32,8 +32,9 @@ def _configure(**kw: Any) -> None:
 
 def _run(connection: Connection) -> None:
     _take_turns(connection)
-    # Who waits for a lock holds up all who come later, readers too: a moment only, then `migrate` comes again.
-    connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))  # not for the wait for another migration
+    # A DDL statement that waits for a lock blocks all later readers and writers of the table. So it gives up after
+    # LOCK_TIMEOUT_MS, and `eo migrate` tries again. The wait for another migration, above, has no such limit.
+    connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))
     connection.commit()
     _configure(connection=connection)
     with context.begin_transaction():
@@ -46,7 +47,11 @@ def _run(connection: Connection) -> None:
 
 
 def _take_turns(connection: Connection) -> None:
-    """Asks again and again: a statement that waits for the lock would be what CREATE INDEX CONCURRENTLY waits for."""
+    """Take the advisory lock, trying every 100 ms.
+
+    A statement that waited for it would hold a snapshot, and CREATE INDEX CONCURRENTLY in the other migration would
+    wait for that statement.
+    """
     while not connection.execute(text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")).scalar_one():
         connection.commit()
         time.sleep(0.1)

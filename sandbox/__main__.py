@@ -25,13 +25,13 @@ from sandbox.wire import Protocol
 
 EXIT_USAGE = 2
 BACKLOG = 2048
-# Longer than clients keep idle connections, so that it is they who close: a POST on a dying connection is ambiguous.
+# Seconds; longer than clients keep idle connections, so that the clients close them and no POST meets a closing one.
 KEEP_ALIVE_S = 75
 SHUTDOWN_S = 2
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Parse, open the books, listen, serve. A busy port or a bad data file is one line and exit code 2."""
+    """Read the options, open the books, listen and serve. A busy port or bad data file ends it with exit code 2."""
     options = _parser(os.environ).parse_args(argv)
     try:
         listener = _listen(options.host, options.port)
@@ -80,7 +80,7 @@ def _serve(app: App, listener: socket.socket) -> None:
 
 
 def _collect_garbage_rarely() -> None:
-    """Requests leave no cycles behind, so looking for them is a sixth of the CPU for nothing."""
+    """Make garbage collection rare: requests leave no cycles behind, and looking for them took a sixth of the CPU."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 
@@ -133,11 +133,11 @@ def _number(text: str) -> float:
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """A signal that has done its work."""
+    """A signal handler that does nothing."""
 
 
 def _say(message: str) -> None:
-    with contextlib.suppress(OSError):  # a full disk, or a reader that is gone, ends nothing
+    with contextlib.suppress(OSError):  # a full disk or a closed pipe does not end the sandbox
         sys.stderr.write(f"sandbox: {message}\n")
         sys.stderr.flush()
 

@@ -1,4 +1,4 @@
-"""The account that this sandbox is: one per data file, open for charges and payouts, with nothing left to do."""
+"""The Stripe account of this sandbox: one per data file, open for charges and payouts, with no open requirements."""
 
 from sandbox.currencies import DEFAULT
 from sandbox.objects import NOBODY, Json

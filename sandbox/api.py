@@ -2,8 +2,8 @@
 
     edge faults → authentication → rate limit → idempotency → parameters → execution → commit → answer
 
-Everything left of *execution* may refuse, and what refuses saves nothing. What is executed and the answer saved under
-its key are one database transaction, and the answer leaves only after its commit.
+Each stage before *execution* may refuse the request, and then nothing is saved. The effects of an execution and the
+answer saved under its key are one database transaction; the answer is sent after its commit.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
     "GET events/:id": lists.EVENTS.retrieve,
 }
 TICK_S = 0.05
-# Refusals that come from behind the idempotency layer; a 401 or 429 comes from before it.
+# Status codes of refusals that come after the idempotency stage; 401 and 429 come before it.
 NAMED_AS_ORIGINAL = (400, 404)
 NOT_FOUND = 404
 _log = logging.getLogger("sandbox")
@@ -72,7 +72,7 @@ class Api:
         except ApiError as error:
             await self._refuse(wire, error, request, request_id)
         except RolledBack:
-            # Nothing happened and nothing is saved, so a repeat is welcome.
+            # Nothing was executed and nothing is saved, so the client may repeat the request.
             await self._refuse(wire, server_error(should_retry=True), request, request_id)
         except Exception:  # noqa: BLE001  a bug of ours, outside what `_execute` undoes
             _log.exception("%s %s", request.method, request.path)
@@ -81,7 +81,7 @@ class Api:
             await self._reply(call, answer, wire)
 
     async def tick(self) -> None:
-        """Forever: do what is due and write the counters down."""
+        """Every 50 ms, do the scheduled work that is due and store the counters. Never returns."""
         while True:
             await asyncio.sleep(TICK_S)
             try:
@@ -115,7 +115,7 @@ class Api:
                 return self._execute(call, execution, request)
 
     def _prepare(self, call: Call) -> Execution:
-        """Check the parameters. What is refused here is not saved; what fails here by a bug of ours is."""
+        """Check the parameters. A refusal is not saved; a failure by a bug of the sandbox is saved as a 500."""
         if call.failed:
             return _raising(ValueError("undecodable parameters"))
         try:
@@ -130,7 +130,7 @@ class Api:
 
     @contextmanager
     def _lock(self, object_id: str) -> Iterator[None]:
-        """Two POSTs about one object at the same time: Stripe locks it and asks the second to come again."""
+        """Lock the object during a POST. A second POST about it gets Stripe's 429 `lock_timeout`."""
         if object_id in self._locked:
             raise lock_timeout()
         self._locked.add(object_id)
@@ -158,18 +158,18 @@ class Api:
             refused = error if isinstance(error, ApiError) else self._undo(call, error)
             status, body, retry = refused.status, refused.body(call.request_id), refused.should_retry
         self.keys.save(call, status, body)
-        # A repeat of what is saved can only replay it, so Stripe says at once that repeating is no use.
+        # A repeat would replay the saved answer, so Stripe tells clients not to repeat it.
         retry = False if call.key is not None else retry
         return Answer(status, body, self._headers(request, call.request_id, retry, original=call.request_id))
 
     def _undo(self, call: Call, error: Exception) -> ApiError:
-        """A bug of ours: nothing of this request happened, and its key remembers the 500."""
+        """Undo what this request wrote, after a bug of the sandbox, and save a 500 under its key."""
         _log.error("%s %s", call.method, call.path, exc_info=error)
         self.sandbox.store.undo_apart()
         return server_error()
 
     def _run(self, call: Call, execution: Execution) -> bytes:
-        """The work. An execution fault lets it be done, not done, or done later; the answer is a 500 in any case."""
+        """Execute. Under an execution fault the answer is a 500, and the work is done, not done, or done later."""
         rule = self._pick("execution", call)
         if rule is None:
             return execution()
@@ -264,7 +264,7 @@ class Api:
 
 
 def _roll_forward(sandbox: Sandbox, _subject: str, payload: bytes, _at: int) -> None:
-    """Scheduled: what a saved 500 left undone is done after all. The key keeps its 500."""
+    """Scheduled task: execute now what a saved 500 had left undone. The key keeps its 500."""
     call = msgspec.json.decode(payload, type=Call)
     try:
         ROUTES[call.endpoint](sandbox, call)()
@@ -273,7 +273,7 @@ def _roll_forward(sandbox: Sandbox, _subject: str, payload: bytes, _at: int) -> 
 
 
 def _raising(error: Exception) -> Execution:
-    """An execution that fails with what went wrong before it, so that the failure is saved."""
+    """An execution that raises an earlier error, so that the failure is saved under the key."""
 
     def fail() -> bytes:
         raise error

@@ -1,4 +1,4 @@
-"""The ASGI application: `/v1/…` to the API, `/_sandbox/…` to the control API, and the ticking in between."""
+"""The ASGI application: `/v1/…` goes to the API, `/_sandbox/…` to the control API; scheduled work runs beside them."""
 
 import asyncio
 import contextlib

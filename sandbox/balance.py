@@ -19,7 +19,7 @@ _PENDING, _AVAILABLE = b'"status":"pending"', b'"status":"available"'
 
 
 def book_fee(sandbox: Sandbox, charge_id: str, _payload: bytes, at: int) -> None:
-    """The fee of a charge becomes known: write its balance transaction, link it, tell."""
+    """Scheduled task: write the balance transaction of a charge, link it to the charge, and record the event."""
     store = sandbox.store
     (body,) = store.row("SELECT body FROM charges WHERE id = ?", (charge_id,))
     charge = decode_charge(body)

@@ -128,7 +128,7 @@ def _checks(card: Card) -> Json:
 
 
 def _authenticated(card: Card) -> Json:
-    """The customer proved who they are in a 3-D Secure challenge."""
+    """The `three_d_secure` of a charge whose customer passed a 3-D Secure challenge."""
     return {
         "authentication_flow": "challenge",
         "electronic_commerce_indicator": _INDICATORS.get(card.brand, "05"),
@@ -142,5 +142,5 @@ def _authenticated(card: Card) -> Json:
 
 @cache
 def _fingerprint(*number: str) -> str:
-    """The same for every use of one card number, as at Stripe."""
+    """The card's fingerprint, which is the same for every use of one card number, as at Stripe."""
     return sha256(" ".join(number).encode()).hexdigest()[:16]

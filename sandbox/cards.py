@@ -34,7 +34,7 @@ class Card(msgspec.Struct, frozen=True):
     risk: str = "normal"
 
     def asks(self, *, off_session: bool) -> bool:
-        """Whether the bank wants the customer to prove who they are."""
+        """Whether the bank asks for 3-D Secure."""
         return self.authenticate == "always" or (self.authenticate == "on_session_only" and not off_session)
 
 

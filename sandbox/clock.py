@@ -1,6 +1,6 @@
 """The sandbox's own clock: real time plus an offset that tests move forward.
 
-Everything that has a time takes it from here: `created` stamps, the age of idempotency keys, the `Date` header.
+`created` stamps, the age of idempotency keys and the `Date` header all use this clock.
 """
 
 import time

@@ -142,7 +142,7 @@ class Control:
 
     async def _truth(self, query: bytes, wire: Wire) -> None:
         wanted = decode(query)
-        # Rolled-forward payments belong to the truth as soon as they are due.
+        # Payments that roll forward are counted as soon as they are due.
         schedule.do_due(self._sandbox, self._api.tasks)
         await self._sandbox.store.committed()
         if wanted.get("per") == "order":

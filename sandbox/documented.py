@@ -20,7 +20,7 @@ FILE = Path(__file__).with_name("stripe.json")
 REMOVED = "payment_method_types"
 REMOVED_FROM = words("payment_intents payment_intents/:id/confirm")
 TEXT_LONGEST = 5000
-INTEGER_DIGITS_MAX = 18  # more would not fit into the books; Stripe refuses far earlier
+INTEGER_DIGITS_MAX = 18  # larger integers would not fit into SQLite; Stripe refuses smaller ones already
 
 
 class Parameter(msgspec.Struct):

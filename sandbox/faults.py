@@ -30,11 +30,27 @@ from sandbox.words import words
 
 Stage = Literal["edge", "execution", "reply"]
 FaultName = Literal[
-    "drop_before", "html_502", "rate_limited", "lock_timeout", "conflict_409", "failed_dependency_424",
-    "unauthorized_401", "forbidden_403", "incomplete_list", "slow_list", "error_500_before", "executed_500",
-    "error_500_roll_forward", "executed_reply_lost", "cut_body", "stall", "html_502_executed", "wrong_amount",
-    "no_request_id", "crash_after_execution",
-]  # fmt: skip
+    "drop_before",
+    "html_502",
+    "rate_limited",
+    "lock_timeout",
+    "conflict_409",
+    "failed_dependency_424",
+    "unauthorized_401",
+    "forbidden_403",
+    "incomplete_list",
+    "slow_list",
+    "error_500_before",
+    "executed_500",
+    "error_500_roll_forward",
+    "executed_reply_lost",
+    "cut_body",
+    "stall",
+    "html_502_executed",
+    "wrong_amount",
+    "no_request_id",
+    "crash_after_execution",
+]
 EXECUTION = words("error_500_before executed_500 error_500_roll_forward")
 REPLY = words(
     """executed_reply_lost cut_body stall html_502_executed wrong_amount no_request_id crash_after_execution
@@ -91,7 +107,7 @@ class PlanText(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Counted:
-    """A rule with its own dice and what it has seen."""
+    """A rule with its own random numbers, and how many requests it has seen and struck."""
 
     def __init__(self, rule: Rule, seed: str) -> None:
         self.rule = rule
@@ -103,7 +119,7 @@ class _Counted:
     def fires(self) -> bool:
         """Count one selected request and decide."""
         self.matched += 1
-        # The dice roll for every selected request, so one rule's answers never depend on another's.
+        # A number is drawn for every selected request, so that one rule's decisions never depend on another rule.
         roll = self._random.random()
         fires = (
             (self.rule.nth is None or self.matched in self.rule.nth)

@@ -1,4 +1,4 @@
-"""Stripe's idempotency layer, to the letter.
+"""Stripe's idempotency layer, as its pages describe it.
 
 - POST only; a key is bound to its endpoint and its decoded parameters.
 - The first answer is saved once execution began, success or failure, a 500 too, and replayed verbatim.
@@ -73,7 +73,7 @@ class Keys:
             del self._in_flight[call.key]
 
     def save(self, call: Call, status: int, body: bytes) -> None:
-        """Remember the answer, in the same transaction as what was executed. Overwrites a key past its day."""
+        """Save the answer in the transaction of what was executed. Overwrites a key that is older than 24 h."""
         if call.key is None:
             return
         self._store.write(

@@ -1,4 +1,4 @@
-"""Object ids: Stripe's prefixes, then characters that say nothing.
+"""Object ids: Stripe's prefixes, then the time and random characters.
 
 Ids begin with the time they were made, so that new ones land at the end of every index. With ids in random order each
 charge touches a dozen scattered pages and costs twice as much.

@@ -55,7 +55,7 @@ def retrieve(sandbox: Sandbox, call: Call) -> Execution:
 def confirm(sandbox: Sandbox, call: Call) -> Execution:
     """`POST /v1/payment_intents/:id/confirm`."""
     intent = load(sandbox, call.object_id)
-    # The customer is the intent's own: a confirm names none.
+    # A confirm has no parameter `customer`; the intent's own is used.
     confirmation = paying.confirmation(sandbox, Form(call.params | {"customer": intent.customer}))
     if int(call.params.get("amount_to_confirm", intent.amount)) != intent.amount:
         raise not_done("`amount_to_confirm` other than `amount`", "amount_to_confirm")
@@ -98,7 +98,7 @@ def complete(sandbox: Sandbox, intent_id: str, *, succeed: bool) -> PaymentInten
         else:
             payments.decline(sandbox, intent, BY_ITSELF, at, declines.AUTHENTICATION_FAILED, charged=False)
     except ApiError:
-        pass  # the card declined after all: that is written down, and nobody waits for a 402
+        pass  # the decline is stored; this call has no client that waits for its 402
     return intent
 
 

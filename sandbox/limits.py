@@ -1,4 +1,4 @@
-"""How slow and how narrow the sandbox pretends to be: sampled latency and a rate limit."""
+"""The sandbox's latency, sampled per answer, and its rate limit."""
 
 import math
 import random

@@ -136,7 +136,7 @@ EVENTS = Resource("event", "events", "id", events.COLUMNS, ("type",), _event, ev
 
 
 def account_itself(sandbox: Sandbox, call: Call) -> Execution:
-    """`GET /v1/account`: who this sandbox is; the id was made at its first start."""
+    """`GET /v1/account`: the sandbox's account, whose id was made at its first start."""
     expand.wanted(Form(call.params), "account")
     return lambda: encode(account.describe(sandbox))
 

@@ -14,7 +14,7 @@ from sandbox.faults import Rule
 from sandbox.objects import encode
 from sandbox.wire import Answer, Wire
 
-# A proxy in front of Stripe knows neither JSON nor Request-Id.
+# A proxy in front of Stripe answers HTML, without a Request-Id.
 _PROXY_PAGE = Answer(
     502,
     b"<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>",
@@ -23,7 +23,7 @@ _PROXY_PAGE = Answer(
 
 
 class Verdict(enum.Enum):
-    """What is left to do when a fault gives no answer of its own."""
+    """What remains to be done with the request where the fault sent no answer itself."""
 
     GO_ON = enum.auto()
     CUT = enum.auto()
@@ -42,7 +42,7 @@ _REFUSALS: dict[str, Callable[[Rule], ApiError]] = {
 
 
 async def at_the_edge(rule: Rule) -> ApiError | Answer | Verdict:
-    """Nothing is executed: an error, a proxy's page, a cut, or (after a stall) the request itself after all."""
+    """Send an error, a proxy's page or a cut without executing; a stall lets the request go on afterwards."""
     if rule.fault in _REFUSALS:
         return refusal(rule)
     if rule.fault == "html_502":
@@ -55,7 +55,7 @@ async def at_the_edge(rule: Rule) -> ApiError | Answer | Verdict:
 
 
 def refusal(rule: Rule) -> ApiError:
-    """The rule's error, with the rule's word on whether to repeat."""
+    """The error of the rule's fault; it tells clients to repeat, or not to, where the rule says so."""
     error = _REFUSALS[rule.fault](rule)
     if rule.should_retry is not None:
         error.should_retry = rule.should_retry
@@ -70,7 +70,7 @@ def with_retry_after(answer: Answer, rule: Rule) -> Answer:
 
 
 async def in_reply(rule: Rule, answer: Answer, wire: Wire) -> bool:
-    """The work is done and committed; spoil the way back. True when an answer left, whole or not."""
+    """Spoil the answer of a request that is executed and committed. True when an answer was sent, whole or not."""
     match rule.fault:
         case "crash_after_execution":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -96,7 +96,7 @@ async def in_reply(rule: Rule, answer: Answer, wire: Wire) -> bool:
 
 
 def _other_amount(body: bytes) -> bytes:
-    """The same object, one minor unit dearer."""
+    """The same object with its amount one minor unit larger."""
     tree = msgspec.json.decode(body)
     if "amount" in tree:
         tree["amount"] += 1

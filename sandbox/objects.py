@@ -85,7 +85,7 @@ class PaymentIntent(msgspec.Struct, kw_only=True):
 
 
 class Charge(msgspec.Struct, kw_only=True):
-    """What the card network said. `balance_transaction` stays null until the fee is known.
+    """The result of one attempt at the card network. `balance_transaction` is null until the fee is known.
 
     Raw are the parts that are written once and never read here: they are encoded once, and copied from then on.
     """

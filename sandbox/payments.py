@@ -53,7 +53,7 @@ def finish(
     *,
     authenticated: bool = False,
 ) -> None:
-    """The card network's answer: money, or the 402 of the card's own decline."""
+    """Write the card network's answer: a success, or the card's decline, whose 402 is raised."""
     if card.decline is not None:
         raise decline(sandbox, intent, origin, at, card.decline, authenticated=authenticated)
     _succeed(sandbox, intent, card, origin, at, authenticated=authenticated)
@@ -69,7 +69,7 @@ def decline(
     charged: bool = True,
     authenticated: bool = False,
 ) -> ApiError:
-    """Write a decline down and return its 402. `charged`: the network was asked, so a failed charge exists."""
+    """Write a decline and return its 402. `charged`: the network was asked, so there is a failed charge."""
     card, charge = card_of(sandbox, intent), None
     if charged:
         charge = _charge(intent, card, at, why=why, authenticated=authenticated)
@@ -98,7 +98,7 @@ def must_confirm_again(sandbox: Sandbox, intent: PaymentIntent) -> bool:
 
 
 def authenticate(sandbox: Sandbox, intent: PaymentIntent) -> None:
-    """The owner has proved to be there; the next confirm of the server charges without asking."""
+    """Note that the card's owner has passed 3-D Secure; the next confirm of the server charges without it."""
     intent.status, intent.next_action = "requires_confirmation", None
     sandbox.store.write("UPDATE payment_methods SET authenticated = 1 WHERE id = ?", (intent.payment_method,))
     _write_intent(sandbox, intent)
@@ -158,9 +158,16 @@ def _witness(sandbox: Sandbox, charge: Charge) -> None:
     sandbox.store.write(
         "INSERT INTO movements (charge, payment_intent, amount, currency, eo_account, eo_order, eo_attempt)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (charge.id, charge.payment_intent, charge.amount, charge.currency,
-         given("eo_account"), given("eo_order"), given("eo_attempt")),
-    )  # fmt: skip
+        (
+            charge.id,
+            charge.payment_intent,
+            charge.amount,
+            charge.currency,
+            given("eo_account"),
+            given("eo_order"),
+            given("eo_attempt"),
+        ),
+    )
 
 
 def _ask_customer(sandbox: Sandbox, intent: PaymentIntent, origin: Origin, at: int, return_url: str | None) -> None:

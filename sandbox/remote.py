@@ -1,4 +1,4 @@
-"""The control API from another process: faults, clock and latency, and what was really charged."""
+"""A client of the control API: sets faults, clock and latency, and reads what was charged."""
 
 import json
 from http.client import HTTPConnection, HTTPException
@@ -9,14 +9,14 @@ _CALL_S = 20.0
 
 
 class Remote:
-    """A sandbox at an address, and the secret of its control API. Each call raises OSError where it did not work."""
+    """A sandbox by its address and the secret of its control API. Each call raises OSError where it fails."""
 
     def __init__(self, address: str, secret: str) -> None:
         self.address = address
         self._secret = secret
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """One call, say POST clock. What it answers; anything but 200 is an OSError."""
+        """Make one call, for instance POST clock; returns the answer. Raises OSError for any status but 200."""
         where = urlsplit(self.address)
         connection = HTTPConnection(where.hostname or "", where.port, timeout=_CALL_S)
         try:
@@ -33,6 +33,6 @@ class Remote:
             connection.close()
 
     def truth(self, order: str = "", *, per_order: bool = False) -> Any:
-        """What was really charged: of one order, of each order, or the totals."""
+        """What was charged, by the witness table: for one order, for each order, or the totals."""
         query = f"?order={order}" if order else "?per=order" if per_order else ""
         return self.call("GET", f"truth{query}")

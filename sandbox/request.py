@@ -40,7 +40,7 @@ class Request(NamedTuple):
 
 
 def request_of(scope: dict[str, object], headers: list[tuple[bytes, bytes]], body: bytes) -> Request:
-    """Pick what matters from an ASGI scope."""
+    """The request of an ASGI scope."""
     authorization, version, account = b"", b"", b""
     key: bytes | None = None
     for name, value in headers:
@@ -65,7 +65,7 @@ def request_of(scope: dict[str, object], headers: list[tuple[bytes, bytes]], bod
 
 
 def call_of(request: Request, request_id: str, routes: Container[str]) -> Call:
-    """Decode and route. Raises Stripe's 404 for an unknown URL, 400 for an undecodable one."""
+    """Decode the parameters and find the route. Raises Stripe's 404 for an unknown URL, 400 for a malformed one."""
     noun, *rest = request.path.removeprefix(PREFIX).split("/")
     object_id = rest[0] if rest else ""
     shape = "/".join([noun, ":id", *rest[1:]]) if rest else noun
@@ -166,5 +166,5 @@ def _expired(key: str) -> ApiError:
 
 
 def _masked(key: str) -> str:
-    """Enough to recognise a key, too little to use it."""
+    """The key with its middle hidden, as Stripe's errors show it."""
     return f"{key[:8]}****{key[-4:]}" if len(key) > MASKED_LENGTH_MIN else "****"

@@ -1,4 +1,4 @@
-"""What happens later by itself. Due work is done before every read and twenty times a second."""
+"""Scheduled work, such as a late fee. Due work is done before every read and every 50 ms."""
 
 import logging
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from sandbox.state import Sandbox
 
 Task = Callable[[Sandbox, str, bytes, int], None]
-# A burst of due work is done in slices, so that no request waits for all of it.
+# At most so many pieces of due work are done at once, so that no request waits for all of it.
 SLICE = 200
 _log = logging.getLogger("sandbox")
 
@@ -39,7 +39,7 @@ def _do(sandbox: Sandbox, tasks: dict[str, Task], which: str, values: tuple[obje
         sandbox.store.write("DELETE FROM scheduled WHERE seq = ?", (seq,))
         sandbox.store.start_apart()
         try:
-            # It happened when it was due, even if nobody looked until now.
+            # The work is dated to when it was due, also where it is done later.
             tasks[task](sandbox, subject, payload, min(int(due), now))
         except Exception:  # noqa: BLE001  whatever it is, it happens to this one task and is not tried again
             _log.exception("%s of %s", task, subject)

@@ -1,6 +1,6 @@
-"""Who may use the control API: whoever can read a file of mode 0600, or is told what is in it.
+"""The secret of the control API, kept in a file of mode 0600.
 
-Without this every user of the machine could move the clock, plant faults and read what was charged.
+Without it every user of the machine could move the clock, set faults and read what was charged.
 """
 
 import hmac
@@ -20,12 +20,12 @@ _NO_SECRET = (
 
 
 def secret_file(data: Path) -> Path:
-    """Where the secret of a data file is kept."""
+    """The path of the secret that belongs to a data file."""
     return data.with_name(data.name + ".secret")
 
 
 def control_secret(data: Path, named: str | None) -> str:
-    """The one that is named, else the one kept beside the data file, made at first run. Raises OSError, ValueError."""
+    """The secret `named`, else that of the file, which the first run makes. Raises OSError or ValueError."""
     if named:
         if len(named) < LENGTH_MIN or not named.isascii() or not named.isprintable() or " " in named:
             raise ValueError(f"{VARIABLE} must have {LENGTH_MIN} or more printable characters without spaces")

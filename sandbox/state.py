@@ -1,4 +1,4 @@
-"""What one running sandbox consists of, and what one request to it is."""
+"""The parts of a running sandbox, and the parts of one request to it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -69,13 +69,13 @@ class Sandbox:
         self.strict = strict
 
     def age(self, seconds: int) -> None:
-        """Make everything that has a time older, this account too, while the clock stays."""
+        """Make all objects and keys, and the account, older by so many seconds; the clock stays."""
         self.store.age(seconds)
         self.created -= seconds
         self.store.set_meta("created", str(self.created))
 
     def revoke(self, key: str, *, revoked: bool) -> None:
-        """Shut an API key out, or let it in again. Every request asks, so the set is in memory as well."""
+        """Revoke an API key, or accept it again. Each request checks this, so the set is also kept in memory."""
         if revoked:
             self.revoked_keys.add(key)
             self.store.write("INSERT OR IGNORE INTO revoked_keys VALUES (?)", (key,))

@@ -1,8 +1,8 @@
 """The sandbox's books: one SQLite file, written before any answer leaves.
 
 Group commit: requests handled in one turn of the event loop write into one open transaction; a callback at the end of
-the turn commits it and only then do their answers go out. `synchronous=OFF` is right for the promise made here: a
-commit sits in the operating system's hands, so killing this process (not the machine) loses nothing.
+the turn commits it, and then their answers are sent. With `synchronous=OFF` a commit is in the operating system's
+cache: killing this process loses nothing, a power cut may.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ PRAGMAS = (
     "PRAGMA page_size=8192",  # bytes: a charge has 2.5 KB, and a page of 4 KB would hold only one
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=OFF",
-    "PRAGMA cache_size=-65536",  # KiB: the hot part of 100 000 orders stays in memory
+    "PRAGMA cache_size=-65536",  # negative: KiB; enough to hold what 100 000 orders need often
     "PRAGMA wal_autocheckpoint=8000",  # pages: fewer, larger copies into the main file
 )
 # Columns that files of earlier versions lack.
@@ -78,7 +78,7 @@ ADDED = (
     ("payment_methods", "authenticated", "INTEGER NOT NULL DEFAULT 0"),
     ("events", "previous", "BLOB"),
 )
-GROUP_MAX = 64  # requests per commit; more save little and would make the first ones wait
+GROUP_MAX = 64  # requests per commit; with more, the first ones would wait longer and little CPU would be saved
 AGED_TABLES = ("payment_intents", "charges", "balance_transactions", "events", "idempotency_keys")
 # Stamps inside stored JSON. A user's text cannot match: its quotes are escaped and its values are strings.
 _STAMP = re.compile(rb'"(created|canceled_at|available_on)":(\d+)')
@@ -117,7 +117,7 @@ class Store:
         self._written.append((sql, values))
 
     def start_apart(self) -> None:
-        """From here to the end of the turn one request writes; `undo_apart` undoes it alone."""
+        """Mark the point from which one request writes until the end of the turn, for `undo_apart`."""
         self._apart_from = len(self._written)
 
     def undo_apart(self) -> None:
@@ -145,7 +145,7 @@ class Store:
         return self._db.execute(sql, values).fetchall()
 
     def snapshot(self, sql: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
-        """Rows of the last commit, one by one, from a connection of their own: long reads hold up nobody."""
+        """Yield rows of the last commit from another connection, so that long reads block no writes."""
         self.commit()
         reader = sqlite3.connect(self.path)
         try:
@@ -163,7 +163,7 @@ class Store:
         self.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def count(self, name: str) -> None:
-        """Count one; written with the next commit."""
+        """Add one to a counter; it is stored with the next commit."""
         self.counts[name] += 1
         self._counted.add(name)
 
@@ -206,7 +206,7 @@ class Store:
             self._release(RolledBack())
 
     def rollback(self) -> None:
-        """Undo the open transaction when it cannot be committed: half-written books are worse than failed requests."""
+        """Undo the open transaction, which cannot be committed; its requests fail, and the books stay whole."""
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         self._written.clear()
@@ -220,13 +220,13 @@ class Store:
         self.write("UPDATE scheduled SET due = due - ?", (seconds,))
 
     def close(self) -> None:
-        """Commit and let go of the file."""
+        """Commit and close the file."""
         self.commit()
         self._db.close()
         self._lock.close()
 
     def _begin(self) -> None:
-        """Open a transaction. Whoever still waits for the one before has lost it: SQLite undid it by itself."""
+        """Open a transaction. Requests that still wait for the one before fail: SQLite has undone it."""
         self._written.clear()
         self._release(RolledBack())
         self._db.execute("BEGIN")
@@ -243,7 +243,7 @@ class Store:
 
 
 def _lock(path: Path) -> IO[bytes]:
-    """Hold the books alone. The lock lies beside them, because SQLite's own are lost when anybody closes the file.
+    """Lock the books for this process, by a file beside them: SQLite's own locks end when any descriptor is closed.
 
     Raises OSError when another process holds it. The system releases it however this process ends.
     """

@@ -1,4 +1,4 @@
-"""The witness: what was really charged, from the table `movements`, whatever the API's views say."""
+"""The witness: what was charged, by the table `movements`, which no part of the API reads."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +18,7 @@ _ORDERS_PER_CHUNK = 500
 
 
 def totals(sandbox: Sandbox) -> Json:
-    """Everything in one line each: charges, money, requests."""
+    """The totals of charges, money and requests."""
     store = sandbox.store
     rows = store.rows("SELECT currency, COUNT(*), SUM(amount) FROM movements GROUP BY currency ORDER BY currency")
     (intents,) = store.row("SELECT COUNT(*) FROM payment_intents")
@@ -37,7 +37,7 @@ def totals(sandbox: Sandbox) -> Json:
 
 
 def one_order(sandbox: Sandbox, order: str) -> Json:
-    """What was charged for `order`, over all accounts; zero charges is an answer too."""
+    """What was charged for `order` in all accounts; an unknown order has zero charges."""
     rows = sandbox.store.rows(_PER_ATTEMPT.format(where="eo_order = ?"), (order,))
     return _entry(order, rows)
 
@@ -64,8 +64,9 @@ def _entry(order: str | None, rows: Iterable[Any]) -> Json:
     attempts: list[Json] = []
     for _account, _order, attempt, currency, count, amount, intents in rows:
         amounts[currency] += amount
-        attempts.append({"attempt": attempt, "charges": count, "amounts": {currency: amount},
-                         "payment_intents": intents.split(",")})  # fmt: skip
+        attempts.append(
+            {"attempt": attempt, "charges": count, "amounts": {currency: amount}, "payment_intents": intents.split(",")}
+        )
     return {
         "order": order,
         "charges": sum(attempt["charges"] for attempt in attempts),

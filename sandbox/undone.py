@@ -1,4 +1,4 @@
-"""What Stripe does and the sandbox does not: a limit of the sandbox must never read like Stripe's verdict."""
+"""What Stripe does and the sandbox does not; its errors say so, so that none looks like Stripe's own refusal."""
 
 from sandbox.words import words
 

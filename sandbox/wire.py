@@ -1,7 +1,7 @@
-"""The connection: whole answers, partial ones, and none.
+"""The connection to a client: sends whole answers, partial answers, or none.
 
-uvicorn offers an application no way to break a connection, and breaking connections is what a fault plan is for. The
-protocol below hands the transport to the application.
+uvicorn offers an application no way to break a connection, which a fault plan needs. The protocol below gives the
+transport to the application.
 """
 
 import socket
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from asyncio import Transport
 
 Headers = list[tuple[bytes, bytes]]
-# Close with a reset instead of a polite end: linger on, for zero seconds.
+# SO_LINGER on, with zero seconds: closing sends a reset.
 _RESET = struct.pack("ii", 1, 0)
 
 
 class Answer(NamedTuple):
-    """What goes back: a status, a body and its headers."""
+    """An answer: a status, a body and its headers."""
 
     status: int
     body: bytes
@@ -37,7 +37,7 @@ class Protocol(HttpToolsProtocol):
 
 
 class Wire:
-    """One request's way back to its client."""
+    """Receives the body of one request and sends its answer."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Wire:
         self._send = send
 
     async def body(self) -> bytes | None:
-        """The whole request body; None when the client left in the middle of it, for half a form is no request."""
+        """The whole request body; None where the client closed the connection before its end."""
         message = await self._receive()
         body = b""
         while message["type"] == "http.request":
@@ -74,7 +74,7 @@ class Wire:
         await self._send({"type": "http.response.body", "body": b""})
 
     async def answer_half(self, answer: Answer) -> None:
-        """Promise the whole body, send half of it, and close."""
+        """Announce the whole body in Content-Length, send half of it, and close."""
         headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
         half = answer.body[: len(answer.body) // 2]
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -83,7 +83,7 @@ class Wire:
         await self._gone()
 
     async def cut(self) -> None:
-        """Reset the connection: the client learns nothing."""
+        """Reset the connection without an answer."""
         sock = self._transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -91,6 +91,6 @@ class Wire:
         await self._gone()
 
     async def _gone(self) -> None:
-        """Wait for the close to be noticed, or uvicorn would complain about an unfinished answer."""
+        """Wait until uvicorn has noticed the close; otherwise it logs an unfinished answer."""
         while (await self._receive())["type"] != "http.disconnect":
             pass

@@ -1,4 +1,4 @@
-"""Sets of words, written as one line of text: easier to read and to compare with Stripe's pages than a column."""
+"""Sets of words written as one line of text, which is easy to compare with Stripe's pages."""
 
 
 def words(text: str) -> frozenset[str]:

@@ -1,18 +1,23 @@
 """The processes between the outbox and Stripe; only they know the message broker.
 
-broker     the Dramatiq broker, with every middleware named and why
-relay      outbox → broker: claim, publish
-rounds     what a relay process does beside that, on a clock
-throttle   Stripe's rate limit shared by the fleet, and the breaker in front of a Stripe that refuses us
-identity   which Stripe this database is bound to, and whether the clocks agree
-verifying  before the first send under a new life of the database: what has it forgotten?
-charge     the actor: open, call, classify, settle
-lookups    asking Stripe's lists where an answer was lost
+broker     the Dramatiq broker, with each middleware and the reason for it
+relay      claims due outbox rows and publishes them to the broker
+rounds     the periodic work of a relay process: fees, balances, recovery
+throttle   the breaker: stops all sends of the fleet while Stripe refuses them
+identity   checks that the Stripe account is this database's, and that the clocks agree
+verifying  asks Stripe, before the first send under a new life of the database, what the database may have forgotten
+charge     the actor: opens charges, calls Stripe, classifies the answers, settles
+in_hand    the outbox rows that this process has opened and not settled
+room       lets many batches run together, or one suspect alone
+lookups    looks up in Stripe's lists what became of a charge whose answer was lost
+living     heartbeat and first question to Stripe of a worker process
+cut_off    repeats a transaction whose connection to PostgreSQL was lost
+quiet      filters Dramatiq's log lines while Redis is away
 main       a worker process
 """
 
 import os
 
-# Read by Dramatiq when it is imported: how long its consumer waits after a lost connection. Its own 3 s are a long
-# time for a payment.
+# Milliseconds that Dramatiq's consumer waits after a lost connection. Dramatiq reads this when it is imported; its
+# default of 3 s would delay payments.
 os.environ.setdefault("dramatiq_restart_delay", "500")

@@ -1,7 +1,7 @@
-"""The broker: a hint that work is due. Everything in it may be lost at any moment; PostgreSQL brings it back.
+"""The Dramatiq broker on Redis. Its messages say which outbox rows are due; those that are lost are published again.
 
-Dramatiq's Redis consumer polls. Here an idle one blocks on the queue itself: a message starts a millisecond after it
-was published, and an idle worker costs nothing.
+Dramatiq's own consumer polls Redis. This one blocks on the queue while it is empty, so that a message starts about a
+millisecond after it was published and an idle worker uses no CPU.
 """
 
 import threading
@@ -21,23 +21,23 @@ from service.foundation.settings import Settings
 
 CHARGE_ACTOR = "charge_orders"
 
-# A worker that died is noticed by the next one's maintenance; its events come due in the outbox anyway.
+# After so long without a worker's heartbeat another one requeues its messages; the outbox would publish them as well.
 _HEARTBEAT_TIMEOUT_MS = 15_000
-_MAINTENANCE_CHANCE = 100_000  # of a million commands
-_DEAD_MESSAGE_TTL_MS = 3_600_000  # dead letters live in PostgreSQL
-_TIME_LIMIT_MS = 600_000  # a batch that waits for rate tokens may take minutes; a stuck one must still end
+_MAINTENANCE_CHANCE = 100_000  # of one million commands so many also run Dramatiq's maintenance
+_DEAD_MESSAGE_TTL_MS = 3_600_000  # dead messages may be deleted: parked outbox rows replace them
+_TIME_LIMIT_MS = 600_000  # longer than a batch waits for rate tokens, so that only a stuck one is ended
 
-_POLL_MS = 500  # how often an idle thread of a worker looks whether it should stop
+_POLL_MS = 500  # an idle thread of a worker looks this often whether it should stop
 
-_BLOCK_S = 0.5  # also the heartbeat's rhythm
-_FULL_S = 0.002  # until a worker whose hands are full looks again
+_BLOCK_S = 0.5  # seconds that one call waits for a message; each call also renews Dramatiq's heartbeat
+_FULL_S = 0.002  # seconds until a worker that holds `prefetch` messages looks again
 
 
 class _PromptConsumer(_RedisConsumer):
-    """Dramatiq's consumer, waiting for the queue to fill where it would sleep."""
+    """Dramatiq's consumer, which waits in Redis for a message where the original sleeps."""
 
     def __init__(self, broker: Any, queue_name: str, prefetch: int, timeout: int) -> None:
-        del timeout  # how long the stock consumer sleeps when idle; this one never does
+        del timeout  # the time that the original sleeps when idle; this one does not sleep
         super().__init__(broker, queue_name, prefetch, 0)  # type: ignore[no-untyped-call]
 
     def __next__(self) -> Any:
@@ -45,7 +45,7 @@ class _PromptConsumer(_RedisConsumer):
             if not self.message_cache:
                 self._wait()
             found = super().__next__()  # type: ignore[no-untyped-call]
-        except (redis.ConnectionError, redis.TimeoutError) as error:  # the stock one leaves a silent Redis to chance
+        except (redis.ConnectionError, redis.TimeoutError) as error:  # the original does not catch a timeout
             raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
         if self.queue_name == CHARGE_QUEUE:
             self.broker.looked_at = time.monotonic()
@@ -54,30 +54,30 @@ class _PromptConsumer(_RedisConsumer):
 
     def _wait(self) -> None:
         if self.queue_name != CHARGE_QUEUE:
-            time.sleep(_BLOCK_S)  # delayed messages: nobody sends any
+            time.sleep(_BLOCK_S)  # the queue of delayed messages, of which there are none
         elif self.outstanding_message_count >= self.prefetch:
             time.sleep(_FULL_S)
         else:
-            # From the head of the list to its head: nothing moves, but it waits until there is something.
+            # Moving the first message to the first place changes nothing, and blocks until there is a message.
             self.broker.client.blmove(QUEUE_KEY, QUEUE_KEY, timeout=_BLOCK_S, src="LEFT", dest="LEFT")
 
 
 class PromptBroker(RedisBroker):
-    """Dramatiq's broker with the consumer of above."""
+    """Dramatiq's broker with `_PromptConsumer`."""
 
     looked_at = time.monotonic()
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]
-        self.stripe_was_asked = threading.Event()  # once, whatever it answered
+        self.stripe_was_asked = threading.Event()  # set after the first question to Stripe, whatever the answer
 
     def last_looked(self) -> float:
-        """When a consumer of this process last looked for messages and was answered, by time.monotonic."""
+        """The time.monotonic at which Redis last answered a consumer of this process."""
         return self.looked_at
 
     @property
     def consumer_class(self) -> type[_RedisConsumer]:
-        """What consumes from this broker."""
+        """The class of the consumers that Dramatiq makes."""
         return _PromptConsumer
 
 
@@ -91,10 +91,10 @@ def make_broker(settings: Settings, *extra: Middleware) -> PromptBroker:
         dead_message_ttl=_DEAD_MESSAGE_TTL_MS,
         middleware=[
             AsyncIO(),  # one event loop per process: a message is a set of concurrent calls
-            TimeLimit(time_limit=_TIME_LIMIT_MS),  # the last resort; every call has its own, much shorter timeout
+            TimeLimit(time_limit=_TIME_LIMIT_MS),  # for a stuck message; every call has its own, shorter timeout
             ShutdownNotifications(notify_shutdown=False),  # a running batch ends by itself within its lease
-            Retries(max_retries=0),  # kept at zero: without it a failed message would count as done
-            # Left out: AgeLimit (age is the outbox's matter), Callbacks and Pipelines (nothing follows a charge).
+            Retries(max_retries=0),  # no retries here; without this middleware a failed message would count as done
+            # Left out: AgeLimit (the outbox knows the age), Callbacks and Pipelines (no message follows a charge).
             *extra,
         ],
     )
@@ -103,8 +103,8 @@ def make_broker(settings: Settings, *extra: Middleware) -> PromptBroker:
 
 
 def start_worker(broker: dramatiq.Broker, settings: Settings) -> dramatiq.Worker:
-    """Begin to take messages, as Dramatiq's own command does it."""
-    broker.emit_after("process_boot")  # from here on the time limit looks at its clock
+    """Start a Dramatiq worker on the broker, as Dramatiq's own command does; returns it."""
+    broker.emit_after("process_boot")  # this starts the timer of TimeLimit
     worker = dramatiq.Worker(broker, worker_threads=settings.worker_messages, worker_timeout=_POLL_MS)
     worker.start()
     return worker

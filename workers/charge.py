@@ -1,8 +1,8 @@
-"""The charge actor: open, call, classify, settle. The only code between the outbox and Stripe.
+"""The charge actor: opens charges, calls Stripe, classifies the answers, settles.
 
-One message is a set of outbox ids. Its calls run concurrently and are settled as they arrive, so a stalled call never
-holds up the others. What is not final comes back through the outbox and the actor returns normally: retrying has one
-owner. No transaction is open while Stripe is called.
+One message is a set of outbox ids. Its calls run concurrently, and each answer is settled when it arrives, so that a
+slow call delays no other. A charge that is not final is published again by the outbox; the actor itself retries nothing
+and returns normally. No transaction is open while Stripe is called.
 """
 
 import asyncio
@@ -46,11 +46,11 @@ from workers.throttle import Breaker
 from workers.verifying import Verification
 
 _VERIFICATION_AGAIN_S = 1.0
-_OPEN_FOR_S = 5.0  # one that is not opened comes back after its lease
+_OPEN_FOR_S = 5.0  # seconds during which opening is tried again; after that the outbox publishes the rows again
 
 
 class ChargeWorker:
-    """What one worker process does with a message."""
+    """Works through messages: opens the charges of each, calls Stripe and settles."""
 
     def __init__(
         self, engine: AsyncEngine, gateway: StripeGateway, breaker: Breaker, bucket: Bucket, settings: Settings
@@ -67,7 +67,7 @@ class ChargeWorker:
         self._verification = Verification(engine, gateway, settings)
 
     async def charge(self, outbox_ids: Sequence[UUID]) -> None:
-        """Work through the events of one message. Raises only what the outbox will bring back by itself."""
+        """Work through the outbox rows of one message. After any error the outbox publishes those left again."""
         remaining = list(outbox_ids)
         while remaining:
             async with self.breaker.admission(len(remaining)) as admitted:
@@ -76,8 +76,8 @@ class ChargeWorker:
                     await outbox.put_back(self._engine, remaining, after_s=admitted.wait_s, reason=shut)
                     return
                 if admitted.trial:
-                    shuffle(remaining)  # an order that is refused alone must not be the one tried each time
-                # First the rate token, then the lease, then the call (R13): a lease must not run out in a queue.
+                    shuffle(remaining)  # so that an order that Stripe refuses is not tried first each time
+                # The rate token comes before the lease (R13), so that no lease runs out while waiting for a token.
                 granted = await self._bucket.take(admitted.rows)
                 if await self._charge_batch(remaining[:granted]):
                     remaining = remaining[granted:]
@@ -87,7 +87,7 @@ class ChargeWorker:
                 return
 
     async def _charge_batch(self, outbox_ids: Sequence[UUID]) -> bool:
-        """False: nothing was opened, because Stripe was not yet asked what this database may have forgotten (R31)."""
+        """Charge these rows. False where none was opened, because this life of the database is not verified (R31)."""
         async with self._room.shared():
             opened = await self._open_and_call(outbox_ids, alone=False)
         for suspect in opened.suspects:
@@ -109,8 +109,10 @@ class ChargeWorker:
         return opened
 
     async def _open(self, outbox_ids: Sequence[UUID], *, alone: bool) -> tuple[float, Opened]:
-        """What was opened, and when that was begun. What a lost COMMIT has opened is absorbed when this is made again,
-        and comes back after its lease.
+        """Open these rows; returns the time before the transaction, and what was opened.
+
+        Where the answer to COMMIT was lost, the repeated transaction finds the rows open and absorbs them; the outbox
+        publishes them again after their lease.
         """
 
         async def run() -> tuple[float, Opened]:
@@ -119,11 +121,11 @@ class ChargeWorker:
         return await while_cut_off(run, for_s=_OPEN_FOR_S)
 
     async def excuse(self) -> None:
-        """This process is being stopped: should it die with charges in hand, it does not die of them (R10)."""
+        """Uncount the opens of the charges in hand, because this process is being stopped from outside (R10)."""
         await self._in_hand.excuse()
 
     async def _call_and_settle(self, charges: Sequence[OpenCharge], deadline: float) -> None:
-        """Start every call at once; settle whatever has arrived, again and again, until all have."""
+        """Start all calls at once; settle the answers that have arrived, until all are settled."""
         arrived: asyncio.Queue[Settlement] = asyncio.Queue()
         async with asyncio.TaskGroup() as calls:
             for charge in charges:
@@ -141,7 +143,7 @@ class ChargeWorker:
 
     async def _settle(self, batch: list[Settlement]) -> None:
         crash_point(CrashPoint.WORKER_AFTER_REPLY)
-        # To record an answer twice changes nothing; to lose it costs a lease, and the calls that are still under way.
+        # Settling twice changes nothing, so it is repeated; an answer that is not stored costs a second call to Stripe.
         record = partial(settle, self._engine, batch, self._settings)
         changed = await while_cut_off(record, for_s=self._settings.charge_lease_s)
         crash_point(CrashPoint.WORKER_AFTER_SETTLE)
@@ -149,7 +151,7 @@ class ChargeWorker:
             log.event(Event.CHARGE_FENCED, count=len(batch) - len(changed))
 
     async def _call(self, charge: OpenCharge, deadline: float, arrived: "asyncio.Queue[Settlement]") -> None:
-        # Checked immediately before the request, by a clock that counts a suspended machine's sleep (R14).
+        # The lease is checked immediately before the request, by a clock that runs while the machine sleeps (R14).
         if _boottime() > deadline:
             await arrived.put(Settlement(charge, abandoned(charge)))
             return
@@ -171,9 +173,9 @@ class ChargeWorker:
         return answer, judge_retrieve(charge, answer)
 
     async def _watch(self, charge: OpenCharge, answer: Answer, outcome: Outcome) -> None:
-        """What an answer says about all charges: we are refused (R20, R33), or clocks disagree (R28)."""
+        """Tell the breaker what an answer says about all charges: a refusal (R20, R33), or clocks that differ (R28)."""
         if answer.http_status is not None:
-            # A replay is the word of another day.
+            # A replayed answer was given to an earlier request, and says nothing about Stripe now.
             through = charge.call == "send" and answer.http_status in (200, 402) and not answer.replayed
             await self.breaker.record(charge.order_id, outcome.refusal, sent_through=through)
         if answer.date is not None:
@@ -182,7 +184,7 @@ class ChargeWorker:
                 await self.breaker.trip(f"clocks differ by {skew:.0f} s: the database's and Stripe's")
 
     def _after_refusal(self, charge: OpenCharge, outcome: Outcome) -> Outcome:
-        """Where everybody is refused the breaker does the waiting; what only this order meets ends at a human (R10)."""
+        """While the breaker is open a refused charge waits for it; otherwise it may be parked for a human (R10)."""
         if self.breaker.reason is None:
             return give_up_alone(charge, outcome, self._rules)
         return replace(outcome, retry_s=outcome.retry_s or 0.0) if outcome.refusal else outcome

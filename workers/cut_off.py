@@ -1,4 +1,4 @@
-"""Transactions that are made again where PostgreSQL was lost in their middle."""
+"""Repeats a transaction whose connection to PostgreSQL was lost."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ _AGAIN_S = 0.2
 
 
 async def while_cut_off(run: Callable[[], Awaitable[T]], *, for_s: float) -> T:
-    """Run a transaction again where PostgreSQL was lost in its middle, for so many seconds."""
+    """Run a transaction, and again where its connection was lost, for at most `for_s` seconds; returns its result."""
     until = time.monotonic() + for_s
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What this process has opened and not settled, and for which of its opens the orders are not to blame (R10)."""
+"""The outbox rows that this process has opened and not settled, and those whose opens must not count (R10)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from service.foundation.postgres.db import is_unreachable
 
 
 class InHand:
-    """The outbox rows in hand, and the excuses that this process still owes."""
+    """The opened rows, and the rows whose opens this process has still to uncount."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -20,7 +20,7 @@ class InHand:
 
     @asynccontextmanager
     async def holding(self, rows: set[UUID]) -> AsyncIterator[None]:
-        """These rows are in hand. Where PostgreSQL takes no answer, their opens count for nothing."""
+        """Keep these rows in hand during the context; uncount their opens where it ends by an error of PostgreSQL."""
         self._rows |= rows
         try:
             yield
@@ -33,8 +33,9 @@ class InHand:
             self._rows -= rows
 
     async def make_excuses(self) -> None:
-        """Where PostgreSQL took no answer (its disk is full, it is shutting down), the orders are not to blame: these
-        opens count for nothing. Where it does not take that either, it is told before the next open.
+        """Uncount the opens whose answers PostgreSQL did not store, for instance because its disk was full.
+
+        Such an order did not kill its worker. Where PostgreSQL fails again, the next open calls this again.
         """
         try:
             while self._owed:
@@ -45,7 +46,7 @@ class InHand:
                 raise
 
     async def excuse(self) -> None:
-        """What is in hand now is excused: this process is being stopped."""
+        """Uncount the opens of all rows in hand; called when this process is being stopped."""
         await outbox.excuse(self._engine, sorted(self._rows))
 
 

@@ -1,6 +1,6 @@
-"""What a worker process does besides messages: it beats, and asks Stripe who it is before the first order comes.
+"""What a worker process does besides messages: it sends heartbeats, and identifies Stripe before the first order.
 
-Both on the event loop that runs the messages, so that a stuck loop is a missing beat.
+Both run on the event loop that runs the messages, so that a stuck loop sends no heartbeat.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from workers.throttle import Breaker
 if TYPE_CHECKING:
     import concurrent.futures
 
-_AGAIN_S = 2.0  # while PostgreSQL is away
+_AGAIN_S = 2.0  # seconds between attempts while PostgreSQL is away
 _END_S = 3.0
 
 
@@ -40,12 +40,12 @@ class Living:
         self._running: concurrent.futures.Future[None] | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin, on the loop of another thread."""
+        """Start on this loop, which runs in another thread."""
         self._loop = loop
         self._running = asyncio.run_coroutine_threadsafe(self._run(), loop)
 
     def end(self) -> None:
-        """Stop, and wait until it has: a process that ended on purpose is not missed."""
+        """Stop and wait until the heartbeat is withdrawn, so that nobody reports this process as dead."""
         if self._running is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
             with suppress(TimeoutError):
@@ -59,7 +59,7 @@ class Living:
             await heart.end()
 
     async def _identify(self, stop: asyncio.Event) -> None:
-        """While nothing may be sent, ask again and again: an idle fleet must not forget that Stripe refuses it."""
+        """Ask Stripe again and again while the breaker is open; without that an idle fleet's breaker would expire."""
         breaker = await self._make_breaker()
         while not stop.is_set():
             pause_s = self._every_s

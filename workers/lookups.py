@@ -1,4 +1,4 @@
-"""Looking up what became of charges whose answers were lost or refused: one scan serves all of a window (R18, R32)."""
+"""Looks up what became of charges whose answers were lost or refused; one scan serves all of a window (R18, R32)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -26,7 +26,7 @@ from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.marks import ACCOUNT, ATTEMPT, KEY, ORDER, read_marks
 from service.stripe_gateway.objects import Answer, IncompleteListing, Intent
 
-# Listed PaymentIntents are looked through, not kept; beyond this a look-up is called incomplete and tried again.
+# A look-up that lists more PaymentIntents than this is incomplete and is tried again later.
 _LOOKUP_MAX = 200_000
 
 
@@ -40,7 +40,7 @@ class LookUps:
         self._rules = Rules.of(settings)
 
     async def look_up(self, charges: Sequence[OpenCharge]) -> list[Settlement]:
-        """What Stripe's lists say of each. Leases are kept meanwhile."""
+        """Search Stripe's lists for these charges, renewing their leases meanwhile; returns a settlement for each."""
         search = _Search(charges)
         complete = True
         renewing = asyncio.create_task(self._keep_leases(charges))
@@ -54,14 +54,14 @@ class LookUps:
 
     def _settlement(self, charge: OpenCharge, search: "_Search", *, complete: bool) -> Settlement:
         found = search.found[charge.id]
-        # A payment of this attempt over another sum is no proof of ours, and no proof that nothing was executed.
+        # A payment with this attempt's metadata and another amount proves neither that ours ran nor that it did not.
         conclusive = complete and charge.id not in search.odd
         outcome = judge_lookup(charge, found, complete=conclusive, rules=self._rules)
         note = f"{len(found)} found, {'complete' if conclusive else 'inconclusive'} listing"
         return Settlement(charge, outcome, Answer(http_status=None, note=note))
 
     async def _scan(self, window: Window, search: "_Search") -> bool:
-        """Read one window to its end. False: not every page could be read, or one did not show what it must (R35)."""
+        """Read one window. False where a page could not be read, or a payment that must be listed was not (R35)."""
         try:
             missing = await known_intents(self._engine, window.gte, window.lt, window.customer)
 
@@ -80,12 +80,12 @@ class LookUps:
         return True
 
     async def _note_aliases(self, search: "_Search") -> None:
-        """A payment made for an order that was forgotten and repeated since: both ids mean the repeat (R32)."""
+        """Store the ids of forgotten orders whose payments were found, as other names of the repeated orders (R32)."""
         for charge, forgotten in search.forgotten_orders():
             await note_alias(self._engine, charge.account_id, forgotten, charge.order_id)
 
     async def _keep_leases(self, charges: Sequence[OpenCharge]) -> None:
-        """Until cancelled. Where it fails the leases run out, and another looks up: slower, and no less safe (R21)."""
+        """Renew the leases until cancelled. Where that fails they run out, and another worker looks up (R21)."""
         while True:
             await asyncio.sleep(self._settings.charge_lease_s / 3)
             try:
@@ -108,7 +108,7 @@ class _Search:
         self.seen = 0
 
     def consider(self, intent: Intent) -> None:
-        """Keep what belongs to one of the charges."""
+        """Keep the PaymentIntent where it belongs to one of the charges."""
         self.seen += 1
         says = intent.metadata.get
         account, attempt = says(ACCOUNT, ""), says(ATTEMPT, "")
@@ -120,7 +120,7 @@ class _Search:
             self.odd.add(named.id)
 
     def forgotten_orders(self) -> Iterator[tuple[OpenCharge, UUID]]:
-        """Charges whose payment bears another order's id, with that id."""
+        """Yield each charge whose payment has another order's id in its metadata, with that id."""
         charges = {c.id: c for c in self._by_order.values()}
         for charge_id, intents in self.found.items():
             for intent in intents:

@@ -1,7 +1,7 @@
 """A worker process: one event loop, a few messages at a time, each a set of concurrent charges.
 
 `python -m workers.main` (what `eo worker` runs) drives a Dramatiq Worker itself; `dramatiq workers.main` works too.
-More workers are more processes, on any machine that reaches the same PostgreSQL and Redis.
+A fleet has several such processes, on any machine that reaches the same PostgreSQL and Redis.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ from workers.quiet import be_quiet_while_redis_is_away
 from workers.throttle import Breaker
 
 _WAKE_S = 0.5
-_ASKED_S = 3.0  # it is ready, also where Stripe says nothing; what Stripe refuses is known by then
-_EXCUSE_S = 1.0  # of the time that a stop may take
+_ASKED_S = 3.0  # after so many seconds the process is ready, also where Stripe has not answered
+_EXCUSE_S = 1.0  # at most so many seconds of a stop go into uncounting the opens in hand
 
 
 class Runtime(Middleware):
-    """What the actor needs, made on the event loop that runs it, and only when the first message asks for it."""
+    """Makes the ChargeWorker on the event loop that runs the actor, when the first message asks for it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -53,7 +53,7 @@ class Runtime(Middleware):
         self._living: Living | None = None
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        """The loop of the AsyncIO middleware runs by now."""
+        """Start heartbeat and identification; the loop of the AsyncIO middleware already runs."""
         del worker
         thread = get_event_loop_thread()
         if thread is None or not isinstance(broker, PromptBroker):
@@ -64,7 +64,7 @@ class Runtime(Middleware):
         self._living.start(thread.loop)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        """While the loop still runs. What is in hand in a stop does not count as what killed the process (R10)."""
+        """Stop both while the loop still runs, and uncount the opens of the charges in hand (R10)."""
         del broker, worker
         if self._living is not None:
             self._living.end()
@@ -106,7 +106,7 @@ class Runtime(Middleware):
 
 
 def set_up(settings: Settings) -> PromptBroker:
-    """The broker with the actor registered. Connects to nothing."""
+    """Make the broker and register the actor. Connects to nothing."""
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     runtime = Runtime(settings)
     broker = make_broker(settings, runtime)
@@ -152,11 +152,11 @@ def serve(settings: Settings) -> None:
     collect_rarely()
     broker.stripe_was_asked.wait(_ASKED_S)
     log.event(Event.READY)
-    # The kernel may hand a signal to any thread (to a process that is just being resumed it does), and Python runs the
-    # handler only when the main thread wakes: so it wakes now and then.
+    # The kernel may deliver a signal to any thread, and Python runs the handler in the main thread when that next runs.
+    # So the main thread wakes every _WAKE_S seconds.
     while not stop.wait(_WAKE_S):
         pass
-    worker.stop(timeout=int(STOP_S * 1000))  # a running batch may finish; what does not comes back through the outbox
+    worker.stop(timeout=int(STOP_S * 1000))  # a running batch may finish; the outbox publishes the rest again
     broker.close()
 
 

@@ -1,4 +1,4 @@
-"""What Dramatiq's consumers log while Redis is away: about three critical lines a second, of which one is enough."""
+"""Filters what Dramatiq's consumers log while Redis is away: about three critical lines per second."""
 
 import logging
 
@@ -13,7 +13,7 @@ _OF_REDIS = (BrokerConnectionError, redis.RedisError)
 
 
 class _OneLine(logging.Filter):
-    """Hands errors of the connection over to the one place that says them, and lets everything else pass."""
+    """Passes errors of the connection to `away`, which logs them once, and lets all other lines pass."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether Dramatiq's own line is written."""
@@ -27,7 +27,7 @@ class _OneLine(logging.Filter):
 
 
 def be_quiet_while_redis_is_away() -> None:
-    """For this process's consumers. Doing it again changes nothing."""
+    """Add the filter to the loggers of this process's consumers, where they do not have it yet."""
     for name in _CONSUMERS:
         logger = logging.getLogger(name)
         if not any(isinstance(known, _OneLine) for known in logger.filters):

@@ -30,19 +30,19 @@ from workers.broker import charge_message, make_broker
 from workers.identity import refuse_a_key_that_may_not
 from workers.rounds import PAUSE_MAX_S, AfterTheCharge, BoundStripe, Budget, listen, remember, repeat, rollup, run_until
 
-_REMEMBER_S = 5.0  # between looks at which life the database is in; a worker that meets a new one looks at once
-_REDATE_S = 10.0  # between two looks at bookings of an earlier version
+_REMEMBER_S = 5.0  # seconds between checks for a new life of the database; workers check it at each open
+_REDATE_S = 10.0  # seconds between two looks at bookings of an earlier version
 
 
 class Broker(Protocol):
-    """What a relay needs of a broker. A test gives one that says no, or says everything twice."""
+    """The part of a broker that a relay uses. Tests give one that refuses messages or sends them twice."""
 
     def enqueue(self, message: Message[Any]) -> object:
-        """Take a message, or raise."""
+        """Accept a message; raises where it could not be stored."""
 
 
 class Relay:
-    """One relay. `run_once` is a claim and its publishing; `run` repeats it until stopped."""
+    """One relay. `run_once` claims due rows and publishes them; `run` repeats that until it is stopped."""
 
     def __init__(self, engine: AsyncEngine, broker: Broker, settings: Settings) -> None:
         self._engine = engine
@@ -52,7 +52,7 @@ class Relay:
         self._moved_at = time.monotonic()
 
     def last_moved(self) -> float:
-        """When it last looked into the outbox and could publish what it found, by time.monotonic."""
+        """The time.monotonic at which it last read the outbox and published all that it found."""
         return self._moved_at
 
     async def run_once(self) -> int:
@@ -82,11 +82,11 @@ class Relay:
             self._broker.enqueue(charge_message([str(i) for i in ids]))
 
     async def run(self, stop: asyncio.Event, woken: asyncio.Event) -> None:
-        """Relay until `stop` is set. The poll is the truth, `woken` a hint; what is away is waited for."""
+        """Relay until `stop` is set: every poll interval, and at once when `woken` is set. Waits for what is away."""
         await repeat("relay", self._once, self._settings.relay_poll_ms / 1000, stop, woken)
 
     async def _once(self) -> bool:
-        """Whether to look again at once: only after a full claim. What came since a smaller one has sent a wake-up."""
+        """Run once; returns whether more rows may be due now, as after a full claim. New rows send a wake-up."""
         published = await self.run_once()
         self._moved_at = time.monotonic()
         return published >= outbox.CLAIM_MAX
@@ -130,7 +130,7 @@ async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = ma
 
 
 def engines(settings: Settings, stack: AsyncExitStack) -> tuple[AsyncEngine, AsyncEngine]:
-    """For the outbox and what is short, and for the books, whose first rollup may sum up years."""
+    """Two engines: one for short statements, one for the ledger, whose first rollup may sum up years."""
     engine = create_engine(settings, name="relay", pool=pools.RELAY, session=BY_KEY)
     books = create_engine(settings, name="rollup", pool=pools.ROLLUP, session=BY_KEY, statement_s=LONG_STATEMENT_S)
     for one in (engine, books):

@@ -1,6 +1,7 @@
-"""Who may be at work in this process at the same time: many batches together, or one suspect alone (R10).
+"""A lock under which many batches run together in this process, or one suspect alone (R10).
 
-An order that may be what kills its worker is handled while nothing else is, so that only itself can die of it.
+A suspect is an order that was opened several times and never settled, perhaps because it kills its worker. It runs
+alone, so that no other order is in hand when its worker dies.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from contextlib import asynccontextmanager
 
 
 class Room:
-    """A lock that is shared or taken alone. Whoever waits to be alone keeps others from entering before it."""
+    """A lock that is shared or taken alone. While one waits to take it alone, nobody else enters."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
@@ -19,7 +20,7 @@ class Room:
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
-        """Work beside others."""
+        """Hold the lock together with others that share it."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._waiting_alone and not self._is_taken_alone)
             self._inside += 1
@@ -32,7 +33,7 @@ class Room:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Work while nobody else does."""
+        """Hold the lock while nobody else does."""
         async with self._changed:
             self._waiting_alone += 1
             try:

@@ -1,6 +1,6 @@
-"""What a relay process does beside relaying: fees, bookings of an earlier version, balances, recovery (R31).
+"""The periodic work of a relay process: fees, bookings of an earlier version, balances, recovery (R31).
 
-Any round is harmless to run twice. A round answers whether the next one is due at once; 0: it is due by the clock.
+A round that runs twice does no harm. A round returns 0 where the next one is due after the interval, else at once.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from service.ledger.fees import FeeSweep
 from service.stripe_gateway.client import StripeGateway
 from workers.identity import identify_stripe
 
-PAUSE_MAX_S = 2.0  # between attempts while PostgreSQL or the broker is away
+PAUSE_MAX_S = 2.0  # longest pause in seconds between attempts while PostgreSQL or the broker is away
 _BROKER_AWAY = (BrokerConnectionError, redis.exceptions.RedisError)
 
 
@@ -47,7 +47,7 @@ async def repeat(
     while not stop.is_set():
         try:
             if woken is not None:
-                woken.clear()  # before looking: what is stored after this look sets it again
+                woken.clear()  # cleared before the look, so that a row stored during it sets it again
             pause_s = 0.0 if await once() else idle_s
             failures = 0
             POSTGRES.succeeded(name)
@@ -60,7 +60,7 @@ async def repeat(
 
 
 def _report(name: str, error: Exception) -> None:
-    """Say once that something is away, and rarely again; a bug is said every time, with its traceback."""
+    """Log once, and then rarely, that a dependency is away; log any other error each time, with its traceback."""
     if isinstance(error, _BROKER_AWAY):
         REDIS.failed(name, error)
     elif is_unreachable(error):
@@ -75,7 +75,7 @@ async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:
 
 
 async def run_until(stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> None:
-    """Run the loops until they end after `stop`; those that are in the middle of something long are cut short."""
+    """Run the loops until `stop` is set; then cancel those that have not ended within STOP_S seconds."""
     running = [asyncio.create_task(loop) for loop in loops]
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
@@ -84,19 +84,19 @@ async def run_until(stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> N
         task.cancel()
     ended = await asyncio.gather(*running, return_exceptions=True)
     for error in ended:
-        if isinstance(error, Exception):  # a loop never ends by itself: it is a bug
+        if isinstance(error, Exception):  # a loop that raises has a bug
             raise error
 
 
 async def listen(engine: AsyncEngine, stop: asyncio.Event, woken: asyncio.Event) -> int:
-    """Hear wake-ups until the connection is lost or `stop` is set; then `_repeat` connects again."""
+    """Listen for wake-ups until the connection is lost or `stop` is set; `repeat` then connects again."""
     async with autocommit(engine).connect() as connection:
         await outbox.listen(connection, woken, stop)
     return 0
 
 
 class BoundStripe:
-    """Whether the configured Stripe is the one that this database belongs to (R27); asked until it once was."""
+    """Whether the configured Stripe is the one that this database belongs to (R27)."""
 
     def __init__(self, engine: AsyncEngine, gateway: StripeGateway, settings: Settings) -> None:
         self._engine = engine
@@ -105,14 +105,14 @@ class BoundStripe:
         self._is_ours = False
 
     async def is_ours(self) -> bool:
-        """Answers from memory once it was found to be."""
+        """Whether it is; asks Stripe until it is, and remembers that."""
         if not self._is_ours:
             self._is_ours = await identify_stripe(self._engine, self._gateway, self._settings) is None
         return self._is_ours
 
 
 class AfterTheCharge:
-    """What is asked of Stripe after the charge, by one relay of the fleet at a time."""
+    """The questions to Stripe after a charge, asked by one relay of the fleet at a time."""
 
     def __init__(self, engine: AsyncEngine, gateway: StripeGateway, stripe: BoundStripe) -> None:
         self._engine = engine
@@ -128,13 +128,13 @@ class AfterTheCharge:
         return 0
 
     async def redate(self) -> int:
-        """Correct what was booked under another moment than its charge's."""
+        """Correct bookings whose moment is not that of their charge."""
         if await self._may("redating"):
             await redate_once(self._engine, self._gateway)
         return 0
 
     async def give_up(self) -> None:
-        """Let another relay begin at once. Where the database is away the duties end by themselves."""
+        """Release the duties, so that another relay takes them at once. Without the database their leases run out."""
         with suppress(Exception):
             async with asyncio.timeout(1.0):
                 await duties.give_up(self._engine, self._holder)
@@ -156,7 +156,7 @@ async def rollup(engine: AsyncEngine) -> int:
 
 
 class Budget:
-    """So many re-publishes per second, not hoarded beyond one second's worth (R11)."""
+    """How many rows per second may be published again; what is unused for more than one second is lost (R11)."""
 
     def __init__(self, per_second: int) -> None:
         self._rate = per_second
@@ -164,12 +164,12 @@ class Budget:
         self._at = time.monotonic()
 
     def left(self) -> int:
-        """How many may be published again now."""
+        """How many rows may be published again now."""
         now = time.monotonic()
         self._left = min(float(self._rate), self._left + (now - self._at) * self._rate)
         self._at = now
         return int(self._left)
 
     def spend(self, n: int) -> None:
-        """`n` were."""
+        """Count `n` rows as published again."""
         self._left -= n

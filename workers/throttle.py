@@ -1,6 +1,7 @@
-"""In front of Stripe: the breaker that stops a fleet which Stripe refuses.
+"""The breaker: stops all sends of the fleet while Stripe refuses them.
 
-It lives in Redis, in its smallest form, and gets by without it, by this process's own memory. It never fails an order.
+One key in Redis tells the fleet why; where Redis is away, each process uses its own memory. No order fails because of
+the breaker.
 """
 
 import asyncio
@@ -20,15 +21,15 @@ from service.foundation.settings import Settings
 from service.stripe_gateway import standstill
 from service.stripe_gateway.standstill import Standstill
 
-_LOOK_S = 0.1  # so long after another process opened the breaker, this one may still send
+_LOOK_S = 0.1  # seconds between two looks in Redis: so long this process may send after another opened the breaker
 _TRIAL_KEY = "eo:trial"
 _NOTHING_IS_SENT = "nothing is sent until Stripe answers a probe; no order fails by it"
-_SHOWN = 6  # times as long as between two probes the flag is shown, unless it is renewed or lowered
+_SHOWN = 6  # the key in Redis expires after so many intervals between two probes
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What the breaker lets through: so many rows now (none: ask again in `wait_s`). `trial`: whether it is a try."""
+    """How many rows may be sent now; where 0, ask again in `wait_s`. `trial`: this send tests a half-open breaker."""
 
     rows: int
     wait_s: float = 0.0
@@ -53,18 +54,18 @@ class Breaker:
         self._probe_at = 0.0
         self._refusals: tuple[str, int] = ("", 0)
         self._refused_orders: set[UUID] = set()
-        self._form_disproved = False  # a send of our form went through after one was refused for its form
+        self._form_disproved = False  # a send succeeded after another was refused for its form
         self._asking = asyncio.Lock()
         self._look_at = 0.0
 
     @property
     def reason(self) -> str | None:
-        """Why it is open; None when it is closed."""
+        """The reason why it is open; None when it is closed."""
         return self._open.reason if self._open else None
 
     @asynccontextmanager
     async def admission(self, wanted: int) -> AsyncIterator[Admission]:
-        """How many of the `wanted` rows may be worked on within this context."""
+        """Yield how many of the `wanted` rows may be sent within this context."""
         admitted = await self._admit(wanted)
         try:
             yield admitted
@@ -73,13 +74,13 @@ class Breaker:
                 self._trying = False
 
     async def identify(self) -> None:
-        """Where it is open and the time has come, ask Stripe who it is; so also before the first order."""
+        """Ask Stripe who it is, where the breaker is open and the next probe is due. It starts open."""
         async with self._asking:
             if self._open is not None and time.monotonic() >= self._probe_at:
                 await self._ask()
 
     async def record(self, order_id: UUID, refusal: Refusal | None, *, sent_through: bool = False) -> None:
-        """Count an answer: what it refuses of ours, or whether it says that a send went through."""
+        """Count an answer: a refusal, or a send that succeeded."""
         if sent_through:
             self._refusals = ("", 0)
             self._refused_orders.clear()
@@ -89,19 +90,19 @@ class Breaker:
         elif refusal is None:
             self._refusals = ("", 0)
         elif self._open is not None and not self._half_open:
-            return  # the call was under way when it opened
+            return  # this call began before the breaker opened
         elif self._half_open or self._is_enough(order_id, refusal):
             await self._shut(Standstill(refusal.reason, refused=True))
 
     async def trip(self, reason: str) -> None:
-        """Open for a reason that the probe itself can find gone."""
+        """Open the breaker for a reason that a later probe can find gone."""
         if self._open is None or self._half_open:
             await self._shut(Standstill(reason, refused=self._half_open))
 
     def _is_enough(self, order_id: UUID, refusal: Refusal) -> bool:
-        """Whether this refusal is one too many.
+        """Whether this refusal opens the breaker.
 
-        A refused form is everybody's and one is enough, until a send has shown that it is only some orders'.
+        One refusal of the request's form is enough, because all orders have that form, until a send has succeeded.
         """
         if refusal.about == "form" and not self._form_disproved:
             return True
@@ -123,7 +124,7 @@ class Breaker:
             if self._half_open and await self._may_try():
                 self._trying = True
                 return Admission(1, trial=True)
-        # While one send is tried the others ask again sooner: it may soon be over.
+        # While a half-open breaker is tested, the wait is a quarter: the test may soon close it.
         longest = self._settings.breaker_s / (4 if self._half_open else 1)
         return Admission(0, wait_s=max(0.1, min(longest, self._probe_at - time.monotonic())))
 
@@ -139,7 +140,7 @@ class Breaker:
             await self._close()
 
     async def _refused_send(self) -> Standstill | None:
-        """The refusal of a send, here or by another process, that nothing has disproved yet."""
+        """The refusal of a send, of this or another process, after which no send has succeeded; None without one."""
         if self._open is not None and self._open.refused:
             return self._open
         try:
@@ -149,7 +150,7 @@ class Breaker:
         return found if found is not None and found.refused else None
 
     async def _may_try(self) -> bool:
-        """One process of the fleet tries at a time, with one row at a time; another may follow one that takes long."""
+        """Whether this process may test now: one process of the fleet at a time, one row, for `breaker_s` seconds."""
         now = time.monotonic()
         if self._trying and now < self._trial_until:
             return False
@@ -164,7 +165,7 @@ class Breaker:
         return True
 
     async def _shut(self, why: Standstill) -> None:
-        """Open, or stay open, here and for the fleet; loudly once."""
+        """Open the breaker, or keep it open, for this process and the fleet; logs the opening once."""
         if self._said:
             log.event(Event.BREAKER_STAYS_OPEN, reason=why.reason)
         else:

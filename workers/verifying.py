@@ -1,4 +1,4 @@
-"""Before the first send under a new life of the database, Stripe is asked what it may have forgotten (R31)."""
+"""Asks Stripe, before the first send under a new life of the database, what the database may have forgotten (R31)."""
 
 import asyncio
 
@@ -12,11 +12,11 @@ from service.recovery import ANOTHER, verify
 from service.stripe_gateway.client import StripeGateway
 
 _LOOK_AGAIN_S = 0.1
-_PATIENCE_S = 5.0  # an ordinary restart costs a listing or two; a restored backup may cost thousands
+_PATIENCE_S = 5.0  # seconds that a message waits: enough after a restart, not after a restore
 
 
 class Verification:
-    """One listing for all messages of this process; it goes on in the background while they wait in the outbox."""
+    """One verification for all messages of this process; it runs on in the background while they wait in the outbox."""
 
     def __init__(self, engine: AsyncEngine, gateway: StripeGateway, settings: Settings) -> None:
         self._engine = engine
@@ -25,7 +25,7 @@ class Verification:
         self._listing: asyncio.Task[str | None] | None = None
 
     async def why_not_yet(self) -> str | None:
-        """None once orders may be sent in this life of the database, else the reason. Waits a few seconds at most."""
+        """None where orders may be sent in this life of the database, else the reason. Waits at most 5 seconds."""
         listing = self._listing or asyncio.create_task(self._verified())
         self._listing = listing
         done, _ = await asyncio.wait({listing}, timeout=_PATIENCE_S)
@@ -35,7 +35,7 @@ class Verification:
         return _result(listing)
 
     async def _verified(self) -> str | None:
-        """Where another process lists, wait for it."""
+        """Verify, or wait while another process does; returns None, or the reason why nothing may be sent."""
         while (reason := await verify(self._engine, self._gateway, self._settings)) == ANOTHER:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_AGAIN_S)
         return reason

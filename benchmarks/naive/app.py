@@ -1,4 +1,4 @@
-"""The naive service's door: `python -m benchmarks.naive.app`, on the same server as the product's."""
+"""The naive service's API: `python -m benchmarks.naive.app`, on the same HTTP server as the product's."""
 
 import hmac
 from collections.abc import AsyncIterator
@@ -49,9 +49,13 @@ async def create_order(
     sessions: async_sessionmaker[AsyncSession] = request.app.state["sessions"]
     async with sessions() as session:
         order = Order(
-            idempotency_key=idempotency_key, amount_minor=data.amount, currency=data.currency,
-            payment_method=data.payment_method, details=data.metadata, payment_intent_id=None,
-        )  # fmt: skip
+            idempotency_key=idempotency_key,
+            amount_minor=data.amount,
+            currency=data.currency,
+            payment_method=data.payment_method,
+            details=data.metadata,
+            payment_intent_id=None,
+        )
         session.add(order)
         try:
             await session.commit()
@@ -65,7 +69,7 @@ async def create_order(
 
 @get("/health/ready")
 async def ready() -> dict[str, str]:
-    """It runs."""
+    """Answer 200, so that the benchmark knows that the process runs."""
     return {"status": "ok"}
 
 

@@ -1,4 +1,4 @@
-"""The tables, as mapped classes, and the way to them."""
+"""The naive service's tables as mapped classes, and its engine."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 
 def engine_of(url: str, **pool: int) -> AsyncEngine:
-    """SQLAlchemy as it comes, over the one driver there is here."""
+    """A SQLAlchemy engine with its defaults, on asyncpg."""
     return create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"), **pool)
 
 

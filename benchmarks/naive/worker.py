@@ -35,7 +35,7 @@ _thread = _Thread()
 
 @dramatiq.actor(broker=broker, max_retries=10)
 def charge_order(order_id: str) -> None:
-    """Open, call, settle: a transaction, a call, a transaction."""
+    """Charge one order: a transaction, the call to Stripe, a transaction."""
     order = _thread.runner.run(_open(UUID(order_id)))
     if order is None:
         return

@@ -41,9 +41,13 @@ class Away:
             self._said, self._said_at = self._said + 1, now
             away_s, failures = round(now - self._since), self._failures
         log.event(
-            self._events[0], needed_by=who, why=in_words(error), error=kind_of(error),
-            away_s=away_s, failures=failures,
-        )  # fmt: skip
+            self._events[0],
+            needed_by=who,
+            why=in_words(error),
+            error=kind_of(error),
+            away_s=away_s,
+            failures=failures,
+        )
 
     def succeeded(self, who: str) -> None:
         """Note that `who` could use it."""

@@ -39,8 +39,12 @@ class Overview:
         return {
             "processes": [
                 {
-                    "part": beat.process.part, "host": beat.process.host, "pid": beat.process.pid,
-                    "started_at": beat.process.started_at, "moved_s_ago": round(beat.age_s, 1), "moves": beat.is_alive,
+                    "part": beat.process.part,
+                    "host": beat.process.host,
+                    "pid": beat.process.pid,
+                    "started_at": beat.process.started_at,
+                    "moved_s_ago": round(beat.age_s, 1),
+                    "moves": beat.is_alive,
                 }
                 for beat in self.beats
             ],
@@ -49,11 +53,13 @@ class Overview:
             "outbox": None
             if self.outbox is None
             else {
-                "waiting": self.outbox.waiting, "parked": self.outbox.parked,
-                "due_s": round(self.outbox.due_s, 1), "oldest_s": round(self.outbox.oldest_s, 1),
+                "waiting": self.outbox.waiting,
+                "parked": self.outbox.parked,
+                "due_s": round(self.outbox.due_s, 1),
+                "oldest_s": round(self.outbox.oldest_s, 1),
             },
             "unknown": self.unknown,
-        }  # fmt: skip
+        }
 
 
 def overview(settings: Settings) -> Overview:

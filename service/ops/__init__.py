@@ -1,6 +1,6 @@
 """What operators run: the command `eo`, the processes it starts here, and what it shows.
 
-cli            the command's tree; commands has the commands, arguments and terminal what they share
+cli            the tree of commands; `commands` holds them, `arguments` and `terminal` what several of them use
 kinds          which kinds of process there are: a new one is a line there
 installation   processes by name: what each is told, started, awaited, killed, ended
 up             everything on one machine: supervisor, child, embedded servers, isolation, part_log, port

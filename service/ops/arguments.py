@@ -1,4 +1,4 @@
-"""What the commands of `eo` take as arguments: instants, names and reasons, refused in words."""
+"""The argument types that several commands of `eo` share: an instant, a name, a reason."""
 
 from datetime import datetime
 from typing import Any
@@ -12,12 +12,12 @@ from service.foundation.text.names import NAME_MAX, REASON_MAX
 
 
 class Instant(click.ParamType[datetime]):
-    """An instant, in UTC."""
+    """An ISO 8601 instant, converted to UTC."""
 
     name = "instant"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Fails where there is no such instant."""
+        """The instant that this text names; ends the command with a usage error where it names none."""
         try:
             return value if isinstance(value, datetime) else instant(value)
         except ValueError:
@@ -25,7 +25,7 @@ class Instant(click.ParamType[datetime]):
 
 
 class Words(click.ParamType[str]):
-    """A name or a reason: something that is stored, and that a person reads."""
+    """A text of at most `longest` characters that is stored and that a person reads: a name or a reason."""
 
     name = "text"
 
@@ -34,7 +34,7 @@ class Words(click.ParamType[str]):
         self._longest = longest
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Fails where it cannot be seen, is too long, or looks like a card number."""
+        """The text; a usage error where it is invisible, too long, or looks like a card number."""
         try:
             return names.checked(value, what=self._what, longest=self._longest)
         except BadRequest as error:

@@ -1,4 +1,4 @@
-"""A child process that is ready when it says so, keeps a log, and never outlives its parent.
+"""A child process: how it is started, seen to be ready, logged and stopped. It never outlives its parent.
 
 Linux ends a child with its parent by PR_SET_PDEATHSIG, also when the parent is killed by SIGKILL. The kernel ties that
 to the *thread* that started the child, so children are started from the main thread only.
@@ -22,7 +22,7 @@ from service.ops.part_log import PartLog
 
 Pause = Callable[[float], object]
 
-POLL_S = 0.02  # how often a condition is looked at while a part starts
+POLL_S = 0.02  # seconds between two looks at a condition, while a part starts or stops
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
@@ -31,9 +31,9 @@ class Child:
     """One process. Subclasses say what to prepare before each start and how to see that it is ready."""
 
     stop_signal = signal.SIGTERM
-    death_signal = signal.SIGKILL  # what it gets when this process dies first; the protocol survives SIGKILL
-    reserve_s = 1.0  # the least time it gets to stop, whatever the others took
-    may_be_late = False  # whether its neighbours may start while it still waits for something
+    death_signal = signal.SIGKILL  # the kernel sends it to the child when this process dies first
+    reserve_s = 1.0  # the child gets at least so many seconds to stop, however long other parts took
+    may_be_late = False  # whether the other parts may start while this one still waits for a dependency
 
     def __init__(self, name: str, argv: Sequence[str], *, log: Path, environ: Mapping[str, str] | None = None) -> None:
         self.name = name
@@ -46,7 +46,7 @@ class Child:
         self.process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
-        """Before each start: files, and what a killed predecessor left."""
+        """Write the files that the process needs and remove what a killed one left; called before each start."""
 
     def is_ready(self) -> bool:
         """Whether it can be used now."""
@@ -59,12 +59,12 @@ class Child:
 
     @property
     def is_done(self) -> bool:
-        """Whether it has nothing more to do, so that its end is no death."""
+        """Whether it has ended because its work is done, so that it must not be started again."""
         return False
 
     @property
     def exit_status(self) -> int | None:
-        """As of subprocess: None while it runs, negative for a signal."""
+        """The exit status; None while it runs, and minus the signal's number where a signal ended it."""
         return self.process.poll() if self.process else None
 
     @property
@@ -78,12 +78,12 @@ class Child:
         self.process = self._popen(self.written.open())
 
     def start(self, *, within_s: float = 30.0, pause: Pause = time.sleep) -> None:
-        """Start it and wait until it is ready. Raises Unavailable with its last words."""
+        """Start it and wait until it is ready. Raises Unavailable with its last line of output."""
         self.spawn()
         self.await_ready(within_s=within_s, pause=pause)
 
     def await_ready(self, *, within_s: float = 30.0, pause: Pause = time.sleep) -> None:
-        """Wait until it is ready, and kill it when it is not. Raises Unavailable with its last words."""
+        """Wait until it is ready, and kill it after `within_s` seconds. Raises Unavailable with its last line."""
         wait_until(lambda: self.is_ready() or not self.is_running, within_s=within_s, pause=pause)
         if not self.is_running:
             raise Unavailable(f"{self.name} stopped at start: {self.last_words()} (log: {self.log})")
@@ -92,7 +92,7 @@ class Child:
             raise Unavailable(f"{self.name} was not ready in {within_s:.0f} s: {self.last_words()} (log: {self.log})")
 
     def stop(self, *, within_s: float = 10.0, pause: Pause = time.sleep) -> None:
-        """Ask it to end, wait, and kill it when it does not."""
+        """Send the stop signal, and kill the process where it still runs after `within_s` seconds."""
         if self.process is None or not self.is_running:
             return
         self.process.send_signal(self.stop_signal)
@@ -100,7 +100,7 @@ class Child:
             self.kill()
 
     def kill(self) -> None:
-        """End it without asking."""
+        """Send SIGKILL and wait until the process has ended."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -124,11 +124,11 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            cwd=self.folder_of_work,  # entered before the change of user
+            cwd=self.folder_of_work,  # the child enters it while it is still the parent's user
             env=self.environ,
-            # Ctrl-C reaches a whole process group; the order of stopping is ours to choose.
+            # Ctrl-C reaches the whole process group, and then no part could be stopped before another.
             start_new_session=True,
-            # PDEATHSIG is lost by a change of user, so both are done here, in this order. No other thread runs yet.
+            # A change of user resets PDEATHSIG, so `_become` does both, in this order. No other thread runs yet.
             preexec_fn=lambda: self._become(parent),  # noqa: PLW1509
         )
 
@@ -138,35 +138,35 @@ class Child:
             become_user(self.user)
             _checked(_LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         _checked(_LIBC.prctl(_PR_SET_PDEATHSIG, int(self.death_signal), 0, 0, 0))
-        if os.getppid() != parent:  # it died before the line above could take effect
+        if os.getppid() != parent:  # the parent died before the kernel knew of the signal
             os._exit(1)
 
 
 class LoopPart(Child):
-    """A part of ours without an address. It is ready when it has written a line with the word `ready`."""
+    """A process of ours that listens on no port. It is ready when it has written a line with the word `ready`."""
 
     may_be_late = True
 
     def is_ready(self) -> bool:
-        """Whether it said so since its last start."""
+        """Whether it has written the word `ready` since its last start."""
         return re.search(r"\bready\b", self.written.since_start()) is not None
 
 
 class OneShot(Child):
-    """A command that others wait for: ready when it has ended well."""
+    """A command that other parts wait for: it is ready when it has ended with exit status 0."""
 
     def is_ready(self) -> bool:
-        """Whether it has ended well."""
+        """Whether it has ended with exit status 0."""
         return self.is_done
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended well."""
+        """Whether it has ended with exit status 0."""
         return self.exit_status == 0
 
 
 class HttpPart(Child):
-    """A server of ours, ready when `url` answers 200."""
+    """A server of ours; it is ready when `url` answers 200."""
 
     def __init__(
         self, name: str, argv: Sequence[str], *, log: Path, environ: Mapping[str, str] | None = None, url: str
@@ -182,7 +182,7 @@ class HttpPart(Child):
 def http_get(
     url: str, *, timeout_s: float = 1.0, headers: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[int, bytes] | None:
-    """Status and body of a GET, or None where nobody answers."""
+    """Status and body of the answer to a GET; None where no answer comes within `timeout_s`."""
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
@@ -196,13 +196,13 @@ def http_get(
 
 
 def http_status(url: str) -> int | None:
-    """Status of a GET, or None where nobody answers."""
+    """Status of the answer to a GET; None where no answer comes within one second."""
     answer = http_get(url)
     return answer[0] if answer else None
 
 
 def wait_until(condition: Callable[[], bool], *, within_s: float, pause: Pause = time.sleep) -> bool:
-    """Look until `condition` holds or the time is over; the answer is whether it held."""
+    """Wait until `condition` holds, for at most `within_s` seconds; returns whether it held."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() >= deadline:

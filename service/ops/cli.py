@@ -1,7 +1,7 @@
 """The command `eo`. Data goes to stdout, messages to stderr; `--json` wherever a program may read.
 
-`exit_codes` says what a command's end means, `guard` sees to it. The small commands stand in `commands`; a large one
-stands beside what it commands and is imported when it is called.
+`exit_codes` lists what each exit code means, and `guard` turns errors into them. The commands are in `commands`, or
+beside the code that they run. A command with heavy imports is imported when it is called.
 """
 
 import os
@@ -20,7 +20,7 @@ from service.foundation.settings import KNOBS
 from service.ops.commands import installation, keys, ledger, orders, outbox, processes
 from service.ops.kinds import KINDS
 
-_COMPLETE = "_EO_COMPLETE"  # set by the shell that wants a word completed
+_COMPLETE = "_EO_COMPLETE"  # a shell sets this variable when it asks for completions
 
 
 class _Elsewhere(NamedTuple):
@@ -82,7 +82,7 @@ for _command in (
 
 
 def run(arguments: Sequence[str]) -> None:
-    """One command. Not by `cli.main`, which ends with 1 where the reader of its output is gone."""
+    """Run one command. `cli.main` is not used: it exits with 1 when the reader of stdout has closed the pipe."""
     if instruction := os.environ.get(_COMPLETE):
         raise SystemExit(USAGE if shell_complete(cli, {}, "eo", _COMPLETE, instruction) else OK)
     with cli.make_context("eo", [_text(argument) for argument in arguments]) as context:
@@ -90,7 +90,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _text(argument: str) -> str:
-    """An argument as text: UTF-8, whatever the locale says."""
+    """The argument decoded as UTF-8, whatever the locale is. Raises UsageError where it is not UTF-8."""
     try:
         return os.fsencode(argument).decode()
     except UnicodeDecodeError:

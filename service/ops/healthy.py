@@ -1,8 +1,9 @@
 """`eo healthy api|relay|worker`: whether that process of this machine or container moves. For container health checks.
 
-It asks about the process and not about what the process needs: a Redis or a PostgreSQL that is away is no reason to
-restart anybody, and `/health/ready` says it. A relay or worker moves where its beat does; where Redis cannot tell, or
-what it needs is away and it can but wait, the kernel does, which knows a stopped process but not a stuck one.
+The answer is about the process and not about its dependencies: restarting a process does not bring PostgreSQL or Redis
+back, and `/health/ready` reports them. A relay or worker moves where its heartbeat in Redis is recent. Where Redis
+cannot be asked, or a dependency is away so that the process must wait, the kernel's state of the process decides; it
+tells whether a process is stopped, and not whether it is stuck.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ def command(part: str) -> None:
 
 
 def judge(part: str, settings: Settings) -> tuple[int, str]:
-    """Exit code and a sentence for a person."""
+    """The exit code, and a sentence for a person that explains it."""
     return _judge_api(settings) if part == "api" else _judge_beats(part, settings)
 
 
@@ -85,7 +86,7 @@ def _judge_processes(part: str, otherwise: str) -> tuple[int, str]:
 
 
 async def _what_is_away(settings: Settings) -> str | None:
-    """Why a process that is well may stand still: PostgreSQL or Redis does not take what an order writes."""
+    """Why a healthy process may have to wait: PostgreSQL or Redis does not accept what an order writes."""
     database, broker = DatabaseProbe(settings), BrokerProbe(settings.redis_url)
     stored, published = await asyncio.gather(database.look(), broker.look(), return_exceptions=True)
     await asyncio.gather(database.close(), broker.close(), return_exceptions=True)
@@ -95,7 +96,7 @@ async def _what_is_away(settings: Settings) -> str | None:
 
 
 async def _beats_of_this_host(part: str, redis_url: str) -> list[Beat] | None:
-    """The newest process of each pid here; None where Redis cannot be asked."""
+    """The newest heartbeat of each pid on this host; None where Redis cannot be asked."""
     if not redis_url:
         return None
     redis = async_client(redis_url)
@@ -108,7 +109,7 @@ async def _beats_of_this_host(part: str, redis_url: str) -> list[Beat] | None:
         await redis.aclose()
     host = socket.gethostname()
     newest: dict[int, Beat] = {}
-    for beat in found:  # the latest start first: a pid may have been another's
+    for beat in found:  # the latest start first: the same pid may have belonged to an earlier process
         if (beat.process.part, beat.process.host) == (part, host):
             newest.setdefault(beat.process.pid, beat)
     return list(newest.values())

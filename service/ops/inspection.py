@@ -1,4 +1,4 @@
-"""Orders of all accounts, for the operator: the newest, those of a state, and one with what became of it.
+"""Orders of all accounts, for the operator: the newest ones, those in one state, and one order with its history.
 
 Each look-up goes through the accounts, because every index begins with one: they are few.
 """
@@ -25,7 +25,7 @@ _NONE = "There is no such order. `eo orders list` shows the newest."
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One order as it is now, whose it is, and what happened to it, oldest first."""
+    """One order as it is now, its account, and its events, oldest first."""
 
     account: str
     order: Order
@@ -113,13 +113,13 @@ async def find(engine: AsyncEngine, name: str) -> tuple[UUID, str, UUID]:
 
 
 async def story(engine: AsyncEngine, name: str) -> Story:
-    """The order of this id or key, and its timeline. Raises NotFound or Misconfigured."""
+    """The order with this id or idempotency key, and its timeline. Raises as `find` does."""
     account_id, account, order_id = await find(engine, name)
     return Story(account, await get(engine, account_id, order_id), await timeline(engine, account_id, order_id))
 
 
 async def follow(engine: AsyncEngine, name: str) -> AsyncIterator[dict[str, Any]]:
-    """What happened to the order, and then what happens, until it is in a final state. Raises as `find` does."""
+    """Yield the order's past events, then each new one, until its state is final. Raises as `find` does."""
     account_id, _, order_id = await find(engine, name)
     told: list[dict[str, Any]] = []
     while True:
@@ -134,7 +134,7 @@ async def follow(engine: AsyncEngine, name: str) -> AsyncIterator[dict[str, Any]
 
 
 async def follow_all(engine: AsyncEngine, *, limit: int) -> AsyncIterator[dict[str, Any]]:
-    """The newest `limit` orders, oldest first, and then each of them again whenever its state is another one."""
+    """Yield the newest `limit` orders, oldest first, and then each of them again when its state has changed."""
     told: dict[UUID, str] = {}
     while True:
         rows = await newest(engine, status=None, limit=limit)

@@ -1,9 +1,10 @@
-"""Whom an embedded server runs as, so that no other process of this machine is it.
+"""The user that an embedded server runs as: one that no other process of this machine has.
 
-PostgreSQL refuses root, and an account like `nobody` is shared: whoever runs as it could read the data, trace the
-server, or pass for it. So a server of root gets a uid that nothing else has, chosen once and kept as the owner of its
-data. It keeps no capability. What stands in its way is gone around: it starts in its data folder (`/proc/self/cwd`
-needs no passage through the folders above), and where its program lies below a closed folder it runs a copy of it.
+PostgreSQL refuses to run as root, and an account such as `nobody` is shared: another program that runs as it could read
+the data, trace the server, or log in as it. So where root starts a server, the server gets a uid that nothing else
+uses. The uid is chosen once; it owns the data folder, and later starts read it from there. The server has no
+capabilities. It starts in its data folder and reaches it as `/proc/self/cwd`, because the folders above may be closed
+to it. Where its program is below a closed folder, it runs a copy of the program.
 """
 
 import hashlib
@@ -19,27 +20,28 @@ from pathlib import Path
 
 from service.foundation.errors import Misconfigured
 
-# The two ranges that no distribution gives to anybody (systemd's table of uids). Containers often map only the second.
+# The two ranges that no distribution assigns (systemd's table of uids). Containers often map only the second.
 _UNUSED = range(1_879_048_192, 2_147_483_647)
 _UNUSED_SMALL = range(60_578, 61_184)
 _NEEDED = {"CAP_CHOWN": 0, "CAP_SETGID": 6, "CAP_SETUID": 7}
-# initdb insists on a uid with a name. Of these accounts, which every Linux has, one that runs nothing lends its own.
+# initdb needs a uid with a name. It runs as one of these accounts, which Linux systems have and seldom use.
 _NAMED = ("games", "news", "uucp", "lp", "man", "mail", "bin", "daemon", "nobody")
-_COPIES = Path("/var/cache/effectively-once")  # of programs; can be deleted when nothing runs
+_COPIES = Path("/var/cache/effectively-once")  # copies of programs; may be deleted while no `eo up` runs
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Whom a child runs as."""
+    """The user that a child process runs as."""
 
     uid: int
     gid: int
 
 
 def private_user(data: Path) -> User | None:
-    """The user of the server with that data folder: its owner where that is one of ours, else a new one.
+    """The user for the server of that data folder: the folder's owner if its uid is of the two ranges, or a new one.
 
-    None, which is ourselves, unless we are root. Raises Misconfigured where this root may not become anybody.
+    None where this process is not root: the server then runs as the same user. Raises Misconfigured where this root
+    has not the capabilities to change users.
     """
     if os.geteuid() != 0:
         return None
@@ -55,7 +57,7 @@ def private_user(data: Path) -> User | None:
 
 
 def named_user() -> User | None:
-    """An account with a name that runs nothing at this moment, for as long as initdb takes. None unless we are root."""
+    """An account for initdb, if possible one that runs no process now. None where this process is not root."""
     if os.geteuid() != 0:
         return None
     busy = _uids_that_run()
@@ -66,14 +68,14 @@ def named_user() -> User | None:
 
 
 def become_user(user: User) -> None:
-    """Turn this process into `user`, in a forked child before exec. The kernel takes all capabilities away."""
+    """Change the user of this process, a forked child before exec. The kernel takes all its capabilities away."""
     os.setgroups([])
     os.setgid(user.gid)
     os.setuid(user.uid)
 
 
 def give(tree: Path, user: User | None) -> None:
-    """Make `user` the owner of all of a folder. Links are not followed; a file with a second name is left alone."""
+    """Make `user` the owner of a folder and all in it, except files with a second hard link. Links are not followed."""
     if user is None:
         return
     for folder, folders, files in os.walk(tree):
@@ -85,7 +87,7 @@ def give(tree: Path, user: User | None) -> None:
 
 
 def close_to_others(tree: Path) -> None:
-    """Folders 0700, files 0600, whatever the umask was that they were made under. Links are not followed."""
+    """Set folders to mode 0700 and files to 0600. Links are not followed."""
     for folder, folders, files in os.walk(tree):
         Path(folder).chmod(0o700)
         for name in files + folders:
@@ -95,10 +97,10 @@ def close_to_others(tree: Path) -> None:
 
 
 def reachable(tree: Path, needed: str, user: User | None, *, libraries: Path | None = None) -> Path:
-    """A folder with the same programs that `user` can run: `tree` itself, or a copy where a folder above it is closed.
+    """A folder with the programs of `tree` that `user` can run: `tree`, or a copy where a folder above it is closed.
 
-    `needed` is a program in it; `libraries` is what its programs load from a neighbour of the folder above. Raises
-    Misconfigured where no copy can be made.
+    `needed` is a program in `tree`; `libraries` is the folder beside `tree`'s parent from which its programs load
+    libraries. Raises Misconfigured where no copy can be made.
     """
     if user is None or _may_run(tree / needed):
         return tree
@@ -111,8 +113,8 @@ def reachable(tree: Path, needed: str, user: User | None, *, libraries: Path | N
     found = _COPIES.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:
         raise Misconfigured(f"{_COPIES} is not a folder that only root may write. Remove it.")
-    _COPIES.chmod(0o755)  # whatever the umask was
-    copy = _COPIES / hashlib.sha256((tree / needed).read_bytes()).hexdigest()[:16]  # one for all installations
+    _COPIES.chmod(0o755)  # the umask may have taken bits away
+    copy = _COPIES / hashlib.sha256((tree / needed).read_bytes()).hexdigest()[:16]  # all installations share a copy
     inside = Path(tree.parent.name, tree.name)
     if not copy.exists():
         _copy({tree: inside} | ({libraries: Path(libraries.name)} if libraries and libraries.is_dir() else {}), copy)
@@ -120,7 +122,7 @@ def reachable(tree: Path, needed: str, user: User | None, *, libraries: Path | N
 
 
 def _copy(trees: Mapping[Path, Path], copy: Path) -> None:
-    """Each tree under its name in `copy`, which appears when it is whole: owned by root, readable by everybody."""
+    """Copy each tree to its name in `copy`, owned by root and readable by all; `copy` appears when it is complete."""
     with tempfile.TemporaryDirectory(prefix="new-", dir=_COPIES) as folder:
         fresh = Path(folder, "programs")
         for tree, name in trees.items():
@@ -132,13 +134,13 @@ def _copy(trees: Mapping[Path, Path], copy: Path) -> None:
                 os.chown(path, 0, 0)
         try:
             fresh.rename(copy)
-        except OSError:  # another start was faster
+        except OSError:  # another process may have made the same copy meanwhile
             if not copy.exists():
                 raise
 
 
 def _may_run(program: Path) -> bool:
-    """Whether everybody may reach, read and run it, by mode bits."""
+    """Whether every user may reach, read and run the program, by the mode bits."""
     found = program.resolve()
     return found.stat().st_mode & 0o005 == 0o005 and all(folder.stat().st_mode & 0o001 for folder in found.parents)
 
@@ -175,7 +177,7 @@ def _uids_that_run() -> set[int]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             uids.add(process.stat().st_uid)
-        except OSError:  # it has ended
+        except OSError:  # the process has ended meanwhile
             continue
     return uids
 

@@ -1,8 +1,7 @@
-"""Which kinds of process there are. A new kind is a line here, beside the module that it runs.
+"""The kinds of process. A new kind is one line here, beside the module that it runs.
 
-By that line its name is a command of `eo`; `eo up` starts one of it, brings it back and stops it in its turn;
-`eo status` and `eo healthy` know it; and an Installation, which tests, benchmarks and the demonstration use,
-starts any number of it.
+From that line its name becomes a command of `eo`, `eo up` starts, restarts and stops one such process, `eo status` and
+`eo healthy` know it, and an Installation, which tests, benchmarks and the demonstration use, starts any number of it.
 """
 
 from collections.abc import Mapping
@@ -13,8 +12,8 @@ from typing import NamedTuple
 class Kind(NamedTuple):
     """One kind of process of ours.
 
-    module: what its command runs. stage: kinds of the same number start together, after all with a smaller one.
-    health: the path that answers 200 once it is ready; where it has none, it writes a line with the word `ready`.
+    module: what its command runs. stage: kinds with the same number start together, after all with a smaller number.
+    health: the path that answers 200 when it is ready; a kind without one writes a line with the word `ready`.
     """
 
     name: str
@@ -24,12 +23,12 @@ class Kind(NamedTuple):
     health: str = ""
 
 
-# In the order in which they stop, which is an order's way: who hands work on ends before who takes it.
+# In the order in which they stop: a process that hands work on stops before the one that receives it.
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
-            # The API starts last: its first 200 means that everything is there.
+            # The API starts last, so that its first 200 means that all other parts run.
             Kind("api", "Run the HTTP API.", "service.web", stage=2, health="/health/ready"),
             Kind("relay", "Run the outbox relay.", "workers.relay", stage=1),
             Kind("worker", "Run one charge worker; start more processes for more.", "workers.main", stage=1),
@@ -37,7 +36,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 
-# What `eo up` starts, in its order: a stage waits for the one before it.
+# What `eo up` starts: the parts of a stage together, each stage after the one before it is ready.
 START_ORDER = (
     ("postgres",),
     ("migrate", "redis", "sandbox"),

@@ -1,8 +1,8 @@
-"""The log file of one part of `eo up`: what the part said since its start, what is new, and the file's rotation.
+"""The log file of one part of `eo up`: what the part wrote since its start, which lines are new, and rotation.
 
-A part appends (O_APPEND) through a descriptor that it received at its start. So anybody may move the file: the lines
-follow it until the part starts again. Anybody may empty it: the lines go on at its beginning. Rotation copies the file,
-then empties it; a line written in that very moment can be lost, which a log may do and the books may not.
+A part appends (O_APPEND) through a descriptor that it received at its start. A file that is moved still receives the
+lines until the part starts again; a file that is emptied receives them at its beginning. Rotation copies the file and
+then empties it; a line that is written between the two is lost, which is acceptable for a log.
 """
 
 import contextlib
@@ -10,13 +10,13 @@ import os
 import shutil
 from pathlib import Path
 
-MAX_BYTES = 16 << 20  # a log larger than this is rotated: 80 MiB at most for a part, with the kept ones
-KEPT = 4  # rotated files: relay.log.1 is the youngest
-_READ_MAX = 1 << 20  # bytes looked at in one go, so that a chatty part cannot hold up its neighbours
+MAX_BYTES = 16 << 20  # a larger log is rotated; with KEPT copies a part uses at most 80 MiB
+KEPT = 4  # rotated files that are kept; relay.log.1 is the youngest
+_READ_MAX = 1 << 20  # bytes read in one go, so that a part that writes much does not delay the others
 
 
 class PartLog:
-    """One file, opened anew at each start of its part. `path` need not exist, nor its folder."""
+    """One log file, opened again at each start of its part. The file and its folder are made where they are missing."""
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
         self.path = path
@@ -26,7 +26,7 @@ class PartLog:
         self._read = 0
 
     def open(self) -> int:
-        """A descriptor for a part that starts now. It belongs to this object."""
+        """Open the file for a part that starts now; returns the descriptor, which this object will close."""
         self.close()
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -34,18 +34,18 @@ class PartLog:
         return self._descriptor
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def since_start(self) -> str:
-        """What the part wrote since its last start, as far as the file still has it."""
+        """The text that the part wrote since its last start, as far as the file still holds it."""
         self._notice_cut()
         return self._text(self._start, self._size() - self._start)
 
     def new_lines(self) -> list[str]:
-        """Whole lines nobody has asked for before; at most one MiB of them."""
+        """Complete lines that no earlier call returned; at most one MiB of them."""
         self._notice_cut()
         if self._descriptor is None:
             return []
@@ -55,11 +55,11 @@ class PartLog:
         return found[:whole].decode(errors="replace").split("\n")[:-1]
 
     def skip(self) -> None:
-        """Take what is there as read."""
+        """Treat all lines written so far as returned."""
         self._read = self._size()
 
     def rotate(self) -> None:
-        """Where the file has grown too large: keep a copy beside it, empty it. A full disk changes nothing."""
+        """Copy the file and empty it where it is larger than MAX_BYTES. On a full disk nothing is done."""
         if self._size() <= self._max_bytes:
             return
         with contextlib.suppress(OSError):
@@ -77,7 +77,7 @@ class PartLog:
         return 0 if self._descriptor is None else os.fstat(self._descriptor).st_size
 
     def _notice_cut(self) -> None:
-        """Somebody emptied the file: what is in it now is all new."""
+        """Start at the beginning again where the file has become shorter, because somebody emptied it."""
         size = self._size()
         if size < self._read:
             self._read = 0
@@ -96,8 +96,8 @@ class PartLog:
                 self._kept(number - 1).replace(self._kept(number))
 
     def _copy(self, to: Path) -> None:
-        """Copy until nothing more has come."""
-        source = Path(f"/proc/self/fd/{self._open_descriptor}")  # the file itself, wherever it was moved
+        """Copy the file, and what is appended meanwhile."""
+        source = Path(f"/proc/self/fd/{self._open_descriptor}")  # this finds the file also after it was moved
         to.touch(mode=0o600)
         with source.open("rb") as full, to.open("wb") as copy:
             shutil.copyfileobj(full, copy)

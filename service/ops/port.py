@@ -1,4 +1,4 @@
-"""The API's port, tried before anything else is: `make run` asks this file before it downloads a single package.
+"""Whether the API's port is free. `make run` runs this file before it downloads packages.
 
 So it imports nothing that has to be installed.
 """
@@ -13,7 +13,7 @@ HOST, PORT = "127.0.0.1", 8000
 
 
 def refuse_busy_port(host: str, port: int) -> None:
-    """Raises Misconfigured where somebody listens there already, or nobody can."""
+    """Raises Misconfigured where the API could not listen on that host and port."""
     try:
         address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.socket(address[0]) as probe:
@@ -27,7 +27,7 @@ def refuse_busy_port(host: str, port: int) -> None:
 
 
 def _main() -> int:
-    """Exit status 2 and one line where `eo up` could not listen. What else is wrong is said by `eo up`."""
+    """Return 2, after one line on stderr, where `eo up` could not listen; else 0. Other mistakes `eo up` reports."""
     host, port = os.environ.get("EO_HOST") or HOST, os.environ.get("EO_PORT") or str(PORT)
     try:
         if port.isascii() and port.isdigit():

@@ -1,4 +1,4 @@
-"""What of `eo up` runs, read from outside: run.json says where, the kernel says what."""
+"""Which parts of an `eo up` run, seen by another process: run.json has the addresses, /proc has the processes."""
 
 import json
 import os
@@ -15,17 +15,18 @@ from service.ops.child import http_get
 from service.ops.kinds import PARTS
 from service.ops.up import LOCK_FILE, SECRETS_FILE, api_url, try_lock
 
-_PATIENCE_S = 5.0  # /health/ready itself gives up after two
+_PATIENCE_S = 5.0  # /health/ready answers within two seconds, whatever is away
 _TITLES = {"valkey-server": "redis", "postgres": "postgres"} | {f"eo {name}": name for name in PARTS}
 _OURS = {"lock", "log", "postgres", "redis", "sandbox", "secrets.json", "run.json"}
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`parts`: name → pid, or None where that part is down or belongs to somebody else (the environment names it).
+    """`parts`: name → pid; None where that part is down, or is a server that the environment names.
 
-    `ready` and `reasons`: what /health/ready says; None where the API does not answer. `uptimes_s`, `restarts`: of the
-    parts that run here. `fleet`: what Redis and PostgreSQL know, of every machine; None where neither is named.
+    `ready` and `reasons`: the answer of /health/ready; None where the API does not answer. `uptimes_s`, `restarts`: of
+    the parts that run here. `fleet`: what Redis and PostgreSQL know of all machines; None where one of them is not
+    named.
     """
 
     running: bool
@@ -39,7 +40,7 @@ class Status:
     fleet: Overview | None = None
 
     def as_dict(self) -> dict[str, object]:
-        """For --json."""
+        """All fields as JSON values, for --json."""
         return {
             **{f.name: getattr(self, f.name) for f in fields(self)},
             "fleet": self.fleet.as_dict() if self.fleet else None,
@@ -47,7 +48,7 @@ class Status:
 
 
 def status(data_dir: Path) -> Status:
-    """What runs on this data folder. Raises Misconfigured where run.json is damaged."""
+    """The status of the `eo up` on this data folder. Raises Misconfigured where run.json is damaged."""
     if not is_locked(data_dir):
         fleet = _fleet(os.environ)
         return Status(running=False, pid=None, parts=dict.fromkeys(PARTS), addresses={}, fleet=fleet)
@@ -59,11 +60,16 @@ def status(data_dir: Path) -> Status:
     ready, reasons = _readiness(found["environment"]) if found else (None, ())
     parts = {name: children.get(name) for name in PARTS}
     return Status(
-        running=True, pid=pid, parts=parts, addresses=addresses, ready=ready, reasons=reasons,
+        running=True,
+        pid=pid,
+        parts=parts,
+        addresses=addresses,
+        ready=ready,
+        reasons=reasons,
         uptimes_s={name: uptime_s(child) for name, child in children.items()},
         restarts=dict.fromkeys(children, 0) | (found or {}).get("restarts", {}),
         fleet=_fleet(found["environment"]) if found else None,
-    )  # fmt: skip
+    )
 
 
 def _fleet(environment: Mapping[str, str]) -> Overview | None:
@@ -73,7 +79,7 @@ def _fleet(environment: Mapping[str, str]) -> Overview | None:
 
 
 def uptime_s(pid: int) -> float:
-    """For how long a process has been running; 0 where it ended meanwhile."""
+    """For how many seconds a process has been running; 0 where it has ended meanwhile."""
     try:
         began = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
         now = float(Path("/proc/uptime").read_text().split()[0])
@@ -92,7 +98,7 @@ def is_locked(data_dir: Path) -> bool:
 
 
 def refuse_reset(data_dir: Path) -> None:
-    """Raises Misconfigured unless the folder can be deleted: nothing runs on it, and nothing in it is foreign."""
+    """Raises Misconfigured where an `eo up` runs on the folder, or it holds files that `eo up` did not make."""
     if is_locked(data_dir):
         raise Misconfigured(f"An `eo up` runs on {data_dir}. Stop it first.")
     if not (data_dir / SECRETS_FILE).exists() or {entry.name for entry in data_dir.iterdir()} - _OURS:
@@ -100,7 +106,7 @@ def refuse_reset(data_dir: Path) -> None:
 
 
 def _readiness(environment: dict[str, str]) -> tuple[str | None, tuple[str, ...]]:
-    """What the API says of itself and of what it needs."""
+    """The status and the reasons that /health/ready answers; None and no reasons where it does not answer."""
     answer = http_get(f"{api_url(Settings.from_env(environment))}/health/ready", timeout_s=_PATIENCE_S)
     try:
         said = json.loads(answer[1]) if answer else {}
@@ -113,7 +119,7 @@ def _run_file(data_dir: Path) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads((data_dir / RUN_FILE).read_text())
     except FileNotFoundError:
-        return None  # it is just starting, or stopping
+        return None  # `eo up` is just starting or stopping
     except (OSError, ValueError) as error:
         raise Misconfigured(f"{data_dir / RUN_FILE} cannot be read ({error}). Start `eo up` again.") from error
     return found
@@ -127,7 +133,7 @@ def _children(parent: int) -> dict[str, int]:
             ppid = int((process / "stat").read_text().rpartition(")")[2].split()[1])
             title = (process / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
         except OSError:
-            continue  # it ended meanwhile
+            continue  # the process ended meanwhile
         name = _TITLES.get(os.path.basename(title)) or _TITLES.get(os.path.basename(title.split(" ")[0]))  # noqa: PTH119
         if ppid == parent and name:
             found[name] = int(process.name)

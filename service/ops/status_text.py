@@ -1,4 +1,4 @@
-"""`eo status` for a person: one row per process, then what waits and why."""
+"""`eo status` as text: one row per process, then the state of the outbox and the breaker, then the reasons."""
 
 from collections.abc import Iterator
 from socket import gethostname
@@ -13,7 +13,7 @@ _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
 
 
 def rows(found: Status) -> list[dict[str, Any]]:
-    """The parts that run here, then what beats elsewhere. `moved`: when a process last did what it is there for."""
+    """A row per part that runs here, then per heartbeat of another process. `moved`: when it last did its work."""
     beats = found.fleet.beats if found.fleet else []
     host = gethostname()
     by_process = {(b.process.part, b.process.pid): b for b in reversed(beats) if b.process.host == host}
@@ -25,7 +25,7 @@ def rows(found: Status) -> list[dict[str, Any]]:
 
 
 def lines(found: Status) -> Iterator[str]:
-    """What waits, whether anything is sent, and what /health/ready says."""
+    """Lines on the outbox, on the breaker, and on what /health/ready answers."""
     if found.fleet is not None:
         if (outbox := found.fleet.outbox) is not None:
             wait = f"more than {COUNTED_MAX}" if outbox.waiting > COUNTED_MAX else str(outbox.waiting)
@@ -46,7 +46,7 @@ def _breaker(fleet: Overview) -> str:
 
 
 def span(seconds: float) -> str:
-    """A time in the two units that matter."""
+    """A duration in its two largest units, for instance `3 h 12 min`."""
     whole = round(seconds)
     if whole >= _DAY_S:
         return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S} h"
@@ -70,9 +70,12 @@ def _here(found: Status, name: str, pid: int | None, beat: Beat | None) -> dict[
 def _elsewhere(beat: Beat) -> dict[str, Any]:
     process = beat.process
     return {
-        "part": process.part, "pid": f"{process.pid} on {process.host}", "up": "-", "restarts": "-",
+        "part": process.part,
+        "pid": f"{process.pid} on {process.host}",
+        "up": "-",
+        "restarts": "-",
         "moved": _moved(beat),
-    }  # fmt: skip
+    }
 
 
 def _moved(beat: Beat | None) -> str:

@@ -1,6 +1,6 @@
-"""Start parts in order, bring back what dies, stop in order, leave nothing behind.
+"""Start parts in order, start those again that end, and stop all in order.
 
-One loop in one thread: it sleeps in sigtimedwait, so that a child's end, Ctrl-C and the clock all wake the same place.
+One loop in one thread sleeps in sigtimedwait, which returns when a child ends, on Ctrl-C, and when the time is over.
 Signals are blocked from the first start to the last stop; children are started with none blocked.
 """
 
@@ -18,28 +18,28 @@ from service.foundation import exit_codes
 from service.foundation.errors import Defect, EffectivelyOnceError, Misconfigured, Unavailable
 from service.ops.child import Child, wait_until
 
-TICK_S = 0.25  # how late a warning in a log may be shown
-READY_S = 60.0  # a part that is not ready by then is not coming
-LATE_S = 10.0  # a part that may come later (its dependency is away) holds up the others no longer than this
-STOP_S = 9.0  # everything together; `eo up` promises 10
+TICK_S = 0.25  # seconds between two looks at the logs and the parts
+READY_S = 60.0  # after so many seconds without being ready, a part ends the start
+LATE_S = 10.0  # so many seconds the others wait for a part that may be late, because its dependency is away
+STOP_S = 9.0  # seconds for all parts to stop; `eo up` promises to stop within 10
 BACKOFF_S, BACKOFF_MAX_S = 0.2, 10.0
-STEADY_S = 10.0  # a part that lived so long starts again without delay
+STEADY_S = 10.0  # a part that ran for so many seconds starts again after the shortest delay
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _SIGNALS = _STOP_SIGNALS | {signal.SIGCHLD}
 _WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL|FATAL|PANIC)\b")
 _WARNING_LEVELS = {"warning", "error", "critical"}
 
-# What a part that ended at its start has told by its exit code.
+# The error to raise for a part that ended at its start, by its exit code.
 _KINDS: dict[int | None, type[EffectivelyOnceError]] = {exit_codes.USAGE: Misconfigured, exit_codes.BUG: Defect}
 
 
 class StopRequested(BaseException):
-    """Somebody wants it to end: SIGINT, SIGTERM or SIGHUP."""
+    """SIGINT, SIGTERM or SIGHUP has arrived."""
 
 
 @dataclass(slots=True)
 class _Watch:
-    """What the loop remembers of one part."""
+    """What the loop remembers of one part: times on the monotonic clock, counts of its ends and restarts."""
 
     part: Child
     started_at: float = 0.0
@@ -51,14 +51,14 @@ class _Watch:
 
 @dataclass
 class Supervisor:
-    """Runs `stages`: the parts of a stage start together, a stage starts when the one before it is ready.
+    """Runs `stages`: the parts of a stage start together, each stage after the one before it is ready.
 
-    `stop_order` names the parts in the order they are stopped in. Use as a context: leaving it stops everything.
+    `stop_order` names the parts in the order of stopping. A context manager: leaving it stops all parts.
     """
 
     stages: Sequence[Sequence[Child]]
     stop_order: Sequence[str]
-    on_restart: Callable[[Mapping[str, int]], None] | None = None  # is told how often each part was started again
+    on_restart: Callable[[Mapping[str, int]], None] | None = None  # called with the number of restarts per part
     _watched: dict[str, _Watch] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -69,7 +69,7 @@ class Supervisor:
         self.stop()
 
     def start(self) -> None:
-        """Start everything. Raises Misconfigured or Unavailable naming the part, or StopRequested."""
+        """Start all parts. Raises Misconfigured or Unavailable naming the part that failed, or StopRequested."""
         for stage in self.stages:
             for part in stage:
                 self._watched[part.name] = _Watch(part)
@@ -79,14 +79,14 @@ class Supervisor:
                 part.written.skip()
 
     def watch(self) -> None:
-        """Bring back what dies, show warnings, until StopRequested."""
+        """Start parts again that end, and show warnings from their logs, until StopRequested is raised."""
         while True:
             for watch in self._watched.values():
                 self._look_after(watch)
             pause(TICK_S)
 
     def stop(self) -> None:
-        """Stop all parts in order. A second signal kills what is left. Safe to call twice."""
+        """Stop all parts in order; a second stop signal kills those that still run. Can be called twice."""
         running = [self._watched[name].part for name in self.stop_order if name in self._watched]
         deadline = time.monotonic() + STOP_S
         try:
@@ -149,15 +149,15 @@ class Supervisor:
 
 
 def pause(seconds: float) -> None:
-    """Sleep until a child ends or the time is over. Raises StopRequested on a stop signal (which must be blocked)."""
+    """Sleep until a child ends or the time is over. Raises StopRequested on a stop signal; those must be blocked."""
     received = signal.sigtimedwait(_SIGNALS, seconds)
     if received is not None and received.si_signo in _STOP_SIGNALS:
         raise StopRequested
 
 
 def say(name: str, message: str) -> None:
-    """A line on stderr, with the part it is about."""
-    with contextlib.suppress(OSError):  # whoever read stderr may be gone; that ends nothing
+    """Write a line to stderr that begins with the name of the part it is about."""
+    with contextlib.suppress(OSError):  # stderr may be a closed pipe; the parts run on
         print(f"{name}: {message}", file=sys.stderr, flush=True)
 
 

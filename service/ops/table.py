@@ -1,7 +1,6 @@
-"""Rows for a reader: a table that fits the terminal, or, where it cannot, one field a line. Pure but for the width.
+"""Rows as a table that fits the terminal, or with one field per line where no table fits. Pure except for `width`.
 
-Nothing is left out to make it fit: words that are too many go on in the next line; only one that is longer than a line
-is broken.
+No text is cut off: a cell that is too long continues in the next line, and only a word longer than a line is broken.
 """
 
 import shutil
@@ -10,16 +9,16 @@ from datetime import UTC, datetime
 from textwrap import wrap
 
 _GAP = 2
-_WIDEST = 100  # also where the output is a file, so that it is the same everywhere
+_WIDEST = 100  # columns; also the width of output that goes to a file
 
 
 def width() -> int:
-    """Columns that a line may have."""
+    """How many columns a line may have."""
     return max(40, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
 
 
 def lines(rows: Sequence[Mapping[str, object]], columns: int) -> list[str]:
-    """The rows under the names of the first; a table where the words fit into `columns`, else a block per row."""
+    """The rows as a table with the first row's names as its head; a block per row where no table fits `columns`."""
     if not rows:
         return []
     names = list(rows[0])
@@ -30,17 +29,17 @@ def lines(rows: Sequence[Mapping[str, object]], columns: int) -> list[str]:
 
 
 def fields(row: Mapping[str, object], columns: int) -> list[str]:
-    """One row as a block: a field a line."""
+    """One row as a block with one field per line."""
     return list(_block(list(row), [_text(value) for value in row.values()], columns))
 
 
 def paragraph(text: str, columns: int) -> list[str]:
-    """One sentence; what does not fit goes on in the next line, indented."""
+    """A sentence in lines of at most `columns` characters, indented from the second on."""
     return wrap(text, columns, subsequent_indent=" " * _GAP)
 
 
 def age(then: datetime) -> str:
-    """How long ago, in the largest unit: 40s, 12m, 3h, 5d; `in 40s` for what is to come."""
+    """How long ago an instant was, in its largest unit: 40s, 12m, 3h, 5d; `in 40s` for a future one."""
     seconds = round((datetime.now(UTC) - then).total_seconds())
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
         if abs(seconds) >= size:
@@ -55,14 +54,14 @@ def _text(value: object) -> str:
 
 
 def _printable(text: str) -> str:
-    """What a terminal would obey, or would not show, is spelt out."""
+    """The text with control and invisible characters written as escapes, so that a terminal shows them."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _fitting(rows: list[list[str]], room: int) -> list[int]:
-    """A width per column, or none: the widest is narrowed, down to its longest word."""
+    """A width per column; empty where no table fits `room`. A column is never narrower than its longest word."""
     columns = list(zip(*rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
     least = [max((len(word) for cell in column for word in cell.split()), default=0) for column in columns]

@@ -1,4 +1,4 @@
-"""What the commands of `cli` share: one engine for one question, and rows shown as a table or as JSON."""
+"""What the commands of `eo` share: a question to the database, and rows printed as a table or as JSON."""
 
 import asyncio
 import dataclasses
@@ -41,7 +41,7 @@ def ask(
 
 
 async def _ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bool, is_long: bool, as_app: bool) -> T:
-    # Only commands that need a database pay for these.
+    # Imported here so that commands without a database start fast.
     from service.foundation.deadlines import COMMAND_S, LONG_STATEMENT_S  # noqa: PLC0415
     from service.foundation.postgres.db import as_unavailable, close, create_engine, is_unreachable  # noqa: PLC0415
     from service.foundation.postgres.migrate import check  # noqa: PLC0415
@@ -68,12 +68,12 @@ async def _ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bo
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON on stdout."""
+    """Print the value as one line of JSON on stdout."""
     click.echo(json.dumps(value, default=str))
 
 
 def print_rows(rows: Iterable[Any], *, as_json: bool) -> None:
-    """Rows (mappings or dataclasses) as a JSON list, or as a table that fits, with the names of the first row."""
+    """Print rows (mappings or dataclasses) as a JSON list, or as a table with the first row's names as its head."""
     found = [_mapping(row) for row in rows]
     if as_json:
         print_json(found)
@@ -82,14 +82,14 @@ def print_rows(rows: Iterable[Any], *, as_json: bool) -> None:
 
 
 def masked(variable: str, value: Any) -> Any:
-    """A setting's value as it may be shown."""
+    """A setting's value with its secrets hidden."""
     if variable.endswith("_URL"):
         return shown(str(value))
     return "***" if value and variable.endswith(_SECRET) else plain(value)
 
 
 def plain(value: Any) -> Any:
-    """As JSON knows it; everything else as text."""
+    """The value as JSON can hold it; a value of any other type as text."""
     return value if isinstance(value, _PLAIN) else str(value)
 
 

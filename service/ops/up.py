@@ -1,10 +1,10 @@
-"""`eo up`: which parts there are, what each is told, and what a person is shown.
+"""`eo up`: which parts are started, with which environment, and what is printed.
 
-What the environment names is used; what it does not name is embedded. Data lives in one folder:
+A server that the environment names is used; one that it does not name is embedded. The data is in one folder:
 
-    .eo/lock           held while `eo up` runs: one per folder
+    .eo/lock           locked while `eo up` runs: only one runs per folder
     .eo/secrets.json   made at first run
-    .eo/run.json       while it runs: where every other `eo` command finds the parts
+    .eo/run.json       exists while `eo up` runs; every other `eo` command finds the parts by it
     .eo/log/           one file per part
     .eo/postgres/ .eo/redis/ .eo/sandbox/   the data
 """
@@ -42,17 +42,17 @@ LOCK_FILE, SECRETS_FILE = "lock", "secrets.json"
 def up(*, as_json: bool = False) -> None:
     """Run everything in the foreground until SIGINT or SIGTERM. Raises Misconfigured or Unavailable."""
     began = time.monotonic()
-    os.umask(0o077)  # of the parts, too: what they write is ours alone
+    os.umask(0o077)  # the parts inherit it: only this user can read what they write
     data_dir = named_data_dir().absolute()
     with locked(data_dir):
-        (data_dir / RUN_FILE).unlink(missing_ok=True)  # of a predecessor that was killed
+        (data_dir / RUN_FILE).unlink(missing_ok=True)  # left by an `eo up` that was killed
         installation = plan(data_dir, os.environ)
         settings = installation.settings()
         refuse_busy_port(settings.host, settings.port)
         found: dict[str, object] = {"pid": os.getpid(), "environment": installation.told}
 
         def note(restarts: Mapping[str, int]) -> None:
-            with contextlib.suppress(OSError):  # a full disk ends nothing
+            with contextlib.suppress(OSError):  # on a full disk the parts run on
                 write_private(data_dir / RUN_FILE, json.dumps({**found, "restarts": restarts}, indent=2) + "\n")
 
         write_private(data_dir / RUN_FILE, json.dumps(found, indent=2) + "\n")
@@ -70,7 +70,7 @@ def run(
     began: float,
     on_restart: Callable[[Mapping[str, int]], None] | None = None,
 ) -> None:
-    """Start, show, watch; return after a clean stop."""
+    """Start the parts, print where they are, and watch them; returns after a clean stop."""
     stages = installation.stages()
     with contextlib.suppress(StopRequested), Supervisor(stages, STOP_ORDER, on_restart) as supervisor:
         supervisor.start()
@@ -81,7 +81,7 @@ def run(
 
 
 def plan(data_dir: Path, environ: Mapping[str, str]) -> Installation:
-    """Decide what is embedded, and with which addresses and secrets. Starts nothing. Raises Misconfigured."""
+    """Decide which servers are embedded, and all addresses and secrets. Starts nothing. Raises Misconfigured."""
     made = load_secrets(data_dir / SECRETS_FILE)
     named = {name: value for name, value in environ.items() if value}
     installation = Installation(data_dir, {"EO_API_KEY": named.get("EO_API_KEY") or made["api_key"]}, environ)
@@ -122,19 +122,19 @@ def _find_stripe(installation: Installation, named: Mapping[str, str], made: Map
 
 
 def names_stripe(named: Mapping[str, str]) -> bool:
-    """Whether the environment names a Stripe. Raises Misconfigured where it does so by half."""
+    """Whether the environment names a Stripe. Raises Misconfigured where it names an address without a key."""
     if "STRIPE_API_BASE" in named and "STRIPE_API_KEY" not in named:
         raise Misconfigured("STRIPE_API_BASE is set without STRIPE_API_KEY. Set both, or neither for the sandbox.")
     return "STRIPE_API_KEY" in named
 
 
 def api_url(settings: Settings) -> str:
-    """Where this machine reaches the API."""
+    """The URL under which this machine reaches the API."""
     return reached_at(settings.host, settings.port)
 
 
 def load_secrets(path: Path) -> dict[str, str]:
-    """The secrets of this installation, made at first run. Raises Misconfigured where they cannot be read."""
+    """Read this installation's secrets; the first run makes them. Raises Misconfigured where they are unreadable."""
     try:
         kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     except (OSError, ValueError) as error:
@@ -153,7 +153,7 @@ def load_secrets(path: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
-    """Hold the data folder, made if missing. Raises Misconfigured where another `eo up` holds it."""
+    """Lock the data folder, made if missing. Raises Misconfigured where another `eo up` has locked it."""
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         (data_dir / "log").mkdir(mode=0o700, exist_ok=True)
@@ -172,7 +172,7 @@ def locked(data_dir: Path) -> Iterator[None]:
 
 
 def close_folder(data_dir: Path) -> None:
-    """`.eo` and what is ours in it, also what version 0.1 made. The servers close their own folders."""
+    """Let only this user read `.eo` and what `eo up` keeps in it. The servers do the same for their folders."""
     data_dir.chmod(0o700)
     for path in data_dir.glob("*"):
         if path.name in ("log", "sandbox"):
@@ -182,7 +182,7 @@ def close_folder(data_dir: Path) -> None:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Take the lock if it is free. The kernel gives it back when this process ends, however it ends."""
+    """Take the lock if it is free; returns whether it was. The kernel releases it when this process ends."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -191,7 +191,7 @@ def try_lock(descriptor: int) -> bool:
 
 
 def why_charges_wait(ready_url: str) -> list[str]:
-    """The reasons of /health/ready; none where an order can be paid now, which may take a few seconds to be known."""
+    """The reasons of /health/ready after at most 5 seconds; none where an order can be paid now."""
     reasons: list[str] = []
 
     def is_ok() -> bool:
@@ -205,7 +205,7 @@ def why_charges_wait(ready_url: str) -> list[str]:
 
 
 def key_opens(installation: Installation) -> bool:
-    """Whether the API takes the key of this installation; also where it cannot tell."""
+    """Whether the API accepts this installation's key; True also where the API does not answer."""
     headers = {"Authorization": f"Bearer {installation.told['EO_API_KEY']}"}
     answer = http_get(f"{installation.url('api')}/v1/orders", timeout_s=_PAYABLE_S, headers=headers)
     return answer is None or answer[0] != HTTPStatus.UNAUTHORIZED
@@ -214,7 +214,7 @@ def key_opens(installation: Installation) -> bool:
 def show(
     installation: Installation, *, took_s: float, as_json: bool, waits: Sequence[str] = (), has_key: bool = True
 ) -> None:
-    """The block that says where everything is. Data, so on stdout."""
+    """Print the addresses of all parts on stdout, with what stands in the way of a payment."""
     rows = {name: words for name, words in block(installation).items() if words}
     if not has_key:
         del rows["Key"]
@@ -232,7 +232,7 @@ def show(
 
 
 def block(installation: Installation) -> dict[str, str]:
-    """What is shown, by name. A secret that came from the environment is not repeated."""
+    """The printed values by name. A key that came from the environment is not printed."""
     api, told, redis = installation.url("api"), installation.told, installation.parts.get("redis")
     return {
         "API": api,
@@ -250,6 +250,6 @@ def block(installation: Installation) -> dict[str, str]:
 
 
 def version_of(program: Path) -> str:
-    """The version a server's program reports, e.g. 18.4."""
+    """The version that a server's program reports, e.g. 18.4."""
     words = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False).stdout.split()
     return next((word for word in (word.removeprefix("v=") for word in words) if word[:1].isdigit()), "")

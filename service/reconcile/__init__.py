@@ -1,15 +1,15 @@
-"""Ours against Stripe's, and an exit code: orders and charges, ledger, and Stripe's own list, compared three ways.
+"""Compares three sides: our orders and charges, our ledger, and Stripe's own list of PaymentIntents.
 
-window    which time is looked at; fixed before either side is read                                     [pure]
-sources   Stripe's side into a staging table, by listing and by id
-sql       the comparison, table by table
-findings  what differs: the order of precedence, and what may still heal by itself
-compare   runs both, in one snapshot
-classes   the classes, and what an operator does next                                                   [pure]
-healing   what Stripe's own success puts right; acknowledging: what a human accepts as it is
-store     runs and discrepancies on record, so that an age survives
+window    the time that a run looks at; fixed before either side is read                                [pure]
+sources   copies Stripe's side into a staging table, by listing and by id
+sql       the statements of the comparison, table by table
+findings  the statements that name each difference, by precedence, and until when it may disappear
+compare   runs the statements of both, in one snapshot
+classes   the classes of discrepancies, and what an operator does next                                  [pure]
+healing   books payments that Stripe proves; acknowledging: a person accepts a discrepancy as it is
+store     stores runs and discrepancies, so that a discrepancy keeps its age across runs
 run       one reconciliation, from the clock to the verdict
-report    table, JSON, CSV
+report    a report as a table, JSON or CSV
 """
 
 from service.reconcile.run import CutShort, Discrepancy, Report, reconcile

@@ -1,4 +1,4 @@
-"""Accepting a discrepancy as it is: it stays listed, with its age, and counts no more until it changes."""
+"""Acknowledging a discrepancy: it stays listed with its age, and does not count until it changes."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class _Open(Record):
     name: str
 
 
-# Locked, so that what is acknowledged is what the row says.
+# The row is locked, so that the acknowledgement copies it as it is at its commit.
 _OPEN = Statement("""
 SELECT fingerprint, class AS name FROM discrepancies
  WHERE resolved_at IS NULL AND starts_with(fingerprint, :beginning) ORDER BY fingerprint LIMIT 2 FOR UPDATE

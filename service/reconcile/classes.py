@@ -1,6 +1,6 @@
 """The classes of discrepancies, in the order in which a report lists them: their meaning, and what an operator does.
 
-Whatever a step names between backticks is a command that can be run as it stands; capitals are to be filled in.
+Text between backticks in a step is a command that can be run as written, after words in capitals are replaced.
 docs/reference/discrepancies.md shows the table.
 """
 
@@ -20,8 +20,8 @@ class DiscrepancyClass(NamedTuple):
 
 
 # Precedence: a pair that differs in several ways has the class that explains most, missing before duplicate before
-# currency before amount before status before ledger before fee. The CASE in findings.py holds it; this is the same
-# order. Money that went back is a fact of its own, beside whatever else differs.
+# currency before amount before status before ledger before fee. The CASE in findings.py decides by this order. A refund
+# or dispute is listed as a second discrepancy of the same pair.
 CLASSES: dict[str, DiscrepancyClass] = {
     SOURCE_INCOMPLETE: DiscrepancyClass(
         "a page or a PaymentIntent could not be read, a PaymentIntent has a sum or a word that no table can hold (it "
@@ -90,15 +90,15 @@ CLASSES: dict[str, DiscrepancyClass] = {
     ),
 }
 
-# Shown, but neither a discrepancy nor worth remembering across runs.
+# Listed in a report, but no discrepancies, and not stored across runs.
 NOT_KEPT = (IN_FLIGHT, SOURCE_INCOMPLETE)
-# What Stripe's own success may put right.
+# Classes that healing may put right where Stripe shows a success.
 HEALABLE = ("missing_locally", "duplicate_charge", "status_mismatch")
 
-SHORT = 12  # hex digits of a fingerprint: enough to name one among millions
+SHORT = 12  # hex digits of a fingerprint that reports show and commands accept
 
 
 def next_step(name: str, payment_intent: str | None, fingerprint: str) -> str:
-    """One line for the operator."""
+    """The next step of a class as one line, with the ids of this discrepancy."""
     step = CLASSES[name].next_step
     return step.format(pi=payment_intent or "such payment", fingerprint=fingerprint[:SHORT])

@@ -1,4 +1,4 @@
-"""Our side, the ledger and Stripe's staged side, compared in one snapshot by a handful of set-based statements."""
+"""Runs the statements of sql.py and findings.py: our side, the ledger and Stripe's staged side, in one snapshot."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,7 +25,7 @@ class Sums:
 
     @property
     def net(self) -> int:
-        """What arrives."""
+        """Gross minus fees: what Stripe pays out."""
         return self.gross - self.fees
 
 
@@ -38,9 +38,9 @@ class Comparison:
 
 
 async def open_staging(driver: asyncpg.Connection) -> None:
-    """Empty staging tables on this connection, and a session that may take its time: a full day takes minutes."""
+    """Create empty staging tables on this connection and lift its statement timeout: a full day takes minutes."""
     await driver.execute("SET statement_timeout = 0; SET work_mem = '64MB'")
-    # What an earlier run may have left, where a pooler hands its server connections on.
+    # Behind a pooler this server connection may still have the tables of an earlier run.
     await driver.execute(f"DROP TABLE IF EXISTS {', '.join(f'pg_temp.{table}' for table in sql.TABLES)}")
     await driver.execute(sql.STAGING)
 
@@ -72,7 +72,7 @@ async def hidden(driver: asyncpg.Connection, window: Window) -> str | None:
 
 
 async def compare(driver: asyncpg.Connection, window: Window, rules: Rules, *, complete: bool) -> Comparison:
-    """Fill recon_findings. `complete`: Stripe was read to the end; otherwise what it did not show means nothing."""
+    """Fill recon_findings. `complete`: Stripe was read to its end, so that a payment it did not show is missing."""
     connection, edges = Connection(driver), _edges(window)
     async with driver.transaction(isolation="repeatable_read"):
         await connection.run(sql.UNIQUE)
@@ -109,7 +109,7 @@ def _waits(rules: Rules) -> dict[str, object]:
 
 
 async def _prepare(driver: asyncpg.Connection, table: str) -> None:
-    """An index and statistics: without them the planner takes a staged day for a handful of rows."""
+    """Create indexes and statistics; without them the planner expects few rows, and plans nested loops for a day's."""
     await driver.execute(f"CREATE INDEX ON pg_temp.{table} ({', '.join(sql.INDEXES[table])}); ANALYZE {table}")
 
 

@@ -1,4 +1,4 @@
-"""What differs, as statements on the tables of sql.py. The CASE is the order of precedence.
+"""The statements that name each difference, on the tables of sql.py. The CASE is the order of precedence.
 
 Parameters: :cut_off, :since and :until are moments; :complete is whether Stripe was read to its end; and those of
 sql.WAITS.
@@ -111,7 +111,7 @@ SELECT CASE WHEN heals_at > :cut_off THEN 'in_flight' ELSE class END, account_id
 FROM dated
 """)
 
-# A fact of its own beside whatever else differs; at any age, because waiting brings nothing back.
+# Refunds and disputes are listed beside any other difference of the pair, and without waiting: they do not disappear.
 RETURNED = Statement("""
 INSERT INTO recon_findings
 SELECT 'money_returned', p.account_id, p.order_id, p.pi, p.attempt, NULL, s_returned, s_currency, p.at,
@@ -123,7 +123,7 @@ SELECT 'money_returned', p.account_id, p.order_id, p.pi, p.attempt, NULL, s_retu
  WHERE p.selected AND s_returned > 0
 """)
 
-# Orders that no pair explains: nothing was ever sent, somebody parked them, or they are paid by nothing.
+# Orders without a finding of a pair: no charge was ever sent, the outbox row is parked, or no success pays the order.
 ORDERS = Statement(f"""
 INSERT INTO recon_findings
 WITH attempts AS (
@@ -153,7 +153,7 @@ _OF_WINDOW = "e.occurred_at >= :since AND e.occurred_at < :until"
 _UNCLAIMED = f"""e.kind IN ('{CHARGE}', '{DUPLICATE}')
    AND NOT EXISTS (SELECT FROM recon_pairs p WHERE p.account_id = e.account_id AND p.booking = e.reference)"""
 
-# Entries that do not balance, and bookings of charges that no charge of ours asked for: booked twice, or from nowhere.
+# Entries that do not balance, and bookings of a charge that no attempt of ours claims.
 UNCLAIMED = Statement(f"""
 INSERT INTO recon_findings
 SELECT 'ledger_imbalance', e.account_id, e.order_id, e.pi, NULL, e.reference, abs(e.assets), e.currency, e.occurred_at,
@@ -163,8 +163,8 @@ SELECT 'ledger_imbalance', e.account_id, e.order_id, e.pi, NULL, e.reference, ab
      WHERE k.account_id = e.account_id AND k.reference = e.reference))
 """)
 
-# Each side on its own evidence: Stripe's PaymentIntents, our charges, the postings. A fee counts in its own currency,
-# and belongs to its charge's window, however late it came.
+# Each side is summed from its own rows: Stripe's PaymentIntents, our charges, the postings. A fee counts in its own
+# currency, and in the window of its charge, however late it was booked.
 
 
 class Totals(Record):

@@ -1,4 +1,4 @@
-"""Healing: what a report lists and Stripe's own success can put right, one payment after the other."""
+"""Healing: books the successes that Stripe shows for the discrepancies of a report, one payment after the other."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _DONE = {Step.SETTLE: "settled", Step.ADOPT: "adopted"}
 
 @dataclass(frozen=True, slots=True)
 class Healer:
-    """Puts right what can be, and says what became of each."""
+    """Heals the discrepancies of a report and says for each payment what was done."""
 
     engine: AsyncEngine
     gateway: "StripeGateway"
@@ -28,7 +28,7 @@ class Healer:
     say: Callable[[str], None]
 
     async def heal(self, report: Report, *, dry_run: bool) -> None:
-        """Go through the report's discrepancies. Those that cannot be healed are left as they are."""
+        """Heal what can be healed; leave the rest as it is. `dry_run`: only say what would be done."""
         done = left = 0
         async for found in report.discrepancies():
             if found.name not in HEALABLE or found.payment_intent is None:

@@ -1,6 +1,7 @@
-"""A numbered temporary table, a page at a time.
+"""Reads a numbered temporary table in pages of 1,000 rows.
 
-Not a server-side cursor: a reader that is slow (a pager, a call to Stripe per row) would hold its transaction open.
+A server-side cursor would keep a transaction open until the last row is read, and a reader may be slow: it shows rows
+in a pager, or calls Stripe for each.
 """
 
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A report as a table, JSON or CSV. Data only: the same run gives the same bytes, line by line, whatever its size.
+"""A report as a table, JSON or CSV, yielded line by line. The same run gives the same bytes.
 
 Amounts are integers in minor units in JSON and CSV; the table shows them as people write them.
 """
@@ -18,9 +18,19 @@ from service.reconcile.window import iso
 
 SCHEMA_VERSION = 1
 CSV_HEADER = (
-    "class", "order_id", "payment_intent", "amount", "currency", "age_s", "first_seen", "ours", "stripe", "next_step",
-    "fingerprint", "acknowledged",
-)  # fmt: skip
+    "class",
+    "order_id",
+    "payment_intent",
+    "amount",
+    "currency",
+    "age_s",
+    "first_seen",
+    "ours",
+    "stripe",
+    "next_step",
+    "fingerprint",
+    "acknowledged",
+)
 
 
 async def as_json(report: Report) -> AsyncIterator[str]:
@@ -110,7 +120,7 @@ def _cell(value: Any) -> Any:
 
 
 def _totals_lines(report: Report) -> list[str]:
-    """Per currency one block: a line per side, so that unequal numbers stand below each other."""
+    """One block per currency with one line per side, so that numbers to compare are below each other."""
     lines = [f"{'':10}{'':8}{'count':>10}{'gross':>18}{'fees':>16}{'net':>18}\n"]
     for currency, sides in report.comparison.totals.items():
         for side in SIDES:
@@ -176,7 +186,7 @@ def _side(side: dict[str, Any] | None) -> str:
 
 
 def _age(seconds: int) -> str:
-    """The two largest units: enough to see what is urgent."""
+    """An age in its two largest units, for instance `3d 4h`."""
     days, rest = divmod(seconds, 86_400)
     hours, rest = divmod(rest, 3_600)
     minutes, seconds = divmod(rest, 60)

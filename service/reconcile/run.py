@@ -1,7 +1,7 @@
 """One reconciliation, from the clock to the verdict.
 
-Stripe is read first, ours after it in one snapshot: what we book in between is then looked up at Stripe by id, and what
-changed since is younger than the grace. No transaction is open while Stripe is asked.
+Stripe is read first, our side after it in one snapshot. What we book in between is looked up at Stripe by id; what
+changes later is younger than the grace. No transaction is open while Stripe is asked.
 """
 
 import json
@@ -35,12 +35,12 @@ from service.reconcile.sources import Gateway, Progress, stage_edges, stage_list
 from service.reconcile.window import Span, Window, fix
 from service.stripe_gateway.objects import IncompleteListing
 
-# The connection is gone, or the server ended it: not a refusal of a statement. The last one is how the driver meets
-# a server's farewell that arrives between two statements.
+# Errors of a lost connection, as opposed to a refused statement. The driver raises the last one where the server ended
+# the session between two statements.
 _LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InternalClientError)
-_CLOSED = "connection is closed"  # an InterfaceError; its other kinds are mistakes of ours
+_CLOSED = "connection is closed"  # the InterfaceError of a lost connection; all other kinds are mistakes in this code
 
-_NAMED_MAX = 5  # payments that are named where they could not be compared
+_NAMED_MAX = 5  # at most so many payments that could not be compared are named
 
 
 class _Shown(Numbered):
@@ -85,7 +85,7 @@ class Acknowledgement:
 
 
 class CutShort(EffectivelyOnceError):
-    """The run began and its database went away: nothing is known, and the run keeps no verdict."""
+    """The database went away during the run: there is no report, and the stored run has no verdict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ class Discrepancy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassSum:
-    """How many of one class in one currency, what they amount to, and the age of the oldest.
+    """The discrepancies of one class in one currency: their number, their sum, and the age of the oldest.
 
     is_open: whether they count; what is in flight, or acknowledged, does not.
     """
@@ -131,7 +131,7 @@ class ClassSum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a run concluded. Valid inside `reconcile`: the discrepancies are read from its connection."""
+    """The result of a run. Valid inside `reconcile` only: the discrepancies are read from its connection."""
 
     run_id: UUID
     window: Window
@@ -143,7 +143,7 @@ class Report:
 
     @property
     def money_at_stake(self) -> dict[str, int]:
-        """Per currency, minor units, over all open discrepancies."""
+        """The sum of all open discrepancies by currency, in minor units."""
         sums: dict[str, int] = {}
         for line in self.classes:
             if line.is_open and line.currency is not None:
@@ -151,7 +151,7 @@ class Report:
         return dict(sorted(sums.items()))
 
     async def discrepancies(self) -> AsyncIterator[Discrepancy]:
-        """All of them, by class, oldest first: the same order every time."""
+        """Yield all discrepancies by class, the oldest first."""
         async for page in pages(self.driver, _SHOWN):
             for row in page:
                 yield _discrepancy(row, self.window.now)
@@ -279,13 +279,13 @@ def _acknowledgement(row: _Shown) -> Acknowledgement | None:
 
 
 def _age_s(at: datetime, now: datetime) -> int:
-    """Whole seconds. Stripe's clock may be a little ahead of ours, but nothing is younger than now."""
+    """The age in whole seconds; 0 where Stripe's clock is ahead of the database's."""
     return max(0, int((now - at).total_seconds()))
 
 
 @asynccontextmanager
 async def _session(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connection]:
-    """One connection with the driver's own COPY, thrown away with our tables and settings. Raises Unavailable."""
+    """One connection of the driver, for COPY; it is closed afterwards, with its tables. Raises Unavailable."""
     with _lost_is(Unavailable):
         connection = await engine.connect()
     driver = (await connection.get_raw_connection()).driver_connection
@@ -299,7 +299,7 @@ async def _session(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connection]:
 
 @contextmanager
 def _lost_is(kind: type[EffectivelyOnceError]) -> Iterator[None]:
-    """Turn a lost connection into an error of ours; a refused statement stays what it is."""
+    """Raise `kind` for a lost connection; let the error of a refused statement pass."""
     try:
         yield
     except (*_LOST, DBAPIError, asyncpg.InterfaceError) as error:

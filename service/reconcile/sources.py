@@ -1,6 +1,6 @@
-"""Stripe's side into a staging table: a COPY per chunk, so that memory stays flat whatever the size of the day.
+"""Copies Stripe's side into a staging table in chunks, so that memory does not grow with the number of payments.
 
-The staging tables are temporary and belong to one connection; reading, comparing and reporting all happen on it.
+The staging tables are temporary and belong to one connection; reading, comparing and reporting all use it.
 """
 
 import asyncio
@@ -17,20 +17,36 @@ from service.reconcile.pages import Numbered, pages
 from service.stripe_gateway.marks import read_marks
 from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
 
-CHUNK = 5_000  # rows per COPY: about 3 MB of Python objects at a time
-RETRIEVE_AT_ONCE = 8  # edge items are fetched by id; below any rate limit of a read endpoint
+CHUNK = 5_000  # rows per COPY: about 3 MB of Python objects
+RETRIEVE_AT_ONCE = 8  # concurrent calls that fetch a PaymentIntent by id; far below Stripe's limit for reads
 
 COLUMNS = (
-    "pi", "created", "amount", "received", "currency", "status", "account_id", "order_id", "attempt",
-    "charge", "charged_at", "returned", "disputed", "txn", "txn_amount", "fee", "txn_currency", "txn_created",
-)  # fmt: skip
+    "pi",
+    "created",
+    "amount",
+    "received",
+    "currency",
+    "status",
+    "account_id",
+    "order_id",
+    "attempt",
+    "charge",
+    "charged_at",
+    "returned",
+    "disputed",
+    "txn",
+    "txn_amount",
+    "fee",
+    "txn_currency",
+    "txn_created",
+)
 
 Progress = Callable[[str], None]
-LeftOut = Callable[[str], None]  # takes what could not be staged, and why
+LeftOut = Callable[[str], None]  # called with a sentence for each PaymentIntent that could not be staged
 
 
 class Gateway(Protocol):
-    """What a reconciliation asks of Stripe. `service.stripe_gateway.client.StripeGateway` is one."""
+    """The calls to Stripe that a reconciliation makes; `service.stripe_gateway.client.StripeGateway` has them."""
 
     def list_payment_intents(self, created_gte: int, created_lt: int) -> AsyncIterator[Intent]:
         """PaymentIntents created in [gte, lt) Unix seconds, charges expanded. Raises IncompleteListing."""
@@ -49,7 +65,7 @@ async def stage_listing(
     progress: Progress,
     left_out: LeftOut,
 ) -> int:
-    """Stage what Stripe lists for the window; returns how many. IncompleteListing comes after staging what was read."""
+    """Stage what Stripe lists for the window; returns how many. Raises IncompleteListing after staging what it read."""
     staged, chunk = 0, list[tuple[Any, ...]]()
     try:
         async for intent in in_order(gateway.list_payment_intents, created_gte, created_lt):
@@ -71,10 +87,10 @@ _EDGES = Statement("SELECT n, pi FROM recon_edges WHERE n > :after ORDER BY n LI
 
 
 async def stage_edges(driver: asyncpg.Connection, gateway: Gateway, progress: Progress, left_out: LeftOut) -> int:
-    """Fetch by id what our side knows and the window's listing did not show; returns how many were asked for.
+    """Fetch by id the PaymentIntents that our side knows and the listing did not show; returns how many it asked for.
 
-    What Stripe has is staged like the rest; what it says it has not goes to recon_absent: only that is missing there.
-    Raises IncompleteListing.
+    Those that Stripe has are staged like the rest. Those that Stripe denies to have go to recon_absent; only these
+    count as missing at Stripe. Raises IncompleteListing.
     """
     asked = 0
     async for page in pages(driver, _EDGES):
@@ -89,7 +105,7 @@ async def stage_edges(driver: asyncpg.Connection, gateway: Gateway, progress: Pr
 
 
 async def _retrieve(gateway: Gateway, ids: Sequence[str]) -> list[Intent | None]:
-    """In the order of `ids`, a few at a time. The first failure ends it: the rest would be guesses."""
+    """Fetch these in order, RETRIEVE_AT_ONCE at a time; None for one that Stripe has not. Raises the first failure."""
     found: list[Intent | None] = []
     for start in range(0, len(ids), RETRIEVE_AT_ONCE):
         some = ids[start : start + RETRIEVE_AT_ONCE]
@@ -108,7 +124,7 @@ async def _copy(driver: asyncpg.Connection, table: str, columns: Sequence[str], 
 
 
 def _rows(intents: Sequence[Intent], left_out: LeftOut) -> list[tuple[Any, ...]]:
-    """Those that can be staged: one that cannot must not take its neighbours along."""
+    """The rows of those that can be staged; `left_out` hears of each other one, which would fail the whole COPY."""
     rows = []
     for intent in intents:
         if (flaw := intent.flaw) is None:
@@ -127,12 +143,23 @@ def row(intent: Intent) -> tuple[Any, ...]:
     txn = charge.balance_transaction if charge else None
     txn = txn if isinstance(txn, BalanceTransaction) else None
     return (
-        intent.id, _time(intent.created), intent.amount, intent.amount_received, intent.currency, intent.status,
+        intent.id,
+        _time(intent.created),
+        intent.amount,
+        intent.amount_received,
+        intent.currency,
+        intent.status,
         *_ours(intent.metadata),
-        intent.charge_id, charge and _time(charge.created),
-        charge.returned if charge else 0, charge and charge.disputed,
-        txn and txn.id, txn and txn.amount, txn and txn.fee, txn and txn.currency, txn and _time(txn.created),
-    )  # fmt: skip
+        intent.charge_id,
+        charge and _time(charge.created),
+        charge.returned if charge else 0,
+        charge and charge.disputed,
+        txn and txn.id,
+        txn and txn.amount,
+        txn and txn.fee,
+        txn and txn.currency,
+        txn and _time(txn.created),
+    )
 
 
 def _ours(metadata: dict[str, str]) -> tuple[UUID, UUID, int] | tuple[None, None, None]:

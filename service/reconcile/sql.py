@@ -1,4 +1,4 @@
-"""The comparison, as statements on temporary tables. One story, top to bottom; compare.py runs it.
+"""The comparison as statements on temporary tables, in the order in which compare.py runs them.
 
 recon_carried   beside the window: discrepancies that are still open, and what waits longer than it may
 recon_known     what the window's listing must show, noted before it begins
@@ -22,9 +22,19 @@ from service.outbox.rows import ROWS
 from service.states import WHOSE_TURN
 
 TABLES = (
-    "recon_carried", "recon_known", "recon_stripe", "recon_absent", "recon_edges", "recon_orders", "recon_charges",
-    "recon_claims", "recon_pairs", "recon_entries", "recon_findings", "recon_report",
-)  # fmt: skip
+    "recon_carried",
+    "recon_known",
+    "recon_stripe",
+    "recon_absent",
+    "recon_edges",
+    "recon_orders",
+    "recon_charges",
+    "recon_claims",
+    "recon_pairs",
+    "recon_entries",
+    "recon_findings",
+    "recon_report",
+)
 
 STAGING = """
 CREATE TEMP TABLE recon_stripe (
@@ -62,18 +72,18 @@ CREATE TEMP TABLE recon_carried
   (fingerprint text, account_id uuid, order_id uuid, pi text, reference text)
 """)
 
-# What this database knows of the window before Stripe is asked for it (R35).
+# The PaymentIntents of the window that this database knows before Stripe is asked; the listing must show them (R35).
 KNOWN = Statement("""
 CREATE TEMP TABLE recon_known AS
 SELECT payment_intent_id AS pi FROM charges
  WHERE stripe_created >= :since AND stripe_created < :until AND payment_intent_id IS NOT NULL
 """)
 
-# Left in recon_known: what no page of the listing has shown.
+# After this recon_known holds those that no page of the listing has shown.
 UNSHOWN = Statement("DELETE FROM recon_known k USING recon_stripe s WHERE s.pi = k.pi")
 
 
-# One that Stripe has all the same, inside the window: then the listing was not complete.
+# A PaymentIntent of the window that Stripe has and did not list: the listing was not complete.
 class Hidden(Record):
     """A PaymentIntent."""
 
@@ -85,7 +95,7 @@ SELECT s.pi FROM recon_known k JOIN recon_stripe s ON s.pi = k.pi
  WHERE s.created >= :since AND s.created < :until LIMIT 1
 """).returning(Hidden)
 
-# A PaymentIntent of two lists is one, or it would read as a duplicate charge.
+# A PaymentIntent that came by two lists is kept once; two rows would count as a duplicate charge.
 UNIQUE = Statement("DELETE FROM recon_stripe a USING recon_stripe b WHERE a.pi = b.pi AND a.ctid < b.ctid")
 
 EDGES = Statement("""
@@ -113,7 +123,7 @@ SELECT row_number() OVER (ORDER BY pi) AS n, pi FROM (
 ) edges
 """)
 
-# The window selects (`selected`); the other rows are partners, looked up by id or by our own metadata.
+# Rows of the window are `selected`; the other rows are there because a row of another side names them.
 ORDERS = Statement(f"""
 CREATE TEMP TABLE recon_orders AS
 WITH touched AS (

@@ -1,8 +1,8 @@
-"""Runs and discrepancies on record, so that a difference keeps its age across runs.
+"""Stores runs and discrepancies, so that a discrepancy keeps its age across runs.
 
-A discrepancy's fingerprint is made of class, object ids and currency, without run or time: found again, it is the same
-row. It is open until a run without a window has examined it again and found it gone, however old it is (R36). A run
-that died half-way keeps a verdict of null, and says nothing.
+A discrepancy's fingerprint is made of class, object ids and currency, without run or time: when it is found again, it
+is the same row. It is open until a run without a window has examined it again and not found it, at any age (R36).
+A run that did not finish has no verdict.
 """
 
 import json
@@ -27,9 +27,8 @@ UPDATE reconciliation_runs SET finished_at = clock_timestamp(), verdict = :verdi
  WHERE id = :id
 """)
 
-# Found twice in one run (it cannot be, but an INSERT that updates a row twice would fail the whole report): kept once.
-# An acknowledgement speaks of what was seen: it holds while the amount and both sides are as they were, and not for a
-# difference that was resolved since and came again.
+# DISTINCT ON keeps a fingerprint once: an INSERT that updates one row twice would fail the whole report.
+# An acknowledgement holds while the amount and both sides are as they were, and ends when the discrepancy is resolved.
 _REPORT = Statement("""
 CREATE TEMP TABLE recon_report AS
 WITH named AS (
@@ -52,7 +51,7 @@ SELECT row_number() OVER (
   ) k ON (k.amount_minor, k.ours, k.stripe) IS NOT DISTINCT FROM (once.amount, once.ours, once.stripe)
 """)
 
-# Ordered by the unique key: two runs at once wait for each other in one order (R5).
+# Rows are locked in the order of the unique key, so that two runs at once cannot deadlock (R5).
 _KEEP = Statement("""
 INSERT INTO discrepancies AS d (fingerprint, class, account_id, order_id, payment_intent_id, reference, ours, stripe,
                                 amount_minor, currency, first_run_id, last_run_id, first_seen_at, last_seen_at,
@@ -67,8 +66,8 @@ ON CONFLICT (fingerprint) DO UPDATE
       opened_at = CASE WHEN d.resolved_at IS NULL THEN d.opened_at ELSE EXCLUDED.opened_at END, resolved_at = NULL
 """)
 
-# What was examined again and is not there any more. What is in flight instead is examined once more by the next run;
-# what a run that began later has seen is not for this one to end. Locked in one order (R5).
+# Resolves the carried discrepancies that this run did not find. Those of a payment in flight stay open for the next
+# run, and so do those that a run that began later has seen. Rows are locked in one order (R5).
 _RESOLVE = Statement("""
 WITH gone AS (
   SELECT d.fingerprint FROM recon_carried k JOIN discrepancies d USING (fingerprint)
@@ -109,9 +108,9 @@ async def begin_run(driver: asyncpg.Connection, window: Window, source: str) -> 
 
 
 async def keep(driver: asyncpg.Connection, run_id: UUID, window: Window, *, complete: bool) -> list[Summed]:
-    """Order the findings for the report, remember the discrepancies among them, and sum them by class and currency.
+    """Order the findings for the report, store the discrepancies among them, and sum them by class and currency.
 
-    `complete`: what was carried and is not among them is resolved; else it may only not have been seen.
+    `complete`: Stripe was read to its end, so that carried discrepancies that were not found again are resolved.
     """
     connection = Connection(driver)
     await connection.run(_REPORT, {"classes": list(CLASSES), "now": window.now})
@@ -123,6 +122,6 @@ async def keep(driver: asyncpg.Connection, run_id: UUID, window: Window, *, comp
 
 
 async def finish_run(driver: asyncpg.Connection, run_id: UUID, verdict: str, totals: dict[str, Any]) -> None:
-    """Record what the run concluded."""
+    """Store the verdict and the totals of the run."""
     values = {"id": run_id, "verdict": verdict, "totals": json.dumps(totals, sort_keys=True)}
     await Connection(driver).run(_FINISH, values)

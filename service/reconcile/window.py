@@ -1,25 +1,25 @@
-"""Which time a reconciliation looks at. Pure.
+"""The time that a reconciliation looks at. Pure.
 
-`since` and `until` select; `cut_off` only tells what may still change by itself. All three are fixed before either side
-is read, so that both sides are asked about the same time (R29).
+`since` and `until` select payments; those younger than `cut_off` may still change by themselves. All three are fixed
+before either side is read, so that both sides are asked about the same time (R29).
 """
 
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
-DEFAULT_SPAN = timedelta(hours=48)  # what no window means: today, and the day that has just become complete
+DEFAULT_SPAN = timedelta(hours=48)  # the window where none is given: today and the whole day before
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The window as it was asked for; what is None is relative to the moment of the run."""
+    """The window as it was asked for; an end that is None depends on the moment of the run."""
 
     since: datetime | None = None
     until: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError where the window could hold nothing."""
+        """Raise ValueError where the window is empty."""
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise ValueError(f"the window ends at {iso(self.until)}, before it begins at {iso(self.since)}")
         if self.since is None and self.until is not None:
@@ -28,7 +28,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """[since, until) on Stripe's `created`, in UTC. Younger than `cut_off`: in flight, not a discrepancy."""
+    """[since, until) on Stripe's `created`, in UTC. What is younger than `cut_off` is in flight, no discrepancy."""
 
     since: datetime
     until: datetime
@@ -37,18 +37,19 @@ class Window:
 
     @property
     def created_gte(self) -> int:
-        """First Unix second inside. Stripe counts whole seconds, so rounding up loses and adds nothing."""
+        """First Unix second in the window. `created` has whole seconds, so rounding up changes no payment's place."""
         return math.ceil(self.since.timestamp())
 
     @property
     def created_lt(self) -> int:
-        """First Unix second behind the window."""
+        """First Unix second after the window."""
         return math.ceil(self.until.timestamp())
 
 
 def fix(span: Span, *, now: datetime, grace_s: int) -> Window:
-    """The window of a run at `now`; younger than `grace_s` seconds is in flight. It ends now at the latest: nothing is
-    known of a moment to come, so nothing is "clean" in it. Raises ValueError for an empty one.
+    """The window of a run at `now`; what is younger than `grace_s` seconds is in flight.
+
+    It ends now at the latest, because a run cannot call a future moment clean. Raises ValueError for an empty window.
     """
     latest = now.replace(microsecond=0) + timedelta(seconds=1)
     until = min(span.until or latest, latest)
@@ -76,5 +77,5 @@ def _before(until: datetime) -> datetime:
 
 
 def iso(moment: datetime) -> str:
-    """UTC, to the second, as reports show it."""
-    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"  # %Y has no zeros before 999
+    """The instant in UTC to the second, as reports show it."""
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"  # %Y would write 999, not 0999

@@ -72,11 +72,19 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 RequestLog(app),
-                host=settings.host, port=settings.port, loop="uvloop", http=front.Front, ws="none", lifespan="on",
-                access_log=False, log_config=None, server_header=False, proxy_headers=False,
+                host=settings.host,
+                port=settings.port,
+                loop="uvloop",
+                http=front.Front,
+                ws="none",
+                lifespan="on",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
                 timeout_graceful_shutdown=int(STOP_S),
-            )
-        )  # fmt: skip
+            ),
+        )
 
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:  # every second

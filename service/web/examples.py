@@ -13,16 +13,30 @@ _INTENT, _CHARGE, _ACCOUNT = "pi_3FYgyPPUza435614c2fd97cb", "ch_3FYgyPPUza43560b
 _PLACED_AT, _PAID_AT = "2026-11-24T09:00:00.120512Z", "2026-11-24T09:00:00.131874Z"
 
 PENDING: Json = {
-    "id": _ID, "status": "pending", **ORDER_REQUEST, "customer": None, "description": None, "metadata": {},
-    "idempotency_key": "cart-17", "amount_refunded": 0, "payment_intent": None, "failure": None,
-    "created_at": _PLACED_AT, "updated_at": _PLACED_AT,
-}  # fmt: skip
+    "id": _ID,
+    "status": "pending",
+    **ORDER_REQUEST,
+    "customer": None,
+    "description": None,
+    "metadata": {},
+    "idempotency_key": "cart-17",
+    "amount_refunded": 0,
+    "payment_intent": None,
+    "failure": None,
+    "created_at": _PLACED_AT,
+    "updated_at": _PLACED_AT,
+}
 PAID: Json = {**PENDING, "status": "paid", "payment_intent": _INTENT, "updated_at": _PAID_AT}
 FAILED: Json = {
-    **PENDING, **_DECLINING, "id": _DECLINED_ID, "status": "failed", "idempotency_key": "cart-18",
-    "payment_intent": "pi_3FYgxiSLY2b4961e7aab4020", "updated_at": _PAID_AT,
+    **PENDING,
+    **_DECLINING,
+    "id": _DECLINED_ID,
+    "status": "failed",
+    "idempotency_key": "cart-18",
+    "payment_intent": "pi_3FYgxiSLY2b4961e7aab4020",
+    "updated_at": _PAID_AT,
     "failure": {"code": "card_declined", "decline_code": "generic_decline", "message": "Your card was declined."},
-}  # fmt: skip
+}
 BATCH_REQUEST: Json = {
     "orders": [
         {"idempotency_key": "cart-17", **ORDER_REQUEST, "metadata": {"cart": "17"}},
@@ -35,9 +49,12 @@ def problem(code: str) -> Json:
     """The answer of the type of problem that ends with `code`."""
     row = PROBLEM_TYPES[code]
     return {
-        "type": row.uri, "title": row.title, "status": row.status, "detail": row.meaning,
+        "type": row.uri,
+        "title": row.title,
+        "status": row.status,
+        "detail": row.meaning,
         "request_id": "req_01a20d16a83d75cfbe9d3e527628b417",
-    }  # fmt: skip
+    }
 
 
 BATCH_ANSWER: Json = {
@@ -51,41 +68,61 @@ TIMELINE: Json = {
     "data": [
         {"at": _PLACED_AT, "event": "order.accepted"},
         {
-            "at": _PLACED_AT, "event": "charge.called", "charge": "01a20d16-a84a-7a13-8cf2-5d0b8dfb4d01",
-            "attempt": 1, "call": "send",
+            "at": _PLACED_AT,
+            "event": "charge.called",
+            "charge": "01a20d16-a84a-7a13-8cf2-5d0b8dfb4d01",
+            "attempt": 1,
+            "call": "send",
         },
         {
-            "at": _PAID_AT, "event": "charge.answered", "charge": "01a20d16-a84a-7a13-8cf2-5d0b8dfb4d01",
-            "attempt": 1, "answer": "succeeded", "request_id": "req_5b7d1e9a3c2f4a",
+            "at": _PAID_AT,
+            "event": "charge.answered",
+            "charge": "01a20d16-a84a-7a13-8cf2-5d0b8dfb4d01",
+            "attempt": 1,
+            "answer": "succeeded",
+            "request_id": "req_5b7d1e9a3c2f4a",
         },
         {
-            "at": _PAID_AT, "event": "ledger.booked", "kind": CHARGE, "reference": charge_reference(_CHARGE),
+            "at": _PAID_AT,
+            "event": "ledger.booked",
+            "kind": CHARGE,
+            "reference": charge_reference(_CHARGE),
             "occurred_at": "2026-11-24T09:00:00Z",
         },
         {"at": _PAID_AT, "event": "order.paid"},
-    ]
-}  # fmt: skip
+    ],
+}
 BALANCES: Json = {
     "data": [
         {
-            "account_id": "01a20d16-0001-7000-8000-000000000001", "account_name": "default", "account": _ACCOUNT,
-            "currency": "usd", "type": "asset", "debit": 1999, "credit": 88, "balance": 1911,
+            "account_id": "01a20d16-0001-7000-8000-000000000001",
+            "account_name": "default",
+            "account": _ACCOUNT,
+            "currency": "usd",
+            "type": "asset",
+            "debit": 1999,
+            "credit": 88,
+            "balance": 1911,
         },
-    ]
-}  # fmt: skip
+    ],
+}
 ENTRIES: Json = {
     "data": [
         {
-            "id": "01a20d16-a851-7b60-9d0e-0f6a4f1f2c11", "reference": charge_reference(_CHARGE), "kind": CHARGE,
-            "order_id": _ID, "payment_intent": _INTENT, "occurred_at": "2026-11-24T09:00:00Z",
+            "id": "01a20d16-a851-7b60-9d0e-0f6a4f1f2c11",
+            "reference": charge_reference(_CHARGE),
+            "kind": CHARGE,
+            "order_id": _ID,
+            "payment_intent": _INTENT,
+            "occurred_at": "2026-11-24T09:00:00Z",
             "created_at": _PAID_AT,
             "postings": [
                 {"account": _ACCOUNT, "currency": "usd", "amount": 1999},
                 {"account": "revenue:orders", "currency": "usd", "amount": -1999},
             ],
         },
-    ]
-}  # fmt: skip
+    ],
+}
 LIVE: Json = {"status": "ok"}
 READY: Json = {
     "status": "ok",
@@ -93,10 +130,12 @@ READY: Json = {
         ("postgres", "door", "memory", "redis", "stripe", "relay", "worker", "outbox", "parked"), "ok"
     ),
     "reasons": [],
-}  # fmt: skip
+}
 _NO_REDIS = "Nothing can be published through Redis: nobody listens at that address. Orders are accepted, charges wait."
 DEGRADED: Json = {"status": "degraded", "checks": {**READY["checks"], "redis": _NO_REDIS}, "reasons": [_NO_REDIS]}
 _OLD_SCHEMA = "The database has no schema yet. Run `eo migrate`, then start again."
 UNAVAILABLE: Json = {
-    "status": "unavailable", "checks": {**READY["checks"], "postgres": _OLD_SCHEMA}, "reasons": [_OLD_SCHEMA]
-}  # fmt: skip
+    "status": "unavailable",
+    "checks": {**READY["checks"], "postgres": _OLD_SCHEMA},
+    "reasons": [_OLD_SCHEMA],
+}

@@ -32,11 +32,19 @@ _IDEMPOTENCY_KEY = Parameter(
     body=Body(OrderRequest, examples.ORDER_REQUEST),
     parameters=(_IDEMPOTENCY_KEY, waiting.PREFER),
     problems=(
-        "idempotency-key-missing", *MALFORMED_KEY, "currency-unknown", "amount-invalid", "amount-out-of-range",
-        "amount-not-a-multiple", "string-invalid", "card-data-rejected", "idempotency-key-reused", "not-confirmed",
+        "idempotency-key-missing",
+        *MALFORMED_KEY,
+        "currency-unknown",
+        "amount-invalid",
+        "amount-out-of-range",
+        "amount-not-a-multiple",
+        "string-invalid",
+        "card-data-rejected",
+        "idempotency-key-reused",
+        "not-confirmed",
     ),
     headers=("Location", "Idempotent-Replayed"),
-)  # fmt: skip
+)
 async def create_order(request: AnyRequest) -> ASGIResponse:
     """Accept an order: 201 once it is durable.
 

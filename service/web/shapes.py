@@ -71,8 +71,11 @@ def _name_the_words(found: dict[str, Json]) -> None:
     """Give closed lists of words a schema of their own, so that a generated client has one type for each."""
     found["OrderStatus"] = {"title": "OrderStatus", "type": "string", "enum": list(ORDER_STATUSES)}
     found["Currency"] = {
-        "title": "Currency", "type": "string", "enum": sorted(CURRENCIES), "description": "lower-case ISO code"
-    }  # fmt: skip
+        "title": "Currency",
+        "type": "string",
+        "enum": sorted(CURRENCIES),
+        "description": "lower-case ISO code",
+    }
     found["Order"]["properties"]["status"] = ref("OrderStatus")
     found["Balance"]["properties"]["type"]["enum"] = list(LEDGER_TYPES)
     found["ProblemBody"]["properties"]["type"]["enum"] = [row.uri for row in PROBLEM_TYPES.values()]

@@ -314,7 +314,7 @@ MUTATIONS = (
     ),
     Mutation(
         "worker: the time limit never looks at its clock", "workers/broker.py",
-        '    broker.emit_after("process_boot")  # from here on the time limit looks at its clock\n', "",
+        '    broker.emit_after("process_boot")  # this starts the timer of TimeLimit\n', "",
         ("tests/charges/test_worker_process.py",),
     ),
 )  # fmt: skip

@@ -1,37 +1,40 @@
-"""The tables of the database as a page shows them: `service/foundation/postgres/schema.py` with its comments."""
+"""The tables of the database as a page shows them: `service/foundation/postgres/schema/` with its comments."""
 
 import ast
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from service.foundation.postgres import schema
+from service.foundation.postgres.schema import accepting, booking, charging, installation, reconciling
 from tests.docs.parts import comments, table
 
 _DIALECT = make_url("postgresql+asyncpg://").get_dialect()()
+# In the order in which the page shows them.
+_SUBJECTS = (installation, accepting, charging, booking, reconciling)
 # By the texts that a call in the schema has for arguments: ("orders_by_time", "created_at").
 Reasons = Mapping[tuple[str, ...], str]
 
 
 def tables() -> str:
     """Every table: its columns, keys, indexes and checks, each with its reason where the schema gives one."""
-    reasons = _reasons()
-    return "\n\n".join(_table(one, reasons[one.name]) for one in schema.metadata.tables.values())
+    found = [_table(schema.metadata.tables[name], reasons) for one in _SUBJECTS for name, reasons in _reasons(one)]
+    assert len(found) == len(schema.metadata.tables)
+    return "\n\n".join(found)
 
 
-def _reasons() -> dict[str, Reasons]:
-    """By table: what the comments at a column, key or index say."""
-    said = comments(schema)
-    found: dict[str, Reasons] = {}
-    for node in ast.walk(ast.parse(inspect.getsource(schema))):
+def _reasons(subject: ModuleType) -> Iterator[tuple[str, Reasons]]:
+    """Each table of a file by name, with what the comments at its columns, keys and indexes say."""
+    said = comments(subject)
+    for node in ast.walk(ast.parse(inspect.getsource(subject))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Table":
             calls = [part for part in node.args if isinstance(part, ast.Call)]
-            found[_texts(node)[0]] = {_texts(call): said.get(call.lineno, "") for call in calls}
-    return found
+            yield _texts(node)[0], {_texts(call): said.get(call.lineno, "") for call in calls}
 
 
 def _texts(call: ast.Call) -> tuple[str, ...]:

@@ -77,9 +77,14 @@ class Stripe:
         created = int((NOON + self.later).timestamp())
         charge = Charge(id=f"ch_{name}", created=created, amount=1, currency="usd", status="succeeded", captured=True)
         return Intent(
-            id=intent_id, created=int(NOON.timestamp()), amount=1, currency="usd", status="succeeded", metadata={},
+            id=intent_id,
+            created=int(NOON.timestamp()),
+            amount=1,
+            currency="usd",
+            status="succeeded",
+            metadata={},
             latest_charge=charge,
-        )  # fmt: skip
+        )
 
 
 def _placed(name: str, booked_after: timedelta) -> list[str]:
@@ -171,9 +176,11 @@ async def _corrects_the_other(url: str) -> None:
     engine = create_engine(Settings(database_url=url), name="test")
     async with superuser(url) as connection:
         await connection.execute(
-            text("UPDATE undated_charges SET look_at = look_at - interval '1 hour' WHERE charge_id ="
-                 " (SELECT id FROM charges WHERE payment_intent_id = 'pi_bad')")
-        )  # fmt: skip
+            text(
+                "UPDATE undated_charges SET look_at = look_at - interval '1 hour' WHERE charge_id ="
+                " (SELECT id FROM charges WHERE payment_intent_id = 'pi_bad')"
+            ),
+        )
     assert await redate_once(engine, Stripe(later=DAY)) == 2
     assert await redate_once(engine, Stripe(later=DAY)) == 0, "and it is not asked for in every round"
     assert await count(engine, "undated_charges") == 1, "nor forgotten"

@@ -52,9 +52,15 @@ async def sweep(engine: AsyncEngine, stripe: Stripe, now: datetime = NOW) -> Swe
 
 def transaction(n: int | str, *, fee: int = 88, currency: str = "usd", at: datetime = NOW) -> BalanceTransaction:
     return BalanceTransaction(
-        id=f"txn_{n}", amount=1999, fee=fee, net=1999 - fee, currency=currency,
-        created=int(at.timestamp()), type="charge", source=f"ch_{n}",
-    )  # fmt: skip
+        id=f"txn_{n}",
+        amount=1999,
+        fee=fee,
+        net=1999 - fee,
+        currency=currency,
+        created=int(at.timestamp()),
+        type="charge",
+        source=f"ch_{n}",
+    )
 
 
 async def paid(engine: AsyncEngine, *names: int | str, at: datetime = NOW, status: str = "succeeded") -> None:
@@ -148,9 +154,14 @@ async def test_a_fee_that_contradicts_the_books_is_left_due_and_named(
     engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     entry = ledger.fee_entry(
-        account_id=ALICE, order_id=None, payment_intent_id=None, balance_transaction_id="txn_1",
-        fee_minor=5, currency="usd", occurred_at=NOW,
-    )  # fmt: skip
+        account_id=ALICE,
+        order_id=None,
+        payment_intent_id=None,
+        balance_transaction_id="txn_1",
+        fee_minor=5,
+        currency="usd",
+        occurred_at=NOW,
+    )
     assert entry is not None
     await book(engine, entry)
     await paid(engine, 1, 2)
@@ -161,9 +172,14 @@ async def test_a_fee_that_contradicts_the_books_is_left_due_and_named(
 
 BEYOND = 1 << 63
 UNREADABLE: list[dict[str, Any]] = [
-    {"fee": BEYOND}, {"fee": -BEYOND}, {"amount": 10**30}, {"created": 10**17}, {"created": -1}, {"currency": "u\0d"},
+    {"fee": BEYOND},
+    {"fee": -BEYOND},
+    {"amount": 10**30},
+    {"created": 10**17},
+    {"created": -1},
+    {"currency": "u\0d"},
     {"id": "txn \0"},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("how", UNREADABLE, ids=ascii)

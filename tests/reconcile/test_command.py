@@ -73,9 +73,14 @@ def eo(database: str, tmp_path: Path) -> Eo:
 def _plant(stripe: str, **more: str) -> str:
     """A payment made at Stripe, past us; returns its id."""
     wanted = {
-        "amount": "1999", "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true",
-        "automatic_payment_methods[enabled]": "true", "automatic_payment_methods[allow_redirects]": "never", **more,
-    }  # fmt: skip
+        "amount": "1999",
+        "currency": "usd",
+        "payment_method": "pm_card_visa",
+        "confirm": "true",
+        "automatic_payment_methods[enabled]": "true",
+        "automatic_payment_methods[allow_redirects]": "never",
+        **more,
+    }
     request = Request(  # noqa: S310  our own sandbox
         f"{stripe}/v1/payment_intents", urlencode(wanted).encode(), {"Authorization": f"Bearer {KEY}"}
     )
@@ -130,10 +135,17 @@ def test_our_metadata_finds_the_order_whose_reply_was_lost(eo: Eo, stripe: str, 
     ]
 
 
-@pytest.mark.parametrize("args", [
-    ("--since", "yesterday"), ("--day", "2026-13-01"), ("--format", "html"), ("--nonsense",),
-    ("--day", "2026-11-19", "--since", "2026-11-19"), ("--since", "2026-11-20", "--until", "2026-11-19"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--since", "yesterday"),
+        ("--day", "2026-13-01"),
+        ("--format", "html"),
+        ("--nonsense",),
+        ("--day", "2026-11-19", "--since", "2026-11-19"),
+        ("--since", "2026-11-20", "--until", "2026-11-19"),
+    ],
+)
 def test_a_wrong_question_is_2_and_asks_nobody(eo: Eo, args: tuple[str, ...]) -> None:
     answer = eo(*args)
     assert (answer.code, answer.out) == (2, "")

@@ -67,8 +67,11 @@ async def test_json_is_one_document_with_stable_keys(engine: AsyncEngine, stripe
         ("amount_mismatch", "pi_wrong", str(ORDER)),
     ]
     assert {k: found[1][k] for k in ("amount", "currency", "age_s", "first_seen")} == {
-        "amount": 100, "currency": "usd", "age_s": 4 * 3600, "first_seen": "2026-11-20T12:00:00Z",
-    }  # fmt: skip
+        "amount": 100,
+        "currency": "usd",
+        "age_s": 4 * 3600,
+        "first_seen": "2026-11-20T12:00:00Z",
+    }
     assert found[1]["ours"] == {"order": "failed", "charge": "declined", "amount": 1999, "currency": "usd"}
     assert (found[1]["stripe"]["status"], found[1]["stripe"]["amount"]) == ("requires_payment_method", 2099)
 
@@ -130,9 +133,16 @@ amount_mismatch: 1, 1.00 usd, oldest 4h 0m
 """
 
 
-@pytest.mark.parametrize(("amount", "currency", "shown"), [
-    (1999, "usd", "19.99"), (-5, "usd", "-0.05"), (1999, "jpy", "1999"), (1990, "kwd", "1.990"), (7, "xxx", "7"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("amount", "currency", "shown"),
+    [
+        (1999, "usd", "19.99"),
+        (-5, "usd", "-0.05"),
+        (1999, "jpy", "1999"),
+        (1990, "kwd", "1.990"),
+        (7, "xxx", "7"),
+    ],
+)
 def test_amounts_are_shown_as_people_write_them(amount: int, currency: str, shown: str) -> None:
     assert show(amount, currency) == shown
 

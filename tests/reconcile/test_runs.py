@@ -121,11 +121,16 @@ def test_a_fraction_of_a_second_neither_loses_nor_adds_one() -> None:
     assert (window.created_gte, window.created_lt) == (1767225601, 1767229201)
 
 
-@pytest.mark.parametrize(("given", "meant"), [
-    ("2026-11-24", "2026-11-24T00:00:00+00:00"), ("2026-11-24T10:00:00+02:00", "2026-11-24T08:00:00+00:00"),
-    ("2026-11-24T10:00:00Z", "2026-11-24T10:00:00+00:00"),
-    ("2026-11-24t10:00:00z", "2026-11-24T10:00:00+00:00"), ("2026-11-24T10:00:00", "2026-11-24T10:00:00+00:00"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("2026-11-24", "2026-11-24T00:00:00+00:00"),
+        ("2026-11-24T10:00:00+02:00", "2026-11-24T08:00:00+00:00"),
+        ("2026-11-24T10:00:00Z", "2026-11-24T10:00:00+00:00"),
+        ("2026-11-24t10:00:00z", "2026-11-24T10:00:00+00:00"),
+        ("2026-11-24T10:00:00", "2026-11-24T10:00:00+00:00"),
+    ],
+)
 def test_instants_are_utc_unless_they_say_otherwise(given: str, meant: str) -> None:
     assert instant(given).isoformat() == meant
 

@@ -112,6 +112,13 @@ def names(order: OrderRow, attempt: int = 1) -> dict[str, str]:
     return {"eo_account": str(order.account_id), "eo_order": str(order.id), "eo_attempt": str(attempt)}
 
 
+def without_fee(story: Story) -> Story:
+    """The story as it is while Stripe has not booked the fee."""
+    story.entries.pop()
+    story.charge.txn = None
+    return story
+
+
 def waiting(account_id: UUID, at: datetime, amount: int = 1999, currency: str = "usd") -> Story:
     """Accepted, nothing sent yet."""
     return Story(

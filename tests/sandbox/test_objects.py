@@ -86,8 +86,13 @@ async def test_an_intent_is_complete_in_every_state(mine: Api, books: SandboxPro
         nothing_wrong(said(intent), stripe.PaymentIntent)
         seen[intent.status] = intent.id
     assert set(seen) == {
-        "requires_payment_method", "requires_confirmation", "requires_action", "processing", "succeeded", "canceled",
-    }  # fmt: skip
+        "requires_payment_method",
+        "requires_confirmation",
+        "requires_action",
+        "processing",
+        "succeeded",
+        "canceled",
+    }
     listed = said(await mine.intents.list_async({"limit": 100, "expand": ["data.latest_charge"]}))
     nothing_wrong(listed, stripe.ListObject[stripe.PaymentIntent])
 
@@ -130,8 +135,10 @@ async def test_the_balance_is_complete_in_every_currency(own_api: Api, own_sandb
     balance = said(await own_api.v1.balance.retrieve_async())
     nothing_wrong(balance, stripe.Balance)
     assert {entry["currency"]: entry["amount"] for entry in balance["pending"]} == {
-        "usd": 1999 - 88, "eur": 1999 - 88, "jpy": 1999 - 88,
-    }  # fmt: skip
+        "usd": 1999 - 88,
+        "eur": 1999 - 88,
+        "jpy": 1999 - 88,
+    }
     assert {entry["currency"]: entry["amount"] for entry in balance["available"]} == {"usd": 0, "eur": 0, "jpy": 0}
 
 
@@ -160,10 +167,16 @@ async def test_every_event_and_the_object_in_it_is_complete(mine: Api, books: Sa
         told = event["data"]["object"]
         nothing_wrong(told, KINDS[told["object"]])
     assert {event["type"] for event in page["data"]} >= {
-        "payment_intent.created", "payment_intent.succeeded", "payment_intent.payment_failed",
-        "payment_intent.requires_action", "payment_intent.processing", "payment_intent.canceled",
-        "charge.succeeded", "charge.failed", "charge.updated",
-    }  # fmt: skip
+        "payment_intent.created",
+        "payment_intent.succeeded",
+        "payment_intent.payment_failed",
+        "payment_intent.requires_action",
+        "payment_intent.processing",
+        "payment_intent.canceled",
+        "charge.succeeded",
+        "charge.failed",
+        "charge.updated",
+    }
 
 
 async def test_an_update_tells_what_it_changed(mine: Api) -> None:

@@ -1,4 +1,4 @@
-"""The small commands of `eo`, by subject. Larger ones stand beside what they command (`reconcile`, `recovery`).
+"""The commands of `eo`, by subject.
 
-Nothing heavy is imported up here, so that `eo --help` answers at once.
+These modules import nothing slow at their top, so that `eo --help` answers at once.
 """

@@ -45,7 +45,7 @@ def ledger_verify(*, as_json: bool) -> None:
 
 
 def _row(balance: "Balance") -> dict[str, object]:
-    """A line of a table: the account's name is enough for a person, and money is spelt as in every other table."""
+    """A balance as a row of the table: the account by name instead of by id, amounts as people write them."""
     currency = balance["currency"]
     return {
         "owner": balance["account_name"],

@@ -14,7 +14,7 @@ from service.states import ORDER_STATUSES
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-_KEY_SHOWN = 20  # characters of an idempotency key in a table; --json has it whole
+_KEY_SHOWN = 20  # characters of an idempotency key that a table shows; --json shows the whole key
 
 
 def _known(_context: click.Context, _option: click.Parameter, status: str | None) -> str | None:

@@ -59,7 +59,7 @@ def outbox_park(row_id: Any, reason: str) -> None:
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
-    """What a person needs to act; `--json` has the rest."""
+    """The fields that the table shows; `--json` shows all."""
     parked = row["parked_at"]
     state = f"parked {table.age(parked)}" if parked else f"due {table.age(row['deliver_after'])}"
     return {"row": row["id"], "order": row["order_id"], "state": state, "why": row["last_error"]}

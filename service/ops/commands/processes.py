@@ -32,15 +32,15 @@ def sandbox(args: tuple[str, ...]) -> None:
 
 
 def _title(name: str) -> None:
-    """The name in `ps`."""
+    """Set the name that `ps` shows."""
     from setproctitle import setproctitle  # noqa: PLC0415
 
     setproctitle(f"eo {name}")
 
 
 def _run_module(name: str, module: str, *args: str) -> None:
-    """By name: `service` may import neither `workers` nor `sandbox`, and `eo --help` shall import nothing."""
+    """Run a module by its name: `service` may not import `workers` or `sandbox`, and `eo --help` stays fast."""
     _title(name)
     sys.argv = [f"eo {name}", *args]
-    # Without `alter_sys`, which would put a file's path where the help shows the command's name.
+    # `alter_sys` stays off: it would make the help show a file's path as the command's name.
     runpy.run_module(module, run_name="__main__")

@@ -31,7 +31,7 @@ _VERDICTS = {"clean": exit_codes.OK, "discrepancies": exit_codes.FOUND, "incompl
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was asked for. tell: what healing would do; heal: do it."""
+    """The options of one call. tell: print what healing would do; heal: do it."""
 
     span: Span
     form: str
@@ -60,7 +60,7 @@ class _Day(click.ParamType[Span]):
 
 
 def _user() -> str:
-    """The name of whoever runs this; a container's user may have none."""
+    """The login name of the user who runs this; empty where a container's user has none."""
     try:
         return getuser()
     except (KeyError, OSError):
@@ -160,7 +160,7 @@ async def _reconcile(settings: Settings, wanted: Wanted) -> int:
     from service.stripe_gateway.client import StripeGateway  # noqa: PLC0415  the SDK costs half a second, `--help` needs none
     from service.stripe_gateway.pacing import COMMANDS  # noqa: PLC0415
 
-    # One holds the report, one heals what it lists.
+    # One connection holds the report, another heals what it lists.
     engine = create_engine(settings, name="reconcile", pool=2, statement_s=LONG_STATEMENT_S)
     try:
         async with StripeGateway(settings, replace(COMMANDS, say=_progress)) as gateway:
@@ -183,7 +183,7 @@ async def _compared(healer: Healer, wanted: Wanted, use: Callable[[Report], Awai
         ) as report:
             await use(report)
             return _VERDICTS[report.verdict]
-    except ValueError as error:  # the window lies behind its own end, seen from now
+    except ValueError as error:  # raised where `--since` lies after `--until`, or after now
         raise Misconfigured(f"{error}. Give a --day or --since in the past.") from error
 
 

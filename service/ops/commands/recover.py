@@ -77,7 +77,7 @@ async def _recover(settings: Settings, since: datetime | None, *, dry_run: bool)
 
 
 def _begin(bound: datetime, since: datetime | None) -> datetime:
-    """Never later than the bound: a listing that begins there would prove nothing."""
+    """The listing's first moment: at the latest the bound, because a later listing would prove nothing."""
     return bound if since is None else min(bound, since)
 
 

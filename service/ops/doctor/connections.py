@@ -1,4 +1,4 @@
-"""The sum of the connections that a fleet holds, against what PostgreSQL has for its user."""
+"""How many connections a fleet's processes need, and how many PostgreSQL allows their user."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from service.foundation.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """`needed` by so many processes, of at most `available`; `used_by_others` are not ours."""
+    """`needed` by all processes together, `available` to their user, `used_by_others`: held by other programs."""
 
     per_process: Mapping[str, int]
     processes: Mapping[str, int]
@@ -22,11 +22,11 @@ class Connections:
 
     @property
     def is_enough(self) -> bool:
-        """Whether all of them can be connected at once."""
+        """Whether PostgreSQL has a connection for each, beside those that other programs hold."""
         return self.needed + self.used_by_others <= self.available
 
     def in_words(self) -> str:
-        """The sum as people add it up."""
+        """The sum as one line: so many of each kind, times the connections of one process."""
         parts = [f"{n} {kind} × {self.per_process[kind]}" for kind, n in self.processes.items()]
         others = f", {self.used_by_others} held by others" if self.used_by_others else ""
         sum_ = f"{' + '.join(parts)} + {pools.COMMAND} for commands = {self.needed}"
@@ -42,7 +42,7 @@ class _Bounds(Record):
     others: int
 
 
-# reserved_connections exists since PostgreSQL 16. Limits of -1 are none; superusers have neither of the two.
+# reserved_connections exists since PostgreSQL 16. A limit of -1 means no limit; superusers have neither of the two.
 _BOUNDS = Statement("""
 SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
        - coalesce(current_setting('reserved_connections', true)::int, 0) AS server,
@@ -55,7 +55,7 @@ SELECT current_setting('max_connections')::int - current_setting('superuser_rese
 
 
 async def add_up(connection: Driver, settings: Settings, processes: Mapping[str, int]) -> Connections:
-    """What these processes need, and the narrowest of PostgreSQL's bounds."""
+    """Add up what these processes need, and find the smallest of PostgreSQL's limits."""
     per_process = pools.per_process(settings)
     row = await Connection(connection).one(_BOUNDS)
     bounds = {

@@ -1,4 +1,4 @@
-"""The questions of `eo doctor`, in the order in which an order needs the answers. Nothing is changed by asking."""
+"""The checks of `eo doctor`, in the order in which an order meets what they check. No check changes anything."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -34,7 +34,7 @@ SELECT current_setting('synchronous_standby_names') <> ''
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question and its answer; `next_step` is what to do where it is not `ok`."""
+    """One check and its result; `next_step` says what to do where it is not `ok`."""
 
     name: str
     ok: bool
@@ -43,7 +43,7 @@ class Check:
 
 
 async def examine(settings: Settings, processes: Mapping[str, int]) -> tuple[list[Check], Connections | None]:
-    """Every check, and the sum of connections where PostgreSQL could be asked. Raises Misconfigured."""
+    """Run every check; returns them with the sum of connections, which needs PostgreSQL. Raises Misconfigured."""
     address = postgres_address(settings.database_url)
     checks = [await _host(address, dsn) for dsn in address.dsns]
     sum_: Connections | None = None

