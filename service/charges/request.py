@@ -82,7 +82,7 @@ class LockedRow(Record):
     idempotency_key: str
     amount_minor: int
     currency: str
-    payment_method: str
+    payment_method: str | None
     customer: str | None
     description: str | None
     metadata: str

@@ -24,7 +24,7 @@ class OrderRow(Record):
     fingerprint: bytes
     amount_minor: int
     currency: str
-    payment_method: str
+    payment_method: str | None
     customer: str | None
     description: str | None
     metadata_text: str

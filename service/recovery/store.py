@@ -213,7 +213,7 @@ class _Order(Record):
     fingerprint: bytes
     amount_minor: int
     currency: str
-    payment_method: str
+    payment_method: str | None
     customer: str | None
     description: str | None
     is_default: bool

@@ -36,7 +36,7 @@ async def rows_read(engine: AsyncEngine, statement: Statement[Any], account: UUI
     values = {"account": account, "limit": LIMIT + 1, "before": UUID(int=2**127), "status": None, **more}
     async with connect(engine) as connection:
         explain = Statement("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + statement.template)
-        (told,) = await connection.column(explain, values)
+        (told,) = await connection.column(explain, {name: values[name] for name in explain.names})
     return sum(int(node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) for node in nodes(told[0]["Plan"]))
 
 
