@@ -3,6 +3,7 @@
 No relay and no worker run: what is measured is accepting. The load generator and PostgreSQL share the two cores.
 """
 
+import re
 import statistics
 import subprocess
 from dataclasses import dataclass
@@ -127,21 +128,23 @@ def _script(size: int) -> str:
     """The door's statement with its arrays made by the server, because pgbench has no array variables."""
     series = f"FROM generate_series(1, {size})"
     made = {
-        "ids": f"ARRAY(SELECT uuidv7() {series})",
-        "promises": f"ARRAY(SELECT uuidv7() {series})",
-        "accounts": f"ARRAY(SELECT a.id FROM accounts a, generate_series(1, {size}) WHERE a.is_default)",
-        "keys": f"ARRAY(SELECT gen_random_uuid()::text {series})",
-        "fingerprints": f"array_fill('\\x01'::bytea || sha256('17'), ARRAY[{size}])",
-        "amounts": f"array_fill(1999::bigint, ARRAY[{size}])",
-        "currencies": f"array_fill('usd'::text, ARRAY[{size}])",
-        "methods": f"array_fill('pm_card_visa'::text, ARRAY[{size}])",
-        "customers": f"array_fill(NULL::text, ARRAY[{size}])",
-        "descriptions": f"array_fill(NULL::text, ARRAY[{size}])",
-        "metadatas": f'array_fill(\'{{"cart":"17"}}\'::text, ARRAY[{size}])',
+        "id": f"ARRAY(SELECT uuidv7() {series})",
+        "promise_id": f"ARRAY(SELECT uuidv7() {series})",
+        "account_id": f"ARRAY(SELECT a.id FROM accounts a, generate_series(1, {size}) WHERE a.is_default)",
+        "idempotency_key": f"ARRAY(SELECT gen_random_uuid()::text {series})",
+        "fingerprint": f"array_fill('\\x01'::bytea || sha256('17'), ARRAY[{size}])",
+        "amount_minor": f"array_fill(1999::bigint, ARRAY[{size}])",
+        "currency": f"array_fill('usd'::text, ARRAY[{size}])",
+        "payment_method": f"array_fill('pm_card_visa'::text, ARRAY[{size}])",
+        "customer": f"array_fill(NULL::text, ARRAY[{size}])",
+        "description": f"array_fill(NULL::text, ARRAY[{size}])",
+        "metadata": f'array_fill(\'{{"cart":"17"}}\'::text, ARRAY[{size}])',
     }
     statement = store._INSERT.template  # noqa: SLF001  the very statement, not a copy that could drift
     for name, value in made.items():
-        statement = statement.replace(f":{name} ", f"{value} ")
+        statement = statement.replace(f":{store._Incoming.alias}_{name} ", f"{value} ")  # noqa: SLF001
+    if left := re.findall(r"(?<!:):[a-z]\w*", statement):
+        raise ValueError(f"the statement takes {', '.join(left)}, which pgbench is not given")
     return " ".join(statement.split()) + ";\n"
 
 
