@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import UNSET
 
+from service.foundation.postgres.records import Record
 from service.orders.identity import CHARGE, fingerprint, is_fingerprint, wire_key
 from service.orders.keys import is_key
 from service.orders.model import OrderRequest
@@ -25,15 +26,15 @@ class Step(Enum):
     REPORT = "reported"  # nothing here can tell whose it is
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What this database knows about one listed PaymentIntent. None: it knows no such row.
+class Known(Record):
+    """What this database knows about one listed PaymentIntent, `intent`. None: it knows no such row.
 
     The order is the one that the metadata names (`by_id`, also by an alias), or the one that holds its key.
     The charge is the order's attempt; `leased` while a worker acts on it. `holder_…`: of the charge, whosever, that
     bears this PaymentIntent's id.
     """
 
+    intent: str
     account_id: UUID | None
     is_default: bool | None
     order_id: UUID | None

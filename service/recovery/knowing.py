@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.foundation.postgres.sql import Batch, Connection, Record, SmallInt, Statement, connect
+from service.foundation.postgres.sql import Batch, Connection, SmallInt, Statement, connect
 from service.orders.keys import is_key
 from service.recovery.adoption import Known
 from service.stripe_gateway.marks import Marks
@@ -44,25 +44,6 @@ class _Asked(Batch, frozen=True):
     key: Sequence[str | None]
 
 
-class _Known(Record):
-    """What `Known` says, and of which PaymentIntent."""
-
-    intent: str
-    account_id: UUID | None
-    is_default: bool | None
-    order_id: UUID | None
-    by_id: bool
-    amount: int | None
-    currency: str | None
-    fingerprint: bytes | None
-    charge_id: UUID | None
-    charge_status: str | None
-    charge_intent: str | None
-    leased: bool
-    holder_id: UUID | None
-    holder_status: str | None
-
-
 _KNOWN = Statement(f"""
 SELECT i.intent, a.id AS account_id, a.is_default, o.id AS order_id, named.id IS NOT NULL AS by_id,
        o.amount_minor AS amount, o.currency, o.fingerprint, c.id AS charge_id, c.status AS charge_status,
@@ -76,7 +57,7 @@ SELECT i.intent, a.id AS account_id, a.is_default, o.id AS order_id, named.id IS
   LEFT JOIN orders o ON o.id = coalesce(named.id, held.id)
   LEFT JOIN charges c ON c.order_id = o.id AND c.attempt = i.attempt
   LEFT JOIN charges h ON h.account_id = i.account_id AND h.payment_intent_id = i.intent
-""").returning(_Known)
+""").returning(Known)
 
 
 async def known_of(connection: Connection, listed: Sequence[Listed]) -> list[Known]:
@@ -89,8 +70,4 @@ async def known_of(connection: Connection, listed: Sequence[Listed]) -> list[Kno
         key=[one.marks.key if one.marks.key and is_key(one.marks.key) else None for one in listed],
     )
     rows = {row.intent: row for row in await connection.rows(_KNOWN, asked.bound())}
-    return [_known(rows[one.intent.id]) for one in listed]
-
-
-def _known(row: _Known) -> Known:
-    return Known(**{name: value for name, value in row.items() if name != "intent"})
+    return [rows[one.intent.id] for one in listed]

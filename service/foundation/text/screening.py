@@ -72,7 +72,8 @@ _ADDRESS = re.compile(rf"(?<![0-9.])(?:{_BYTE}\.){{3}}{_BYTE}(?!\.?[0-9])")
 _DECIMAL = r"-?[0-9]{1,3}(?:[.,'][0-9]{3})*[.,][0-9]{2,8}"
 _AMOUNTS = re.compile(rf"(?<![0-9.,'-]){_DECIMAL}(?:[,;]? {_DECIMAL})+(?![0-9]|[.,'][0-9])")
 _THOUSANDS = re.compile(r"(?<![0-9.,'])[0-9]{1,3}(?:,[0-9]{3}){2,}\.[0-9]{2}(?![0-9]|[.,'][0-9])")
-# A group by itself that is a moment of 2017 to 2033: seconds or milliseconds since 1970, or a day with its time.
+# A group by itself that is a moment: seconds or milliseconds since 1970 (2017 to 2033), or a day and its time (2020 to
+# 2039).
 _MOMENT = re.compile(
     r"(?<![0-9])(?:1[5-9][0-9]{8}(?:[0-9]{3})?"
     r"|20[23][0-9](?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])(?:[0-5][0-9]){2})(?![0-9])"
