@@ -8,11 +8,13 @@ compare   runs the statements of both, in one snapshot
 classes   the classes of discrepancies, and what an operator does next                                  [pure]
 healing   books payments that Stripe proves; acknowledging: a person accepts a discrepancy as it is
 store     stores runs and discrepancies, so that a discrepancy keeps its age across runs
+results   what a run found
 run       one reconciliation, from the clock to the verdict
 report    a report as a table, JSON or CSV
 """
 
-from service.reconcile.run import CutShort, Discrepancy, Report, reconcile
+from service.reconcile.results import Discrepancy, Report
+from service.reconcile.run import CutShort, reconcile
 from service.reconcile.sources import Gateway
 from service.reconcile.window import Span, Window
 

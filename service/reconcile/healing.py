@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.settings import Settings
 from service.reconcile.classes import HEALABLE
-from service.reconcile.run import Discrepancy, Report
+from service.reconcile.results import Discrepancy, Report
 from service.recovery import Step, Verdict, heal
 from service.stripe_gateway.objects import IncompleteListing
 

@@ -13,7 +13,7 @@ from typing import Any
 from service.foundation.money import CURRENCIES
 from service.reconcile.classes import IN_FLIGHT, NOT_KEPT, SHORT
 from service.reconcile.compare import SIDES, Sums
-from service.reconcile.run import ClassSum, Discrepancy, Report
+from service.reconcile.results import ClassSum, Discrepancy, Report
 from service.reconcile.window import iso
 
 SCHEMA_VERSION = 1

@@ -7,9 +7,8 @@ changes later is younger than the grace. No transaction is open while Stripe is 
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -21,16 +20,15 @@ from service.foundation.errors import EffectivelyOnceError, Unavailable
 from service.foundation.postgres.db import as_unavailable, is_unreachable
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.reconcile import store
-from service.reconcile.classes import NOT_KEPT, SOURCE_INCOMPLETE, next_step
+from service.reconcile.classes import SOURCE_INCOMPLETE
 from service.reconcile.compare import (
-    Comparison,
     compare,
     find_edges,
     hidden,
     note_known,
     open_staging,
 )
-from service.reconcile.pages import Numbered, pages
+from service.reconcile.results import ClassSum, Report, class_sum
 from service.reconcile.sources import Gateway, Progress, stage_edges, stage_listing
 from service.reconcile.window import Span, Window, fix
 from service.stripe_gateway.objects import IncompleteListing
@@ -43,31 +41,6 @@ _CLOSED = "connection is closed"  # the InterfaceError of a lost connection; all
 _NAMED_MAX = 5  # at most so many payments that could not be compared are named
 
 
-class _Shown(Numbered):
-    """A finding as it is reported; `ours` and `theirs` are JSON."""
-
-    name: str
-    order_id: UUID | None
-    pi: str | None
-    ours: str | None
-    theirs: str | None
-    amount: int | None
-    currency: str | None
-    at: datetime
-    first_seen: datetime
-    fingerprint: str
-    acked_at: datetime | None
-    acked_by: str | None
-    acked_why: str | None
-
-
-_SHOWN = Statement("""
-SELECT n, class AS name, order_id, pi, ours::text AS ours, stripe::text AS theirs, amount, currency, at, first_seen,
-       fingerprint, acked_at, acked_by, acked_why
-  FROM recon_report WHERE n > :after ORDER BY n LIMIT :most
-""").returning(_Shown)
-
-
 class _Clock(Record):
     now: datetime
 
@@ -75,86 +48,8 @@ class _Clock(Record):
 _CLOCK = Statement("SELECT clock_timestamp() AS now").returning(_Clock)
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    """Who has accepted a discrepancy as it is, when, and why."""
-
-    at: datetime
-    by: str
-    reason: str
-
-
 class CutShort(EffectivelyOnceError):
     """The database went away during the run: there is no report, and the stored run has no verdict."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Discrepancy:
-    """One difference. `ours` and `stripe` are small JSON objects, null where that side has nothing.
-
-    `amount` is the money at stake in minor units of `currency`; `age_s` counts from when it happened, `first_seen`
-    from when a run first found it.
-    """
-
-    name: str
-    order_id: UUID | None
-    payment_intent: str | None
-    ours: dict[str, Any] | None
-    stripe: dict[str, Any] | None
-    amount: int | None
-    currency: str | None
-    age_s: int
-    first_seen: datetime
-    fingerprint: str
-    acknowledged: Acknowledgement | None
-
-    @property
-    def next_step(self) -> str:
-        """What an operator does next, in one line."""
-        return next_step(self.name, self.payment_intent, self.fingerprint)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassSum:
-    """The discrepancies of one class in one currency: their number, their sum, and the age of the oldest.
-
-    is_open: whether they count; what is in flight, or acknowledged, does not.
-    """
-
-    name: str
-    is_open: bool
-    currency: str | None
-    count: int
-    amount: int | None
-    oldest_s: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """The result of a run. Valid inside `reconcile` only: the discrepancies are read from its connection."""
-
-    run_id: UUID
-    window: Window
-    verdict: str
-    comparison: Comparison
-    classes: tuple[ClassSum, ...]
-    incomplete: str | None
-    driver: asyncpg.Connection
-
-    @property
-    def money_at_stake(self) -> dict[str, int]:
-        """The sum of all open discrepancies by currency, in minor units."""
-        sums: dict[str, int] = {}
-        for line in self.classes:
-            if line.is_open and line.currency is not None:
-                sums[line.currency] = sums.get(line.currency, 0) + (line.amount or 0)
-        return dict(sorted(sums.items()))
-
-    async def discrepancies(self) -> AsyncIterator[Discrepancy]:
-        """Yield all discrepancies by class, the oldest first."""
-        async for page in pages(self.driver, _SHOWN):
-            for row in page:
-                yield _discrepancy(row, self.window.now)
 
 
 @asynccontextmanager
@@ -203,7 +98,7 @@ async def _run(
         values = {"class": SOURCE_INCOMPLETE, "now": window.now, "reason": json.dumps({"reason": incomplete})}
         await Connection(driver).run(_INCOMPLETE, values)
     sums = await store.keep(driver, run_id, window, complete=incomplete is None)
-    classes = tuple(_class_sum(row, window.now) for row in sums)
+    classes = tuple(class_sum(row, window.now) for row in sums)
     verdict = _verdict(classes)
     totals = {c: {side: asdict(s) for side, s in sides.items()} for c, sides in comparison.totals.items()}
     await store.finish_run(driver, run_id, verdict, totals)
@@ -243,44 +138,6 @@ def _verdict(classes: tuple[ClassSum, ...]) -> str:
     if any(line.name == SOURCE_INCOMPLETE for line in classes):
         return "incomplete"
     return "discrepancies" if any(line.is_open for line in classes) else "clean"
-
-
-def _class_sum(row: store.Summed, now: datetime) -> ClassSum:
-    return ClassSum(
-        name=row.name,
-        is_open=row.name not in NOT_KEPT and not row.is_acked,
-        currency=row.currency,
-        count=row.count,
-        amount=row.amount,
-        oldest_s=_age_s(row.oldest, now),
-    )
-
-
-def _discrepancy(row: _Shown, now: datetime) -> Discrepancy:
-    return Discrepancy(
-        name=row.name,
-        order_id=row.order_id,
-        payment_intent=row.pi,
-        ours=json.loads(row.ours) if row.ours else None,
-        stripe=json.loads(row.theirs) if row.theirs else None,
-        amount=row.amount,
-        currency=row.currency,
-        age_s=_age_s(row.at, now),
-        first_seen=row.first_seen,
-        fingerprint=row.fingerprint,
-        acknowledged=_acknowledgement(row),
-    )
-
-
-def _acknowledgement(row: _Shown) -> Acknowledgement | None:
-    if row.acked_at is None or row.acked_by is None or row.acked_why is None:
-        return None
-    return Acknowledgement(row.acked_at, row.acked_by, row.acked_why)
-
-
-def _age_s(at: datetime, now: datetime) -> int:
-    """The age in whole seconds; 0 where Stripe's clock is ahead of the database's."""
-    return max(0, int((now - at).total_seconds()))
 
 
 @asynccontextmanager

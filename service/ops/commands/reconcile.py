@@ -22,7 +22,8 @@ from service.ops.arguments import REASON, USER_NAME, Instant
 from service.reconcile.acknowledging import acknowledge
 from service.reconcile.healing import Healer
 from service.reconcile.report import FORMATS
-from service.reconcile.run import CutShort, Report, reconcile
+from service.reconcile.results import Report
+from service.reconcile.run import CutShort, reconcile
 from service.reconcile.window import Span, day
 from service.recovery.binding import check_binding
 

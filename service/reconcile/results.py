@@ -1,0 +1,159 @@
+"""The result of a reconciliation: the verdict, the sums of each class, and the discrepancies, read page by page."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from service.foundation.postgres.sql import Statement
+from service.reconcile.classes import NOT_KEPT, next_step
+from service.reconcile.compare import Comparison
+from service.reconcile.pages import Numbered, pages
+from service.reconcile.store import Summed
+from service.reconcile.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who has accepted a discrepancy as it is, when, and why."""
+
+    at: datetime
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discrepancy:
+    """One difference. `ours` and `stripe` are small JSON objects, null where that side has nothing.
+
+    `amount` is the money at stake in minor units of `currency`; `age_s` counts from when it happened, `first_seen`
+    from when a run first found it.
+    """
+
+    name: str
+    order_id: UUID | None
+    payment_intent: str | None
+    ours: dict[str, Any] | None
+    stripe: dict[str, Any] | None
+    amount: int | None
+    currency: str | None
+    age_s: int
+    first_seen: datetime
+    fingerprint: str
+    acknowledged: Acknowledgement | None
+
+    @property
+    def next_step(self) -> str:
+        """What an operator does next, in one line."""
+        return next_step(self.name, self.payment_intent, self.fingerprint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassSum:
+    """The discrepancies of one class in one currency: their number, their sum, and the age of the oldest.
+
+    is_open: whether they count; what is in flight, or acknowledged, does not.
+    """
+
+    name: str
+    is_open: bool
+    currency: str | None
+    count: int
+    amount: int | None
+    oldest_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The result of a run. Valid inside `reconcile` only: the discrepancies are read from its connection."""
+
+    run_id: UUID
+    window: Window
+    verdict: str
+    comparison: Comparison
+    classes: tuple[ClassSum, ...]
+    incomplete: str | None
+    driver: asyncpg.Connection
+
+    @property
+    def money_at_stake(self) -> dict[str, int]:
+        """The sum of all open discrepancies by currency, in minor units."""
+        sums: dict[str, int] = {}
+        for line in self.classes:
+            if line.is_open and line.currency is not None:
+                sums[line.currency] = sums.get(line.currency, 0) + (line.amount or 0)
+        return dict(sorted(sums.items()))
+
+    async def discrepancies(self) -> AsyncIterator[Discrepancy]:
+        """Yield all discrepancies by class, the oldest first."""
+        async for page in pages(self.driver, _SHOWN):
+            for row in page:
+                yield _discrepancy(row, self.window.now)
+
+
+class _Shown(Numbered):
+    """A finding as it is reported; `ours` and `theirs` are JSON."""
+
+    name: str
+    order_id: UUID | None
+    pi: str | None
+    ours: str | None
+    theirs: str | None
+    amount: int | None
+    currency: str | None
+    at: datetime
+    first_seen: datetime
+    fingerprint: str
+    acked_at: datetime | None
+    acked_by: str | None
+    acked_why: str | None
+
+
+_SHOWN = Statement("""
+SELECT n, class AS name, order_id, pi, ours::text AS ours, stripe::text AS theirs, amount, currency, at, first_seen,
+       fingerprint, acked_at, acked_by, acked_why
+  FROM recon_report WHERE n > :after ORDER BY n LIMIT :most
+""").returning(_Shown)
+
+
+def class_sum(row: Summed, now: datetime) -> ClassSum:
+    """The sum of a class, with the age that its oldest discrepancy has at `now`."""
+    return ClassSum(
+        name=row.name,
+        is_open=row.name not in NOT_KEPT and not row.is_acked,
+        currency=row.currency,
+        count=row.count,
+        amount=row.amount,
+        oldest_s=_age_s(row.oldest, now),
+    )
+
+
+def _discrepancy(row: _Shown, now: datetime) -> Discrepancy:
+    return Discrepancy(
+        name=row.name,
+        order_id=row.order_id,
+        payment_intent=row.pi,
+        ours=json.loads(row.ours) if row.ours else None,
+        stripe=json.loads(row.theirs) if row.theirs else None,
+        amount=row.amount,
+        currency=row.currency,
+        age_s=_age_s(row.at, now),
+        first_seen=row.first_seen,
+        fingerprint=row.fingerprint,
+        acknowledged=_acknowledgement(row),
+    )
+
+
+def _acknowledgement(row: _Shown) -> Acknowledgement | None:
+    if row.acked_at is None or row.acked_by is None or row.acked_why is None:
+        return None
+    return Acknowledgement(row.acked_at, row.acked_by, row.acked_why)
+
+
+def _age_s(at: datetime, now: datetime) -> int:
+    """The age in whole seconds; 0 where Stripe's clock is ahead of the database's."""
+    return max(0, int((now - at).total_seconds()))
