@@ -1,15 +1,22 @@
-"""The machines of the story: every state of an order and of a charge, what may follow it, and what others ask of it.
+"""The machines of the story: the states of order, charge, change and refund, what may follow, and what others ask.
 
 An order is what its producer sees. It is `pending` until a worker opens it, and `processing` until Stripe has answered.
-The answer makes it `paid`, `failed` or `canceled`, or `requires_action` while its customer confirms the payment.
+The answer makes it `paid`, `failed` or `canceled`, `requires_action` while its customer confirms the payment, or
+`authorized` while the money is held and not taken. It may be paid again after a decline: failed -> processing.
 Stripe's proof of success outranks every state (R23): hence failed -> paid and canceled -> paid.
 
 A charge is one attempt of an order. It is `sending` from the commit before the first call, and `unknown` once a call
-may have run and nobody knows. Neither is an error: Stripe is asked until it says what happened. `requires_action` and
-`processing` are Stripe's words for a payment that waits for the customer or the bank. `succeeded`, `declined` and
-`canceled` are ends. `duplicate` is a second success of one order: it is booked to suspense, for a human.
+may have run and nobody knows. Neither is an error: Stripe is asked until it says what happened. `requires_action`,
+`processing` and `authorized` are payments that wait for the customer, the bank or the merchant. `succeeded`, `declined`
+and `canceled` are ends. `duplicate` is a second success of one order: it is booked to suspense, for a human.
 
-Beside its state a charge stores the next call: what its next delivery asks of Stripe.
+A change is what is asked of a known PaymentIntent: to capture it, or to cancel it. It is `pending` until it is opened,
+`sending` until Stripe shows that it is `done`, or that it can no longer be done (`refused`).
+
+A refund is `pending` until it is opened, and `processing` until Stripe says how it ended: `succeeded`, `failed` or
+`canceled`. A success can still fail, days later: then the money comes back, and the customer is owed it.
+
+Beside its state each of the three stores the next call: what its next delivery asks of Stripe.
 
 An outbox row has no word: it is fresh, out (`published` above 0) or parked, and deleted when its attempt has ended.
 
@@ -20,13 +27,14 @@ are also constraints of the database, so a new one needs a migration. Pure.
 from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
-OrderStatus = Literal["pending", "processing", "paid", "failed", "requires_action", "canceled"]
+OrderStatus = Literal["pending", "processing", "paid", "failed", "requires_action", "authorized", "canceled"]
 ORDER_STATUSES: tuple[str, ...] = get_args(OrderStatus)
 
 ORDER_TRANSITIONS: Mapping[str, frozenset[str]] = {
     "pending": frozenset({"processing", "canceled"}),
-    "processing": frozenset({"paid", "failed", "requires_action", "canceled"}),
-    "requires_action": frozenset({"processing", "paid", "failed", "canceled"}),
+    "processing": frozenset({"paid", "failed", "requires_action", "authorized", "canceled"}),
+    "requires_action": frozenset({"processing", "paid", "failed", "authorized", "canceled"}),
+    "authorized": frozenset({"paid", "canceled"}),
     "failed": frozenset({"processing", "paid"}),
     "canceled": frozenset({"paid"}),
     "paid": frozenset(),
@@ -35,17 +43,31 @@ ORDER_TRANSITIONS: Mapping[str, frozenset[str]] = {
 # Something happens to the order by itself: `Prefer: wait` waits for it, and an attempt may be opened.
 ORDER_MOVES_BY_ITSELF = frozenset({"pending", "processing"})
 # The order still wants its money. For any other one a charge may be found at Stripe, and is never sent.
-ORDER_WANTS_MONEY = ORDER_MOVES_BY_ITSELF | {"requires_action"}
+ORDER_WANTS_MONEY = ORDER_MOVES_BY_ITSELF | {"requires_action", "authorized"}
 # The order has come to an end, although Stripe may still prove a success.
 ORDER_FINAL = frozenset(ORDER_STATUSES) - ORDER_WANTS_MONEY
 
 # Whose turn it is, where Stripe has answered and the payment has no end yet.
-WaitsFor = Literal["customer", "bank", "cancellation", "human"]
-# Stripe's word for a payment without an end, which is also the order's and the charge's -> whose turn it is.
-WHOSE_TURN: Mapping[str, WaitsFor] = {"requires_action": "customer", "processing": "bank"}
+WaitsFor = Literal["customer", "bank", "merchant", "human"]
+# The state of a payment without an end, the order's and the charge's alike -> whose turn it is.
+WHOSE_TURN: Mapping[str, WaitsFor] = {"requires_action": "customer", "processing": "bank", "authorized": "merchant"}
+# Stripe's word for a payment without an end -> ours.
+WAITS_AS: Mapping[str, str] = {
+    "requires_action": "requires_action",
+    "processing": "processing",
+    "requires_capture": "authorized",
+}
 
 ChargeStatus = Literal[
-    "sending", "unknown", "requires_action", "processing", "succeeded", "declined", "canceled", "duplicate"
+    "sending",
+    "unknown",
+    "requires_action",
+    "processing",
+    "authorized",
+    "succeeded",
+    "declined",
+    "canceled",
+    "duplicate",
 ]
 CHARGE_STATUSES: tuple[str, ...] = get_args(ChargeStatus)
 
@@ -55,7 +77,7 @@ CHARGE_MONEY_MOVED = frozenset({"succeeded", "duplicate"})
 CHARGE_ENDED_UNPAID = frozenset({"declined", "canceled"})
 # Nothing is left to do for the attempt.
 CHARGE_FINAL = CHARGE_MONEY_MOVED | CHARGE_ENDED_UNPAID
-# Stripe knows the payment, and it waits for the customer or the bank.
+# Stripe knows the payment, and it waits for the customer, the bank or the merchant.
 CHARGE_WAITS_AT_STRIPE = frozenset(WHOSE_TURN)
 # Nobody knows yet what Stripe did.
 CHARGE_UNANSWERED = frozenset({"sending", "unknown"})
@@ -68,13 +90,42 @@ CHARGE_TRANSITIONS: Mapping[str, frozenset[str]] = {
     "unknown": CHARGE_UNANSWERED | _ANSWERED,
     "requires_action": _ANSWERED,
     "processing": _ANSWERED,
+    "authorized": CHARGE_FINAL | {"authorized"},
     "declined": CHARGE_MONEY_MOVED,
     "canceled": CHARGE_MONEY_MOVED,
     "succeeded": frozenset(),
     "duplicate": frozenset(),
 }
 
-NextCall = Literal["send", "lookup", "retrieve", "cancel"]
+ChangeKind = Literal["capture", "cancel"]
+CHANGE_KINDS: tuple[str, ...] = get_args(ChangeKind)
+ChangeStatus = Literal["pending", "sending", "done", "refused"]
+CHANGE_STATUSES: tuple[str, ...] = get_args(ChangeStatus)
+CHANGE_FINAL = frozenset({"done", "refused"})
+# Stripe may still be asked for it: no second change of the same payment may be begun.
+CHANGE_OPEN = frozenset(CHANGE_STATUSES) - CHANGE_FINAL
+CHANGE_TRANSITIONS: Mapping[str, frozenset[str]] = {
+    "pending": frozenset(CHANGE_STATUSES),
+    "sending": frozenset({"sending"}) | CHANGE_FINAL,
+    "done": frozenset(),
+    "refused": frozenset(),
+}
+
+RefundStatus = Literal["pending", "processing", "succeeded", "failed", "canceled"]
+REFUND_STATUSES: tuple[str, ...] = get_args(RefundStatus)
+# Nothing is left to do for it by itself; a success may still turn into a failure.
+REFUND_FINAL = frozenset({"succeeded", "failed", "canceled"})
+# It is counted as under way, so that no other refund takes the same money (R26).
+REFUND_OPEN = frozenset(REFUND_STATUSES) - REFUND_FINAL
+REFUND_TRANSITIONS: Mapping[str, frozenset[str]] = {
+    "pending": frozenset({"pending", "processing"}) | REFUND_FINAL,
+    "processing": frozenset({"processing"}) | REFUND_FINAL,
+    "succeeded": frozenset({"failed"}),
+    "failed": frozenset(),
+    "canceled": frozenset(),
+}
+
+NextCall = Literal["send", "lookup", "retrieve"]
 NEXT_CALLS: tuple[NextCall, ...] = get_args(NextCall)
 
 # Stripe's words for a PaymentIntent that comes to no other state by itself.
@@ -85,11 +136,12 @@ AGREED: Mapping[str, tuple[str, ...]] = {
     "canceled": ("canceled",),
     "requires_action": ("requires_action",),
     "processing": ("processing",),
-    "sending": ("requires_action", "processing", "requires_confirmation"),
-    "unknown": ("requires_action", "processing", "requires_confirmation"),
+    "authorized": ("requires_capture",),
+    "sending": ("requires_action", "processing", "requires_capture", "requires_confirmation"),
+    "unknown": ("requires_action", "processing", "requires_capture", "requires_confirmation"),
 }
 
-_WORDS: tuple[str, ...] = (*ORDER_STATUSES, *CHARGE_STATUSES)
+_WORDS: tuple[str, ...] = (*ORDER_STATUSES, *CHARGE_STATUSES, *CHANGE_STATUSES, *REFUND_STATUSES)
 
 
 def in_sql(words: Iterable[str]) -> str:

@@ -9,7 +9,9 @@ import msgspec
 from service.orders.keys import RESERVED_PREFIX
 
 CHARGE = "charge"
+CAPTURE = "capture"
 CANCEL = "cancel"
+REFUND = "refund"
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
@@ -47,8 +49,19 @@ def wire_key(
     """
     if is_default and operation == CHARGE and attempt == 1:
         return order_key
-    parts = [account_id.bytes, operation.encode(), order_key.encode(), str(attempt).encode()]
-    if nth is not None:
-        parts.append(str(nth).encode())
+    return _derived(account_id, operation, order_key, str(attempt), *(() if nth is None else (str(nth),)))
+
+
+def refund_wire_key(*, account_id: UUID, order_key: str, refund_key: str, nth: int) -> str:
+    """The idempotency key that Stripe is sent for a refund: its own, whatever the amount (R1, R37).
+
+    Two equal refunds of one order are two refunds, if their producer gave them two keys.
+    """
+    return _derived(account_id, REFUND, order_key, refund_key, str(nth))
+
+
+def _derived(account_id: UUID, *words: str) -> str:
+    """A hash over the length-prefixed parts, so that no two tuples share a key."""
+    parts = [account_id.bytes, *(word.encode() for word in words)]
     digest = sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()
     return RESERVED_PREFIX + b32encode(digest).decode().rstrip("=")

@@ -22,10 +22,12 @@ CLAIM_MAX = 512  # rows per claim: enough for eight full messages, small enough 
 SUSPECT_OPENS = 2  # once is a worker that was restarted
 
 ATTEMPT = "coalesce(CAST(x.payload ->> 'attempt' AS smallint), 1)"
+EFFECT = "CAST(x.payload ->> 'effect' AS uuid)"
 # The rows as readers see them, to stand in a FROM. It is no view, and the planner looks through it.
+# attempt: of a charge. effect: the id of the change or refund, for all other kinds.
 # is_early: the row was answered for, and the answer said when to ask again.
 ROWS = f"""(
-  SELECT id, account_id, order_id, kind, {ATTEMPT} AS attempt, created_at, deliver_after, published, deliveries,
+  SELECT id, account_id, order_id, kind, {ATTEMPT} AS attempt, {EFFECT} AS effect, created_at, deliver_after, published, deliveries,
          opens_unsettled, opens_alone, last_error, parked_at, parked_at IS NOT NULL AS is_parked,
          published = 0 AND opens_unsettled = 0 AND deliver_after > now() AS is_early
     FROM outbox x) AS x"""
@@ -37,12 +39,16 @@ def promise(
     order_id: str,
     *,
     source: str,
+    kind: str = "'charge'",
     payload: str = """'{"attempt": 1}'""",
     deliver_after: str = "now()",
 ) -> str:
-    """A charge of these orders is owed from `deliver_after` on."""
+    """An effect of these orders is owed from `deliver_after` on: its kind, and which one it is.
+
+    The payload of a charge is `{"attempt": n}`, that of a `capture`, `cancel` or `refund` is `{"effect": <its id>}`.
+    """
     return f"""INSERT INTO outbox (id, account_id, order_id, kind, payload, deliver_after)
-  SELECT {row_id}, {account_id}, {order_id}, 'charge', {payload}, {deliver_after}
+  SELECT {row_id}, {account_id}, {order_id}, {kind}, {payload}, {deliver_after}
     FROM {source}"""
 
 

@@ -17,10 +17,10 @@ BECOME = (
 
 _RIGHTS = {
     "SELECT": "alembic_version",
-    "SELECT, INSERT": "accounts ledger_accounts journal_entries postings acknowledgements",
+    "SELECT, INSERT": "accounts ledger_accounts journal_entries postings acknowledgements operations",
     "SELECT, INSERT, UPDATE": (
-        "api_keys instance lives order_aliases orders charges ledger_rollups ledger_horizon reconciliation_runs"
-        " discrepancies"
+        "api_keys instance lives order_aliases orders charges changes refunds ledger_rollups ledger_horizon"
+        " reconciliation_runs discrepancies"
     ),
     "SELECT, INSERT, UPDATE, DELETE": "outbox duties undated_charges",
 }

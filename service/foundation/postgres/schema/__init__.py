@@ -1,8 +1,9 @@
 """Every table, constraint and index, each with its reason. The migrations build this; `alembic check` compares the two.
 
 installation  accounts and their keys, the instance, the lives of its database, duties
-accepting     orders and the outbox
+accepting     orders, operations on them, and the outbox
 charging      attempts to charge
+changing      captures, cancellations and refunds
 booking       the ledger: accounts, entries and postings
 reconciling   runs, discrepancies and acknowledgements
 columns       what the tables share
@@ -13,7 +14,7 @@ Money is `amount_minor` (integer minor units) with `currency`; time is `timestam
 accounts are never deleted. `outbox` has none to `orders`: both rows are written by one statement or not at all.
 """
 
-from service.foundation.postgres.schema.accepting import order_aliases, orders, outbox
+from service.foundation.postgres.schema.accepting import CAPTURES, OPERATIONS, operations, order_aliases, orders, outbox
 from service.foundation.postgres.schema.booking import (
     LEDGER_TYPES,
     journal_entries,
@@ -22,16 +23,21 @@ from service.foundation.postgres.schema.booking import (
     ledger_rollups,
     postings,
 )
+from service.foundation.postgres.schema.changing import WANTED_BY, changes, refunds
 from service.foundation.postgres.schema.charging import charges, undated_charges
 from service.foundation.postgres.schema.columns import metadata
 from service.foundation.postgres.schema.installation import accounts, api_keys, duties, instance, lives
 from service.foundation.postgres.schema.reconciling import acknowledgements, discrepancies, reconciliation_runs
 
 __all__ = [
+    "CAPTURES",
     "LEDGER_TYPES",
+    "OPERATIONS",
+    "WANTED_BY",
     "accounts",
     "acknowledgements",
     "api_keys",
+    "changes",
     "charges",
     "discrepancies",
     "duties",
@@ -42,10 +48,12 @@ __all__ = [
     "ledger_rollups",
     "lives",
     "metadata",
+    "operations",
     "order_aliases",
     "orders",
     "outbox",
     "postings",
     "reconciliation_runs",
+    "refunds",
     "undated_charges",
 ]

@@ -1,4 +1,4 @@
-"""Orders, and the outbox: the rows that wait until the effect of an order is booked."""
+"""Orders, what is asked of them later, and the outbox: the rows that wait until an effect is booked."""
 
 import sqlalchemy as sa
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table, UniqueConstraint, text
@@ -6,6 +6,9 @@ from sqlalchemy.dialects import postgresql as pg
 
 from service.foundation.postgres.schema.columns import BYTEWISE, metadata, one_of, time_column, uuid_column
 from service.states import ORDER_STATUSES
+
+CAPTURES = ("automatic", "manual")
+OPERATIONS = ("capture", "cancel", "pay", "refund")
 
 orders = Table(
     "orders",
@@ -21,7 +24,21 @@ orders = Table(
     Column("description", sa.Text),
     Column("metadata", pg.JSONB, nullable=False, server_default=text("'{}'")),
     Column("status", sa.Text, nullable=False, server_default="pending"),
-    Column("amount_refunded_minor", sa.BigInteger, nullable=False, server_default="0"),
+    Column("capture", sa.Text, nullable=False, server_default="automatic"),
+    Column("attempt", sa.SmallInteger, nullable=False, server_default="1", comment="the newest attempt that is wanted"),
+    Column("amount_captured_minor", sa.BigInteger, comment="where less than all of it was taken"),
+    Column(
+        "amount_refunded_minor", sa.BigInteger, nullable=False, server_default="0", comment="refunds that succeeded"
+    ),
+    Column("amount_refunding_minor", sa.BigInteger, nullable=False, server_default="0", comment="refunds under way"),
+    Column(
+        "amount_owed_minor",
+        sa.BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="of refunds that failed: booked as payable, to be drawn down by the next one",
+    ),
+    Column("amount_disputed_minor", sa.BigInteger, nullable=False, server_default="0"),
     Column("payment_intent_id", sa.Text),
     Column("failure", pg.JSONB, comment='{"code","decline_code","message"} of the last definitive decline'),
     time_column("created_at"),
@@ -36,11 +53,36 @@ orders = Table(
     # A reconciliation's window. Rows lie on disk in the order they came, so a tiny block-range index finds a day's.
     Index("orders_by_time", "created_at", postgresql_using="brin"),
     CheckConstraint("amount_minor > 0", name="amount_positive"),
-    CheckConstraint("amount_refunded_minor BETWEEN 0 AND amount_minor", name="refunded_within_amount"),
+    # The last line against more back than was taken: what succeeded, whoever asked for it (R26).
+    CheckConstraint(
+        "amount_refunded_minor BETWEEN 0 AND coalesce(amount_captured_minor, amount_minor)",
+        name="refunded_within_captured",
+    ),
+    CheckConstraint("amount_captured_minor BETWEEN 1 AND amount_minor", name="captured_within_amount"),
+    CheckConstraint("amount_refunding_minor >= 0 AND amount_owed_minor >= 0", name="counts_not_negative"),
+    one_of("capture", CAPTURES, "capture_known"),
     one_of("status", ORDER_STATUSES, "status_known"),
     # Room in the page, so that the two status updates of an order stay in it.
     postgresql_with={"fillfactor": "80"},
     comment="What a producer asked for, once per (account, idempotency key).",
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    uuid_column("id", primary_key=True),
+    uuid_column("account_id"),
+    Column("operation", sa.Text, nullable=False),
+    Column("idempotency_key", BYTEWISE, nullable=False),
+    uuid_column("order_id"),
+    Column("fingerprint", sa.LargeBinary, nullable=False, comment="version byte + SHA-256 of the validated request"),
+    Column("answered", sa.SmallInteger, nullable=False, comment="HTTP status of the first answer; a replay has it too"),
+    time_column("created_at"),
+    # One key, one operation, for ever: insert-first under this index. Each operation has a key space of its own.
+    UniqueConstraint("account_id", "operation", "idempotency_key"),
+    Index("operations_by_order", "order_id"),
+    one_of("operation", OPERATIONS, "operation_known"),
+    comment="What a producer asked to be done with an order after it was placed, once per key.",
 )
 
 order_aliases = Table(

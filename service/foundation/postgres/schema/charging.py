@@ -16,6 +16,7 @@ charges = Table(
     Column("attempt", sa.SmallInteger, nullable=False),
     Column("idempotency_key", BYTEWISE, nullable=False, comment="the key on the wire to Stripe (R1)"),
     Column("amount_minor", sa.BigInteger, nullable=False),
+    Column("captured_minor", sa.BigInteger, comment="what was taken, where that is less than the amount"),
     Column("currency", sa.Text, nullable=False),
     Column("status", sa.Text, nullable=False),
     Column("next_call", sa.Text, nullable=False, server_default="send", comment="what the next delivery asks Stripe"),
@@ -55,13 +56,6 @@ charges = Table(
     Column("balance_transaction_id", sa.Text, comment="set when the fee is booked (R24)"),
     Column("fee_look_at", sa.DateTime(timezone=True), comment="a late fee is asked for again then"),
     Column("settlement_currency", sa.Text, comment="where it is not the charge's: its booking is not made yet"),
-    Column(
-        "cancel_try",
-        sa.SmallInteger,
-        nullable=False,
-        server_default="1",
-        comment="number of the cancellation's key; grows when Stripe refuses",
-    ),
     Column(
         "polls",
         sa.Integer,

@@ -1,7 +1,7 @@
 """What the tables share: their metadata with its naming convention, and the kinds of column and check."""
 
 import sqlalchemy as sa
-from sqlalchemy import CheckConstraint, Column, MetaData, func
+from sqlalchemy import CheckConstraint, Column, MetaData, func, text
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
@@ -45,3 +45,33 @@ def time_column(name: str, *, default: bool = True, nullable: bool = False) -> C
 def one_of(column: str, words: tuple[str, ...], name: str) -> CheckConstraint:
     """The check that a column holds one of these words."""
     return CheckConstraint(f"{column} IN ({', '.join(repr(w) for w in words)})", name=name)
+
+
+def effect_columns() -> list[Column[object]]:
+    """What every effect at Stripe stores so that no crash can forget that it may have run (R13, R16, R37).
+
+    Charges have the same columns; they are older, and are made when they are opened instead of when they are asked for.
+    """
+    return [
+        Column(
+            "next_call", sa.Text, nullable=False, server_default="send", comment="what the next delivery asks Stripe"
+        ),
+        Column("request", pg.JSON, nullable=False, comment="exact parameters in sending order"),
+        Column("stripe_version", sa.Text, nullable=False, comment="version of Stripe's API the request is meant for"),
+        Column(
+            "nth", sa.SmallInteger, nullable=False, server_default="1", comment="try; a refusal is saved, so it grows"
+        ),
+        Column("token", pg.UUID(as_uuid=True), comment="of the worker that may settle; fresh at every open (R13, R21)"),
+        time_column("lease_until", default=False, nullable=True),
+        Column("maybe_executed", sa.Boolean, nullable=False, server_default=sa.false()),
+        time_column("first_sent_at", default=False, nullable=True),
+        time_column("last_sent_at", default=False, nullable=True),
+        Column("unclear_in_a_row", sa.SmallInteger, nullable=False, server_default="0"),
+        Column("life", sa.Integer, nullable=False, server_default="0", comment="in which it was last opened; 0: never"),
+        Column("key_conflict", sa.Boolean, nullable=False, server_default=sa.false()),
+        Column("polls", sa.Integer, nullable=False, server_default="0"),
+        Column("failure", pg.JSONB),
+        Column("history", pg.JSONB, nullable=False, server_default=text("'[]'"), comment="one small entry per call"),
+        time_column("created_at"),
+        time_column("updated_at"),
+    ]
