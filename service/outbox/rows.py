@@ -27,8 +27,9 @@ EFFECT = "CAST(x.payload ->> 'effect' AS uuid)"
 # attempt: of a charge. effect: the id of the change or refund, for all other kinds.
 # is_early: the row was answered for, and the answer said when to ask again.
 ROWS = f"""(
-  SELECT id, account_id, order_id, kind, {ATTEMPT} AS attempt, {EFFECT} AS effect, created_at, deliver_after, published, deliveries,
-         opens_unsettled, opens_alone, last_error, parked_at, parked_at IS NOT NULL AS is_parked,
+  SELECT id, account_id, order_id, kind, {ATTEMPT} AS attempt, {EFFECT} AS effect, created_at, deliver_after,
+         published, deliveries, opens_unsettled, opens_alone, last_error, parked_at,
+         parked_at IS NOT NULL AS is_parked,
          published = 0 AND opens_unsettled = 0 AND deliver_after > now() AS is_early
     FROM outbox x) AS x"""
 
