@@ -1,7 +1,8 @@
 """The only room that talks to Stripe. This face is empty, because importing the client costs half a second.
 
-calls         one charge: the request and its answer
-client        that, a cancellation, questions, and the listings
+calls         what changes something: a request and its answer
+client        that, questions, and the listings
+paths         Stripe's routes                                                                             [pure]
 objects       what Stripe sends, as far as it is used                                                     [pure]
 marks         our names in Stripe's metadata                                                              [pure]
 headers       what Stripe says in headers                                                                 [pure]

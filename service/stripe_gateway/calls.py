@@ -1,4 +1,4 @@
-"""The call that charges: how a request goes to Stripe, and what counts as its answer.
+"""The calls that change something: how a request goes to Stripe, and what counts as its answer.
 
 Every POST carries our key; the SDK's own retries are off, because a hidden retry makes a re-send look like a first
 send. Whatever a call raises becomes an `Answer` without a status: an unknown outcome, judged elsewhere.
@@ -19,7 +19,8 @@ from service.foundation.crash import CrashPoint, armed, crash_point
 from service.foundation.deadlines import watched_socket
 from service.foundation.settings import Settings
 from service.stripe_gateway import headers as stripe_headers
-from service.stripe_gateway.objects import Answer, ErrorBody, Intent
+from service.stripe_gateway import paths
+from service.stripe_gateway.objects import Answer, ErrorBody, Intent, Refund
 from service.stripe_gateway.pacing import WORKERS, Pace, Patience
 from service.stripe_gateway.standstill import ANSWERS
 
@@ -30,7 +31,7 @@ stripe.enable_telemetry = False  # it would write a file into the home folder of
 
 
 class Calls:
-    """A connection to Stripe for one process, as a context manager, and the call that charges."""
+    """A connection to Stripe for one process, as a context manager, and the calls that change something."""
 
     def __init__(self, settings: Settings, patience: Patience = WORKERS) -> None:
         self._settings = settings
@@ -64,8 +65,16 @@ class Calls:
             await self._session.close()
 
     async def create_payment_intent(self, request: Mapping[str, Any], *, key: str, version: str) -> Answer:
-        """POST the stored `request` under `key`, pinned to the API `version` it was first made for. Never raises."""
-        return await self._call("post", "/v1/payment_intents", request, idempotency_key=key, stripe_version=version)
+        """POST the stored `request` under `key`, pinned to the API `version` it was first made for. Never raises.
+
+        It waits for no turn: the workers take the turns of charges by the batch.
+        """
+        return await self._call("post", paths.PAYMENT_INTENTS, request, idempotency_key=key, stripe_version=version)
+
+    async def post(self, path: str, request: Mapping[str, Any], *, key: str, version: str) -> Answer:
+        """The same for what is asked of a payment that exists, at one of `paths`, when its turn comes."""
+        await self._pace.turn(paths.endpoint("post", path))
+        return await self._call("post", path, request, idempotency_key=key, stripe_version=version)
 
     async def _call(self, method: str, path: str, params: Mapping[str, object], **options: Any) -> Answer:
         try:
@@ -126,17 +135,18 @@ def _why_no_answer(error: Exception) -> str | None:
 
 
 def _from_response(body: str, status: int, headers: Mapping[str, str]) -> Answer:
-    """A 2xx. Only a PaymentIntent with a Request-Id is an answer (R15)."""
+    """A 2xx. Only a PaymentIntent or a refund with a Request-Id is an answer (R15)."""
     request_id = headers.get("request-id")
     try:
-        intent = msgspec.json.decode(body, type=Intent)
+        shown = msgspec.json.decode(body, type=Intent | Refund)
     except msgspec.DecodeError:
         return Answer(http_status=None, note=f"{status} unreadable", request_id=request_id)
     if request_id is None or status != 200:
         return Answer(http_status=None, note=f"{status} not Stripe's")
     return Answer(
         http_status=status,
-        intent=intent,
+        intent=shown if isinstance(shown, Intent) else None,
+        refund=shown if isinstance(shown, Refund) else None,
         request_id=request_id,
         replayed=stripe_headers.replayed(headers),
         date=stripe_headers.date(headers),

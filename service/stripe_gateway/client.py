@@ -13,6 +13,7 @@ import stripe
 
 from service.foundation.errors import Unavailable
 from service.stripe_gateway import headers as stripe_headers
+from service.stripe_gateway import paths
 from service.stripe_gateway.calls import Calls
 from service.stripe_gateway.objects import (
     Answer,
@@ -21,6 +22,7 @@ from service.stripe_gateway.objects import (
     Event,
     IncompleteListing,
     Intent,
+    Refund,
 )
 from service.stripe_gateway.pacing import AskAgain, may_pass, patiently
 from service.stripe_gateway.permissions import NEEDED, lacking
@@ -34,13 +36,17 @@ if TYPE_CHECKING:
         PaymentIntentCancelParams,
         PaymentIntentListParams,
         PaymentIntentRetrieveParams,
+        RefundListParams,
+        RefundListParamsCreated,
+        RefundRetrieveParams,
     )
 
 PAGE = 100  # Stripe's maximum per list call
 _EVENT_MAY_BE_OFF_S = 60  # between an object's moment and its event's
-_EXPAND_CHARGE = ["latest_charge"]
 _EXPAND_INTENT = ["latest_charge.balance_transaction"]
 _EXPAND_INTENTS = ["data.latest_charge.balance_transaction"]
+_EXPAND_REFUND = ["balance_transaction", "failure_balance_transaction"]
+_EXPAND_REFUNDS = ["data.balance_transaction", "data.failure_balance_transaction"]
 
 T = TypeVar("T")
 
@@ -54,31 +60,37 @@ class StripeGateway(Calls):
     """Stripe's API for one process. Use as `async with StripeGateway(settings) as gateway`."""
 
     async def get_payment_intent(self, intent_id: str) -> Answer:
-        """The PaymentIntent as it is now, its charge expanded, as an Answer. Never raises."""
-        params: PaymentIntentRetrieveParams = {"expand": _EXPAND_CHARGE}
-        await self._pace.turn("get_payment_intent")
-        return await self._call("get", f"/v1/payment_intents/{intent_id}", params)
+        """The PaymentIntent as it is now, charge and balance transaction expanded, as an Answer. Never raises."""
+        params: PaymentIntentRetrieveParams = {"expand": _EXPAND_INTENT}
+        return await self._get(paths.payment_intent(intent_id), params)
+
+    async def get_refund(self, refund_id: str) -> Answer:
+        """The refund as it is now, both balance transactions expanded, as an Answer. Never raises."""
+        params: RefundRetrieveParams = {"expand": _EXPAND_REFUND}
+        return await self._get(paths.refund(refund_id), params)
 
     async def cancel_payment_intent(self, intent_id: str, *, key: str, version: str) -> Answer:
         """Cancel a PaymentIntent that nobody finished. Never raises."""
         params: PaymentIntentCancelParams = {"cancellation_reason": "abandoned"}
-        path = f"/v1/payment_intents/{intent_id}/cancel"
-        await self._pace.turn("post_payment_intent_cancel")
-        return await self._call("post", path, params, idempotency_key=key, stripe_version=version)
+        return await self.post(paths.cancel(intent_id), params, key=key, version=version)
 
     async def retrieve_payment_intent(self, intent_id: str) -> Intent | None:
         """The PaymentIntent, charge and fee expanded; None where Stripe has none. Raises IncompleteListing."""
-        return await patiently(lambda: self._retrieve(intent_id), self._patience)
 
-    async def _retrieve(self, intent_id: str) -> Intent | None:
-        params: PaymentIntentRetrieveParams = {"expand": _EXPAND_INTENT}
-        await self._pace.turn("get_payment_intent")
-        answer = await self._call("get", f"/v1/payment_intents/{intent_id}", params)
-        if answer.http_status == 404:
-            return None
-        if answer.intent is not None and answer.http_status == 200:
-            return answer.intent
-        raise _unread(f"PaymentIntent {intent_id}", answer.word, answer.http_status, answer.retry_after_s)
+        async def once() -> Intent | None:
+            answer = await self.get_payment_intent(intent_id)
+            return _shown(answer, answer.intent, f"PaymentIntent {intent_id}")
+
+        return await patiently(once, self._patience)
+
+    async def retrieve_refund(self, refund_id: str) -> Refund | None:
+        """The refund, both balance transactions expanded; None where Stripe has none. Raises IncompleteListing."""
+
+        async def once() -> Refund | None:
+            answer = await self.get_refund(refund_id)
+            return _shown(answer, answer.refund, f"refund {refund_id}")
+
+        return await patiently(once, self._patience)
 
     def list_payment_intents(
         self, created_gte: int, created_lt: int, customer: str | None = None
@@ -94,7 +106,26 @@ class StripeGateway(Calls):
         }
         if customer:
             params["customer"] = customer
-        return self._pages("/v1/payment_intents", params, Intent)
+        return self._pages(paths.PAYMENT_INTENTS, params, Intent)
+
+    def list_refunds(
+        self, *, payment_intent: str | None = None, created_gte: int | None = None, created_lt: int | None = None
+    ) -> AsyncIterator[Refund]:
+        """Refunds of one PaymentIntent, or created in [gte, lt) Unix seconds, or both; newest first.
+
+        Both balance transactions are expanded. Raises IncompleteListing.
+        """
+        params: RefundListParams = {"expand": _EXPAND_REFUNDS, "limit": PAGE}
+        created: RefundListParamsCreated = {}
+        if created_gte is not None:
+            created["gte"] = created_gte
+        if created_lt is not None:
+            created["lt"] = created_lt
+        if created:
+            params["created"] = created
+        if payment_intent is not None:
+            params["payment_intent"] = payment_intent
+        return self._pages(paths.REFUNDS, params, Refund)
 
     async def key_of(self, intent: Intent) -> str | None:
         """The idempotency key that `intent` was created under, as Stripe's event tells it; None where it tells none.
@@ -144,6 +175,10 @@ class StripeGateway(Calls):
         found = await asyncio.gather(*(self._lacking(method, path, params) for method, path, params in NEEDED))
         return [words for words in found if words]
 
+    async def _get(self, path: str, params: Mapping[str, object]) -> Answer:
+        await self._pace.turn(paths.endpoint("get", path))
+        return await self._call("get", path, params)
+
     async def _lacking(self, method: str, path: str, params: Mapping[str, object]) -> str:
         try:
             await self._raw(method, path, params)
@@ -171,7 +206,7 @@ class StripeGateway(Calls):
             cursor = after
 
     async def _page(self, path: str, params: Mapping[str, object]) -> _Page:
-        await self._pace.turn("get" + path.removeprefix("/v1").replace("/", "_"))
+        await self._pace.turn(paths.endpoint("get", path))
         try:
             response = await self._raw("get", path, params)
             page = msgspec.json.decode(response.body, type=_Page)
@@ -183,6 +218,14 @@ class StripeGateway(Calls):
         if response.headers.get("request-id") is None:
             raise AskAgain(f"a page of {path} is not Stripe's: it has no Request-Id")  # R15
         return page
+
+
+def _shown(answer: Answer, thing: T | None, what: str) -> T | None:
+    if answer.http_status == 404:
+        return None
+    if answer.http_status == 200 and thing is not None:
+        return thing
+    raise _unread(what, answer.word, answer.http_status, answer.retry_after_s)
 
 
 def _decode_item(raw: msgspec.Raw, kind: type[T]) -> T:

@@ -1,7 +1,9 @@
-"""Our names at Stripe: the metadata by which a PaymentIntent is known as one attempt of one order (R19, R31). Pure.
+"""Our names at Stripe: the metadata by which a PaymentIntent is known as one attempt of one order (R19, R31), and a
+refund as one of ours. Pure.
 
 `eo_account`, `eo_order`, `eo_attempt` tell which attempt it is. `eo_key` and `eo_fingerprint` can bring back an order
-that the database forgot, and `eo_instance` tells the installations at one Stripe account apart.
+that the database forgot, and `eo_instance` tells the installations at one Stripe account apart. A refund bears
+`eo_refund` in place of the attempt, and its own key.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -14,6 +16,7 @@ ACCOUNT, ORDER, ATTEMPT = "eo_account", "eo_order", "eo_attempt"
 KEY, FINGERPRINT, INSTANCE = "eo_key", "eo_fingerprint", "eo_instance"
 SIX = (ACCOUNT, ORDER, ATTEMPT, KEY, FINGERPRINT, INSTANCE)
 THREE = SIX[:3]  # all that versions before 0.2 wrote
+REFUND = "eo_refund"
 
 STRIPE_NAMES_MAX = 50  # metadata names Stripe allows on one object
 _ATTEMPT_MAX = 32_767
@@ -75,6 +78,41 @@ def read_marks(metadata: Mapping[str, str]) -> Marks | None:
     except (KeyError, ValueError):
         return None
     return marks if 1 <= attempt <= _ATTEMPT_MAX else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundMarks:
+    """What the metadata of a refund says. `refund_id` is ours. The last two are None where Stripe had no room."""
+
+    account_id: UUID
+    order_id: UUID
+    refund_id: UUID
+    key: str | None = None
+    instance: UUID | None = None
+
+    def metadata(self, producers: Mapping[str, str]) -> dict[str, str]:
+        """`producers`' own names and ours; only the first three of ours where Stripe has no room for all."""
+        refund = {ACCOUNT: str(self.account_id), ORDER: str(self.order_id), REFUND: str(self.refund_id)}
+        if self.key is None or self.instance is None:
+            return {**producers, **refund}
+        all_five = {**refund, KEY: self.key, INSTANCE: str(self.instance)}
+        return {**producers, **(all_five if len(producers) + len(all_five) <= STRIPE_NAMES_MAX else refund)}
+
+
+def read_refund_marks(metadata: Mapping[str, str] | None) -> RefundMarks | None:
+    """The marks in a refund's metadata; None where it bears none of ours, or damaged ones."""
+    try:
+        names = metadata or {}
+        instance = names.get(INSTANCE)
+        return RefundMarks(
+            account_id=UUID(names[ACCOUNT]),
+            order_id=UUID(names[ORDER]),
+            refund_id=UUID(names[REFUND]),
+            key=names.get(KEY),
+            instance=UUID(instance) if instance else None,
+        )
+    except (KeyError, ValueError):
+        return None
 
 
 def producers_own(metadata: Mapping[str, str]) -> dict[str, str]:

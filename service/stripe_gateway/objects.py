@@ -63,6 +63,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     status: str
     captured: bool
+    amount_captured: int = 0
     amount_refunded: int = 0
     refunded: bool = False
     disputed: bool = False
@@ -70,8 +71,8 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def returned(self) -> int:
-        """What went back to the customer, or may go: minor units. A dispute takes all of it."""
-        return self.amount if self.refunded or self.disputed else self.amount_refunded
+        """What went back to the customer, or may go: minor units. A dispute takes all that was captured."""
+        return (self.amount_captured or self.amount) if self.refunded or self.disputed else self.amount_refunded
 
 
 class LastPaymentError(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +83,7 @@ class LastPaymentError(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
 
 
-class Intent(msgspec.Struct, frozen=True, kw_only=True):
+class Intent(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag="payment_intent"):
     """A PaymentIntent. `latest_charge` is an id, or the object where the call asked to expand it."""
 
     id: ObjectId
@@ -92,6 +93,9 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     metadata: dict[str, str]
     amount_received: int = 0
+    amount_capturable: int = 0
+    capture_method: str = "automatic"
+    cancellation_reason: str | None = None
     customer: str | None = None
     description: str | None = None
     livemode: bool = False
@@ -106,8 +110,19 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def charged_at(self) -> int | None:
-        """Unix seconds of the latest charge, where it is expanded: 3-D Secure may finish a day after `created`."""
-        return self.latest_charge.created if isinstance(self.latest_charge, Charge) else None
+        """Unix seconds at which the money was taken; None where the latest charge, expanded, does not show it.
+
+        3-D Secure may finish a day after `created`. A capture comes days after its charge was made: its moment is that
+        of its balance transaction, which may be made a little later than the answer.
+        """
+        charge = self.latest_charge
+        if not isinstance(charge, Charge):
+            return None
+        if self.capture_method != "manual":
+            return charge.created
+        return (
+            charge.balance_transaction.created if isinstance(charge.balance_transaction, BalanceTransaction) else None
+        )
 
     @property
     def flaw(self) -> str | None:
@@ -115,10 +130,41 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
         sums = {"amount": self.amount, "amount received": self.amount_received}
         charge = self.latest_charge
         if isinstance(charge, Charge):
+            sums["amount captured"] = charge.amount_captured
             sums["amount that went back"] = charge.returned
             if isinstance(charge.balance_transaction, BalanceTransaction) and charge.balance_transaction.flaw:
                 return charge.balance_transaction.flaw
         return _flaw(sums, {"currency": self.currency, "status": self.status})
+
+
+class Refund(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag="refund"):
+    """Money on its way back. A balance transaction is an id, or the object where the call asked to expand it.
+
+    The first takes the money from Stripe's balance, the other brings it back after a failure. `payment_intent` is None
+    where the payment was none of ours; old refunds may have no status and no metadata.
+    """
+
+    id: ObjectId
+    created: Moment
+    amount: int
+    currency: str
+    status: str | None = None
+    payment_intent: ObjectId | None = None
+    charge: ObjectId | None = None
+    metadata: dict[str, str] | None = None
+    reason: str | None = None
+    pending_reason: str | None = None
+    failure_reason: str | None = None
+    balance_transaction: BalanceTransaction | ObjectId | None = None
+    failure_balance_transaction: BalanceTransaction | ObjectId | None = None
+
+    @property
+    def flaw(self) -> str | None:
+        """What of it nobody can compare with the books, for people; None where there is nothing of the kind."""
+        for movement in (self.balance_transaction, self.failure_balance_transaction):
+            if isinstance(movement, BalanceTransaction) and movement.flaw:
+                return movement.flaw
+        return _flaw({"amount": self.amount}, {"currency": self.currency, "status": self.status or ""})
 
 
 class EventRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +214,7 @@ class Answer:
 
     http_status: int | None
     intent: Intent | None = None
+    refund: Refund | None = None
     error: ErrorBody | None = None
     request_id: str | None = None
     replayed: bool = False
@@ -183,7 +230,8 @@ class Answer:
             return self.note or "no answer"
         if self.error is not None:
             return f"{self.http_status} {self.error.code or self.error.type}"
-        return f"{self.http_status} {self.intent.status if self.intent else 'object'}"
+        shown = self.intent or self.refund
+        return f"{self.http_status} {(shown and shown.status) or 'object'}"
 
 
 def _flaw(sums: Mapping[str, int], words: Mapping[str, str]) -> str | None:

@@ -2,12 +2,17 @@
 
 import re
 
+from service.stripe_gateway import paths
+
 # The smallest request of each kind we make: permissions are judged before parameters, so that a POST without any shows
-# whether charging is allowed, and can charge nobody.
+# whether charging and refunding are allowed, and moves no money. To capture and to cancel asks for no more than to
+# charge: all three write PaymentIntents.
 NEEDED: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("get", "/v1/account", {}),
-    ("post", "/v1/payment_intents", {}),
-    ("get", "/v1/payment_intents", {"limit": 1}),
+    ("post", paths.PAYMENT_INTENTS, {}),
+    ("get", paths.PAYMENT_INTENTS, {"limit": 1}),
+    ("post", paths.REFUNDS, {}),
+    ("get", paths.REFUNDS, {"limit": 1}),
     ("get", "/v1/charges", {"limit": 1}),
     ("get", "/v1/balance_transactions", {"limit": 1}),
     ("get", "/v1/events", {"limit": 1}),

@@ -57,6 +57,15 @@ def problems(method: str, path: str, params: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def fields(name: str) -> Mapping[str, str]:
+    """What an object of Stripe's has, each with its annotation; `PaymentIntent.LastPaymentError` is inside another."""
+    outer, *inside = name.split(".")
+    found = _class(outer)
+    for step in inside:
+        found = _read(found.near[step], found.near)
+    return found.fields
+
+
 # --- routes
 
 

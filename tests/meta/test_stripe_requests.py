@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -30,11 +30,15 @@ from benchmarks import history, sdk
 from demo.naive import Consumer
 from service.charges.request import STRIPE_VERSION, payment_intent_request
 from service.foundation.settings import Settings
+from service.stripe_gateway import paths
 from service.stripe_gateway.client import StripeGateway
-from service.stripe_gateway.marks import Marks
+from service.stripe_gateway.marks import Marks, RefundMarks
 from service.stripe_gateway.objects import Intent
 from service.stripe_gateway.permissions import NEEDED
 from tests.meta.stripe_names import decode, problems
+
+if TYPE_CHECKING:
+    from stripe.params import PaymentIntentCancelParams, PaymentIntentCaptureParams, RefundCreateParams
 
 pytestmark = pytest.mark.slow
 
@@ -42,12 +46,14 @@ ROOT = Path(__file__).parents[2]
 KEY = "sk_test_" + "0" * 24
 ID = UUID("0192e4a0-0000-7000-8000-000000000001")
 SENDERS = {
-    "service/stripe_gateway/calls.py", "service/stripe_gateway/client.py", "service/stripe_gateway/permissions.py",
+    "service/stripe_gateway/calls.py", "service/stripe_gateway/client.py", "service/stripe_gateway/paths.py",
+    "service/stripe_gateway/permissions.py",
     "benchmarks/sdk.py", "benchmarks/naive/worker.py", "demo/naive.py",
 }  # fmt: skip
 CREATE = "/v1/payment_intents"
 INTENT = {"id": "pi_1", "object": "payment_intent", "created": 1, "amount": 1999, "currency": "usd",
           "status": "succeeded", "metadata": {}, "latest_charge": "ch_1"}  # fmt: skip
+REFUND = {"id": "re_1", "object": "refund", "created": 1, "amount": 1999, "currency": "usd", "status": "succeeded"}
 MOVEMENT = {"id": "txn_1", "amount": 1999, "fee": 88, "net": 1911, "currency": "usd", "created": 1, "type": "charge"}
 
 
@@ -81,7 +87,8 @@ class Witness:
     def answer(self, sent: Sent) -> dict[str, Any]:
         """A list has a second page, so that the cursor is sent, too."""
         item = LISTED.get(sent.path) if sent.method == "GET" else None
-        return {"data": [item], "has_more": "starting_after" not in sent.form} if item else INTENT
+        one = REFUND if sent.path.startswith(paths.REFUNDS) else INTENT
+        return {"data": [item], "has_more": "starting_after" not in sent.form} if item else one
 
 
 @pytest.fixture
@@ -129,14 +136,26 @@ def request_with_everything(**changes: Any) -> dict[str, Any]:
     return {**payment_intent_request(**order), **changes}
 
 
+CAPTURE: "PaymentIntentCaptureParams" = {"amount_to_capture": 1200, "expand": ["latest_charge.balance_transaction"]}
+CANCEL: "PaymentIntentCancelParams" = {"cancellation_reason": "requested_by_customer"}
+GIVE_BACK: "RefundCreateParams" = {
+    "payment_intent": "pi_1", "amount": 700, "reason": "requested_by_customer",
+    "metadata": RefundMarks(account_id=ID, order_id=ID, refund_id=ID, key="k", instance=ID).metadata({"cart": "17"}),
+    "expand": ["balance_transaction", "failure_balance_transaction"],
+}  # fmt: skip
+
 # Every public call of the gateway, with every argument; `test_the_walk_leaves_no_call_out` holds the list complete.
 CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "create_payment_intent": lambda g: g.create_payment_intent(
         request_with_everything(), key="k", version=STRIPE_VERSION
     ),
+    "post": lambda g: g.post(paths.capture("pi_1"), CAPTURE, key="k", version=STRIPE_VERSION),
     "get_payment_intent": lambda g: g.get_payment_intent("pi_1"),
+    "get_refund": lambda g: g.get_refund("re_1"),
     "cancel_payment_intent": lambda g: g.cancel_payment_intent("pi_1", key="k", version=STRIPE_VERSION),
     "retrieve_payment_intent": lambda g: g.retrieve_payment_intent("pi_1"),
+    "retrieve_refund": lambda g: g.retrieve_refund("re_1"),
+    "list_refunds": lambda g: _all(g.list_refunds(payment_intent="pi_1", created_gte=1, created_lt=2)),
     "list_payment_intents": lambda g: _all(g.list_payment_intents(1, 2, "cus_1")),
     "list_balance_transactions": lambda g: _all(g.list_balance_transactions(1, 2, "ch_1", "charge")),
     "key_of": lambda g: g.key_of(msgspec.convert(INTENT | {"id": "pi_other"}, Intent)),
@@ -144,7 +163,7 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "lacking_permissions": lambda g: g.lacking_permissions(),
 }
 EVENT = {"id": "evt_1", "data": {"object": {"id": "pi_1"}}, "request": {"idempotency_key": "k"}}
-LISTED = {CREATE: INTENT, "/v1/balance_transactions": MOVEMENT, "/v1/events": EVENT}
+LISTED = {CREATE: INTENT, paths.REFUNDS: REFUND, "/v1/balance_transactions": MOVEMENT, "/v1/events": EVENT}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -159,14 +178,37 @@ async def test_every_call_of_the_gateway_sends_names_that_stripe_knows(witness: 
     assert {sent.version for sent in witness.sent} == {stripe.api_version}
 
 
+EFFECTS = {
+    "capture": (paths.capture("pi_1"), CAPTURE, "payment_intent"),
+    "cancel": (paths.cancel("pi_1"), CANCEL, "payment_intent"),
+    "refund": (paths.REFUNDS, GIVE_BACK, "refund"),
+}
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+async def test_every_effect_sends_names_that_stripe_knows_and_reads_what_comes_back(
+    witness: Witness, effect: str
+) -> None:
+    path, request, kind = EFFECTS[effect]
+    async with StripeGateway(witness.settings()) as gateway:
+        answer = await gateway.post(path, request, key="k", version=STRIPE_VERSION)
+    assert [(sent.path, sent.problems(), sent.version) for sent in witness.sent] == [(path, [], stripe.api_version)]
+    shown = {"payment_intent": answer.intent, "refund": answer.refund}
+    assert [name for name, thing in shown.items() if thing] == [kind]
+    assert answer.word == "200 succeeded"
+
+
 def test_the_walk_leaves_no_call_out() -> None:
     public = {name for name, _ in inspect.getmembers(StripeGateway, inspect.isfunction) if name[0] != "_"}
     assert public == CALLS.keys()
 
 
 def test_the_walk_leaves_no_file_out() -> None:
-    """Who names a route of Stripe's, or the SDK's client, is one of those whose requests are made here."""
-    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger)[a-z_]+|\.v1\.|raw_request""")
+    """Who names a route of Stripe's, or the SDK's client, is one of those whose requests are made here.
+
+    Orders, ledger and refunds are routes of the service's own API as well.
+    """
+    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger|refunds)[a-z_]+|\.v1\.|raw_request""")
     found = {
         str(file.relative_to(ROOT))
         for folder in ("service", "workers", "benchmarks", "demo")
@@ -247,61 +289,6 @@ def test_no_type_of_stripes_parameters_is_silenced() -> None:
     for folder in ("service", "workers", "benchmarks", "demo"):
         for file in (ROOT / folder).rglob("*.py"):
             assert "ignore[typeddict" not in file.read_text(), file
-
-
-# --- and the checker finds what is wrong
-
-GOOD = (
-    "amount=1999&currency=usd&confirm=true&automatic_payment_methods[enabled]=true"
-    "&automatic_payment_methods[allow_redirects]=never&metadata[mine]=1&expand[0]=latest_charge.balance_transaction"
-)
-WRONG = {
-    "payment_method_types[0]=card": "payment_method_types: unknown",
-    "automatic_payment_methods[redirects]=never": "automatic_payment_methods[redirects]: unknown",
-    "payment_method_options[card][colour]=red": "payment_method_options[card][colour]: unknown",
-    "capture_method=later": "capture_method: 'later' is none of its values",
-    "off_session=perhaps": "off_session: 'perhaps' is none of its values",
-    "customer[id]=cus_1": "customer: no hash",
-    "description[]=a": "description: no list",
-    "expand[1]=status": "expand status: cannot be expanded",
-    "expand[1]=invoice": "expand invoice: invoice is unknown",
-    "expand[1]=latest_charge.invoice": "expand latest_charge.invoice: invoice is unknown",
-    "expand[1]=data.latest_charge": "expand data.latest_charge: data is unknown",
-}
-
-
-def test_what_is_right_is_found_right() -> None:
-    assert problems("POST", CREATE, decode(GOOD)) == []
-
-
-@pytest.mark.parametrize("planted", WRONG)
-def test_a_wrong_name_is_found_wherever_it_stands(planted: str) -> None:
-    assert problems("POST", CREATE, decode(f"{GOOD}&{planted}")) == [WRONG[planted]]
-
-
-@pytest.mark.parametrize(
-    ("form", "problem"),
-    [
-        ("created[since]=1", "created[since]: unknown"),
-        ("limit=many", "limit: 'many' is none of its values"),
-        ("status=succeeded", "status: unknown"),
-        ("expand[]=latest_charge", "expand latest_charge: a list is expanded below `data`"),
-        ("expand[]=data.latest_charge.fee", "expand data.latest_charge.fee: fee is unknown"),
-    ],
-)
-def test_a_wrong_name_of_a_list_is_found(form: str, problem: str) -> None:
-    assert problems("GET", CREATE, decode(form)) == [problem]
-
-
-def test_what_must_be_sent_and_is_not_is_found() -> None:
-    assert problems("POST", CREATE, decode("automatic_payment_methods[allow_redirects]=never&currency=usd")) == [
-        "amount: missing",
-        "automatic_payment_methods[enabled]: missing",
-    ]
-
-
-def test_a_route_that_stripe_does_not_have_is_found() -> None:
-    assert problems("POST", "/v1/payment_intent", {}) == ["no such route: POST /v1/payment_intent"]
 
 
 async def test_the_parameter_that_stopped_everything_would_be_found(witness: Witness) -> None:

@@ -1,0 +1,31 @@
+"""Where Stripe takes what we send: its routes, and the name under which each route's rate is counted. Pure."""
+
+PAYMENT_INTENTS = "/v1/payment_intents"
+REFUNDS = "/v1/refunds"
+
+
+def payment_intent(intent_id: str) -> str:
+    """Where one PaymentIntent is read."""
+    return f"{PAYMENT_INTENTS}/{intent_id}"
+
+
+def capture(intent_id: str) -> str:
+    """Where the money that a PaymentIntent holds is taken."""
+    return f"{payment_intent(intent_id)}/capture"
+
+
+def cancel(intent_id: str) -> str:
+    """Where a PaymentIntent is canceled."""
+    return f"{payment_intent(intent_id)}/cancel"
+
+
+def refund(refund_id: str) -> str:
+    """Where one refund is read."""
+    return f"{REFUNDS}/{refund_id}"
+
+
+def endpoint(method: str, path: str) -> str:
+    """The route without the ids in it, for its rate: `post_payment_intent_cancel`, `get_refunds`."""
+    kind, *of_one = path.removeprefix("/v1/").split("/")
+    action = of_one[1:]
+    return "_".join([method, kind.removesuffix("s") if of_one else kind, *action])
