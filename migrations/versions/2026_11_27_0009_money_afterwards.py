@@ -17,6 +17,7 @@ depends_on = None
 _ORDERS = "'pending', 'processing', 'paid', 'failed', 'requires_action', {}'canceled'"
 _CHARGES = "'sending', 'unknown', 'requires_action', 'processing', {}'succeeded', 'declined', 'canceled', 'duplicate'"
 _CALLS = "'send', 'lookup', 'retrieve'{}"
+_TYPES = "'asset', 'liability', 'income', {}'expense', 'suspense'"
 
 
 def upgrade() -> None:
@@ -25,10 +26,12 @@ def upgrade() -> None:
     _operations()
     _changes()
     _refunds()
+    _check("ledger_accounts", "type_known", f"type IN ({_TYPES.format(repr('contra_income') + ', ')})")
 
 
 def downgrade() -> None:
     """Only while nothing of it was used: what was authorized, captured or refunded has no place before 0009."""
+    _check("ledger_accounts", "type_known", f"type IN ({_TYPES.format('')})")
     op.drop_table("refunds")
     op.drop_table("changes")
     op.drop_table("operations")

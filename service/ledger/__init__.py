@@ -1,7 +1,7 @@
 """Double entry: what Stripe did, booked once, never changed. A recording ledger: Stripe decides, we book.
 
 entry     the chart of accounts, and the shape of a journal entry
-journal   the pure rules event -> entry
+journal   the pure rules event -> entry; refunding: those of refunds
 posting   a batch of entries onto the books, inside the caller's transaction; on_the_books: what is there
 correcting  what was booked under a wrong moment, by reversal and new entry
 fees      the sweep that books Stripe's fee of a charge; due_fees: the charges that it looks for
@@ -23,6 +23,15 @@ from service.ledger.journal import (
     fee_reference,
 )
 from service.ledger.posting import PostResult, post
+from service.ledger.refunding import (
+    refund_entries,
+    refund_entry,
+    refund_failed_entry,
+    refund_failed_reference,
+    refund_pending_entry,
+    refund_pending_reference,
+    refund_reference,
+)
 from service.ledger.rollups import Balance, Entry, balances, entries, rollup
 
 __all__ = [
@@ -44,6 +53,13 @@ __all__ = [
     "post",
     "redate",
     "redated_entry",
+    "refund_entries",
+    "refund_entry",
+    "refund_failed_entry",
+    "refund_failed_reference",
+    "refund_pending_entry",
+    "refund_pending_reference",
+    "refund_reference",
     "reversal_entry",
     "rollup",
     "verify",

@@ -12,17 +12,21 @@ from uuid import UUID
 
 STRIPE_BALANCE = "assets:stripe:balance"
 REVENUE = "revenue:orders"
+CONTRA_REFUNDS = "contra:refunds"
+REFUNDS_PAYABLE = "liabilities:refunds_payable"
 PROCESSING_FEES = "expenses:stripe:processing"
 SUSPENSE = "suspense:stripe"
 
 CHART: dict[str, str] = {
     STRIPE_BALANCE: "asset",  # mirrors Stripe's balance, pending and available, at every cut-off
     REVENUE: "income",  # gross; what reduces it has accounts of its own
-    PROCESSING_FEES: "expense",  # Stripe's fee of each charge
+    CONTRA_REFUNDS: "contra_income",  # what was given back, or promised; gross revenue minus it is net revenue
+    REFUNDS_PAYABLE: "liability",  # refunds on their way, and what customers are owed because one failed
+    PROCESSING_FEES: "expense",  # Stripe's fee of each charge, and of a refund where there is one
     SUSPENSE: "suspense",  # money Stripe moved that no order explains; a human brings it back to zero
 }
 
-DEBIT_NORMAL = frozenset({"asset", "expense"})
+DEBIT_NORMAL = frozenset({"asset", "expense", "contra_income"})
 
 DIGEST_VERSION = 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

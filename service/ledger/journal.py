@@ -1,4 +1,4 @@
-"""What each event at Stripe books. Pure: no I/O, no clock.
+"""What each event of a charge books; that of a refund is in `refunding`. Pure: no I/O, no clock.
 
 Money is gross at success; the fee is an entry of its own, because Stripe tells it later.
 """
@@ -17,6 +17,7 @@ from service.ledger.entry import (
 
 # The kinds of entries. An entry's reference is its kind, and the id of what it books.
 CHARGE, DUPLICATE, FEE = "charge", "duplicate", "fee"
+REFUND_PENDING, REFUND, REFUND_FAILED = "refund_pending", "refund", "refund_failed"
 REVERSAL, REDATED = "reversal", "redated"
 
 
@@ -45,7 +46,11 @@ def charge_entry(
     currency: str,
     occurred_at: datetime,
 ) -> JournalEntry:
-    """A charge succeeded: Stripe holds the gross amount, and it is revenue. `occurred_at`: charge.created."""
+    """A charge succeeded: Stripe holds the gross amount, and it is revenue. `occurred_at`: charge.created.
+
+    Of a payment that was authorized first, `amount_minor` is what was captured, and `occurred_at` is the moment of the
+    capture, balance_transaction.created: what was held and is released was never anybody's money.
+    """
     return JournalEntry(
         account_id=account_id,
         reference=charge_reference(stripe_charge_id),
@@ -53,7 +58,7 @@ def charge_entry(
         order_id=order_id,
         payment_intent_id=payment_intent_id,
         occurred_at=occurred_at,
-        postings=_move(amount_minor, currency, debit=STRIPE_BALANCE, credit=REVENUE),
+        postings=move(amount_minor, currency, debit=STRIPE_BALANCE, credit=REVENUE),
     )
 
 
@@ -75,7 +80,7 @@ def duplicate_entry(
         order_id=order_id,
         payment_intent_id=payment_intent_id,
         occurred_at=occurred_at,
-        postings=_move(amount_minor, currency, debit=STRIPE_BALANCE, credit=SUSPENSE),
+        postings=move(amount_minor, currency, debit=STRIPE_BALANCE, credit=SUSPENSE),
     )
 
 
@@ -89,7 +94,7 @@ def fee_entry(
     currency: str,
     occurred_at: datetime,
 ) -> JournalEntry | None:
-    """Stripe's fee of a charge, or None where it took none. `occurred_at`: balance_transaction.created."""
+    """Stripe's fee of a charge or a refund, or None where it took none. `occurred_at`: balance_transaction.created."""
     if fee_minor == 0:
         return None
     return JournalEntry(
@@ -99,9 +104,10 @@ def fee_entry(
         order_id=order_id,
         payment_intent_id=payment_intent_id,
         occurred_at=occurred_at,
-        postings=_move(fee_minor, currency, debit=PROCESSING_FEES, credit=STRIPE_BALANCE),
+        postings=move(fee_minor, currency, debit=PROCESSING_FEES, credit=STRIPE_BALANCE),
     )
 
 
-def _move(amount_minor: int, currency: str, *, debit: str, credit: str) -> tuple[Posting, ...]:
+def move(amount_minor: int, currency: str, *, debit: str, credit: str) -> tuple[Posting, ...]:
+    """The two postings of an amount that goes from the credited account to the debited one."""
     return Posting(debit, currency, amount_minor), Posting(credit, currency, -amount_minor)

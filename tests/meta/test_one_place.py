@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service import states
-from service.ledger.journal import CHARGE, DUPLICATE, FEE, REDATED, REVERSAL
+from service.ledger.journal import CHARGE, DUPLICATE, FEE, REDATED, REFUND, REFUND_FAILED, REFUND_PENDING, REVERSAL
 from service.stripe_gateway import marks
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,8 @@ _TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|USING|TABLE)\s+outbox\b")
 
 _OUR_NAME = re.compile(rf"\b(?:{'|'.join(marks.SIX)})\b")
 # At the beginning of a string, or of a literal of SQL.
-_REFERENCE = re.compile(rf"(?:^|')(?:{CHARGE}|{DUPLICATE}|{FEE}|{REVERSAL}|{REDATED}):")
+_KINDS = f"{CHARGE}|{DUPLICATE}|{FEE}|{REVERSAL}|{REDATED}|{REFUND}|{REFUND_FAILED}|{REFUND_PENDING}"
+_REFERENCE = re.compile(rf"(?:^|')(?:{_KINDS}):")
 _DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 

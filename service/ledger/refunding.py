@@ -1,0 +1,135 @@
+"""What a refund books: the promise, the money that leaves Stripe's balance, and the money that comes back. Pure.
+
+Every refund books both the promise and its end, whether or not Stripe was pending in between: what is booked does not
+depend on how often Stripe was asked. A refund that failed leaves the promise standing, because the customer is owed the
+money; the next one of the order keeps it, and promises only what is more.
+"""
+
+from datetime import UTC, datetime
+from typing import TypedDict, Unpack
+from uuid import UUID
+
+from service.ledger.entry import CONTRA_REFUNDS, REFUNDS_PAYABLE, STRIPE_BALANCE, JournalEntry, Posting
+from service.ledger.journal import REFUND, REFUND_FAILED, REFUND_PENDING, fee_entry, move
+from service.stripe_gateway.objects import BalanceTransaction, Refund
+
+
+class Refunded(TypedDict):
+    """A refund, and the moment of what is booked of it, by Stripe's clock."""
+
+    account_id: UUID
+    order_id: UUID | None
+    payment_intent_id: str | None
+    stripe_refund_id: str
+    amount_minor: int
+    currency: str
+    occurred_at: datetime
+
+
+def refund_pending_reference(stripe_refund_id: str) -> str:
+    """The natural key of the entry of a refund's promise."""
+    return f"{REFUND_PENDING}:{stripe_refund_id}"
+
+
+def refund_reference(stripe_refund_id: str) -> str:
+    """The natural key of the entry of a refund that left Stripe's balance."""
+    return f"{REFUND}:{stripe_refund_id}"
+
+
+def refund_failed_reference(stripe_refund_id: str) -> str:
+    """The natural key of the entry of a refund that came back."""
+    return f"{REFUND_FAILED}:{stripe_refund_id}"
+
+
+def refund_pending_entry(*, drawn_minor: int, **refund: Unpack[Refunded]) -> JournalEntry | None:
+    """Stripe was told to give the money back, so the customer is owed it; None where all of it was owed before.
+
+    `drawn_minor`: of the amount, what a refund that failed left owed. `occurred_at`: refund.created.
+    """
+    more = refund["amount_minor"] - drawn_minor
+    if more == 0:
+        return None
+    postings = move(more, refund["currency"], debit=CONTRA_REFUNDS, credit=REFUNDS_PAYABLE)
+    return _entry(REFUND_PENDING, refund_pending_reference(refund["stripe_refund_id"]), refund, postings)
+
+
+def refund_entry(**refund: Unpack[Refunded]) -> JournalEntry:
+    """The money left Stripe's balance for the customer. `occurred_at`: balance_transaction.created."""
+    postings = move(refund["amount_minor"], refund["currency"], debit=REFUNDS_PAYABLE, credit=STRIPE_BALANCE)
+    return _entry(REFUND, refund_reference(refund["stripe_refund_id"]), refund, postings)
+
+
+def refund_failed_entry(**refund: Unpack[Refunded]) -> JournalEntry:
+    """The money came back, and the customer is still owed it. `occurred_at`: failure_balance_transaction.created."""
+    postings = move(refund["amount_minor"], refund["currency"], debit=STRIPE_BALANCE, credit=REFUNDS_PAYABLE)
+    return _entry(REFUND_FAILED, refund_failed_reference(refund["stripe_refund_id"]), refund, postings)
+
+
+def refund_entries(
+    *, account_id: UUID, order_id: UUID | None, refund: Refund, drawn_minor: int
+) -> tuple[JournalEntry, ...]:
+    """All that is to be on the books of `refund` as Stripe shows it, its balance transactions expanded.
+
+    What was booked when it was seen before is among it, and a repeat for the books. Raises ValueError for a balance
+    transaction that is not expanded, or that did not move the refund's amount.
+    """
+    found: list[JournalEntry | None] = []
+    found.append(refund_pending_entry(drawn_minor=drawn_minor, **_of(account_id, order_id, refund, refund.created)))
+    for movement, make, sign in (
+        (refund.balance_transaction, refund_entry, -1),
+        (refund.failure_balance_transaction, refund_failed_entry, +1),
+    ):
+        if movement is None:
+            continue
+        moved = _moved(refund, movement, sign)
+        found.append(make(**_of(account_id, order_id, refund, moved.created)))
+        found.append(_fee(account_id, order_id, refund, moved))
+    return tuple(entry for entry in found if entry is not None)
+
+
+def _of(account_id: UUID, order_id: UUID | None, refund: Refund, moment: int) -> Refunded:
+    return Refunded(
+        account_id=account_id,
+        order_id=order_id,
+        payment_intent_id=refund.payment_intent,
+        stripe_refund_id=refund.id,
+        amount_minor=refund.amount,
+        currency=refund.currency,
+        occurred_at=datetime.fromtimestamp(moment, UTC),
+    )
+
+
+def _moved(refund: Refund, movement: BalanceTransaction | str, sign: int) -> BalanceTransaction:
+    """The movement, if it is one of this refund's amount; in another currency Stripe's rate decides what it is."""
+    if not isinstance(movement, BalanceTransaction):
+        raise ValueError(f"refund {refund.id}: {movement} is not expanded")  # noqa: TRY004  a wrong call, not a wrong type
+    if movement.currency == refund.currency and movement.amount != sign * refund.amount:
+        raise ValueError(f"refund {refund.id} of {refund.amount}: {movement.id} moved {movement.amount}")
+    return movement
+
+
+def _fee(account_id: UUID, order_id: UUID | None, refund: Refund, movement: BalanceTransaction) -> JournalEntry | None:
+    """What Stripe took for it; a fee in another currency is not booked yet, as that of a charge."""
+    if movement.currency != refund.currency:
+        return None
+    return fee_entry(
+        account_id=account_id,
+        order_id=order_id,
+        payment_intent_id=refund.payment_intent,
+        balance_transaction_id=movement.id,
+        fee_minor=movement.fee,
+        currency=movement.currency,
+        occurred_at=datetime.fromtimestamp(movement.created, UTC),
+    )
+
+
+def _entry(kind: str, reference: str, refund: Refunded, postings: tuple[Posting, ...]) -> JournalEntry:
+    return JournalEntry(
+        account_id=refund["account_id"],
+        reference=reference,
+        kind=kind,
+        order_id=refund["order_id"],
+        payment_intent_id=refund["payment_intent_id"],
+        occurred_at=refund["occurred_at"],
+        postings=postings,
+    )
