@@ -34,7 +34,7 @@ ORDER_TRANSITIONS: Mapping[str, frozenset[str]] = {
     "pending": frozenset({"processing", "canceled"}),
     "processing": frozenset({"paid", "failed", "requires_action", "authorized", "canceled"}),
     "requires_action": frozenset({"processing", "paid", "failed", "authorized", "canceled"}),
-    "authorized": frozenset({"paid", "canceled"}),
+    "authorized": frozenset({"paid", "failed", "canceled"}),
     "failed": frozenset({"processing", "paid"}),
     "canceled": frozenset({"paid"}),
     "paid": frozenset(),
@@ -48,7 +48,7 @@ ORDER_WANTS_MONEY = ORDER_MOVES_BY_ITSELF | {"requires_action", "authorized"}
 ORDER_FINAL = frozenset(ORDER_STATUSES) - ORDER_WANTS_MONEY
 
 # Whose turn it is, where Stripe has answered and the payment has no end yet.
-WaitsFor = Literal["customer", "bank", "merchant", "human"]
+WaitsFor = Literal["customer", "bank", "merchant", "stripe", "funds", "human"]
 # The state of a payment without an end, the order's and the charge's alike -> whose turn it is.
 WHOSE_TURN: Mapping[str, WaitsFor] = {"requires_action": "customer", "processing": "bank", "authorized": "merchant"}
 # Stripe's word for a payment without an end -> ours.
@@ -73,6 +73,8 @@ CHARGE_STATUSES: tuple[str, ...] = get_args(ChargeStatus)
 
 # Stripe took the money.
 CHARGE_MONEY_MOVED = frozenset({"succeeded", "duplicate"})
+# A PaymentIntent in one of these stays in it: Stripe's word for it is proof, whoever brings it (R21).
+CHARGE_PROVEN = frozenset({"succeeded", "canceled"})
 # The attempt has ended without money.
 CHARGE_ENDED_UNPAID = frozenset({"declined", "canceled"})
 # Nothing is left to do for the attempt.
@@ -124,6 +126,9 @@ REFUND_TRANSITIONS: Mapping[str, frozenset[str]] = {
     "failed": frozenset(),
     "canceled": frozenset(),
 }
+
+# Nothing is left to do for a charge, change or refund in one of these; no machine uses such a word for anything else.
+EFFECT_FINAL = CHARGE_FINAL | CHANGE_FINAL | REFUND_FINAL
 
 NextCall = Literal["send", "lookup", "retrieve"]
 NEXT_CALLS: tuple[NextCall, ...] = get_args(NextCall)

@@ -60,7 +60,7 @@ refunds = Table(
     Column("order_id", pg.UUID(as_uuid=True), ForeignKey("orders.id"), nullable=False),
     Column("charge_id", pg.UUID(as_uuid=True), ForeignKey("charges.id"), nullable=False),
     Column("producer_key", BYTEWISE, comment="null: made at Stripe past us, and adopted"),
-    Column("idempotency_key", BYTEWISE, comment="the key on the wire to Stripe, of the present try (R1)"),
+    Column("idempotency_key", BYTEWISE, comment="the key on the wire to Stripe, of the present try (R1); null: unopened"),
     Column("amount_minor", sa.BigInteger, nullable=False),
     Column("currency", sa.Text, nullable=False),
     Column("reason", sa.Text),
