@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.load import BODY, key
 from service import ledger, orders
-from service.charges import STRIPE_VERSION, payment_intent_request
+from service.charges import payment_intent_request
+from service.effects import STRIPE_VERSION
 from service.foundation.postgres.db import BY_KEY, create_engine
 from service.foundation.postgres.sql import Statement, begin, connect
 from service.foundation.settings import Settings

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from demo.events import DemoEvent
-from service.charges import Opened, open_charges
+from service.effects import Kinds, Opened, open_effects
 from service.foundation.log import event
 from service.foundation.postgres.sql import Connection
 from service.foundation.settings import Settings
@@ -17,10 +17,10 @@ from service.ledger import JournalEntry, PostResult, post
 
 
 async def open_and_count(
-    engine: AsyncEngine, outbox_ids: Sequence[UUID], settings: Settings, *, alone: bool | None = None
+    engine: AsyncEngine, outbox_ids: Sequence[UUID], settings: Settings, kinds: Kinds, *, alone: bool | None = None
 ) -> Opened:
     """Open as the service does, and log how many rows came and how many of them were absorbed."""
-    opened = await open_charges(engine, outbox_ids, settings, alone=alone)
+    opened = await open_effects(engine, outbox_ids, settings, kinds, alone=alone)
     event(DemoEvent.DELIVERED, count=len(outbox_ids))
     if opened.absorbed:
         event(DemoEvent.ABSORBED, count=opened.absorbed)
@@ -43,5 +43,5 @@ def counting_repeated_entries() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    with patch("workers.charge.open_charges", open_and_count), counting_repeated_entries():
+    with patch("workers.charge.open_effects", open_and_count), counting_repeated_entries():
         runpy.run_module("workers.main", run_name="__main__")

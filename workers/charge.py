@@ -1,8 +1,8 @@
-"""The charge actor: opens charges, calls Stripe, classifies the answers, settles.
+"""The charge actor: opens effects, calls Stripe, classifies the answers, settles.
 
 One message is a set of outbox ids. Its calls run concurrently, and each answer is settled when it arrives, so that a
-slow call delays no other. A charge that is not final is published again by the outbox; the actor itself retries nothing
-and returns normally. No transaction is open while Stripe is called.
+slow call delays no other. An effect that is not final is published again by the outbox; the actor itself retries
+nothing and returns normally. No transaction is open while Stripe is called.
 """
 
 import asyncio
@@ -16,19 +16,17 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
-from service.charges import (
-    STRIPE_VERSION,
-    OpenCharge,
+from service.charges import CHARGE
+from service.effects import (
+    Effect,
     Opened,
     Outcome,
     Rules,
     Settlement,
     abandoned,
     give_up_alone,
-    judge_cancel,
-    judge_retrieve,
     judge_send,
-    open_charges,
+    open_effects,
     settle,
 )
 from service.foundation import log
@@ -39,6 +37,7 @@ from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from service.stripe_gateway.pacing import Bucket
 from workers.cut_off import while_cut_off
+from workers.effects import KINDS, kind_of
 from workers.in_hand import InHand
 from workers.lookups import LookUps
 from workers.room import Room
@@ -50,7 +49,7 @@ _OPEN_FOR_S = 5.0  # seconds during which opening is tried again; after that the
 
 
 class ChargeWorker:
-    """Works through messages: opens the charges of each, calls Stripe and settles."""
+    """Works through messages: opens the effects of each, calls Stripe and settles."""
 
     def __init__(
         self, engine: AsyncEngine, gateway: StripeGateway, breaker: Breaker, bucket: Bucket, settings: Settings
@@ -101,11 +100,13 @@ class ChargeWorker:
         crash_point(CrashPoint.WORKER_BEFORE_OPEN)
         began, opened = await self._open(outbox_ids, alone=alone)
         crash_point(CrashPoint.WORKER_AFTER_OPEN)
-        await self._bucket.give_back(len(outbox_ids) - sum(c.call == "send" for c in opened.charges))
+        await self._bucket.give_back(
+            len(outbox_ids) - sum(kind_of(e) is CHARGE and e.call == "send" for e in opened.effects)
+        )
         deadline = began + self._settings.charge_lease_s - self._settings.stripe_timeout_s
-        if opened.charges:
-            async with self._in_hand.holding({c.outbox_id for c in opened.charges}):
-                await self._call_and_settle(opened.charges, deadline)
+        if opened.effects:
+            async with self._in_hand.holding({e.outbox_id for e in opened.effects}):
+                await self._call_and_settle(opened.effects, deadline)
         return opened
 
     async def _open(self, outbox_ids: Sequence[UUID], *, alone: bool) -> tuple[float, Opened]:
@@ -116,24 +117,24 @@ class ChargeWorker:
         """
 
         async def run() -> tuple[float, Opened]:
-            return _boottime(), await open_charges(self._engine, outbox_ids, self._settings, alone=alone)
+            return _boottime(), await open_effects(self._engine, outbox_ids, self._settings, KINDS, alone=alone)
 
         return await while_cut_off(run, for_s=_OPEN_FOR_S)
 
     async def excuse(self) -> None:
-        """Uncount the opens of the charges in hand, because this process is being stopped from outside (R10)."""
+        """Uncount the opens of the effects in hand, because this process is being stopped from outside (R10)."""
         await self._in_hand.excuse()
 
-    async def _call_and_settle(self, charges: Sequence[OpenCharge], deadline: float) -> None:
+    async def _call_and_settle(self, effects: Sequence[Effect], deadline: float) -> None:
         """Start all calls at once; settle the answers that have arrived, until all are settled."""
-        arrived: asyncio.Queue[Settlement] = asyncio.Queue()
+        arrived: asyncio.Queue[Settlement[Effect]] = asyncio.Queue()
         async with asyncio.TaskGroup() as calls:
-            for charge in charges:
-                if charge.call != "lookup":
-                    calls.create_task(self._call(charge, deadline, arrived))
-            if lookups := [c for c in charges if c.call == "lookup"]:
+            for effect in effects:
+                if effect.call != "lookup":
+                    calls.create_task(self._call(effect, deadline, arrived))
+            if lookups := [e for e in effects if e.call == "lookup"]:
                 calls.create_task(self._look_up(lookups, arrived))
-            left = len(charges)
+            left = len(effects)
             while left:
                 batch = [await arrived.get()]
                 while not arrived.empty():
@@ -141,56 +142,53 @@ class ChargeWorker:
                 left -= len(batch)
                 await self._settle(batch)
 
-    async def _settle(self, batch: list[Settlement]) -> None:
+    async def _settle(self, batch: list[Settlement[Effect]]) -> None:
         crash_point(CrashPoint.WORKER_AFTER_REPLY)
-        # Settling twice changes nothing, so it is repeated; an answer that is not stored costs a second call to Stripe.
-        record = partial(settle, self._engine, batch, self._settings)
-        changed = await while_cut_off(record, for_s=self._settings.charge_lease_s)
+        changed = 0
+        for kind in dict.fromkeys(kind_of(s.effect) for s in batch):
+            of_kind = [s for s in batch if kind_of(s.effect) is kind]
+            # Settling twice changes nothing, so it is repeated; an answer that is not stored costs a second call.
+            record = partial(settle, self._engine, kind, of_kind, self._settings)
+            changed += len(await while_cut_off(record, for_s=self._settings.charge_lease_s))
         crash_point(CrashPoint.WORKER_AFTER_SETTLE)
-        if len(changed) < len(batch):
-            log.event(Event.CHARGE_FENCED, count=len(batch) - len(changed))
+        if changed < len(batch):
+            log.event(Event.CHARGE_FENCED, count=len(batch) - changed)
 
-    async def _call(self, charge: OpenCharge, deadline: float, arrived: "asyncio.Queue[Settlement]") -> None:
+    async def _call(self, effect: Effect, deadline: float, arrived: "asyncio.Queue[Settlement[Effect]]") -> None:
         # The lease is checked immediately before the request, by a clock that runs while the machine sleeps (R14).
         if _boottime() > deadline:
-            await arrived.put(Settlement(charge, abandoned(charge)))
+            await arrived.put(Settlement(effect, abandoned(effect)))
             return
-        answer, outcome = await self._ask(charge)
-        await self._watch(charge, answer, outcome)
-        await arrived.put(Settlement(charge, self._after_refusal(charge, outcome), answer))
+        answer, outcome = await self._ask(effect)
+        await self._watch(effect, answer, outcome)
+        await arrived.put(Settlement(effect, self._after_refusal(effect, outcome), answer))
 
-    async def _ask(self, charge: OpenCharge) -> tuple[Answer, Outcome]:
-        intent_id = charge.payment_intent_id
-        if intent_id is None or charge.call == "send":
-            answer = await self._gateway.create_payment_intent(
-                charge.request, key=charge.idempotency_key, version=charge.stripe_version
-            )
-            return answer, judge_send(charge, answer)
-        if charge.call == "cancel":
-            answer = await self._gateway.cancel_payment_intent(intent_id, key=charge.cancel_key, version=STRIPE_VERSION)
-            return answer, judge_cancel(charge, answer)
-        answer = await self._gateway.get_payment_intent(intent_id)
-        return answer, judge_retrieve(charge, answer)
+    async def _ask(self, effect: Effect) -> tuple[Answer, Outcome]:
+        kind = kind_of(effect)
+        if effect.call != "send":
+            return await kind.retrieve(self._gateway, effect)
+        answer = await kind.send(self._gateway, effect)
+        return answer, judge_send(kind, effect, answer)
 
-    async def _watch(self, charge: OpenCharge, answer: Answer, outcome: Outcome) -> None:
+    async def _watch(self, effect: Effect, answer: Answer, outcome: Outcome) -> None:
         """Tell the breaker what an answer says about all charges: a refusal (R20, R33), or clocks that differ (R28)."""
         if answer.http_status is not None:
             # A replayed answer was given to an earlier request, and says nothing about Stripe now.
-            through = charge.call == "send" and answer.http_status in (200, 402) and not answer.replayed
-            await self.breaker.record(charge.order_id, outcome.refusal, sent_through=through)
+            through = effect.call == "send" and answer.http_status in (200, 402) and not answer.replayed
+            await self.breaker.record(effect.order_id, outcome.refusal, sent_through=through)
         if answer.date is not None:
-            skew = abs(answer.date - charge.opened_at.timestamp())
+            skew = abs(answer.date - effect.opened_at.timestamp())
             if skew > self._settings.clock_skew_max_s + self._settings.charge_lease_s:
                 await self.breaker.trip(f"clocks differ by {skew:.0f} s: the database's and Stripe's")
 
-    def _after_refusal(self, charge: OpenCharge, outcome: Outcome) -> Outcome:
-        """While the breaker is open a refused charge waits for it; otherwise it may be parked for a human (R10)."""
+    def _after_refusal(self, effect: Effect, outcome: Outcome) -> Outcome:
+        """While the breaker is open a refused effect waits for it; otherwise it may be parked for a human (R10)."""
         if self.breaker.reason is None:
-            return give_up_alone(charge, outcome, self._rules)
+            return give_up_alone(effect, outcome, self._rules)
         return replace(outcome, retry_s=outcome.retry_s or 0.0) if outcome.refusal else outcome
 
-    async def _look_up(self, charges: Sequence[OpenCharge], arrived: "asyncio.Queue[Settlement]") -> None:
-        for settlement in await self._lookups.look_up(charges):
+    async def _look_up(self, effects: Sequence[Effect], arrived: "asyncio.Queue[Settlement[Effect]]") -> None:
+        for settlement in await self._lookups.look_up(effects):
             await arrived.put(settlement)
 
 

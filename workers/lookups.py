@@ -6,25 +6,18 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.charges import (
-    OpenCharge,
-    Rules,
-    Settlement,
-    Window,
-    in_order,
-    judge_lookup,
-    known_intents,
-    leasing,
-    prove_complete,
-    windows,
-)
+from service import refunds
+from service.charges import OpenCharge, Window, judge_lookup, known_intents, windows
+from service.effects import Effect, Rules, Settlement, in_order, leasing, prove_complete
 from service.foundation import log
 from service.foundation.events import Event
 from service.foundation.settings import Settings
 from service.recovery import note_alias
+from service.refunds import OpenRefund
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.marks import ACCOUNT, ATTEMPT, KEY, ORDER, read_marks
-from service.stripe_gateway.objects import Answer, IncompleteListing, Intent
+from service.stripe_gateway.objects import Answer, IncompleteListing, Intent, Refund
+from workers.effects import kind_of
 
 # A look-up that lists more PaymentIntents than this is incomplete and is tried again later.
 _LOOKUP_MAX = 200_000
@@ -39,20 +32,39 @@ class LookUps:
         self._settings = settings
         self._rules = Rules.of(settings)
 
-    async def look_up(self, charges: Sequence[OpenCharge]) -> list[Settlement]:
-        """Search Stripe's lists for these charges, renewing their leases meanwhile; returns a settlement for each."""
-        search = _Search(charges)
-        complete = True
-        renewing = asyncio.create_task(self._keep_leases(charges))
+    async def look_up(self, effects: Sequence[Effect]) -> list[Settlement[Effect]]:
+        """Search Stripe's lists for these effects, renewing their leases meanwhile; returns a settlement for each."""
+        charges = [e for e in effects if isinstance(e, OpenCharge)]
+        givings = [e for e in effects if isinstance(e, OpenRefund)]
+        renewing = asyncio.create_task(self._keep_leases(charges, givings))
         try:
-            for window in windows(charges, self._rules):
-                complete = await self._scan(window, search) and complete
+            return [*await self._charges(charges), *[await self._refund(refund) for refund in givings]]
         finally:
             renewing.cancel()
+
+    async def _charges(self, charges: Sequence[OpenCharge]) -> list[Settlement[OpenCharge]]:
+        search = _Search(charges)
+        complete = True
+        for window in windows(charges, self._rules):
+            complete = await self._scan(window, search) and complete
         await self._note_aliases(search)
         return [self._settlement(charge, search, complete=complete) for charge in charges]
 
-    def _settlement(self, charge: OpenCharge, search: "_Search", *, complete: bool) -> Settlement:
+    async def _refund(self, refund: OpenRefund) -> Settlement[OpenRefund]:
+        """Read the list of its payment's refunds: it is short, and immediately consistent at Stripe."""
+        found: list[Refund] = []
+        complete = True
+        try:
+            listed = self._gateway.list_refunds(payment_intent=refund.payment_intent_id)
+            found = [shown async for shown in listed if refund.matches(shown)]
+        except IncompleteListing as error:
+            log.event(Event.CHARGE_LOOKUP_INCOMPLETE, reason=str(error))
+            complete = False
+        outcome = refunds.judge_lookup(refund, found, complete=complete, rules=self._rules)
+        note = f"{len(found)} found, {'complete' if complete else 'inconclusive'} listing"
+        return Settlement(refund, outcome, Answer(http_status=None, note=note))
+
+    def _settlement(self, charge: OpenCharge, search: "_Search", *, complete: bool) -> Settlement[OpenCharge]:
         found = search.found[charge.id]
         # A payment with this attempt's metadata and another amount proves neither that ours ran nor that it did not.
         conclusive = complete and charge.id not in search.odd
@@ -84,12 +96,14 @@ class LookUps:
         for charge, forgotten in search.forgotten_orders():
             await note_alias(self._engine, charge.account_id, forgotten, charge.order_id)
 
-    async def _keep_leases(self, charges: Sequence[OpenCharge]) -> None:
+    async def _keep_leases(self, *effects: Sequence[Effect]) -> None:
         """Renew the leases until cancelled. Where that fails they run out, and another worker looks up (R21)."""
         while True:
             await asyncio.sleep(self._settings.charge_lease_s / 3)
             try:
-                await leasing.renew(self._engine, charges, self._settings)
+                for of_kind in effects:
+                    if of_kind:
+                        await leasing.renew(self._engine, kind_of(of_kind[0]), of_kind, self._settings)
             except Exception as error:  # noqa: BLE001  a lease only saves calls
                 log.event(Event.CHARGE_LEASE_NOT_RENEWED, **log.of_error(error))
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from service.charges import Refusal
+from service.effects import Refusal
 from service.foundation import log
 from service.foundation.events import Event
 from service.foundation.settings import Settings

@@ -8,11 +8,11 @@ because a PaymentIntent is captured or canceled once.
 
 from dataclasses import replace
 
-from service.changes.model import OpenChange
+from service.changes.effect import OpenChange
 from service.effects.answers import ask_again, mismatch
 from service.effects.model import Outcome
 from service.effects.refusals import Fault, fault_of
-from service.states import CHARGE_PROVEN, ChangeKind
+from service.states import CHARGE_PROVEN, ChangeKind, WaitsFor
 from service.stripe_gateway.objects import Answer, Intent
 
 _DONE: dict[ChangeKind, str] = {"capture": "succeeded", "cancel": "canceled"}
@@ -66,7 +66,7 @@ def judge_intent(change: OpenChange, intent: Intent) -> Outcome:
             intent=intent,
             waits_for="stripe",
         )
-    turn = "bank" if intent.status == "processing" else "human"
+    turn: WaitsFor = "bank" if intent.status == "processing" else "human"
     return Outcome(status="sending", next_call="retrieve", intent=intent, waits_for=turn)
 
 

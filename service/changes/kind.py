@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 import msgspec
 
 from service.changes import answers, settling
-from service.changes.model import OpenChange
+from service.changes.effect import OpenChange
 from service.charges import OpenCharge
 from service.charges.request import marks_of
-from service.effects import reopening
+from service.effects import leasing, reopening
 from service.effects.kind import Kind, Stripe
 from service.effects.model import Outcome, Settlement
 from service.effects.reading import KnownEffect, columns
@@ -19,6 +19,7 @@ from service.foundation.postgres.sql import Connection, Statement
 from service.foundation.settings import Settings
 from service.orders.identity import wire_key
 from service.states import CHANGE_FINAL, ChangeKind
+from service.stripe_gateway import paths
 from service.stripe_gateway.objects import Answer
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class ChangeOfPayment(Kind[OpenChange]):
 
     final = CHANGE_FINAL
     take_over = Statement(reopening.take_over_sql("changes", "sending"))
+    renew = Statement(leasing.renew_sql("changes"))
 
     async def known(self, tx: Connection, rows: Sequence[LockedRow]) -> Mapping[UUID, KnownEffect]:
         """By the ids that the outbox rows name."""
@@ -99,9 +101,15 @@ class ChangeOfPayment(Kind[OpenChange]):
             nth=known.nth,
         )
 
-    def path(self, effect: OpenChange) -> str:
-        """The PaymentIntent's own."""
-        return f"/v1/payment_intents/{effect.payment_intent_id}/{effect.kind}"
+    async def send(self, stripe: Stripe, effect: OpenChange) -> Answer:
+        """Post the stored request to the PaymentIntent."""
+        where = paths.capture if effect.kind == "capture" else paths.cancel
+        return await stripe.post(
+            where(effect.payment_intent_id),
+            effect.request,
+            key=effect.idempotency_key,
+            version=effect.stripe_version,
+        )
 
     async def retrieve(self, stripe: Stripe, effect: OpenChange) -> tuple[Answer, Outcome]:
         """Ask for the PaymentIntent."""

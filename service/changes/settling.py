@@ -6,7 +6,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from service import orders
-from service.changes.model import OpenChange
+from service.changes.effect import OpenChange
 from service.charges import answers as charge_answers
 from service.charges import settling as charge_settling
 from service.charges.model import OpenCharge
@@ -18,7 +18,6 @@ from service.effects.settling import (
     TRY_SETS,
     Incoming,
     in_order,
-    incoming,
     may_move,
     moves,
 )
@@ -33,7 +32,7 @@ async def record(tx: Connection, settlements: Sequence[Settlement[OpenChange]], 
     """Store what came back for these changes, in the caller's transaction; returns the ids of those that changed."""
     await orders.lock(tx, [s.effect.order_id for s in settlements])
     ordered = in_order(settlements)
-    changed = {row.id for row in await tx.rows(_SETTLE, Incoming(**incoming(ordered, settings)).bound() | _MOVES)}
+    changed = {row.id for row in await tx.rows(_SETTLE, Incoming.of(ordered, settings).bound() | _MOVES)}
     if proofs := [_proof(s) for s in ordered if _proves(s)]:
         ended = await charge_settling.record_locked(tx, proofs, settings)
         await _complete_charges(tx, [p.effect for p in proofs if p.effect.id in ended])

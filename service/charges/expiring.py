@@ -1,4 +1,4 @@
-"""A wait for the customer that is over: the payment is to be canceled at Stripe, and the order follows the answer (R36)."""
+"""A wait for the customer that is over: the payment is to be canceled at Stripe (R36)."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -56,4 +56,3 @@ async def expire(tx: Connection, charges: Sequence[OpenCharge]) -> None:
         order_id=[c.order_id for c in charges],
     )
     await tx.run(_CANCEL, batch.bound())
-

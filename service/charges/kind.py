@@ -11,7 +11,7 @@ from service.charges import answers, settling
 from service.charges.inserting import insert
 from service.charges.model import OpenCharge
 from service.charges.request import key_of, marks_of, request_of
-from service.effects import reopening
+from service.effects import leasing, reopening
 from service.effects.kind import Kind, Stripe
 from service.effects.model import Outcome, Settlement
 from service.effects.reading import KnownEffect, columns
@@ -39,6 +39,7 @@ class ChargeKind(Kind[OpenCharge]):
 
     final = CHARGE_FINAL
     take_over = Statement(reopening.take_over_sql("charges", None))
+    renew = Statement(leasing.renew_sql("charges"))
     drop = Statement(reopening.drop_sql("charges"))
 
     async def known(self, tx: Connection, rows: Sequence[LockedRow]) -> Mapping[UUID, KnownEffect]:
@@ -109,9 +110,11 @@ class ChargeKind(Kind[OpenCharge]):
         """Not where another attempt has paid meanwhile."""
         return row.status in ORDER_WANTS_MONEY
 
-    def path(self, effect: OpenCharge) -> str:  # noqa: ARG002  the same for all
-        """PaymentIntents are created there."""
-        return "/v1/payment_intents"
+    async def send(self, stripe: Stripe, effect: OpenCharge) -> Answer:
+        """Create and confirm a PaymentIntent."""
+        return await stripe.create_payment_intent(
+            effect.request, key=effect.idempotency_key, version=effect.stripe_version
+        )
 
     async def retrieve(self, stripe: Stripe, effect: OpenCharge) -> tuple[Answer, Outcome]:
         """Ask for its PaymentIntent."""

@@ -1,4 +1,4 @@
-"""Where in Stripe's list of PaymentIntents a charge whose answer was lost must be, and what is found there (R18). Pure."""
+"""Where in Stripe's list of PaymentIntents a lost charge must be, and what is found there (R18). Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
-from service.charges.settling import is_about_content
+from service.effects.settling import is_about_content
 from service.foundation import log
 from service.foundation.events import Event
 from service.foundation.log import of_error

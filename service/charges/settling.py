@@ -8,11 +8,11 @@ from service import ledger, orders
 from service.charges.expiring import expire
 from service.charges.model import OpenCharge
 from service.effects.model import Outcome, Settlement
-from service.effects.settling import COMPLETE, GIVE_BACK, SETS, Incoming, book, in_order, incoming, may_move, moves
+from service.effects.settling import COMPLETE, GIVE_BACK, SETS, Incoming, book, in_order, may_move, moves
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.foundation.settings import Settings
-from service.states import CHARGE_MONEY_MOVED, CHARGE_TRANSITIONS, CHARGE_PROVEN, ORDER_TRANSITIONS, in_sql
-from service.stripe_gateway.objects import Answer, BalanceTransaction, Charge, Intent
+from service.states import CHARGE_MONEY_MOVED, CHARGE_TRANSITIONS, ORDER_TRANSITIONS
+from service.stripe_gateway.objects import Answer, Intent
 
 
 async def record(tx: Connection, settlements: Sequence[Settlement[OpenCharge]], settings: Settings) -> set[UUID]:
@@ -21,9 +21,7 @@ async def record(tx: Connection, settlements: Sequence[Settlement[OpenCharge]], 
     return await record_locked(tx, settlements, settings)
 
 
-async def record_locked(
-    tx: Connection, settlements: Sequence[Settlement[OpenCharge]], settings: Settings
-) -> set[UUID]:
+async def record_locked(tx: Connection, settlements: Sequence[Settlement[OpenCharge]], settings: Settings) -> set[UUID]:
     """The same where the caller holds the orders already."""
     ordered = in_order(settlements)
     states = {row.id: row.status for row in await tx.rows(_SETTLE, _bound(ordered, settings))}
@@ -66,10 +64,10 @@ WITH incoming AS (
       captured_minor = coalesce(i.captured, c.captured_minor)
     FROM incoming i
    WHERE c.id = i.id
-     AND (c.token = i.token OR i.status IN {in_sql(CHARGE_PROVEN)})
+     AND (c.token = i.token OR i.status = 'succeeded' OR (i.status = 'canceled' AND i.intent IS NOT NULL))  -- proof
      AND {may_move("charge")}
-  RETURNING c.id, c.status, c.order_id, c.attempt, i.captured, i.outbox_id, i.order_status, i.intent, i.failure, i.final, i.delay, i.error,
-            i.parked
+  RETURNING c.id, c.status, c.order_id, c.attempt, i.captured, i.outbox_id, i.order_status, i.intent, i.failure,
+            i.final, i.delay, i.error, i.parked
 ), moved AS (
   UPDATE orders o SET status = coalesce(s.order_status, o.status),
       payment_intent_id = coalesce(s.intent, o.payment_intent_id),
@@ -98,14 +96,17 @@ _MOVES = moves(CHARGE_TRANSITIONS, "charge") | moves(ORDER_TRANSITIONS, "order")
 def _bound(ordered: Sequence[Settlement[OpenCharge]], settings: Settings) -> dict[str, object]:
     outcomes = [s.outcome for s in ordered]
     intents = [o.intent for o in outcomes]
-    batch = _Charges(
-        **incoming(ordered, settings),
+    batch = _Charges.of(
+        ordered,
+        settings,
         order_status=[o.order_status for o in outcomes],
         intent=[i.id if i else None for i in intents],
         stripe_charge=[i.charge_id if i else None for i in intents],
         created=[datetime.fromtimestamp(i.created, UTC) if i else None for i in intents],
-        charged=[_moment(s.effect, o.intent, s.answer) if o.intent and _is_success(o) else None
-                 for s, o in zip(ordered, outcomes, strict=True)],
+        charged=[
+            _moment(s.effect, o.intent, s.answer) if o.intent and _is_success(o) else None
+            for s, o in zip(ordered, outcomes, strict=True)
+        ],
         captured=[_part_taken(s) for s in ordered],
     )
     return batch.bound() | _MOVES
@@ -147,12 +148,7 @@ def _moment(charge: OpenCharge, intent: Intent, answer: Answer | None) -> dateti
     (`answers.py` sees to that). A capture comes days after the charge: its moment is that of the balance transaction,
     or where Stripe has not made it yet, that of the answer.
     """
-    at: float = intent.charged_at or intent.created
-    if charge.capture == "manual":
-        shown = intent.latest_charge
-        movement = shown.balance_transaction if isinstance(shown, Charge) else None
-        if isinstance(movement, BalanceTransaction):
-            at = movement.created
-        elif answer is not None and answer.date is not None:
-            at = int(answer.date)
-    return datetime.fromtimestamp(at, UTC)
+    at = intent.charged_at
+    if at is None and charge.capture == "manual" and answer is not None and answer.date is not None:
+        at = int(answer.date)
+    return datetime.fromtimestamp(at or intent.created, UTC)

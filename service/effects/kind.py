@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Protocol
 from uuid import UUID
 
-
 from service.effects.model import E, Outcome, Settlement
 from service.effects.reading import KnownEffect
 from service.effects.request import LockedRow, Request
@@ -16,6 +15,14 @@ from service.stripe_gateway.objects import Answer
 
 class Stripe(Protocol):
     """The calls about one object that a kind makes; `service.stripe_gateway.client.StripeGateway` has them."""
+
+    async def create_payment_intent(self, request: Mapping[str, Any], *, key: str, version: str) -> Answer:
+        """POST a charge; its turn was taken together with those of its message. Never raises."""
+        ...
+
+    async def post(self, path: str, request: Mapping[str, Any], *, key: str, version: str) -> Answer:
+        """POST what is asked of a payment that exists, in its turn. Never raises."""
+        ...
 
     async def get_payment_intent(self, intent_id: str) -> Answer:
         """The PaymentIntent as it is now. Never raises."""
@@ -31,6 +38,7 @@ class Kind(ABC, Generic[E]):
 
     final: frozenset[str]  # its states in which nothing is left to do
     take_over: Statement[Any]  # made by `reopening.take_over_sql`
+    renew: Statement[Any]  # made by `leasing.renew_sql`
     drop: Statement[Any] | None = None  # made by `reopening.drop_sql`, where it may be unwanted
 
     # Opening.
@@ -56,7 +64,12 @@ class Kind(ABC, Generic[E]):
         return None
 
     async def insert(
-        self, tx: Connection, effects: list[E], settings: Settings, *, alone: bool  # noqa: ARG002
+        self,
+        tx: Connection,  # noqa: ARG002  only charges are made when they are opened
+        effects: list[E],  # noqa: ARG002
+        settings: Settings,  # noqa: ARG002
+        *,
+        alone: bool,  # noqa: ARG002
     ) -> tuple[list[E], list[tuple[UUID, str]]]:
         """Store new effects; returns those that are stored, and for each that is not its outbox row and the reason."""
         return [], []
@@ -68,8 +81,8 @@ class Kind(ABC, Generic[E]):
     # Asking.
 
     @abstractmethod
-    def path(self, effect: E) -> str:
-        """Where its request is posted."""
+    async def send(self, stripe: Stripe, effect: E) -> Answer:
+        """Post the stored request under its key."""
 
     @abstractmethod
     async def retrieve(self, stripe: Stripe, effect: E) -> tuple[Answer, Outcome]:

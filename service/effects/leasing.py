@@ -10,24 +10,16 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import orders
-from service.charges.model import OpenCharge
+from service.effects.kind import Kind
+from service.effects.model import E
 from service.foundation.postgres.db import repeat_on_deadlock
-from service.foundation.postgres.sql import Batch, Statement, begin
+from service.foundation.postgres.sql import Batch, begin
 from service.foundation.settings import Settings
 from service.outbox.handling import hide_fragment
 
-_RENEW = Statement(f"""
-WITH held AS (
-  UPDATE charges c SET lease_until = now() + CAST(:lease AS interval)
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:outbox_ids AS uuid[])) AS i(id, token, outbox_id)
-   WHERE c.id = i.id AND c.token = i.token RETURNING i.outbox_id
-)
-{hide_fragment("held h", "x.id = h.outbox_id", until="now() + CAST(:hidden AS interval)")}
-""")
-
 
 class _Held(Batch, frozen=True):
-    """Charges that this worker has in hand."""
+    """Effects that this worker has in hand."""
 
     alias = "i"
     id: Sequence[UUID]
@@ -35,22 +27,24 @@ class _Held(Batch, frozen=True):
     outbox_id: Sequence[UUID]
 
 
-_RENEW = Statement(f"""
+def renew_sql(table: str) -> str:
+    """Whoever holds the token keeps the lease, and hides the outbox row as long."""
+    return f"""
 WITH held AS (
-  UPDATE charges c SET lease_until = now() + CAST(:lease AS interval)
+  UPDATE {table} c SET lease_until = now() + CAST(:lease AS interval)
     FROM {_Held.unnest()}
    WHERE c.id = i.id AND c.token = i.token RETURNING i.outbox_id
 )
 {hide_fragment("held h", "x.id = h.outbox_id", until="now() + CAST(:hidden AS interval)")}
-""")
+"""
 
 
-async def renew(engine: AsyncEngine, charges: Sequence[OpenCharge], settings: Settings) -> None:
-    """Give these charges a whole lease from now on, and hide their rows as long; not those that were taken over."""
+async def renew(engine: AsyncEngine, kind: Kind[E], effects: Sequence[E], settings: Settings) -> None:
+    """Give these effects a whole lease from now on, and hide their rows as long; not those that were taken over."""
     held = _Held(
-        id=[c.id for c in charges],
-        token=[c.token for c in charges],
-        outbox_id=[c.outbox_id for c in charges],
+        id=[e.id for e in effects],
+        token=[e.token for e in effects],
+        outbox_id=[e.outbox_id for e in effects],
     )
     values = held.bound() | {
         "lease": timedelta(seconds=settings.charge_lease_s),
@@ -59,7 +53,7 @@ async def renew(engine: AsyncEngine, charges: Sequence[OpenCharge], settings: Se
 
     async def run() -> None:
         async with begin(engine) as tx:
-            await orders.lock(tx, [c.order_id for c in charges])
-            await tx.run(_RENEW, values)
+            await orders.lock(tx, [e.order_id for e in effects])
+            await tx.run(kind.renew, values)
 
     await repeat_on_deadlock(run)

@@ -5,18 +5,33 @@ window must have been shown. A listing that fails one of these is incomplete: wh
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-
-from sqlalchemy.ext.asyncio import AsyncEngine
+from typing import Protocol, TypeVar
 
 from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.postgres.sql import Record, Statement, begin
-from service.stripe_gateway.objects import ContradictoryListing, IncompleteListing, Intent
-
-List = Callable[[int, int], AsyncIterator[Intent]]  # PaymentIntents created in [gte, lt) Unix seconds, newest first
+from service.stripe_gateway.objects import ContradictoryListing, IncompleteListing
 
 
-async def in_order(ask: List, gte: int, lt: int) -> AsyncIterator[Intent]:
+class Listed(Protocol):
+    """What Stripe lists: PaymentIntents, refunds."""
+
+    @property
+    def id(self) -> str:
+        """Stripe's id."""
+        ...
+
+    @property
+    def created(self) -> int:
+        """Unix seconds."""
+        ...
+
+
+T = TypeVar("T", bound=Listed)
+# Objects created in [gte, lt) Unix seconds, newest first.
+List = Callable[[int, int], AsyncIterator[T]]
+
+
+async def in_order(ask: List[T], gte: int, lt: int) -> AsyncIterator[T]:
     """All that `ask` lists of [gte, lt), each once. Raises IncompleteListing, also after the last one was yielded."""
     seen = _Seen(gte, lt)
     async for intent in ask(gte, lt):
@@ -39,7 +54,7 @@ class _Seen:
         self.oldest = lt
         self.ids: set[str] = set()
 
-    def add(self, intent: Intent) -> None:
+    def add(self, intent: Listed) -> None:
         """Raises ContradictoryListing where `intent` cannot follow what was shown before it."""
         if not self._gte <= intent.created <= self.oldest:
             raise ContradictoryListing(f"the listing shows {intent.id} out of its order")
@@ -51,42 +66,8 @@ class _Seen:
         self.ids.add(intent.id)
 
 
-class _Known(Record):
-    payment_intent_id: str
-
-
-# Workers forbid bitmaps, and a block-range index has no other plan: without this the table would be read whole.
-_BY_TIME = Statement("SET LOCAL enable_bitmapscan = on")
-
-_KNOWN = Statement("""
-SELECT payment_intent_id FROM charges
- WHERE stripe_created >= to_timestamp(:gte) AND stripe_created < to_timestamp(:lt) AND payment_intent_id IS NOT NULL
-""").returning(_Known)
-
-_KNOWN_OF_CUSTOMER = Statement("""
-SELECT c.payment_intent_id FROM charges c JOIN orders o ON o.id = c.order_id
- WHERE c.stripe_created >= to_timestamp(:gte) AND c.stripe_created < to_timestamp(:lt)
-   AND c.payment_intent_id IS NOT NULL AND o.customer = :customer
-""").returning(_Known)
-
-
-async def known_intents(engine: AsyncEngine, gte: int, lt: int, customer: str | None = None) -> set[str]:
-    """Ids of the PaymentIntents known here that a listing of [gte, lt) Unix seconds must show.
-
-    Asked before the listing begins: what is made meanwhile may be on it, and need not.
-    """
-    span: dict[str, object] = {"gte": gte, "lt": lt}
-    async with begin(engine) as tx:
-        await tx.run(_BY_TIME)
-        if customer:
-            known = await tx.rows(_KNOWN_OF_CUSTOMER, span | {"customer": customer})
-        else:
-            known = await tx.rows(_KNOWN, span)
-    return {row.payment_intent_id for row in known}
-
-
-async def prove_complete(missing: Collection[str], retrieve: Callable[[str], Awaitable[Intent | None]]) -> None:
-    """Raises IncompleteListing where one of the known PaymentIntents that no page showed is there all the same.
+async def prove_complete(missing: Collection[str], retrieve: Callable[[str], Awaitable[object | None]]) -> None:
+    """Raises IncompleteListing where one of the known objects that no page showed is there all the same.
 
     One that Stripe does not have at all (test data was deleted) says nothing about the pages; it is reported.
     """

@@ -67,8 +67,8 @@ WAITS: dict[WaitsFor, Wait] = {
         parked="still pending at Stripe",
     ),
     "human": Wait(
-        means="a state that nothing of ours can be in (`requires_confirmation`, one of tomorrow), an object that Stripe "
-        "does not have, or one whose sum or metadata is not what was asked for",
+        means="a state that nothing of ours can be in (`requires_confirmation`, one of tomorrow), an object that "
+        "Stripe does not have, or one whose sum or metadata is not what was asked for",
         bound_s=lambda rules: rules.action_max_s,
         end="parked",
         parked="not what anything of ours can be",

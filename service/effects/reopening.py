@@ -168,9 +168,7 @@ UPDATE {table} c SET request = CASE WHEN c.maybe_executed THEN c.request ELSE i.
 """
 
 
-async def take_over(
-    tx: Connection, kind: Kind[E], effects: list[E], settings: Settings, *, alone: bool
-) -> list[E]:
+async def take_over(tx: Connection, kind: Kind[E], effects: list[E], settings: Settings, *, alone: bool) -> list[E]:
     """Give known effects a new token and lease; returns them in the order in which they were written."""
     if effects:
         effects.sort(key=lambda c: c.id.bytes)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -117,32 +118,33 @@ class Incoming(Batch, frozen=True):
     error: Sequence[str | None]
     parked: Sequence[bool]
 
+    @classmethod
+    def of(cls, ordered: Sequence[Settlement[Any]], settings: Settings, **own: Any) -> Self:
+        """The batch of these settlements; `own` are the columns that a kind adds."""
+        outcomes = [s.outcome for s in ordered]
+        return cls(
+            id=[s.effect.id for s in ordered],
+            token=[s.effect.token for s in ordered],
+            outbox_id=[s.effect.outbox_id for s in ordered],
+            status=[o.status for o in outcomes],
+            next_call=[o.next_call for o in outcomes],
+            proven_unexecuted=[o.proven_unexecuted for o in outcomes],
+            next_try=[o.next_try for o in outcomes],
+            unclear_answers=[o.unclear_answers for o in outcomes],
+            conflict=[o.key_conflict for o in outcomes],
+            failure=[json.dumps(o.failure) if o.failure else None for o in outcomes],
+            entry=[json.dumps(entry) if (entry := news(s)) else None for s in ordered],
+            final=[o.final for o in outcomes],
+            delay=[timedelta(seconds=backoff_s(s, settings)) for s in ordered],
+            error=[o.parked or (s.answer.word if s.answer else None) for s, o in zip(ordered, outcomes, strict=True)],
+            parked=[o.parked is not None for o in outcomes],
+            **own,
+        )
+
 
 def in_order(settlements: Sequence[Settlement[E]]) -> list[Settlement[E]]:
     """By the ids of the effects: every set-based write is ordered by its unique key (R5)."""
     return sorted(settlements, key=lambda s: s.effect.id.bytes)
-
-
-def incoming(ordered: Sequence[Settlement[Effect]], settings: Settings) -> dict[str, list[object]]:
-    """The columns of `Incoming`."""
-    outcomes = [s.outcome for s in ordered]
-    return {
-        "id": [s.effect.id for s in ordered],
-        "token": [s.effect.token for s in ordered],
-        "outbox_id": [s.effect.outbox_id for s in ordered],
-        "status": [o.status for o in outcomes],
-        "next_call": [o.next_call for o in outcomes],
-        "proven_unexecuted": [o.proven_unexecuted for o in outcomes],
-        "next_try": [o.next_try for o in outcomes],
-        "unclear_answers": [o.unclear_answers for o in outcomes],
-        "conflict": [o.key_conflict for o in outcomes],
-        "failure": [json.dumps(o.failure) if o.failure else None for o in outcomes],
-        "entry": [json.dumps(entry) if (entry := news(s)) else None for s in ordered],
-        "final": [o.final for o in outcomes],
-        "delay": [timedelta(seconds=backoff_s(s, settings)) for s in ordered],
-        "error": [o.parked or (s.answer.word if s.answer else None) for s, o in zip(ordered, outcomes, strict=True)],
-        "parked": [o.parked is not None for o in outcomes],
-    }
 
 
 # A key that a refusal is saved under is used up: the next try has another one, under which nothing was sent.

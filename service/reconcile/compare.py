@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import asyncpg
 
-from service.charges.model import Rules
-from service.charges.patience import WAITS
+from service.effects import Rules
+from service.effects.patience import WAITS
 from service.foundation.postgres.sql import Connection
 from service.reconcile import findings, sql
 from service.reconcile.window import Window

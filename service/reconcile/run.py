@@ -15,7 +15,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.charges.model import Rules
+from service.effects import Rules
 from service.foundation.errors import EffectivelyOnceError, Unavailable
 from service.foundation.postgres.db import as_unavailable, is_unreachable
 from service.foundation.postgres.sql import Connection, Record, Statement

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from service.charges.listing import in_order
+from service.effects import in_order
 from service.foundation.postgres.sql import Statement
 from service.reconcile.pages import Numbered, pages
 from service.stripe_gateway.marks import read_marks

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from service import orders
-from service.charges.model import OpenCharge
-from service.charges.parking import KEY_AT_STRIPE
-from service.charges.request import STRIPE_VERSION, payment_intent_request
+from service.charges import OpenCharge, payment_intent_request
+from service.effects import STRIPE_VERSION
+from service.effects.parking import KEY_AT_STRIPE
 from service.foundation.postgres.db import repeat_on_deadlock
 from service.foundation.postgres.sql import Connection, Record, Statement, begin, connect
 from service.foundation.settings import Settings
@@ -293,7 +293,7 @@ class _Adopted(Record):
     stripe_version: str
     status: str
     life: int
-    order_created_at: datetime
+    born_at: datetime
     opened_at: datetime
     first_sent_at: datetime | None
     last_sent_at: datetime | None
@@ -305,7 +305,7 @@ class _Adopted(Record):
 
 _READ = Statement(f"""
 SELECT c.id, x.id AS outbox_id, c.account_id, c.attempt, c.idempotency_key, c.amount_minor AS amount, c.currency,
-       o.customer, c.stripe_version, c.status, c.life, o.created_at AS order_created_at, now() AS opened_at,
+       o.customer, c.stripe_version, c.status, c.life, o.created_at AS born_at, now() AS opened_at,
        c.first_sent_at, c.last_sent_at, x.deliveries, c.unclear_in_a_row AS unclear_answers,
        c.payment_intent_id, c.key_conflict
   FROM charges c

@@ -13,10 +13,9 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.charges.answers import judge_intent
-from service.charges.listing import in_order, known_intents, prove_complete
-from service.charges.model import Settlement
-from service.charges.settling import is_about_content, settle
+from service.charges import CHARGE, judge_intent, known_intents
+from service.effects import Settlement, in_order, prove_complete, settle
+from service.effects.settling import is_about_content
 from service.foundation import log
 from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.events import Event
@@ -167,7 +166,9 @@ async def brought_back(engine: AsyncEngine, listed: Listed, life: Life, settings
     crash_point(CrashPoint.RECOVERY_AFTER_ADOPT)
     if charge is not None:
         shown = Answer(http_status=200, intent=listed.intent)
-        await settle(engine, [Settlement(charge, judge_intent(charge, listed.intent, shown), _LISTED)], settings)
+        await settle(
+            engine, CHARGE, [Settlement(charge, judge_intent(charge, listed.intent, shown), _LISTED)], settings
+        )
     return verdict
 
 

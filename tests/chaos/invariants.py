@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from service import ledger
-from service.charges.model import Rules
+from service.effects.model import Rules
 from service.foundation.postgres.db import create_engine
 from service.foundation.settings import Settings
 from service.reconcile import Span, reconcile

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from service.charges.model import OpenCharge, Outcome, Rules
+from service.charges.model import OpenCharge
+from service.effects.model import Outcome, Rules
 from service.foundation.settings import Settings
 from service.stripe_gateway.marks import Marks
 from service.stripe_gateway.objects import Answer, ErrorBody, Intent, LastPaymentError
@@ -41,7 +42,7 @@ def charge(**changes: Any) -> OpenCharge:
         "token": UUID("0192e4a0-0000-7000-8000-0000000000a1"),
         "marks": MARKS,
         "life": 1,
-        "order_created_at": NOW - HOUR,
+        "born_at": NOW - HOUR,
         "opened_at": NOW,
     }
     return OpenCharge(**fields | changes)

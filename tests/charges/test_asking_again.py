@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from service.charges.request import STRIPE_VERSION
+from service.effects.request import STRIPE_VERSION
 from service.foundation.settings import Settings
 from service.stripe_gateway import pacing
 from service.stripe_gateway.client import StripeGateway

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import Redis
 
-from service.charges.model import Refusal
+from service.effects.model import Refusal
 from service.foundation.settings import Settings
 from service.monitoring import heartbeats
 from service.monitoring.heartbeats import Heart

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.charges.listing import List, in_order
+from service.effects.listing import List, in_order
 from service.stripe_gateway import client as stripe_gateway
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import ContradictoryListing, Intent
@@ -27,7 +27,7 @@ def payment(created: int, name: str = "") -> Intent:
 PAYMENTS = [*(payment(created) for created in range(1_990, 1_980, -1)), payment(1_980, "a"), payment(1_980, "b")]
 
 
-def lists(payments: list[Intent], lie: Lie = lambda shown: shown) -> List:
+def lists(payments: list[Intent], lie: Lie = lambda shown: shown) -> List[Intent]:
     """A Stripe that has `payments`, newest first, and shows of each window what `lie` leaves of it."""
 
     async def ask(gte: int, lt: int) -> AsyncIterator[Intent]:
@@ -37,7 +37,7 @@ def lists(payments: list[Intent], lie: Lie = lambda shown: shown) -> List:
     return ask
 
 
-async def shown(ask: List) -> list[Intent]:
+async def shown(ask: List[Intent]) -> list[Intent]:
     return [intent async for intent in in_order(ask, *SPAN)]
 
 

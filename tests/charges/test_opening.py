@@ -13,14 +13,15 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
-from service.charges.model import Outcome
-from service.charges.opening import open_charges
-from service.charges.parking import KEY_IS_ANOTHERS, POISON
+from service.effects.model import Outcome
+from service.effects.opening import open_effects
+from service.effects.parking import KEY_IS_ANOTHERS, POISON
 from service.foundation.settings import Settings
 from service.orders.identity import wire_key
 from service.orders.keys import RESERVED_PREFIX
 from tests.charges.answers import intent
 from tests.charges.world import Books, Promise, planner_without
+from workers.effects import KINDS
 
 UNDECIDED = Outcome(status="unknown", next_call="send", unclear_answers=1)
 NOT_RUN = Outcome(status="sending", next_call="send", proven_unexecuted=True)
@@ -76,7 +77,7 @@ async def test_eight_workers_opening_the_same_events_under_any_plan_never_deadlo
 
     async def one(engine: AsyncEngine) -> list[UUID]:
         shuffled = rng.sample(ids, len(ids))
-        return [c.id for c in (await open_charges(engine, shuffled, settings, alone=True)).charges]
+        return [c.id for c in (await open_effects(engine, shuffled, settings, KINDS, alone=True)).effects]
 
     try:
         for _ in range(settings.poison_opens):
@@ -116,8 +117,8 @@ async def test_what_is_final_is_absorbed_and_its_promise_dropped(books: Books) -
     await pays(books, promise)
     again = await books.attempt(promise, 1)  # the same attempt, promised twice
     await books.run("UPDATE orders SET status = 'paid'")
-    opened = await open_charges(books.engine, [again.outbox_id], books.settings)
-    assert (opened.charges, opened.absorbed) == ([], 1)
+    opened = await open_effects(books.engine, [again.outbox_id], books.settings, KINDS)
+    assert (opened.effects, opened.absorbed) == ([], 1)
     assert await books.row(again) is None
 
 
@@ -125,8 +126,8 @@ async def test_what_a_live_worker_leases_is_absorbed_left_alone_and_comes_back_a
     promise = await books.order()
     first = await books.open_one(promise)
     await books.all_due()
-    opened = await open_charges(books.engine, [promise.outbox_id], books.settings)
-    assert (opened.charges, opened.absorbed) == ([], 1)
+    opened = await open_effects(books.engine, [promise.outbox_id], books.settings, KINDS)
+    assert (opened.effects, opened.absorbed) == ([], 1)
     row, charge = await books.open_row(promise), await books.charge(promise)
     assert charge["token"] == first.token
     assert row["deliver_after"] > charge["lease_until"]
@@ -159,8 +160,8 @@ async def test_a_resend_is_made_from_the_stored_request_and_not_from_the_order(b
 
 
 async def test_a_gone_row_is_absorbed(books: Books) -> None:
-    opened = await open_charges(books.engine, [uuid4(), uuid4()], books.settings)
-    assert (opened.charges, opened.absorbed, opened.parked) == ([], 2, 0)
+    opened = await open_effects(books.engine, [uuid4(), uuid4()], books.settings, KINDS)
+    assert (opened.effects, opened.absorbed, opened.parked) == ([], 2, 0)
 
 
 async def test_a_parked_row_is_not_opened_whoever_delivers_it(books: Books) -> None:
@@ -186,8 +187,8 @@ async def test_a_poison_parks_after_five_opens_that_never_settled(books: Books) 
     for _ in range(5):
         assert len(await books.open(promise)) == 1
         await books.leases_end()
-    opened = await open_charges(books.engine, [promise.outbox_id], books.settings)
-    assert (opened.charges, opened.parked) == ([], 1)
+    opened = await open_effects(books.engine, [promise.outbox_id], books.settings, KINDS)
+    assert (opened.effects, opened.parked) == ([], 1)
     row = await books.open_row(promise)
     assert (row["last_error"], row["deliveries"]) == (POISON, 5)
     assert row["parked_at"] is not None
@@ -226,7 +227,7 @@ async def test_an_order_older_than_a_key_lives_is_looked_up_before_it_is_sent(bo
     opened = await books.open_one(promise)
     assert (opened.call, opened.first_send) == ("lookup", False)
     row = await books.charge(promise)
-    assert row["first_sent_at"] == opened.order_created_at
+    assert row["first_sent_at"] == opened.born_at
     assert (row["last_sent_at"], row["maybe_executed"]) == (None, True)
 
 

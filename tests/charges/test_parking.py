@@ -10,15 +10,16 @@ import pytest
 
 from service import ledger, outbox
 from service.charges.ending import fail_by_hand
-from service.charges.model import Outcome
-from service.charges.opening import open_charges
-from service.charges.parking import HELP, POISON, Parked
+from service.effects.model import Outcome
+from service.effects.opening import open_effects
+from service.effects.parking import HELP, POISON, Parked
 from service.foundation.errors import Misconfigured
 from service.foundation.postgres.sql import Connection, Statement
 from service.outbox.rows import SUSPECT_OPENS
 from tests.charges.answers import paid
 from tests.charges.world import Books, Promise, World
 from workers import charge
+from workers.effects import KINDS
 from workers.room import Room
 
 UNDECIDED = Outcome(status="unknown", next_call="lookup")
@@ -68,13 +69,13 @@ async def test_a_message_that_comes_before_its_time_is_absorbed(books: Books) ->
     promise = await books.order()
     opened = await books.open_one(promise)
     assert await books.settle(opened, Outcome(status="sending", proven_unexecuted=True, retry_s=600.0))
-    early = await open_charges(books.engine, [promise.outbox_id], books.settings)
-    assert (early.charges, early.absorbed) == ([], 1)
+    early = await open_effects(books.engine, [promise.outbox_id], books.settings, KINDS)
+    assert (early.effects, early.absorbed) == ([], 1)
     row = await books.open_row(promise)
     assert row["deliveries"] == 1
     await books.run("UPDATE outbox SET deliver_after = deliver_after - interval '800 seconds'")
     (claimed,) = (await outbox.claim(books.engine, books.settings, republish_max=10)).ids
-    assert len((await open_charges(books.engine, [claimed], books.settings)).charges) == 1
+    assert len((await open_effects(books.engine, [claimed], books.settings, KINDS)).effects) == 1
 
 
 async def test_what_waits_for_stripes_pause_is_not_called_by_a_duplicate(world: World) -> None:
@@ -119,8 +120,8 @@ async def test_an_order_is_not_ended_by_hand_while_its_call_is_in_flight(books: 
 async def _dies(books: Books, *promises: Promise, alone: bool | None = None) -> None:
     """A worker opens these and is gone."""
     ids = [p.outbox_id for p in promises]
-    opened = await open_charges(books.engine, ids, books.settings, alone=alone)
-    assert len(opened.charges) + len(opened.suspects) == len(promises)
+    opened = await open_effects(books.engine, ids, books.settings, KINDS, alone=alone)
+    assert len(opened.effects) + len(opened.suspects) == len(promises)
     await books.leases_end()
 
 
@@ -192,12 +193,12 @@ async def _once(run: Callable[[], Awaitable[Any]], *, for_s: float) -> Any:
 async def test_deaths_beside_others_do_not_count_for_those_alone(books: Books) -> None:
     promise = await books.order()
     await books.run("UPDATE outbox SET opens_unsettled = 50")
-    assert not (await open_charges(books.engine, [promise.outbox_id], books.settings)).parked
+    assert not (await open_effects(books.engine, [promise.outbox_id], books.settings, KINDS)).parked
     await books.leases_end()
     for alone in (1, 2):
         await _dies(books, promise)
         assert (await books.open_row(promise))["opens_alone"] == alone + 1
-    opened = await open_charges(books.engine, [promise.outbox_id], books.settings)
+    opened = await open_effects(books.engine, [promise.outbox_id], books.settings, KINDS)
     assert opened.parked == 1
     assert (await books.open_row(promise))["last_error"] == POISON
 

@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
-from service.charges.model import Settlement
-from service.charges.settling import settle
+from service.charges import CHARGE
+from service.effects.model import Settlement
+from service.effects.settling import settle
 from service.foundation.postgres.db import BY_KEY, create_engine
 from service.foundation.postgres.sql import Statement, connect
 from service.foundation.settings import Settings
@@ -40,7 +41,7 @@ async def _charge(books: Books, n: int) -> None:
     assert sorted(claim.ids) == sorted(p.outbox_id for p in promises)
     opened = await books.open(*promises)
     assert not await books.open(*promises)
-    assert len(await settle(books.engine, [Settlement(c, paid(c)) for c in opened], books.settings)) == n
+    assert len(await settle(books.engine, CHARGE, [Settlement(c, paid(c)) for c in opened], books.settings)) == n
 
 
 async def _rows_read(engine: AsyncEngine) -> int:

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.charges.request import STRIPE_VERSION, Request, request_to_send
+from service.effects.request import STRIPE_VERSION, Request, request_to_send
 from service.foundation.settings import Settings
 from service.monitoring.heartbeats import Heart
 from service.monitoring.readiness import ReadyCheck

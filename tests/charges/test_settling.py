@@ -13,10 +13,12 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger, outbox
-from service.charges import patience
-from service.charges.model import OpenCharge, Outcome, Settlement
-from service.charges.patience import backoff_s
-from service.charges.settling import settle
+from service.charges import CHARGE
+from service.charges.model import OpenCharge
+from service.effects import patience
+from service.effects.model import Outcome, Settlement
+from service.effects.patience import backoff_s
+from service.effects.settling import settle
 from service.foundation.postgres.sql import begin
 from service.foundation.settings import Settings
 from tests.charges import answers
@@ -140,7 +142,7 @@ async def test_a_second_success_of_an_order_is_booked_to_suspense(books: Books) 
 async def test_two_successes_of_an_order_in_one_batch_are_one_success_and_one_duplicate(books: Books) -> None:
     promise, first, second = await two_attempts(books)
     both = [Settlement(first, paid(first)), Settlement(second, paid(second))]
-    assert await settle(books.engine, both, books.settings) == {first.id, second.id}
+    assert await settle(books.engine, CHARGE, both, books.settings) == {first.id, second.id}
     await assert_second_is_in_suspense(books, promise)
 
 
@@ -160,7 +162,7 @@ async def offended(books: Books, bad: Outcome | None = None, **changes: Any) -> 
     outcomes = [paid(c) for c in opened]
     outcomes[1] = bad or paid(opened[1], **changes)
     settlements = [Settlement(c, o) for c, o in zip(opened, outcomes, strict=True)]
-    assert await settle(books.engine, settlements, books.settings) == {opened[0].id, opened[2].id}
+    assert await settle(books.engine, CHARGE, settlements, books.settings) == {opened[0].id, opened[2].id}
     for neighbour in (promises[0], promises[2]):
         assert await books.status(neighbour) == "paid"
         assert await books.row(neighbour) is None
@@ -240,8 +242,8 @@ async def test_two_workers_settling_the_same_charges_under_different_plans_never
     changed = await meet(
         books,
         promises,
-        lambda: settle(by_index, settlements, settings),
-        lambda: settle(by_table, settlements[::-1], settings),
+        lambda: settle(by_index, CHARGE, settlements, settings),
+        lambda: settle(by_table, CHARGE, settlements[::-1], settings),
     )
     assert failed == []
     assert sorted(map(len, changed)) == [0, len(opened)]
@@ -258,7 +260,7 @@ async def test_an_open_and_a_settle_of_the_same_charges_never_deadlock(books: Bo
     await meet(
         books,
         promises,
-        lambda: settle(books.engine, [Settlement(c, paid(c)) for c in opened], settings),
+        lambda: settle(books.engine, CHARGE, [Settlement(c, paid(c)) for c in opened], settings),
         lambda: books.open(*promises),
     )
     assert failed == []

@@ -14,8 +14,9 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from service.charges.model import Rules
-from service.charges.request import STRIPE_VERSION, payment_intent_request
+from service.charges.request import payment_intent_request
+from service.effects.model import Rules
+from service.effects.request import STRIPE_VERSION
 from service.ops.embedded import Valkey, free_port
 from service.reconcile import Span, reconcile
 from service.stripe_gateway.client import StripeGateway
@@ -593,7 +594,7 @@ async def test_answers_outlast_a_settlement_that_was_cut_off(world: World, monke
 
 async def test_an_opening_that_was_cut_off_is_made_again_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     promises = await world.orders(3)
-    Ended(monkeypatch, "open_charges", made=[False] * 3)
+    Ended(monkeypatch, "open_effects", made=[False] * 3)
     await world.deliver(*promises)
     await world.assert_charged_once(*promises)
 
@@ -603,7 +604,7 @@ async def test_an_opening_that_was_made_unheard_charges_once_after_its_lease(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promises = await world.orders(3)
-    Ended(monkeypatch, "open_charges", made=[True])
+    Ended(monkeypatch, "open_effects", made=[True])
     await world.work(await world.worker(**STALL, charge_lease_s=0.6, outbox_lease_s=0.7))
     await world.assert_charged_once(*promises)
 

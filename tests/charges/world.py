@@ -15,9 +15,11 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
-from service.charges.model import OpenCharge, Outcome, Settlement
-from service.charges.opening import open_charges
-from service.charges.settling import settle
+from service.charges import CHARGE
+from service.charges.model import OpenCharge
+from service.effects.model import Outcome, Settlement
+from service.effects.opening import open_effects
+from service.effects.settling import settle
 from service.foundation.postgres.db import bare_engine, create_engine
 from service.foundation.settings import Settings
 from service.orders.model import OrderRequest
@@ -26,6 +28,7 @@ from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.pacing import Bucket
 from tests.sandbox.process import SandboxProcess
 from workers.charge import ChargeWorker
+from workers.effects import KINDS
 from workers.identity import identify_stripe
 from workers.throttle import Breaker
 
@@ -119,7 +122,8 @@ class Books:
     async def open(self, *promises: Promise) -> list[OpenCharge]:
         """Open the charges of these promises, in their time; returns those that may be called."""
         await self.due(*promises)
-        return (await open_charges(self.engine, [p.outbox_id for p in promises], self.settings)).charges
+        opened = await open_effects(self.engine, [p.outbox_id for p in promises], self.settings, KINDS)
+        return [effect for effect in opened.effects if isinstance(effect, OpenCharge)]
 
     async def open_one(self, promise: Promise) -> OpenCharge:
         (charge,) = await self.open(promise)
@@ -127,7 +131,7 @@ class Books:
 
     async def settle(self, charge: OpenCharge, outcome: Outcome, **answer: Any) -> bool:
         """Settle one charge; whether it changed anything."""
-        return bool(await settle(self.engine, [Settlement(charge, outcome, **answer)], self.settings))
+        return bool(await settle(self.engine, CHARGE, [Settlement(charge, outcome, **answer)], self.settings))
 
     async def charge(self, promise: Promise, attempt: int = 1) -> dict[str, Any]:
         """The row of the order's attempt."""

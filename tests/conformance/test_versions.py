@@ -8,7 +8,7 @@ import pytest
 import stripe
 
 from sandbox.state import API_VERSION
-from service.charges.request import STRIPE_VERSION
+from service.effects.request import STRIPE_VERSION
 from tests.conformance.drivers.node_client import FOLDER, NodeDriver, why_not
 from tests.conformance.drivers.outcome import Target
 

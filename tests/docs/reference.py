@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from service.charges import parking
+from service.effects import parking
 from service.foundation import exit_codes
 from service.foundation.events import HELP, Event
 from service.foundation.knobs import Knob

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.charges.model import Rules
+from service.effects.model import Rules
 from service.foundation.postgres.db import connector_of
 from service.foundation.postgres.sql import Batch, Record, SmallInt, Statement, UuidText
 from service.foundation.settings import Settings

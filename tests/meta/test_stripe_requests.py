@@ -28,7 +28,8 @@ import stripe
 
 from benchmarks import history, sdk
 from demo.naive import Consumer
-from service.charges.request import STRIPE_VERSION, payment_intent_request
+from service.charges.request import payment_intent_request
+from service.effects.request import STRIPE_VERSION
 from service.foundation.settings import Settings
 from service.stripe_gateway import paths
 from service.stripe_gateway.client import StripeGateway

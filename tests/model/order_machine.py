@@ -21,17 +21,21 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from service.charges.follow_up import judge_cancel
 
 from service import outbox
-from service.charges.answers import judge_intent, judge_send
-from service.charges.follow_up import abandoned, judge_cancel, judge_retrieve
+from service.charges import CHARGE
+from service.charges.answers import judge_intent, judge_retrieve
 from service.charges.lookup import judge_lookup, windows
-from service.charges.model import OpenCharge, Outcome, Rules, Settlement
-from service.charges.opening import open_charges
+from service.charges.model import OpenCharge
+from service.effects.answers import abandoned, judge_send
+from service.effects.model import Outcome, Rules, Settlement
+from service.effects.opening import open_effects
 from service.states import CHARGE_TRANSITIONS, ORDER_FINAL, ORDER_TRANSITIONS
 from service.stripe_gateway.objects import Answer
 from tests.charges.world import _OLDER_HISTORY, _TIMES, Books, Promise
 from tests.model.tiny_stripe import ODD, RESULTS, TinyStripe
+from workers.effects import KINDS
 
 T = TypeVar("T")
 # What nothing can do yet. Paying again: a failed order that is processed, and a second success of one order. Healing: a
@@ -110,7 +114,7 @@ class OrderMachine(RuleBasedStateMachine):
     def open(self, ids: list[UUID]) -> None:
         # Before its time a message changes nothing: here its time has always come.
         self.do(self.books.due(self.promise))
-        opened = self.do(open_charges(self.books.engine, ids, self.books.settings)).charges
+        opened = self.do(open_effects(self.books.engine, ids, self.books.settings, KINDS)).effects
         assert len(opened) <= 1, "one attempt is opened by one worker at a time"
         for charge in opened:
             self.latest = charge
@@ -181,7 +185,7 @@ class OrderMachine(RuleBasedStateMachine):
             held.settlement = Settlement(charge, judge_cancel(charge, answer), answer)
         else:
             answer = self.stripe.post(charge.request, charge.idempotency_key, now=time.time(), result=result, odd=odd)
-            held.settlement = Settlement(charge, judge_send(charge, answer), answer)
+            held.settlement = Settlement(charge, judge_send(CHARGE, charge, answer), answer)
 
     def look_up(self, charge: OpenCharge, rules: Rules, *, complete: bool) -> Outcome:
         wanted = windows([charge], rules)

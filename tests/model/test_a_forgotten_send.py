@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges.lookup import judge_lookup, windows
-from service.charges.model import Outcome, Rules
+from service.effects.model import Outcome, Rules
 from service.foundation.settings import Settings
 from tests.charges.world import Books, Promise
 
@@ -38,7 +38,7 @@ async def test_the_key_of_an_order_met_late_is_as_old_as_the_order(books: Books)
     promise = await restored(books, hours=19)
     opened = await books.open_one(promise)
     assert (opened.call, opened.first_send) == ("send", True)
-    assert (await books.charge(promise))["first_sent_at"] == opened.order_created_at
+    assert (await books.charge(promise))["first_sent_at"] == opened.born_at
     assert await books.settle(opened, LOST)
     await hours_pass(books, 2)
     assert (await books.open_one(promise)).call == "lookup", "Stripe may be about to forget it"
@@ -74,4 +74,4 @@ async def test_a_forgotten_send_is_looked_for_from_the_orders_birth(books: Books
     opened = await books.open_one(promise)
     (window,) = windows([opened], Rules.of(settings))
     sent = datetime.fromisoformat(opened.history[0]["at"])
-    assert window.gte < opened.order_created_at.timestamp() < sent.timestamp() < window.lt
+    assert window.gte < opened.born_at.timestamp() < sent.timestamp() < window.lt

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.charges.model import Rules
+from service.effects.model import Rules
 from service.foundation.settings import Settings
 from service.reconcile import Discrepancy, Span, reconcile
 from service.reconcile.compare import Comparison

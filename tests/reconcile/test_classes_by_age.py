@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.charges.model import Rules
+from service.effects.model import Rules
 from service.foundation.settings import Settings
 from service.reconcile import Span
 from tests.reconcile.conftest import NOW, Ask

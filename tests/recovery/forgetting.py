@@ -9,7 +9,8 @@ import asyncpg
 import msgspec
 from uuid_utils.compat import uuid7
 
-from service.charges.request import STRIPE_VERSION, payment_intent_request
+from service.charges.request import payment_intent_request
+from service.effects.request import STRIPE_VERSION
 from service.orders.identity import fingerprint, wire_key
 from service.orders.model import OrderRequest
 from service.orders.store import Candidate, Placed, place

@@ -7,7 +7,7 @@ import pytest
 
 from service import orders, outbox
 from service.charges.ending import fail_by_hand
-from service.charges.parking import KEY_AT_STRIPE
+from service.effects.parking import KEY_AT_STRIPE
 from service.foundation.errors import Misconfigured, NotFound
 from service.stripe_gateway.client import StripeGateway
 from tests.charges.world import Promise, World

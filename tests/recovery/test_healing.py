@@ -7,7 +7,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from service import outbox
-from service.charges.model import Rules
+from service.effects.model import Rules
 from service.reconcile import Span, reconcile
 from service.recovery import Step, Verdict, heal
 from service.stripe_gateway.client import StripeGateway

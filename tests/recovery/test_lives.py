@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from service.charges.opening import open_charges
+from service.effects.opening import open_effects
 from service.foundation.postgres.migrate import downgrade, upgrade
 from service.recovery import lives
 from service.recovery.lives import Life, margin
 from tests.charges.world import Books
 from tests.recovery.forgetting import begin_another_life, no_lives_yet
+from workers.effects import KINDS
 
 pytestmark = pytest.mark.slow
 
@@ -39,8 +40,8 @@ async def margin_passes(books: Books) -> None:
 async def test_nothing_is_opened_under_a_life_that_is_not_verified(books: Books) -> None:
     promise = await books.order()
     await begin_another_life(books)
-    opened = await open_charges(books.engine, [promise.outbox_id], books.settings)
-    assert (opened.is_verified, opened.charges) == (False, [])
+    opened = await open_effects(books.engine, [promise.outbox_id], books.settings, KINDS)
+    assert (opened.is_verified, opened.effects) == (False, [])
     assert await books.status(promise) == "pending"
     assert (await books.open_row(promise))["deliveries"] == 0
     await listed(books, await here(books))
@@ -52,7 +53,7 @@ async def test_a_charge_of_before_is_not_taken_over_under_a_life_that_is_not_ver
     before = await books.open_one(promise)
     await books.leases_end()
     await begin_another_life(books)
-    assert not (await open_charges(books.engine, [promise.outbox_id], books.settings)).is_verified
+    assert not (await open_effects(books.engine, [promise.outbox_id], books.settings, KINDS)).is_verified
     assert (await books.charge(promise))["token"] == before.token
 
 

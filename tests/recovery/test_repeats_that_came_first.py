@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from service import orders
-from service.charges.model import Rules
+from service.effects.model import Rules
 from service.ledger.fees import FeeSweep
 from service.orders.timeline import timeline
 from service.reconcile import Span, reconcile

@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from service.charges.request import STRIPE_VERSION, payment_intent_request
+from service.charges.request import payment_intent_request
+from service.effects.request import STRIPE_VERSION
 from service.foundation.postgres.sql import Connection
 from service.recovery import store
 from service.recovery.knowing import Listed

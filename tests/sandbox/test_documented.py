@@ -13,7 +13,7 @@ import stripe
 from sandbox import documented as ours
 from sandbox.api import ROUTES
 from sandbox.state import API_VERSION
-from service.charges.request import STRIPE_VERSION
+from service.effects.request import STRIPE_VERSION
 from tests.sandbox import documented
 from tests.sandbox.cases import Tree, hashes, kind_of, put, values
 from tests.sandbox.client import NO_REDIRECTS

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from service.charges import Rules
+from service.effects import Rules
 from service.foundation import exit_codes
 from service.foundation.deadlines import LONG_STATEMENT_S
 from service.foundation.errors import EffectivelyOnceError, Misconfigured, NotFound, Unavailable

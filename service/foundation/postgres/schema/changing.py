@@ -28,9 +28,7 @@ changes = Table(
         "wanted_by", sa.Text, nullable=False, comment="pay: the next attempt is owed once this one is canceled (R25)"
     ),
     Column("amount_minor", sa.BigInteger, comment="of a capture: how much; null for a cancellation"),
-    Column(
-        "idempotency_key", BYTEWISE, nullable=False, comment="the key on the wire to Stripe, of the present try (R1)"
-    ),
+    Column("idempotency_key", BYTEWISE, comment="the key on the wire to Stripe, of this try (R1); null: unopened"),
     Column("status", sa.Text, nullable=False, server_default="pending"),
     *effect_columns(),
     UniqueConstraint("account_id", "idempotency_key"),
@@ -60,7 +58,7 @@ refunds = Table(
     Column("order_id", pg.UUID(as_uuid=True), ForeignKey("orders.id"), nullable=False),
     Column("charge_id", pg.UUID(as_uuid=True), ForeignKey("charges.id"), nullable=False),
     Column("producer_key", BYTEWISE, comment="null: made at Stripe past us, and adopted"),
-    Column("idempotency_key", BYTEWISE, comment="the key on the wire to Stripe, of the present try (R1); null: unopened"),
+    Column("idempotency_key", BYTEWISE, comment="the key on the wire to Stripe, of this try (R1); null: unopened"),
     Column("amount_minor", sa.BigInteger, nullable=False),
     Column("currency", sa.Text, nullable=False),
     Column("reason", sa.Text),

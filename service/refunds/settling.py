@@ -1,0 +1,141 @@
+"""What settling a refund stores: the refund, its order's sums, and the bookings of what moved.
+
+An order counts what succeeded, what is under way, and what its customer is owed because a refund came back. All three
+change with the refund, under the order's lock, so that the cap holds whatever happens at once (R26).
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from service import ledger, orders
+from service.effects.model import Settlement
+from service.effects.settling import (
+    COMPLETE,
+    GIVE_BACK,
+    SETS,
+    TRY_SETS,
+    Incoming,
+    book,
+    in_order,
+    may_move,
+    moves,
+)
+from service.foundation.postgres.sql import Connection, Record, Statement
+from service.foundation.settings import Settings
+from service.refunds.effect import OpenRefund
+from service.states import REFUND_FINAL, REFUND_OPEN, REFUND_TRANSITIONS, in_sql
+from service.stripe_gateway.objects import BalanceTransaction
+
+
+async def record(tx: Connection, settlements: Sequence[Settlement[OpenRefund]], settings: Settings) -> set[UUID]:
+    """Store what came back for these refunds, in the caller's transaction; returns the ids of those that changed."""
+    await orders.lock(tx, [s.effect.order_id for s in settlements])
+    changed: set[UUID] = set()
+    for together in _one_per_order(settlements):
+        changed |= await _record(tx, in_order(together), settings)
+    return changed
+
+
+def _one_per_order(settlements: Sequence[Settlement[OpenRefund]]) -> Iterator[list[Settlement[OpenRefund]]]:
+    """Rounds in which no order has two refunds: one statement changes a row of `orders` once."""
+    left = list(settlements)
+    while left:
+        first = {s.effect.order_id: s for s in reversed(left)}
+        yield list(first.values())
+        taken = {id(s) for s in first.values()}
+        left = [s for s in left if id(s) not in taken]
+
+
+async def _record(tx: Connection, ordered: list[Settlement[OpenRefund]], settings: Settings) -> set[UUID]:
+    drawn = {row.id: row.drawn_minor for row in await tx.rows(_SETTLE, _bound(ordered, settings))}
+    await book(
+        tx,
+        [
+            entry
+            for s in ordered
+            if s.effect.id in drawn and s.outcome.refund is not None
+            for entry in ledger.refund_entries(
+                account_id=s.effect.account_id,
+                order_id=s.effect.order_id,
+                refund=s.outcome.refund,
+                drawn_minor=drawn[s.effect.id],
+            )
+        ],
+    )
+    return set(drawn)
+
+
+class _Refunds(Incoming, frozen=True):
+    """The same with what Stripe's object says."""
+
+    refund: Sequence[str | None]
+    created: Sequence[datetime | None]
+    gone: Sequence[str | None]
+    back: Sequence[str | None]
+
+
+class _Settled(Record):
+    id: UUID
+    drawn_minor: int
+
+
+# A first sight of Stripe's object draws down what the customer is owed; one that comes back is owed again.
+_SETTLE = Statement(f"""
+WITH incoming AS (
+  SELECT * FROM {_Refunds.unnest()}
+), before AS (
+  SELECT r.id, r.status AS was, r.stripe_refund_id IS NULL AND i.refund IS NOT NULL AS is_new, o.amount_owed_minor
+    FROM incoming i JOIN refunds r ON r.id = i.id JOIN orders o ON o.id = r.order_id
+), settled AS (
+  UPDATE refunds c SET status = i.status, {TRY_SETS}, {SETS},
+      stripe_refund_id = coalesce(i.refund, c.stripe_refund_id),
+      stripe_created = coalesce(i.created, c.stripe_created),
+      balance_transaction_id = coalesce(i.gone, c.balance_transaction_id),
+      failure_transaction_id = coalesce(i.back, c.failure_transaction_id),
+      drawn_minor = CASE WHEN b.is_new THEN least(b.amount_owed_minor, c.amount_minor) ELSE c.drawn_minor END
+    FROM incoming i JOIN before b ON b.id = i.id
+   WHERE c.id = i.id
+     AND (c.token = i.token OR (i.refund IS NOT NULL AND i.status IN {in_sql(REFUND_FINAL)}))
+     AND {may_move("refund")}
+  RETURNING c.id, c.order_id, c.amount_minor, c.drawn_minor, c.status, b.was, b.is_new,
+            c.stripe_refund_id IS NOT NULL AS is_made, i.outbox_id, i.final, i.delay, i.error, i.parked
+), moved AS (
+  UPDATE orders o SET
+      amount_refunding_minor = o.amount_refunding_minor
+        - CASE WHEN s.was IN {in_sql(REFUND_OPEN)} AND s.status IN {in_sql(REFUND_FINAL)}
+               THEN s.amount_minor ELSE 0 END,
+      amount_refunded_minor = o.amount_refunded_minor
+        + CASE WHEN s.status = 'succeeded' THEN s.amount_minor
+               WHEN s.was = 'succeeded' THEN -s.amount_minor ELSE 0 END,
+      amount_owed_minor = o.amount_owed_minor
+        - CASE WHEN s.is_new THEN s.drawn_minor ELSE 0 END
+        + CASE WHEN s.is_made AND s.status IN ('failed', 'canceled') THEN s.amount_minor ELSE 0 END,
+      updated_at = now()
+    FROM settled s
+   WHERE o.id = s.order_id AND (s.is_new OR s.was <> s.status)
+), done AS (
+  {COMPLETE}
+), returned AS (
+  {GIVE_BACK}
+)
+SELECT id, drawn_minor FROM settled
+""").returning(_Settled)
+_MOVES = moves(REFUND_TRANSITIONS, "refund")
+
+
+def _bound(ordered: list[Settlement[OpenRefund]], settings: Settings) -> dict[str, object]:
+    shown = [s.outcome.refund for s in ordered]
+    batch = _Refunds.of(
+        ordered,
+        settings,
+        refund=[r.id if r else None for r in shown],
+        created=[datetime.fromtimestamp(r.created, UTC) if r else None for r in shown],
+        gone=[_id(r.balance_transaction) if r else None for r in shown],
+        back=[_id(r.failure_balance_transaction) if r else None for r in shown],
+    )
+    return batch.bound() | _MOVES
+
+
+def _id(movement: BalanceTransaction | str | None) -> str | None:
+    return movement.id if isinstance(movement, BalanceTransaction) else movement
