@@ -1,8 +1,7 @@
 """What happens to money after the charge: captures, cancellations, second attempts and refunds.
 
 A worker of the version before settles with a column that is gone, so its settlements fail until it is replaced.
-Payments that it was about to cancel are asked for again, and canceled in the new way. New checks are validated apart
-from the change of the tables, so that orders are accepted meanwhile.
+New checks hold for new rows only; 0010 reads the old ones, because here orders wait until the revision has ended.
 """
 
 import sqlalchemy as sa
@@ -37,6 +36,9 @@ def downgrade() -> None:
     op.drop_table("operations")
     _check("charges", "status_known", f"status IN ({_CHARGES.format('')})")
     _check("charges", "next_call_known", f"next_call IN ({_CALLS.format(', ' + repr('cancel'))})")
+    _check("orders", "status_known", f"status IN ({_ORDERS.format('')})")
+    for table, name in (("charges", "status_known"), ("charges", "next_call_known"), ("orders", "status_known")):
+        op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {table}_{name}_check")
     op.drop_column("charges", "captured_minor")
     op.add_column(
         "charges",
@@ -45,7 +47,6 @@ def downgrade() -> None:
     )
     for name in ("refunded_within_captured", "captured_within_amount", "counts_not_negative", "capture_known"):
         op.drop_constraint(f"orders_{name}_check", "orders")
-    _check("orders", "status_known", f"status IN ({_ORDERS.format('')})")
     op.create_check_constraint(
         op.f("orders_refunded_within_amount_check"), "orders", "amount_refunded_minor BETWEEN 0 AND amount_minor"
     )
@@ -78,13 +79,9 @@ def _orders() -> None:
         ("capture_known", "capture IN ('automatic', 'manual')"),
     ):
         _add_check("orders", name, rule)
-    # A charge's own attempt is wanted at least: orders that were adopted may have a later one.
-    op.execute("""UPDATE orders o SET attempt = c.attempt FROM charges c WHERE c.order_id = o.id AND c.attempt > 1
-       AND NOT EXISTS (SELECT FROM charges l WHERE l.order_id = c.order_id AND l.attempt > c.attempt)""")
 
 
 def _charges() -> None:
-    op.execute("UPDATE charges SET next_call = 'retrieve' WHERE next_call = 'cancel'")
     op.drop_column("charges", "cancel_try")
     op.add_column(
         "charges",
@@ -240,6 +237,4 @@ def _check(table: str, name: str, rule: str) -> None:
 
 
 def _add_check(table: str, name: str, rule: str) -> None:
-    """Held for new rows at once; the old ones are read without keeping writers waiting."""
     op.execute(f"ALTER TABLE {table} ADD CONSTRAINT {table}_{name}_check CHECK ({rule}) NOT VALID")
-    op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {table}_{name}_check")

@@ -21,7 +21,8 @@ from service.foundation.settings import Settings
 CLAIM_MAX = 512  # rows per claim: enough for eight full messages, small enough to stay a millisecond
 SUSPECT_OPENS = 2  # once is a worker that was restarted
 
-ATTEMPT = "coalesce(CAST(x.payload ->> 'attempt' AS smallint), 1)"
+# Null for what is no charge: such a row must not pass for that of attempt 1.
+ATTEMPT = "CASE WHEN x.kind = 'charge' THEN coalesce(CAST(x.payload ->> 'attempt' AS smallint), 1) END"
 EFFECT = "CAST(x.payload ->> 'effect' AS uuid)"
 # The rows as readers see them, to stand in a FROM. It is no view, and the planner looks through it.
 # attempt: of a charge. effect: the id of the change or refund, for all other kinds.

@@ -260,7 +260,7 @@ class _Missing(Record):
 _MISSING_ATTEMPTS = Statement(f"""
 SELECT n FROM (
   SELECT 1 AS n UNION SELECT CAST(:listed AS int) UNION
-  SELECT attempt FROM {rows.ROWS} WHERE order_id = :order
+  SELECT attempt FROM {rows.ROWS} WHERE order_id = :order AND kind = 'charge'
 ) AS wanted
  WHERE NOT EXISTS (SELECT FROM charges WHERE order_id = :order AND attempt = n)
 """).returning(_Missing)
@@ -317,7 +317,7 @@ SELECT c.id, x.id AS outbox_id, c.account_id, c.attempt, c.idempotency_key, c.am
 # An attempt that has a payment of its own is followed to its end.
 _PARK = Statement(
     park_fragment(
-        f"""x.order_id = :order AND NOT EXISTS (
+        f"""x.order_id = :order AND x.kind = 'charge' AND NOT EXISTS (
    SELECT FROM charges c WHERE c.order_id = x.order_id AND c.payment_intent_id IS NOT NULL
       AND c.attempt = {rows.ATTEMPT})""",
         reason=":reason",

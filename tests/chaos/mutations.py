@@ -25,6 +25,7 @@ _OPENING, _SETTLING = "service/charges/opening.py", "service/charges/settling.py
 _REOPENING = "service/charges/reopening.py"
 _MATRIX = "tests/chaos/test_crash_matrix.py::"
 _REFUSED = "tests/charges/test_refused_requests.py::"
+_OLD_KEYS = "tests/charges/test_old_keys.py::"
 _ZOMBIE = "tests/chaos/test_zombie.py::"
 _LIVES, _ADOPTION = "service/recovery/lives.py", "service/recovery/adoption.py"
 _FORTH = "migrations/versions/2026_11_27_0004_a_database_that_forgot.py"
@@ -99,12 +100,12 @@ MUTATIONS = (
     Mutation(
         "age: an old key is posted again", _REOPENING,
         "charge.age_s is not None and charge.age_s >= settings.key_age_max_s", "False",
-        ("tests/charges/test_opening.py::test_a_key_as_old", "tests/charges/test_worker.py::test_a_key_is_not_posted"),
+        ("tests/charges/test_opening.py::test_a_key_as_old", _OLD_KEYS + "test_a_key_is_not_posted"),
     ),
     Mutation(
         "lookup: an incomplete listing counts as a miss", "service/charges/lookup.py",
         "    if not complete:", "    if False:",
-        ("tests/charges/test_answer_table.py::test_an_incomplete", "tests/charges/test_worker.py::test_an_incomplete"),
+        ("tests/charges/test_answer_table.py::test_an_incomplete", _OLD_KEYS + "test_an_incomplete"),
     ),
     Mutation(
         "lookup: the end of a listing is believed", "workers/lookups.py",
@@ -120,12 +121,12 @@ MUTATIONS = (
         "lookup: it does not keep its lease", "workers/lookups.py",
         "renewing = asyncio.create_task(self._keep_leases(charges))",
         "renewing = asyncio.create_task(asyncio.sleep(0))",
-        ("tests/charges/test_worker.py::test_a_look_up_that_outlasts",),
+        ("tests/charges/test_leases.py::test_a_look_up_that_outlasts",),
     ),
     Mutation(
         "zombie: no deadline before the send", "workers/charge.py",
         "        if _boottime() > deadline:\n", "        if False:\n",
-        ("tests/charges/test_worker.py::test_a_worker_that_slept", _ZOMBIE + "test_a_worker_that_wakes"),
+        ("tests/charges/test_leases.py::test_a_worker_that_slept", _ZOMBIE + "test_a_worker_that_wakes"),
     ),
     Mutation(
         "poison: suspects travel with the others", "service/outbox/rows.py",

@@ -128,13 +128,15 @@ def test_the_role_may_use_every_table_and_rewrite_no_books(cluster: Cluster) -> 
         cluster.check(url)
 
 
-def test_the_migrations_give_what_the_code_gives(cluster: Cluster) -> None:
+def test_the_revisions_up_to_0008_give_what_the_code_gives(cluster: Cluster) -> None:
+    """Later ones give nothing: `eo migrate` gives the rights behind the last of them."""
     with cluster.installation() as name:
         url = cluster.url(name, name)
-        migrate.upgrade(url, migrate.head())
-        by_migrations = cluster.rights(name, cluster.role(name))
+        migrate.upgrade(url, "0008")
+        by_revisions = cluster.rights(name, cluster.role(name))
         migrate.upgrade(url)
-        assert cluster.rights(name, cluster.role(name)) == by_migrations
+        given = cluster.rights(name, cluster.role(name))
+        assert by_revisions == {table: given[table] for table in by_revisions}
 
 
 def test_the_shared_role_of_0_1_loses_its_rights(cluster: Cluster) -> None:

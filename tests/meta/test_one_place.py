@@ -13,7 +13,16 @@ from service.stripe_gateway import marks
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted(path.relative_to(ROOT) for room in ("service", "workers") for path in (ROOT / room).rglob("*.py"))
-MACHINES = (frozenset(states.ORDER_STATUSES), frozenset(states.CHARGE_STATUSES), frozenset(states.NEXT_CALLS))
+MACHINES = tuple(
+    frozenset(words)
+    for words in (
+        states.ORDER_STATUSES,
+        states.CHARGE_STATUSES,
+        states.CHANGE_STATUSES,
+        states.REFUND_STATUSES,
+        states.NEXT_CALLS,
+    )
+)
 _LIST = re.compile(r"'\w+'(?:\s*,\s*'\w+')+")
 
 
