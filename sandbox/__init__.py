@@ -10,6 +10,7 @@ the order of a request:
     idempotency  saved answers, keys in flight, 24 hours
     documented   what Stripe's types know: routes, parameters, words  ·  undone: what of it the sandbox does not do
     intents      PaymentIntents: create, confirm, cancel   ·  paying: what both say  ·  params: bracket notation
+    captures     money that was held is taken, or let go   ·  refunds, refunding: money that goes back
     payments     a card pays, declines, asks its owner     ·  cards: the test payment methods  ·  currencies
     declines     what the network says  ·  card_details: how objects show a card  ·  account
     balance      fees and balance transactions, late       ·  schedule: what happens by itself
@@ -17,8 +18,9 @@ the order of a request:
     store        one SQLite file, group commit
     strict       rules that Stripe probably has, off until asked for
     faults, misbehave                                      ·  the fault plan and what it does
-    control, truth  ·  the control API and the witness     ·  remote: asked from another process
+    witness, truth  ·  what really happened to money
+    control         ·  the control API                     ·  remote: asked from another process
 
-Different from Stripe on purpose: settlement currency is the presentment currency; any `cus_…` is a customer; capture
-is automatic; there is one account per data file. What else is missing says so itself (docs/sandbox.md).
+Different from Stripe on purpose: settlement currency is the presentment currency; any `cus_…` is a customer; there is
+one account per data file. What else is missing says so itself (docs/sandbox.md).
 """

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from sandbox import balance, documented, intents, lists, misbehave, schedule
+from sandbox import balance, captures, documented, intents, lists, misbehave, refunding, refunds, schedule
 from sandbox.errors import ApiError, lock_timeout, server_error, too_many_requests
 from sandbox.faults import Plan, PlanText, Rule, Stage
 from sandbox.idempotency import Keys
@@ -31,8 +31,14 @@ ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
     "GET payment_intents/:id": intents.retrieve,
     "POST payment_intents/:id/confirm": intents.confirm,
     "POST payment_intents/:id/cancel": intents.cancel,
+    "POST payment_intents/:id/capture": captures.capture,
     "GET charges": lists.CHARGES.list,
     "GET charges/:id": lists.CHARGES.retrieve,
+    "POST refunds": refunds.create,
+    "GET refunds": lists.REFUNDS.list,
+    "GET refunds/:id": lists.REFUNDS.retrieve,
+    "POST refunds/:id": refunds.update,
+    "POST refunds/:id/cancel": refunds.cancel,
     "GET balance_transactions": lists.BALANCE_TRANSACTIONS.list,
     "GET balance_transactions/:id": lists.BALANCE_TRANSACTIONS.retrieve,
     "GET events": lists.EVENTS.list,
@@ -56,6 +62,8 @@ class Api:
         self.tasks: dict[str, schedule.Task] = {
             "fee": balance.book_fee,
             "finish": intents.finish_slow,
+            "expire": captures.expire,
+            "refund": refunding.end_by_itself,
             "roll_forward": _roll_forward,
         }
 
@@ -246,16 +254,12 @@ class Api:
         return self.plan.pick(stage, call, self._order(call)) if self.plan else None
 
     def _order(self, call: Call) -> str | None:
-        """The order that the request is about: named by its metadata, or by that of the intent in its path."""
+        """The order that the request is about: named by its metadata, or by that of the intent it is about."""
         metadata = call.params.get("metadata")
-        if isinstance(metadata, dict):
-            return metadata.get("eo_order")
-        if call.object_id.startswith("pi_"):
-            try:
-                return intents.load(self.sandbox, call.object_id).metadata.get("eo_order")
-            except ApiError:
-                return None
-        return None
+        if isinstance(metadata, dict) and "eo_order" in metadata:
+            return str(metadata["eo_order"])
+        about = call.object_id or call.params.get("payment_intent") or call.params.get("charge")
+        return intents.order_of(self.sandbox, about) if isinstance(about, str) else None
 
     async def _pause(self) -> None:
         seconds = self.sandbox.latency.sample_s()

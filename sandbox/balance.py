@@ -1,4 +1,4 @@
-"""The Stripe balance: one balance transaction per successful charge, and what they add up to.
+"""The Stripe balance: a balance transaction per captured charge, refund and failed refund, and what they add up to.
 
 Under `automatic_async` capture the fee is not known when the card is charged: the balance transaction appears later,
 is linked to the charge, and `charge.updated` tells. Source: Stripe's page on asynchronous capture.
@@ -8,7 +8,7 @@ from sandbox import events
 from sandbox.cards import CARDS
 from sandbox.currencies import DEFAULT, fee
 from sandbox.ids import new_id
-from sandbox.objects import BalanceTransaction, Charge, Json, decode_charge, encode
+from sandbox.objects import BalanceTransaction, Charge, Json, Refund, decode_charge, encode
 from sandbox.state import BY_ITSELF, Sandbox
 from sandbox.store import Store
 
@@ -31,34 +31,30 @@ def book_fee(sandbox: Sandbox, charge_id: str, _payload: bytes, at: int) -> None
 
 def book(store: Store, charge: Charge, at: int) -> str:
     """Write the balance transaction of `charge` and return its id."""
-    kept = fee(charge.amount, charge.currency)
+    kept = fee(charge.amount_captured, charge.currency)
     entry = BalanceTransaction(
         id=new_id("txn_"),
-        amount=charge.amount,
+        amount=charge.amount_captured,
         available_on=at + _delay_s(store, charge),
         created=at,
         currency=charge.currency,
         description=charge.description,
         fee=kept,
         fee_details=[_fee_detail(kept, charge.currency)],
-        net=charge.amount - kept,
+        net=charge.amount_captured - kept,
         source=charge.id,
     )
-    store.write(
-        "INSERT INTO balance_transactions (id, created, available_on, currency, net, type, source, body)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            entry.id,
-            at,
-            entry.available_on,
-            entry.currency,
-            entry.net,
-            entry.type,
-            entry.source,
-            encode(entry),
-        ),
-    )
-    return entry.id
+    return _write(store, entry)
+
+
+def book_refund(store: Store, refund: Refund, description: str | None, at: int) -> str:
+    """Write what the refund takes from the balance. Stripe keeps the charge's fee, and takes none for the refund."""
+    return _write(store, _of_refund(refund, -refund.amount, "refund", "REFUND FOR CHARGE", description, at))
+
+
+def book_failure(store: Store, refund: Refund, description: str | None, at: int) -> str:
+    """Write what a failed or canceled refund gives back to the balance."""
+    return _write(store, _of_refund(refund, refund.amount, "refund_failure", "REFUND FAILURE", description, at))
 
 
 def render(body: bytes, available_on: int, now: int) -> bytes:
@@ -67,16 +63,21 @@ def render(body: bytes, available_on: int, now: int) -> bytes:
 
 
 def totals(sandbox: Sandbox) -> Json:
-    """`GET /v1/balance`: net amounts per currency; the account's own currency is always there."""
+    """`GET /v1/balance`: net amounts per currency; the account's own is always there, and what was set counts."""
     rows = sandbox.store.rows(
         "SELECT currency, SUM(net * (available_on <= ?1)), SUM(net * (available_on > ?1))"
         " FROM balance_transactions GROUP BY 1 ORDER BY 1",
         (sandbox.clock.now(),),
     )
-    sums = {DEFAULT: (0, 0)} | {currency: (available, pending) for currency, available, pending in rows}
+    funds = dict(sandbox.store.rows("SELECT currency, available FROM funds"))
+    sums = (
+        {DEFAULT: (0, 0)}
+        | dict.fromkeys(funds, (0, 0))
+        | {currency: (available, pending) for currency, available, pending in rows}
+    )
     return {
         "object": "balance",
-        "available": [_sum(currency, available) for currency, (available, _) in sums.items()],
+        "available": [_sum(currency, funds.get(currency, mine)) for currency, (mine, _) in sums.items()],
         "livemode": False,
         "pending": [_sum(currency, pending) for currency, (_, pending) in sums.items()],
     }
@@ -99,3 +100,40 @@ def _fee_detail(amount: int, currency: str) -> Json:
 
 def _sum(currency: str, net: int) -> Json:
     return {"amount": net, "currency": currency, "source_types": {"card": net}}
+
+
+def _of_refund(
+    refund: Refund, amount: int, kind: str, title: str, charged_for: str | None, at: int
+) -> BalanceTransaction:
+    return BalanceTransaction(
+        id=new_id("txn_"),
+        amount=amount,
+        available_on=at,
+        created=at,
+        currency=refund.currency,
+        description=title if charged_for is None else f"{title} ({charged_for})",
+        fee=0,
+        fee_details=[],
+        net=amount,
+        reporting_category=kind,
+        source=refund.id,
+        type=kind,
+    )
+
+
+def _write(store: Store, entry: BalanceTransaction) -> str:
+    store.write(
+        "INSERT INTO balance_transactions (id, created, available_on, currency, net, type, source, body)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            entry.id,
+            entry.created,
+            entry.available_on,
+            entry.currency,
+            entry.net,
+            entry.type,
+            entry.source,
+            encode(entry),
+        ),
+    )
+    return entry.id

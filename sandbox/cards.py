@@ -1,7 +1,8 @@
 """Test payment methods: which token stands for which card, and what the network says to it.
 
-Source: Stripe's page on testing. Older texts spell the declining tokens without `_visa_`; both spellings work. Two are
-our own: `pm_sandbox_processing` stays in `processing` until it is completed, `pm_sandbox_slow` ends by itself.
+Source: Stripe's page on testing. Older texts spell the declining tokens without `_visa_`; both spellings work. Three
+are our own: `pm_sandbox_processing` stays in `processing` until it is completed, `pm_sandbox_slow` ends by itself, and
+a refund to `pm_sandbox_refundAsks` waits for the customer.
 """
 
 import msgspec
@@ -15,8 +16,9 @@ class Card(msgspec.Struct, frozen=True):
 
     `decline` (null: it pays) is what the network answers; `authenticate` is `never`, `always`, or `on_session_only`
     (set up for off-session use, so it asks only when the customer is there); `ends` is `now`, `later` (processing,
-    ends by itself) or `on_request` (processing, ends by the control API). `cvc`, `line1` and `zip_code` are the
-    results of the network's checks.
+    ends by itself) or `on_request` (processing, ends by the control API). `refund` is how its refunds go: `now`,
+    `later` (pending at first), `fails` (succeeded at first) or `asks` (its owner must act). `cvc`, `line1` and
+    `zip_code` are the results of the network's checks.
     """
 
     last4: str = "4242"
@@ -31,6 +33,7 @@ class Card(msgspec.Struct, frozen=True):
     line1: str | None = None
     zip_code: str | None = None
     knows_3ds: bool = True
+    refund: str = "now"
     risk: str = "normal"
 
     def asks(self, *, off_session: bool) -> bool:
@@ -94,15 +97,15 @@ _CHECKS_AND_RISK = {
     "pm_card_riskLevelHighest": Card("4954", decline=declines.BLOCKED, risk="highest"),
     "pm_card_radarBlock": Card("0019", decline=declines.BLOCKED, risk="highest"),
 }
-# They pay. What Stripe lets follow (a dispute, a refund that fails) the sandbox does not do yet.
+# They pay. Of what Stripe lets follow the sandbox does not do disputes yet.
 _FOLLOW_UPS = {
     "pm_card_createDispute": Card("0259"),
     "pm_card_createDisputeProductNotReceived": Card("2685"),
     "pm_card_createDisputeInquiry": Card("1976"),
     "pm_card_createIssuerFraudRecord": Card("5423"),
     "pm_card_createMultipleDisputes": Card("0079"),
-    "pm_card_pendingRefund": Card("7726"),
-    "pm_card_refundFail": Card("5126"),
+    "pm_card_pendingRefund": Card("7726", refund="later"),
+    "pm_card_refundFail": Card("5126", refund="fails"),
 }
 
 CARDS: dict[str, Card] = {
@@ -115,6 +118,7 @@ CARDS: dict[str, Card] = {
     "pm_card_chargeCustomerFail": Card("0341", decline=declines.GENERIC),
     "pm_sandbox_processing": Card(ends="on_request"),
     "pm_sandbox_slow": Card(ends="later"),
+    "pm_sandbox_refundAsks": Card(refund="asks"),
     **{f"pm_card_{name}": card for name, card in _DECLINES.items()},
     **{f"pm_card_visa_{name}": card for name, card in _DECLINES.items()},
 }

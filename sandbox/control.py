@@ -13,6 +13,9 @@ POST   latency     {"p50_ms": a, "p99_ms": b}      log-normal answer times; 0 tu
 POST   rate_limit  {"rps": n | null}               per endpoint; 429 stands before idempotency
 POST   keys/revoke {"key": "sk_test_…"}            401 from now on; {"key", "revoked": false} takes it back
 POST   payment_intents/ID/complete_action {"succeed": bool}   ends 3-D Secure or `processing`; returns the intent
+POST   refunds/ID/end {"status": "succeeded" | "failed" | "canceled", "failure_reason": …}   returns the refund
+POST   refunds/flush                               refunds that end by themselves later (test cards) end now
+POST   balance     {"currency": c, "available": n | null}   what is left for refunds; null: always enough
 POST   fees        {"delay_s": n}                  how late balance transactions of later charges appear
 GET    strict                                      the rules that are off by default, and which of them are on
 POST   strict      {"rules": ["payment_method_reuse", …]}   exactly these are on from now; `all` means every rule
@@ -24,7 +27,7 @@ from typing import Any
 
 import msgspec
 
-from sandbox import intents, schedule, strict, truth
+from sandbox import intents, refunding, schedule, strict, truth
 from sandbox.api import Api
 from sandbox.errors import ApiError
 from sandbox.faults import Plan, PlanText
@@ -32,9 +35,11 @@ from sandbox.limits import Latency, RateLimit
 from sandbox.objects import Json, encode
 from sandbox.params import decode
 from sandbox.secret import check_may_control
+from sandbox.state import BY_ITSELF
 from sandbox.wire import Answer, Headers, Wire
 
 PREFIX = "/_sandbox/"
+_END = re.compile(r"refunds/(\w+)/end")
 _COMPLETE = re.compile(r"payment_intents/(\w+)/complete_action")
 _JSON: Headers = [(b"content-type", b"application/json")]
 
@@ -77,6 +82,20 @@ class Completion(msgspec.Struct, forbid_unknown_fields=True):
     succeed: bool
 
 
+class RefundEnd(msgspec.Struct, forbid_unknown_fields=True):
+    """How a refund ends."""
+
+    status: refunding.Status
+    failure_reason: refunding.FailureReason | None = None
+
+
+class Funds(msgspec.Struct, forbid_unknown_fields=True):
+    """What of the available balance is left for refunds; null: always enough."""
+
+    currency: str
+    available: int | None
+
+
 class FeeDelay(msgspec.Struct, forbid_unknown_fields=True):
     """Seconds from a charge to its balance transaction."""
 
@@ -106,6 +125,8 @@ class Control:
             "POST latency": self._latency,
             "POST rate_limit": self._rate_limit,
             "POST keys/revoke": self._revoke,
+            "POST refunds/flush": self._flush_refunds,
+            "POST balance": self._fund,
             "POST fees": self._fee_delay,
             "POST fees/flush": self._flush_fees,
             "GET strict": self._strictness,
@@ -135,6 +156,9 @@ class Control:
             wanted = msgspec.json.decode(body, type=Completion)
             intent = intents.complete(self._sandbox, pending[1], succeed=wanted.succeed)
             return msgspec.to_builtins(intent)  # type: ignore[no-any-return]
+        refund = _END.fullmatch(name)
+        if refund and method == "POST":
+            return self._end_refund(refund[1], body)
         handler = self._routes.get(f"{method} {name}")
         if handler is None:
             raise ApiError(404, "invalid_request_error", f"No such control: {method} {name}")
@@ -206,6 +230,21 @@ class Control:
         wanted = msgspec.json.decode(body, type=Strictness)
         self._sandbox.strict = strict.rules(",".join(wanted.rules))
         return self._strictness(body)
+
+    def _end_refund(self, refund_id: str, body: bytes) -> Json:
+        wanted = msgspec.json.decode(body, type=RefundEnd)
+        ending = refunding.Ending(wanted.status, wanted.failure_reason)
+        refund = refunding.load(self._sandbox, refund_id)
+        ended = refunding.end(self._sandbox, refund, ending, BY_ITSELF, self._sandbox.clock.now())
+        return msgspec.to_builtins(ended)  # type: ignore[no-any-return]
+
+    def _flush_refunds(self, _body: bytes) -> Json:
+        return {"ended": schedule.do_now(self._sandbox, self._api.tasks, "refund")}
+
+    def _fund(self, body: bytes) -> Json:
+        wanted = msgspec.json.decode(body, type=Funds)
+        paid = refunding.fund(self._sandbox, wanted.currency, wanted.available)
+        return {"currency": wanted.currency, "available": wanted.available, "paid": paid}
 
     def _flush_fees(self, _body: bytes) -> Json:
         return {"booked": schedule.do_now(self._sandbox, self._api.tasks, "fee")}

@@ -40,6 +40,8 @@ FIFTY_CENTS = {
 DIGITS = {"inr": 9, "cop": 10, "huf": 10, "jpy": 10, "idr": 12, "lbp": 12}
 DIGITS_DEFAULT = 8
 
+SYMBOLS = {"eur": "€", "gbp": "£", "jpy": "¥", "usd": "$"}
+
 FEE_PER_MILLE = 29
 FEE_FIXED = 30
 
@@ -78,6 +80,12 @@ def _spelled(amount: int, currency: str) -> str:
         return f"{amount} {currency}"
     major, minor = divmod(amount, 10**exponent)
     return f"{major}.{minor:0{exponent}d} {currency}"
+
+
+def spelled_with_symbol(amount: int, currency: str) -> str:
+    """`2000 usd` → `$20.00`, as Stripe's texts about refunds spell it."""
+    number = _spelled(amount, currency).partition(" ")[0]
+    return f"{SYMBOLS.get(currency, currency.upper())}{number}"
 
 
 def _bound(message: str, code: str) -> ApiError:

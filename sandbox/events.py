@@ -24,6 +24,12 @@ def record(store: Store, kind: str, body: bytes, origin: Origin, at: int, previo
     )
 
 
+def changed(before: bytes, after: bytes) -> bytes:
+    """The attributes that an update changed, with their values from before; null for what was not there."""
+    old, new = msgspec.json.decode(before), msgspec.json.decode(after)
+    return encode({name: old.get(name) for name in old | new if old.get(name) != new.get(name)})
+
+
 def render(row: tuple[str, int, str, str | None, str | None, bytes, bytes | None]) -> bytes:
     """The event's JSON from its COLUMNS."""
     event_id, created, kind, request_id, key, body, previous = row

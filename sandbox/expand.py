@@ -13,18 +13,26 @@ from sandbox.state import Sandbox
 from sandbox.undone import EXPANSIONS
 
 LEVELS_MAX = 4
-# (object, property) → what stands behind the id.
+# (object, property) → what can stand behind the id.
 BEHIND = {
-    ("payment_intent", "latest_charge"): "charge",
-    ("charge", "balance_transaction"): "balance_transaction",
-    ("charge", "payment_intent"): "payment_intent",
-    ("balance_transaction", "source"): "charge",
+    ("payment_intent", "latest_charge"): ("charge",),
+    ("charge", "balance_transaction"): ("balance_transaction",),
+    ("charge", "payment_intent"): ("payment_intent",),
+    ("charge", "refunds"): ("list of refunds",),
+    ("list of refunds", "data"): ("refund",),
+    ("refund", "balance_transaction"): ("balance_transaction",),
+    ("refund", "charge"): ("charge",),
+    ("refund", "failure_balance_transaction"): ("balance_transaction",),
+    ("refund", "payment_intent"): ("payment_intent",),
+    ("balance_transaction", "source"): ("charge", "refund"),
 }
 TABLES = {
-    "payment_intent": "payment_intents",
-    "charge": "charges",
-    "balance_transaction": "balance_transactions",
+    "pi": "payment_intents",
+    "ch": "charges",
+    "re": "refunds",
 }
+# A charge shows so many of its refunds; more are read by `GET /v1/refunds`.
+REFUNDS_SHOWN = 10
 
 
 def wanted(form: Form, kind: str, *, inside_list: bool = False) -> list[str]:
@@ -55,37 +63,60 @@ def _checked(path: str, kind: str, *, inside_list: bool) -> str:
 
 def _known(path: str, kind: str, names: list[str]) -> list[str]:
     """The names up to the one that is always null here: what would stand behind it needs no look."""
+    kinds: tuple[str, ...] = (kind,)
     for place, name in enumerate(names):
-        rest = ".".join(names[place:])
-        behind = BEHIND.get((kind, name))
-        if behind is None and any(rest == at or rest.startswith(f"{at}.") for at in STRIPE.expandable[kind]):
-            if name in EXPANSIONS.get(kind, ()) or "." in rest:
-                raise not_done(f"`expand[]={path}`")
+        behind = tuple(found for kind in kinds for found in BEHIND.get((kind, name), ()))
+        if not behind:
+            _check_without(path, kinds, name, ".".join(names[place:]))
             return names[: place + 1]
-        if behind is None:
-            raise _cannot(path)
-        kind = behind
+        kinds = behind
     if not names:
         raise _cannot(path)
     return names
 
 
+def _check_without(path: str, kinds: tuple[str, ...], name: str, rest: str) -> None:
+    """Raise where Stripe cannot expand the property either, and where the sandbox lacks what stands behind it."""
+    known = [kind for kind in kinds for at in STRIPE.expandable.get(kind, ()) if f"{rest}.".startswith(f"{at}.")]
+    if not known:
+        raise _cannot(path)
+    if "." in rest or any(name in EXPANSIONS.get(kind, ()) for kind in known):
+        raise not_done(f"`expand[]={path}`")
+
+
 def _expand(sandbox: Sandbox, node: Json, names: list[str]) -> None:
     name, *rest = names
     value = node.get(name)
-    if isinstance(value, str):
-        value = node[name] = _load(sandbox, BEHIND[node["object"], name], value)
-    if value is not None and rest:
-        _expand(sandbox, value, rest)
+    if (node["object"], name) == ("charge", "refunds") and value is None:
+        value = node[name] = _refunds(sandbox, node["id"])
+    elif isinstance(value, str) and (node["object"], name) in BEHIND:
+        value = node[name] = _load(sandbox, value)
+    if rest:
+        for inner in value if isinstance(value, list) else [value]:
+            if inner is not None:
+                _expand(sandbox, inner, rest)
 
 
-def _load(sandbox: Sandbox, kind: str, object_id: str) -> Any:
-    if kind == "balance_transaction":
+def _load(sandbox: Sandbox, object_id: str) -> Any:
+    prefix = object_id.partition("_")[0]
+    if prefix == "txn":
         sql = "SELECT body, available_on FROM balance_transactions WHERE id = ?"
         body, available_on = sandbox.store.row(sql, (object_id,))
         return msgspec.json.decode(balance.render(body, available_on, sandbox.clock.now()))
-    (body,) = sandbox.store.row(f"SELECT body FROM {TABLES[kind]} WHERE id = ?", (object_id,))
+    (body,) = sandbox.store.row(f"SELECT body FROM {TABLES[prefix]} WHERE id = ?", (object_id,))
     return msgspec.json.decode(body)
+
+
+def _refunds(sandbox: Sandbox, charge_id: str) -> Json:
+    """The newest refunds of a charge, as a list of its own."""
+    sql = "SELECT body FROM refunds WHERE charge = ? ORDER BY created DESC, seq DESC LIMIT ?"
+    found = [msgspec.json.decode(body) for (body,) in sandbox.store.rows(sql, (charge_id, REFUNDS_SHOWN + 1))]
+    return {
+        "object": "list",
+        "data": found[:REFUNDS_SHOWN],
+        "has_more": len(found) > REFUNDS_SHOWN,
+        "url": f"/v1/charges/{charge_id}/refunds",
+    }
 
 
 def _cannot(path: str) -> Exception:

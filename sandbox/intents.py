@@ -2,21 +2,22 @@
 
     requires_payment_method ──▶ requires_confirmation ──▶ requires_action ──▶ processing ──▶ succeeded
             ▲  ▲────────────── decline ──────────┴──────────────┴───────────────┘
-            └─ a new payment method may be confirmed; `canceled` is reached from the first three
+            └─ a new payment method may be confirmed; `canceled` is reached from the first three, and from
+               requires_capture, which stands before succeeded where the capture is manual (`captures.py`)
 
 Source: Stripe's page on the PaymentIntent lifecycle.
 """
 
 import msgspec
 
-from sandbox import account, declines, events, expand, lists, paying, payments
+from sandbox import account, declines, events, expand, lists, paying, payments, witness
 from sandbox.currencies import check_amount
 from sandbox.errors import ApiError, missing_param, no_such, not_done, unauthenticated
 from sandbox.ids import new_id, noise
 from sandbox.objects import Json, PaymentIntent, decode_intent, encode
 from sandbox.params import Form
 from sandbox.paying import Confirmation, Method
-from sandbox.state import BY_ITSELF, Call, Execution, Sandbox
+from sandbox.state import BY_ITSELF, Call, Execution, Origin, Sandbox
 
 CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 CANCELABLE = ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action")
@@ -108,6 +109,34 @@ def finish_slow(sandbox: Sandbox, intent_id: str, _payload: bytes, _at: int) -> 
         complete(sandbox, intent_id, succeed=True)
 
 
+def order_of(sandbox: Sandbox, object_id: str) -> str | None:
+    """The order whose payment this object is, or belongs to: an intent, a charge or a refund."""
+    table = {"ch": "charges", "re": "refunds"}.get(object_id.partition("_")[0])
+    if table is not None:
+        row = sandbox.store.row(f"SELECT payment_intent FROM {table} WHERE id = ?", (object_id,))
+        object_id = row[0] if row else ""
+    row = sandbox.store.row("SELECT body FROM payment_intents WHERE id = ?", (object_id,))
+    return decode_intent(row[0]).metadata.get("eo_order") if row else None
+
+
+def state_error(intent: PaymentIntent, message: str, code: str = "payment_intent_unexpected_state") -> ApiError:
+    """400 that shows the intent, because of whose state it is."""
+    extra = {"payment_intent": msgspec.Raw(encode(intent))}
+    return ApiError(400, "invalid_request_error", message, code=code, extra=extra)
+
+
+def end(sandbox: Sandbox, intent: PaymentIntent, reason: str | None, origin: Origin, at: int) -> bytes:
+    """Cancel the intent, whoever wants it; a card that holds money for it is let go."""
+    held, intent.amount_capturable = intent.amount_capturable, 0
+    intent.status, intent.cancellation_reason, intent.canceled_at = "canceled", reason, at
+    intent.next_action = None
+    if held:
+        charge = intent.latest_charge or ""
+        witness.noted(sandbox.store, "released", charge, held, intent.currency, intent.metadata)
+    witness.noted(sandbox.store, "canceled", intent.id, intent.amount, intent.currency, intent.metadata)
+    return payments.save(sandbox, intent, "payment_intent.canceled", origin, at)
+
+
 def load(sandbox: Sandbox, intent_id: str) -> PaymentIntent:
     """The intent, or Stripe's 404."""
     row = sandbox.store.row("SELECT body FROM payment_intents WHERE id = ?", (intent_id,))
@@ -151,10 +180,7 @@ def _cancel(sandbox: Sandbox, call: Call, reason: str | None, paths: list[str]) 
     intent = load(sandbox, call.object_id)
     if intent.status not in CANCELABLE:
         raise _unexpected_state(intent, "cancel", CANCELABLE)
-    intent.status, intent.cancellation_reason = "canceled", reason
-    intent.canceled_at = sandbox.clock.now()
-    intent.next_action = None
-    body = payments.save(sandbox, intent, "payment_intent.canceled", call.origin, intent.canceled_at)
+    body = end(sandbox, intent, reason, call.origin, sandbox.clock.now())
     return expand.apply(sandbox, body, paths)
 
 
@@ -214,14 +240,9 @@ def _unexpected_state(intent: PaymentIntent, verb: str, allowed: tuple[str, ...]
         f"You cannot {verb} this PaymentIntent because it has a status of {intent.status}. "
         f"Only a PaymentIntent with one of the following statuses may be {verb}ed: {', '.join(allowed)}."
     )
-    return _state_error(intent, message)
+    return state_error(intent, message)
 
 
 def _paid_before(intent: PaymentIntent) -> ApiError:
     message = "You cannot confirm this PaymentIntent because it has already succeeded after being previously confirmed."
-    return _state_error(intent, message)
-
-
-def _state_error(intent: PaymentIntent, message: str) -> ApiError:
-    extra = {"payment_intent": msgspec.Raw(encode(intent))}
-    return ApiError(400, "invalid_request_error", message, code="payment_intent_unexpected_state", extra=extra)
+    return state_error(intent, message)

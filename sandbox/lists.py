@@ -124,6 +124,7 @@ def _event(_sandbox: Sandbox, row: Any) -> bytes:
 
 INTENTS = Resource("payment_intent", "payment_intents", "intent", "body", ("customer",), _body)
 CHARGES = Resource("charge", "charges", "id", "body", ("customer", "payment_intent"), _body)
+REFUNDS = Resource("refund", "refunds", "id", "body", ("charge", "payment_intent"), _body)
 BALANCE_TRANSACTIONS = Resource(
     "balance_transaction",
     "balance_transactions",

@@ -135,6 +135,33 @@ class Charge(msgspec.Struct, kw_only=True):
     transfer_group: str | None = None
 
 
+class Refund(msgspec.Struct, kw_only=True):
+    """Money on its way back to the customer. What is unset is left out of the answer, as at Stripe."""
+
+    id: str
+    object: str = "refund"
+    amount: int
+    balance_transaction: str | None = None
+    charge: str
+    created: int
+    currency: str
+    customer: str | None = None
+    customer_account: None = None
+    destination_details: Json
+    failure_balance_transaction: str | msgspec.UnsetType = msgspec.UNSET
+    failure_reason: str | msgspec.UnsetType = msgspec.UNSET
+    metadata: dict[str, str]
+    next_action: Json | msgspec.UnsetType = msgspec.UNSET
+    payment_intent: str
+    payment_method: str
+    pending_reason: str | msgspec.UnsetType = msgspec.UNSET
+    reason: str | None = None
+    receipt_number: None = None
+    source_transfer_reversal: None = None
+    status: str
+    transfer_reversal: None = None
+
+
 class BalanceTransaction(msgspec.Struct, kw_only=True):
     """A movement of the Stripe balance: `net = amount - fee`, in the charge's own currency."""
 
@@ -172,4 +199,5 @@ class Event(msgspec.Struct, kw_only=True):
 
 decode_intent = msgspec.json.Decoder(PaymentIntent).decode
 decode_charge = msgspec.json.Decoder(Charge).decode
+decode_refund = msgspec.json.Decoder(Refund).decode
 decode_balance_transaction = msgspec.json.Decoder(BalanceTransaction).decode

@@ -151,6 +151,12 @@ class Form:
             _check_pair(name, value)
         return {name: value for name, value in given.items() if value}
 
+    def merged_metadata(self, present: dict[str, str]) -> dict[str, str]:
+        """What an update makes of the present pairs: an empty value takes a pair away, an empty hash takes all."""
+        given = self._params["metadata"]
+        kept = {} if given == "" else {name: value for name, value in present.items() if name not in given}
+        return kept | self.metadata()
+
 
 def _check_pair(name: str, value: object) -> None:
     if not isinstance(value, str):

@@ -86,6 +86,12 @@ def check_create(params: Params, *, confirm: bool) -> None:
         raise no_such("customer", customer, "customer", status=400)
 
 
+def check_capture(params: Params) -> None:
+    """Rules of a capture: a card's statement takes a suffix only."""
+    if "statement_descriptor" in params:
+        raise invalid(_STATEMENT, param="statement_descriptor")
+
+
 def check_return_url(sandbox: Sandbox, intent: PaymentIntent, given: Confirmation) -> None:
     """Payment methods that may redirect need somewhere to come back to, at whatever step the intent is confirmed."""
     if given.return_url is not None:

@@ -1,21 +1,22 @@
 """What happens when a card is asked for money: it pays, it declines, its bank wants the customer, or it takes a while.
 
-Each outcome writes the PaymentIntent, its charge if there is one, and the events; a success is the only place that
-writes to the witness table `movements`.
+Each outcome writes the PaymentIntent, its charge if there is one, the events, and what the witness must know.
 """
 
 import msgspec
 
-from sandbox import account, balance, card_details, declines, events, schedule
+from sandbox import account, balance, card_details, declines, events, schedule, witness
 from sandbox.cards import CARDS, Card
 from sandbox.declines import Decline
 from sandbox.errors import ApiError
 from sandbox.ids import new_id
-from sandbox.objects import Charge, PaymentIntent, decode_intent, encode
+from sandbox.objects import Charge, PaymentIntent, decode_charge, decode_intent, encode
 from sandbox.state import Origin, Sandbox
 
 # How long `pm_sandbox_slow` stays in `processing`.
 SLOW_S = 1.0
+# How long a card holds money for a later capture. Source: Stripe's page on authorization and capture.
+HELD_S = 7 * 86_400
 
 
 def attempt(
@@ -91,6 +92,21 @@ def save(sandbox: Sandbox, intent: PaymentIntent, event: str, origin: Origin, at
     return body
 
 
+def load_charge(sandbox: Sandbox, charge_id: str) -> Charge:
+    """The charge as it is now; it must exist."""
+    (body,) = sandbox.store.row("SELECT body FROM charges WHERE id = ?", (charge_id,))
+    return decode_charge(body)
+
+
+def change_charge(sandbox: Sandbox, charge: Charge, event: str, origin: Origin, at: int) -> None:
+    """Write the charge as it is now and the event that says so; an update also tells what was there before."""
+    (before,) = sandbox.store.row("SELECT body FROM charges WHERE id = ?", (charge.id,))
+    body = encode(charge)
+    sandbox.store.write("UPDATE charges SET body = ? WHERE id = ?", (body, charge.id))
+    previous = events.changed(before, body) if event.endswith(".updated") else None
+    events.record(sandbox.store, event, body, origin, at, previous)
+
+
 def must_confirm_again(sandbox: Sandbox, intent: PaymentIntent) -> bool:
     """Whether 3-D Secure leads to `requires_confirmation` and not to the charge itself."""
     manual = "manual_confirmation" in sandbox.strict and intent.confirmation_method == "manual"
@@ -142,32 +158,29 @@ def _succeed(
     sandbox: Sandbox, intent: PaymentIntent, card: Card, origin: Origin, at: int, *, authenticated: bool
 ) -> None:
     charge = _charge(intent, card, at, why=None, authenticated=authenticated)
+    intent.latest_charge = charge.id
+    intent.next_action = intent.processing = intent.last_payment_error = None
+    if intent.capture_method == "manual":
+        _hold(sandbox, intent, charge, origin)
+        return
     if intent.capture_method == "automatic":
         charge.balance_transaction = balance.book(sandbox.store, charge, at)
     else:
         schedule.later(sandbox, sandbox.clock.exact() + sandbox.fee_delay_s, "fee", charge.id)
     _write_charge(sandbox, charge, "charge.succeeded", origin)
-    _witness(sandbox, charge)
-    intent.status, intent.amount_received, intent.latest_charge = "succeeded", intent.amount, charge.id
-    intent.next_action = intent.processing = intent.last_payment_error = None
+    witness.took(sandbox.store, charge)
+    intent.status, intent.amount_received = "succeeded", intent.amount
     save(sandbox, intent, "payment_intent.succeeded", origin, at)
 
 
-def _witness(sandbox: Sandbox, charge: Charge) -> None:
-    given = charge.metadata.get
-    sandbox.store.write(
-        "INSERT INTO movements (charge, payment_intent, amount, currency, eo_account, eo_order, eo_attempt)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            charge.id,
-            charge.payment_intent,
-            charge.amount,
-            charge.currency,
-            given("eo_account"),
-            given("eo_order"),
-            given("eo_attempt"),
-        ),
-    )
+def _hold(sandbox: Sandbox, intent: PaymentIntent, charge: Charge, origin: Origin) -> None:
+    """The card is asked to hold the money; it is taken by a capture, or let go after seven days."""
+    at = charge.created
+    _write_charge(sandbox, charge, "charge.succeeded", origin)
+    witness.noted(sandbox.store, "authorized", charge.id, charge.amount, charge.currency, charge.metadata)
+    schedule.later(sandbox, at + HELD_S, "expire", intent.id)
+    intent.status, intent.amount_capturable = "requires_capture", intent.amount
+    save(sandbox, intent, "payment_intent.amount_capturable_updated", origin, at)
 
 
 def _ask_customer(sandbox: Sandbox, intent: PaymentIntent, origin: Origin, at: int, return_url: str | None) -> None:
@@ -192,16 +205,19 @@ def _take_a_while(sandbox: Sandbox, intent: PaymentIntent, origin: Origin, at: i
 def _charge(intent: PaymentIntent, card: Card, at: int, *, why: Decline | None, authenticated: bool) -> Charge:
     """The charge of one attempt: declined when there is a `why`, paid without."""
     paid = why is None
+    captured = paid and intent.capture_method != "manual"
     sent = why is None or not why.blocked
     details = card_details.of_charge(card, intent.amount, paid=paid, authenticated=authenticated, sent=sent)
+    if paid and not captured:
+        details["card"]["capture_before"] = at + HELD_S
     charge_id = new_id("ch_")
     return Charge(
         id=charge_id,
         amount=intent.amount,
-        amount_captured=intent.amount if paid else 0,
+        amount_captured=intent.amount if captured else 0,
         application_fee_amount=intent.application_fee_amount,
         calculated_statement_descriptor=account.on_the_statement(intent.statement_descriptor_suffix),
-        captured=paid,
+        captured=captured,
         created=at,
         currency=intent.currency,
         customer=intent.customer,

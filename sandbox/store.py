@@ -38,6 +38,16 @@ CREATE TABLE IF NOT EXISTS charges (
 CREATE INDEX IF NOT EXISTS charges_created ON charges (created);
 CREATE INDEX IF NOT EXISTS charges_payment_intent ON charges (payment_intent);
 CREATE INDEX IF NOT EXISTS charges_customer ON charges (customer, created) WHERE customer IS NOT NULL;
+-- `waiting`: the currency of which the balance is too short for this refund.
+CREATE TABLE IF NOT EXISTS refunds (
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, charge TEXT NOT NULL,
+  payment_intent TEXT NOT NULL, waiting TEXT, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS refunds_created ON refunds (created);
+CREATE INDEX IF NOT EXISTS refunds_charge ON refunds (charge);
+CREATE INDEX IF NOT EXISTS refunds_payment_intent ON refunds (payment_intent);
+CREATE INDEX IF NOT EXISTS refunds_waiting ON refunds (waiting) WHERE waiting IS NOT NULL;
+-- What of the available balance is left for refunds, where somebody set it; without a row it is always enough.
+CREATE TABLE IF NOT EXISTS funds (currency TEXT PRIMARY KEY, available INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS balance_transactions (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, available_on INTEGER NOT NULL,
   currency TEXT NOT NULL, net INTEGER NOT NULL, type TEXT NOT NULL, source TEXT NOT NULL, payout TEXT,
@@ -58,6 +68,12 @@ CREATE TABLE IF NOT EXISTS movements (
   seq INTEGER PRIMARY KEY, charge TEXT NOT NULL, payment_intent TEXT NOT NULL, amount INTEGER NOT NULL,
   currency TEXT NOT NULL, eo_account TEXT, eo_order TEXT, eo_attempt TEXT);
 CREATE INDEX IF NOT EXISTS movements_order ON movements (eo_order, eo_account, eo_attempt);
+-- The witness of what came before and after that: money held and released, captured, given back. `subject` is the
+-- object it happened to.
+CREATE TABLE IF NOT EXISTS aftermath (
+  seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, amount INTEGER NOT NULL,
+  currency TEXT NOT NULL, eo_account TEXT, eo_order TEXT, eo_attempt TEXT);
+CREATE INDEX IF NOT EXISTS aftermath_order ON aftermath (eo_order, eo_account, eo_attempt);
 
 -- What happens later by itself: a fee that becomes known, a payment that ends, a 500 that rolls forward.
 CREATE TABLE IF NOT EXISTS scheduled (
@@ -79,9 +95,9 @@ ADDED = (
     ("events", "previous", "BLOB"),
 )
 GROUP_MAX = 64  # requests per commit; with more, the first ones would wait longer and little CPU would be saved
-AGED_TABLES = ("payment_intents", "charges", "balance_transactions", "events", "idempotency_keys")
+AGED_TABLES = ("payment_intents", "charges", "refunds", "balance_transactions", "events", "idempotency_keys")
 # Stamps inside stored JSON. A user's text cannot match: its quotes are escaped and its values are strings.
-_STAMP = re.compile(rb'"(created|canceled_at|available_on)":(\d+)')
+_STAMP = re.compile(rb'"(created|canceled_at|available_on|capture_before|email_sent_at|expires_at)":(\d+)')
 _log = logging.getLogger("sandbox")
 
 

@@ -1,35 +1,64 @@
-"""The witness: what was charged, by the table `movements`, which no part of the API reads."""
+"""What really happened, by the tables of the witness (`witness.py`), which no part of the API reads."""
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
+from heapq import merge
 from itertools import groupby
-from typing import Any
+from typing import NamedTuple
 
 from sandbox.objects import Json, encode
 from sandbox.state import Sandbox
 
-# One row per attempt: (account, order, attempt, currency, charges, amount, ids of the PaymentIntents).
-_PER_ATTEMPT = """
-SELECT eo_account, eo_order, eo_attempt, currency, COUNT(*), SUM(amount), group_concat(payment_intent)
-FROM movements WHERE {where}
-GROUP BY eo_order, eo_account, eo_attempt, currency ORDER BY eo_order, eo_account, eo_attempt"""
+_IN_ORDER = "GROUP BY eo_order, eo_account, eo_attempt, {} ORDER BY eo_order, eo_account, eo_attempt"
+# One row per attempt and kind; of both tables in one shape.
+_TAKEN = f"""
+SELECT eo_account, eo_order, eo_attempt, 'taken', currency, COUNT(*), SUM(amount), group_concat(payment_intent)
+FROM movements WHERE {{where}} {_IN_ORDER.format("currency")}"""
+_AFTERMATH = f"""
+SELECT eo_account, eo_order, eo_attempt, kind, currency, COUNT(*), SUM(amount), group_concat(subject)
+FROM aftermath WHERE {{where}} {_IN_ORDER.format("kind, currency")}"""
 _ORDERS_PER_CHUNK = 500
+
+
+class _Row(NamedTuple):
+    """What happened to one attempt of an order: how many times, to how much, to which objects."""
+
+    account: str | None
+    order: str | None
+    attempt: str | None
+    kind: str
+    currency: str
+    times: int
+    amount: int
+    subjects: str
+
+    @property
+    def place(self) -> tuple[tuple[bool, str], ...]:
+        """Where SQLite sorts it: what is null comes first."""
+        return tuple((name is not None, name or "") for name in (self.order, self.account))
 
 
 def totals(sandbox: Sandbox) -> Json:
     """The totals of charges, money and requests."""
     store = sandbox.store
     rows = store.rows("SELECT currency, COUNT(*), SUM(amount) FROM movements GROUP BY currency ORDER BY currency")
+    kinds = store.rows("SELECT kind, currency, COUNT(*), SUM(amount), '' FROM aftermath GROUP BY kind, currency")
+    times: Counter[str] = Counter()
+    for kind, _, count, *_ in kinds:
+        times[kind] += count
     (intents,) = store.row("SELECT COUNT(*) FROM payment_intents")
     (charges,) = store.row("SELECT COUNT(*) FROM charges")
     succeeded = sum(count for _, count, _ in rows)
     requests = {name.partition(":")[2]: n for name, n in sorted(store.counts.items()) if ":" in name}
     return {
         "charges_succeeded": succeeded,
-        "charges_failed": charges - succeeded,
+        # A charge that was authorized and not captured has neither succeeded nor failed.
+        "charges_failed": charges - succeeded - times["authorized"] + times["captured"],
         "payment_intents": intents,
         "amounts": {currency: amount for currency, _, amount in rows},
+        **_aftermath([_Row(None, None, None, *row) for row in kinds]),
+        "canceled": times["canceled"],
         "requests": requests,
         "replays": store.counts["replays"],
         "cut": store.counts["cut"],
@@ -37,8 +66,12 @@ def totals(sandbox: Sandbox) -> Json:
 
 
 def one_order(sandbox: Sandbox, order: str) -> Json:
-    """What was charged for `order` in all accounts; an unknown order has zero charges."""
-    rows = sandbox.store.rows(_PER_ATTEMPT.format(where="eo_order = ?"), (order,))
+    """What happened to the money of `order` in all accounts; an unknown order has zero charges."""
+    rows = [
+        _Row(*row)
+        for sql in (_TAKEN, _AFTERMATH)
+        for row in sandbox.store.rows(sql.format(where="eo_order = ?"), (order,))
+    ]
     return _entry(order, rows)
 
 
@@ -54,26 +87,65 @@ async def per_order(sandbox: Sandbox) -> AsyncIterator[bytes]:
 
 
 def _entries(sandbox: Sandbox) -> Iterator[Json]:
-    rows = sandbox.store.snapshot(_PER_ATTEMPT.format(where="1"))
-    for (order, account), group in groupby(rows, key=lambda row: (row[1], row[0])):
-        yield {"account": account, **_entry(order, group)}
+    sources = (map(_Row._make, sandbox.store.snapshot(sql.format(where="1"))) for sql in (_TAKEN, _AFTERMATH))
+    rows = merge(*sources, key=lambda row: row.place)
+    for (order, account), group in groupby(rows, key=lambda row: (row.order, row.account)):
+        yield {"account": account, **_entry(order, list(group))}
 
 
-def _entry(order: str | None, rows: Iterable[Any]) -> Json:
-    amounts: Counter[str] = Counter()
-    attempts: list[Json] = []
-    for _account, _order, attempt, currency, count, amount, intents in rows:
-        amounts[currency] += amount
-        attempts.append(
-            {"attempt": attempt, "charges": count, "amounts": {currency: amount}, "payment_intents": intents.split(",")}
-        )
+def _entry(order: str | None, rows: list[_Row]) -> Json:
+    taken = [row for row in rows if row.kind == "taken"]
+    attempts: list[Json] = [
+        {
+            "attempt": row.attempt,
+            "charges": row.times,
+            "amounts": {row.currency: row.amount},
+            "payment_intents": row.subjects.split(","),
+        }
+        for row in taken
+    ]
+    returned = _subjects(rows, "returned")
     return {
         "order": order,
-        "charges": sum(attempt["charges"] for attempt in attempts),
-        "amounts": dict(amounts),
+        "charges": sum(row.times for row in taken),
+        "amounts": _amounts(rows, "taken"),
         "payment_intents": [intent for attempt in attempts for intent in attempt["payment_intents"]],
         "attempts": attempts,
+        **_aftermath(rows),
+        "canceled": _subjects(rows, "canceled"),
+        "refund_ids": [refund for refund in _subjects(rows, "refunded") if refund not in returned],
     }
+
+
+def _aftermath(rows: list[_Row]) -> Json:
+    """What cards hold now, what captures took of it, what was let go; what went back, and what came back of that."""
+    returned = sum(row.times for row in rows if row.kind == "returned")
+    return {
+        "held": _less(_amounts(rows, "authorized"), _amounts(rows, "captured", "released")),
+        "captured": _amounts(rows, "captured"),
+        "released": _amounts(rows, "released"),
+        "refunds": sum(row.times for row in rows if row.kind == "refunded") - returned,
+        "refunded": _less(_amounts(rows, "refunded"), _amounts(rows, "returned")),
+        "refunds_failed": returned,
+    }
+
+
+def _amounts(rows: Iterable[_Row], *kinds: str) -> dict[str, int]:
+    amounts: Counter[str] = Counter()
+    for row in rows:
+        if row.kind in kinds:
+            amounts[row.currency] += row.amount
+    return dict(amounts)
+
+
+def _less(amounts: dict[str, int], taken: dict[str, int]) -> dict[str, int]:
+    """The difference; a currency in which nothing remains is left out."""
+    found = {currency: amount - taken.get(currency, 0) for currency, amount in amounts.items()}
+    return {currency: amount for currency, amount in found.items() if amount}
+
+
+def _subjects(rows: Iterable[_Row], kind: str) -> list[str]:
+    return [subject for row in rows if row.kind == kind for subject in row.subjects.split(",")]
 
 
 def _chunks(entries: Iterator[Json], size: int) -> Iterator[list[Json]]:

@@ -17,16 +17,22 @@ PARAMETERS: dict[str, frozenset[str]] = {
         transfer_group"""
     ),
     "POST payment_intents/:id/confirm": _PAYING,
+    "POST payment_intents/:id/capture": words(
+        """amount_details.enforce_arithmetic_validation amount_details.line_items application_fee_amount hooks
+        transfer_data"""
+    ),
+    "POST refunds": words("currency customer instructions_email origin refund_application_fee reverse_transfer"),
     "GET payment_intents": words("customer_account"),
     "GET charges": words("transfer_group"),
     "GET events": words("delivery_success"),
 }
 # Values of parameters that it does otherwise.
-VALUES: dict[str, frozenset[str]] = {"capture_method": words("manual")}
+VALUES: dict[str, frozenset[str]] = {"final_capture": words("false")}
 # Properties that Stripe can expand. Behind those that are always null here stands nothing, so they are accepted.
 EXPANSIONS: dict[str, frozenset[str]] = {
     "payment_intent": words("customer payment_method"),
     "charge": words("customer"),
+    "refund": words("customer payment_method"),
 }
 
 

@@ -4,6 +4,11 @@ from sandbox.cards import CARDS, Card
 from tests.docs.parts import table
 
 _ORDINARY = Card()
+_REFUNDS = {
+    "later": "its refunds are `pending` for a minute",
+    "fails": "its refunds succeed, and fail a minute later",
+    "asks": "its refunds are `requires_action` until they are ended",
+}
 
 
 def cards() -> str:
@@ -36,5 +41,6 @@ def _behaviour(card: Card) -> str:
     )
     extra = [checks] if checks else []
     extra += ["available at once"] if card.available_at_once else []
+    extra += [_REFUNDS[card.refund]] if card.refund in _REFUNDS else []
     extra += ["elevated risk"] if card.risk == "elevated" else []
     return first.get(card.authenticate, "") + then + ends.get(card.ends, "") + "".join(f"; {word}" for word in extra)

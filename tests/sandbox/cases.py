@@ -9,6 +9,7 @@ Tree = dict[str, Any]
 VALUES = {
     "allowed_payment_method_types[0]": "card",
     "amount": 2000,
+    "amount_to_capture": 2000,
     "amount_to_confirm": 2000,
     "confirm": True,
     "currency": "usd",

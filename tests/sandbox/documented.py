@@ -30,8 +30,14 @@ TYPES: dict[str, Any] = {
     "GET payment_intents/:id": params.PaymentIntentRetrieveParams,
     "POST payment_intents/:id/confirm": params.PaymentIntentConfirmParams,
     "POST payment_intents/:id/cancel": params.PaymentIntentCancelParams,
+    "POST payment_intents/:id/capture": params.PaymentIntentCaptureParams,
     "GET charges": params.ChargeListParams,
     "GET charges/:id": params.ChargeRetrieveParams,
+    "POST refunds": params.RefundCreateParams,
+    "GET refunds": params.RefundListParams,
+    "GET refunds/:id": params.RefundRetrieveParams,
+    "POST refunds/:id": params.RefundUpdateParams,
+    "POST refunds/:id/cancel": params.RefundCancelParams,
     "GET balance_transactions": params.BalanceTransactionListParams,
     "GET balance_transactions/:id": params.BalanceTransactionRetrieveParams,
     "GET events": params.EventListParams,
@@ -40,6 +46,7 @@ TYPES: dict[str, Any] = {
 OBJECTS: dict[str, Any] = {
     "payment_intent": stripe.PaymentIntent,
     "charge": stripe.Charge,
+    "refund": stripe.Refund,
     "balance_transaction": stripe.BalanceTransaction,
     "event": stripe.Event,
     "account": stripe.Account,
@@ -115,9 +122,9 @@ def _members(hint: Any) -> Iterator[Any]:
 
 
 def _expandable(given: Any) -> Iterator[str]:
-    """The properties of an object, or of a hash inside it, that may be an id or the object itself."""
+    """The properties of an object, or of a hash inside it, that may be an id or the object itself, or a list."""
     for name, written in given.__annotations__.items():
-        if "Union[str, ForwardRef(" in str(written):
+        if "Union[str, ForwardRef(" in str(written) or str(written).startswith("typing.Optional[stripe._list_object."):
             yield name
     for name, inner in getattr(given, "_inner_class_types", {}).items():
         yield from (f"{name}.{deeper}" for deeper in _expandable(inner))

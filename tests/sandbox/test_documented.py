@@ -21,6 +21,7 @@ from tests.sandbox.process import SandboxProcess
 from tests.sandbox.wire import Answer, Connection
 
 CREATE, CONFIRM = "POST payment_intents", "POST payment_intents/:id/confirm"
+CAPTURE, REFUND = "POST payment_intents/:id/capture", "POST refunds"
 BASE: dict[str, Tree] = {CREATE: {"amount": 2000, "currency": "usd"}}
 PAY = {"confirm": True, "payment_method": "pm_card_visa", "return_url": "https://shop.example/back"}
 OPEN = {"payment_method": "pm_card_visa", "automatic_payment_methods": NO_REDIRECTS}
@@ -28,8 +29,9 @@ OPEN = {"payment_method": "pm_card_visa", "automatic_payment_methods": NO_REDIRE
 BESIDE: dict[tuple[str, str], Tree] = {
     (CREATE, name): PAY for name in ("confirm", "off_session", "return_url", "error_on_requires_action")
 }
+HELD = OPEN | {"confirm": True, "capture_method": "manual"}
 # Documented, and refused by Stripe itself for cards, which is all that pays here.
-REFUSED_FOR_CARDS = {(CREATE, "statement_descriptor")}
+REFUSED_FOR_CARDS = {(CREATE, "statement_descriptor"), (CAPTURE, "statement_descriptor")}
 UNKNOWN = "colour"
 
 
@@ -46,7 +48,7 @@ class Objects:
     def __init__(self, wire: Connection) -> None:
         self.wire = wire
         paid = wire.send("POST", "/v1/payment_intents", BASE[CREATE] | PAY).body
-        self.open = ""
+        self.open: dict[str, str] = {}
         self.secret = paid["client_secret"]
         self.intent = paid["id"]
         wire.send("GET", "/v1/charges")
@@ -54,6 +56,37 @@ class Objects:
             kind: wire.send("GET", f"/v1/{kind}").body["data"][0]["id"]
             for kind in ("payment_intents", "charges", "balance_transactions", "events")
         }
+        self.ids["refunds"] = self.refund("pm_card_visa")
+
+    def pay(self, params: Tree) -> str:
+        """A new intent with these parameters."""
+        return str(self.wire.send("POST", "/v1/payment_intents", BASE[CREATE] | params).body["id"])
+
+    def paid(self, name: str) -> str:
+        """A new charge, or the intent it belongs to, that can be refunded."""
+        intent = self.pay(OPEN | {"confirm": True})
+        if name == "payment_intent":
+            return intent
+        return str(self.wire.send("GET", f"/v1/payment_intents/{intent}").body["latest_charge"])
+
+    def refund(self, card: str) -> str:
+        """A new refund of one cent, to this card."""
+        intent = self.pay(OPEN | {"confirm": True, "payment_method": card})
+        return str(self.wire.send("POST", "/v1/refunds", {"payment_intent": intent, "amount": 1}).body["id"])
+
+    def new(self, endpoint: str) -> str:
+        """A new object that this endpoint can change."""
+        if endpoint == "POST refunds/:id/cancel":
+            return self.refund("pm_sandbox_refundAsks")
+        if endpoint.startswith("POST refunds"):
+            return self.refund("pm_card_visa")
+        return self.pay(HELD if endpoint == CAPTURE else OPEN)
+
+    def base(self, endpoint: str, params: Tree) -> Tree:
+        """What the endpoint needs beside these parameters."""
+        if endpoint == REFUND and not params.keys() & {"charge", "payment_intent"}:
+            return {"payment_intent": self.paid("payment_intent")}
+        return BASE.get(endpoint, {})
 
     def path(self, endpoint: str) -> str:
         """The path of an endpoint, about the paid intent or one that can still be confirmed or canceled."""
@@ -61,8 +94,7 @@ class Objects:
         kind, _, _ = shape.partition("/")
         object_id = self.ids.get(kind, "")
         if method == "POST" and ":id" in shape:
-            self.open = self.open or self.wire.send("POST", "/v1/payment_intents", BASE[CREATE] | OPEN).body["id"]
-            object_id = self.open
+            object_id = self.open.get(endpoint) or self.open.setdefault(endpoint, self.new(endpoint))
         elif endpoint == "GET payment_intents/:id":
             object_id = self.intent
         return f"/v1/{shape.replace(':id', object_id)}"
@@ -212,9 +244,10 @@ def test_five_levels_are_too_deep_and_data_is_one_of_them(objects: Objects) -> N
 
 
 def _ask(objects: Objects, endpoint: str, params: Tree) -> Answer:
-    answer = objects.wire.send(endpoint.partition(" ")[0], objects.path(endpoint), BASE.get(endpoint, {}) | params)
+    params = objects.base(endpoint, params) | params
+    answer = objects.wire.send(endpoint.partition(" ")[0], objects.path(endpoint), params)
     if answer.status == 200:
-        objects.open = ""
+        objects.open.pop(endpoint, None)
     return answer
 
 
@@ -222,9 +255,11 @@ def _cases(endpoint: str, fields: Tree, objects: Objects) -> Iterator[Case]:
     """One request per documented parameter and word, however deep."""
     kind = endpoint.partition(" ")[2].partition("/")[0]
     cursors = dict.fromkeys(("starting_after", "ending_before"), objects.ids.get(kind))
-    special = {"client_secret": objects.secret, **cursors}
+    special: Tree = {"client_secret": objects.secret, **cursors}
     for name, parameter in fields.items():
         beside = BESIDE.get((endpoint, name), {})
         for path, value in values(name, parameter):
             if path != "expand[0]":  # expansions have a test of their own
+                if endpoint == REFUND and name in ("charge", "payment_intent"):
+                    special[name] = objects.paid(name)
                 yield Case(path, beside | {name: special.get(name, value)})

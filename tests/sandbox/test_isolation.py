@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sandbox import documented, events, params, payments, schedule
+from sandbox import documented, events, params, schedule, witness
 from sandbox.api import Api
 from sandbox.limits import Latency, RateLimit
 from sandbox.request import request_of
@@ -73,7 +73,7 @@ def _plant(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """Explode in the request whose description is `explode`, at one of the places a request passes."""
     module, name = {
         "after its writes": (events, "record"),
-        "between its writes": (payments, "_witness"),
+        "between its writes": (witness, "took"),
         "in its parameters": (documented, "check"),
         "in its decoding": (params, "_with_lists"),
     }[place]

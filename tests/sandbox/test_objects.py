@@ -19,9 +19,22 @@ from tests.sandbox.wire import Connection
 KINDS: dict[str, type[stripe.StripeObject]] = {
     "payment_intent": stripe.PaymentIntent,
     "charge": stripe.Charge,
+    "refund": stripe.Refund,
     "balance_transaction": stripe.BalanceTransaction,
 }
 DAY_S = 86_400
+# A card, and what its refund goes through after its first state.
+REFUNDS: dict[str, list[str]] = {
+    "pm_card_visa": ["failed"],
+    "pm_card_pendingRefund": ["succeeded", "failed"],
+    "pm_sandbox_refundAsks": ["canceled"],
+}
+BEHIND_A_REFUND = [
+    "balance_transaction.source",
+    "failure_balance_transaction",
+    "charge.refunds.data.balance_transaction",
+    "payment_intent.latest_charge",
+]
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +131,47 @@ async def test_an_authenticated_payment_is_complete(mine: Api, books: SandboxPro
         assert (shown["result"], shown["authentication_flow"]) == ("authenticated", "challenge")
 
 
+async def test_an_authorization_and_its_capture_are_complete(mine: Api) -> None:
+    held = await mine.pay(capture_method="manual", expand=["latest_charge"])
+    nothing_wrong(said(held), stripe.PaymentIntent)
+    shown = said(held)["latest_charge"]["payment_method_details"]["card"]
+    assert shown["capture_before"] == held.latest_charge.created + 7 * DAY_S
+
+    taken = await mine.intents.capture_async(held.id, {"amount_to_capture": 1000, "expand": ["latest_charge"]})
+    nothing_wrong(said(taken), stripe.PaymentIntent)
+    let_go = await mine.pay(capture_method="manual")
+    nothing_wrong(said(await mine.intents.cancel_async(let_go.id, {"expand": ["latest_charge"]})), stripe.PaymentIntent)
+
+
+async def test_a_refund_is_complete_in_every_state(mine: Api, books: SandboxProcess) -> None:
+    seen = set()
+    for card, endings in REFUNDS.items():
+        refund = await _refund(mine, (await mine.pay(card)).id)
+        nothing_wrong(said(refund), stripe.Refund)
+        seen.add(refund.status)
+        for ending in endings:
+            nothing_wrong(books.control("POST", f"refunds/{refund.id}/end", {"status": ending}), stripe.Refund)
+            whole = await mine.v1.refunds.retrieve_async(refund.id, {"expand": BEHIND_A_REFUND})
+            nothing_wrong(said(whole), stripe.Refund)
+            seen.add(ending)
+    assert seen == {"pending", "requires_action", "succeeded", "failed", "canceled"}
+    page = said(await mine.v1.refunds.list_async({"limit": 100, "expand": ["data.charge.refunds"]}))
+    nothing_wrong(page, stripe.ListObject[stripe.Refund])
+
+
+async def test_the_movements_of_a_refund_are_complete(mine: Api, books: SandboxProcess) -> None:
+    paid = await mine.pay(description="an order")
+    refund = await _refund(mine, paid.id, amount=700)
+    books.control("POST", f"refunds/{refund.id}/end", {"status": "failed"})
+    page = said(await mine.v1.balance_transactions.list_async({"source": refund.id, "expand": ["data.source"]}))
+    nothing_wrong(page, stripe.ListObject[stripe.BalanceTransaction])
+    assert [(entry["type"], entry["reporting_category"], entry["net"]) for entry in page["data"]] == [
+        ("refund_failure", "refund_failure", 700),
+        ("refund", "refund", -700),
+    ]
+    assert page["data"][1]["description"] == "REFUND FOR CHARGE (an order)"
+
+
 # -- the money, the account, the events ---------------------------------------------------------------------------
 
 
@@ -159,6 +213,10 @@ async def test_every_event_and_the_object_in_it_is_complete(mine: Api, books: Sa
     waiting = await mine.pay("pm_card_authenticationRequired")
     await mine.pay("pm_sandbox_processing")
     await mine.intents.cancel_async(waiting.id)
+    held = await mine.pay(capture_method="manual")
+    await mine.intents.capture_async(held.id)
+    refund = await _refund(mine, held.id)
+    books.control("POST", f"refunds/{refund.id}/end", {"status": "failed"})
 
     page = said(await mine.v1.events.list_async({"limit": 100}))
 
@@ -176,6 +234,12 @@ async def test_every_event_and_the_object_in_it_is_complete(mine: Api, books: Sa
         "charge.succeeded",
         "charge.failed",
         "charge.updated",
+        "charge.captured",
+        "charge.refunded",
+        "payment_intent.amount_capturable_updated",
+        "refund.created",
+        "refund.updated",
+        "refund.failed",
     }
 
 
@@ -202,6 +266,10 @@ async def test_events_are_given_back_for_thirty_days(own_api: Api, own_sandbox: 
     assert len((await own_api.intents.list_async()).data) == 1
 
 
+async def _refund(api: Api, intent_id: str, **params: Any) -> Any:
+    return await api.v1.refunds.create_async({"payment_intent": intent_id, **params})
+
+
 # -- errors -------------------------------------------------------------------------------------------------------
 
 
@@ -220,6 +288,10 @@ async def test_every_refusal_is_complete(mine: Api) -> None:
             mine.intents.cancel_async(paid.id),
             mine.intents.confirm_async(canceled.id),
             mine.create(key, amount=5000),
+            mine.intents.capture_async(paid.id),
+            mine.intents.capture_async(canceled.id),
+            _refund(mine, canceled.id),
+            _refund(mine, paid.id, amount=2000),
             stranger.create(),
         ]:
             refused = await failure(work, StripeError)
@@ -251,6 +323,7 @@ def _set(value: Any) -> Callable[[Any, str], None]:
 
 PLANTED = [
     ("payment_intent.review", _removed, "missing"),
+    ("payment_intent.amount_capturable", _removed, "missing"),
     ("payment_intent.last_payment_error.payment_method.card.checks", _removed, "missing"),
     ("payment_method.billing_details.address.country", _removed, "missing"),
     ("payment_intent.amount", _set("1999"), "str instead of int"),
@@ -285,7 +358,7 @@ async def test_a_planted_mistake_is_found(mine: Api, path: str, plant: Callable[
 
 
 def test_a_type_that_nobody_looked_up_is_a_fault() -> None:
-    assert list(faults({}, stripe.Refund)) == [Fault("", "nothing is known about Refund")]
+    assert list(faults({}, stripe.Payout)) == [Fault("", "nothing is known about Payout")]
 
 
 def test_both_sdks_speak_of_the_version_that_the_sandbox_answers_with() -> None:
