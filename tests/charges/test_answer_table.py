@@ -92,25 +92,25 @@ TABLE: dict[str, tuple[Answer, Meaning, Meaning]] = {
 @pytest.mark.parametrize("row", TABLE)
 def test_each_answer_to_a_first_send_means_what_the_table_says(row: str) -> None:
     answer, first, _ = TABLE[row]
-    assert meaning(judge_send(CHARGE, CHARGE, charge(), answer)) == first
+    assert meaning(judge_send(CHARGE, charge(), answer)) == first
 
 
 @pytest.mark.parametrize("row", TABLE)
 def test_each_answer_to_a_resend_means_what_the_table_says(row: str) -> None:
     answer, _, again = TABLE[row]
-    assert meaning(judge_send(CHARGE, CHARGE, resent(), answer)) == again
+    assert meaning(judge_send(CHARGE, resent(), answer)) == again
 
 
 def test_the_first_lost_reply_is_sent_again_the_second_looked_up() -> None:
-    first = judge_send(CHARGE, CHARGE, charge(), nothing())
+    first = judge_send(CHARGE, charge(), nothing())
     assert (first.next_call, first.unclear_answers) == ("send", 1)
-    second = judge_send(CHARGE, CHARGE, resent(unclear_answers=first.unclear_answers), nothing())
+    second = judge_send(CHARGE, resent(unclear_answers=first.unclear_answers), nothing())
     assert (second.next_call, second.unclear_answers) == ("lookup", 2)
 
 
 def test_a_key_used_for_another_request_is_looked_up_and_the_order_not_failed() -> None:
     for state in (charge(), resent()):
-        outcome = judge_send(CHARGE, CHARGE, state, error(400, "idempotency_error"))
+        outcome = judge_send(CHARGE, state, error(400, "idempotency_error"))
         assert (outcome.next_call, outcome.key_conflict) == ("lookup", True)
         assert (outcome.status, outcome.order_status, outcome.parked) == ("unknown", None, None)
 
@@ -118,11 +118,11 @@ def test_a_key_used_for_another_request_is_looked_up_and_the_order_not_failed() 
 def test_retry_after_reaches_the_outcome() -> None:
     for status in (409, 429, 500, 503):
         for state in (charge(), resent()):
-            assert judge_send(CHARGE, CHARGE, state, error(status, retry_after_s=7.0)).retry_s == 7.0
+            assert judge_send(CHARGE, state, error(status, retry_after_s=7.0)).retry_s == 7.0
 
 
 def test_a_decline_keeps_stripes_codes_and_its_payment_intent() -> None:
-    outcome = judge_send(CHARGE, CHARGE, charge(), decline())
+    outcome = judge_send(CHARGE, charge(), decline())
     assert outcome.failure == {"code": "card_declined", "decline_code": "generic_decline", "message": None}
     assert outcome.intent is not None
     assert outcome.intent.id == "pi_1"
@@ -143,7 +143,7 @@ MISMATCHES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("what", MISMATCHES)
 def test_an_object_that_is_not_what_we_asked_for_books_nothing(what: str) -> None:
     for state in (charge(), resent()):
-        outcome = judge_send(CHARGE, CHARGE, state, ok(**MISMATCHES[what]))
+        outcome = judge_send(CHARGE, state, ok(**MISMATCHES[what]))
         assert meaning(outcome) == LOOK_UP
         assert "alarm" in outcome.entry
         assert outcome.intent is None
@@ -154,7 +154,7 @@ def test_a_decline_about_something_else_fails_nobody(what: str) -> None:
     about = replace(decline(), intent=intent("requires_payment_method", **MISMATCHES[what]))
     if what in ("no charge", "another sum received"):
         return  # a declined PaymentIntent has neither
-    assert meaning(judge_send(CHARGE, CHARGE, charge(), about)) == LOOK_UP
+    assert meaning(judge_send(CHARGE, charge(), about)) == LOOK_UP
 
 
 def test_another_payment_intent_under_a_known_id_books_nothing() -> None:
@@ -363,7 +363,7 @@ def keeps_the_promises(state: OpenCharge, answer: Answer | None, outcome: Outcom
 
 @given(_SENDABLE, _ANSWERS)
 def test_whatever_a_send_is_answered_the_outcome_can_be_settled(state: OpenCharge, answer: Answer) -> None:
-    keeps_the_promises(state, answer, judge_send(CHARGE, CHARGE, state, answer))
+    keeps_the_promises(state, answer, judge_send(CHARGE, state, answer))
 
 
 @given(_WAITING, _ANSWERS)

@@ -60,7 +60,7 @@ def test_no_state_at_stripe_is_asked_for_without_an_end(status: str, before: str
 @pytest.mark.parametrize("status", STATUSES)
 def test_no_state_of_an_answer_to_a_send_is_without_an_end_either(status: str) -> None:
     for sent in (charge(), resent()):
-        outcome = judge_send(CHARGE, CHARGE, sent, shown(status, LONG))
+        outcome = judge_send(CHARGE, sent, shown(status, LONG))
         old = replace(sent, first_sent_at=NOW - LONG)
         ended = with_an_end(old, outcome, RULES)
         is_looked_up = outcome.next_call in ("lookup", "retrieve") and outcome.intent is None
@@ -116,10 +116,10 @@ def test_a_payment_is_asked_for_ever_more_rarely_and_not_past_its_bound() -> Non
 
 @pytest.mark.parametrize("created", [1_795_046_399, 1_795_046_380])  # within 80 s before midnight, UTC
 def test_a_success_that_may_be_of_the_next_day_is_asked_for_its_moment(created: int) -> None:
-    outcome = judge_send(CHARGE, CHARGE, charge(), ok(created=created))
+    outcome = judge_send(CHARGE, charge(), ok(created=created))
     assert (outcome.next_call, outcome.retry_s) == ("retrieve", 0.0)
     assert outcome.status == "unknown"
-    assert judge_send(CHARGE, CHARGE, charge(), ok(created=created - 80)).status == "succeeded"
+    assert judge_send(CHARGE, charge(), ok(created=created - 80)).status == "succeeded"
     assert judge_retrieve(known(), ok(created=created)).status == "succeeded", "a GET shows it, and is believed"
 
 

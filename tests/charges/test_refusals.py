@@ -39,8 +39,8 @@ def test_every_code_of_the_sdk_is_judged_and_no_other() -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_a_code_fails_the_order_only_where_it_is_the_orders_fault(code: str) -> None:
     first, again = (
-        judge_send(CHARGE, CHARGE, charge(), refused(code)),
-        judge_send(CHARGE, CHARGE, resent(), refused(code)),
+        judge_send(CHARGE, charge(), refused(code)),
+        judge_send(CHARGE, resent(), refused(code)),
     )
     if FAULTS[code] is Fault.ORDER:
         assert (first.status, first.order_status, first.refusal) == ("declined", "failed", None)
@@ -84,13 +84,13 @@ def test_the_table_says_what_the_codes_mean(code: str) -> None:
     "code", [None, "resource_missing", "parameter_invalid_empty", "parameter_missing", "of tomorrow"]
 )
 def test_what_names_the_orders_own_data_is_the_orders_fault_whatever_its_code(param: str, code: str | None) -> None:
-    assert judge_send(CHARGE, CHARGE, charge(), refused(code, param=param)).order_status == "failed"
+    assert judge_send(CHARGE, charge(), refused(code, param=param)).order_status == "failed"
 
 
 @pytest.mark.parametrize("param", ["metadata", "metadata[eo_order]", "confirm", "payment_method_types", "amounts", ""])
 def test_what_names_something_else_fails_no_order(param: str) -> None:
     for code in (None, "resource_missing", "parameter_invalid_empty", "of tomorrow"):
-        assert judge_send(CHARGE, CHARGE, charge(), refused(code, param=param)).order_status is None
+        assert judge_send(CHARGE, charge(), refused(code, param=param)).order_status is None
 
 
 @pytest.mark.parametrize("code", ["parameter_unknown", "payment_method_types_no_longer_supported"])
@@ -109,29 +109,25 @@ def test_our_headers_are_our_fault(message: str) -> None:
 
 
 def test_a_cards_error_is_the_orders_whatever_its_status_and_code() -> None:
-    assert judge_send(CHARGE, CHARGE, charge(), refused("of tomorrow", kind="card_error")).order_status == "failed"
+    assert judge_send(CHARGE, charge(), refused("of tomorrow", kind="card_error")).order_status == "failed"
 
 
 def test_a_missing_address_is_nobodys_order() -> None:
-    assert judge_send(CHARGE, CHARGE, charge(), refused(None, status=404)).order_status is None
+    assert judge_send(CHARGE, charge(), refused(None, status=404)).order_status is None
 
 
 def test_a_saved_refusal_is_looked_up_for_something_did_run_under_this_key() -> None:
-    replayed = judge_send(
-        CHARGE, CHARGE, charge(), error(400, KIND, code="payment_intent_unexpected_state", replayed=True)
-    )
+    replayed = judge_send(CHARGE, charge(), error(400, KIND, code="payment_intent_unexpected_state", replayed=True))
     assert (replayed.status, replayed.next_call, replayed.proven_unexecuted) == ("unknown", "lookup", False)
     body = ErrorBody(type=KIND, code="payment_intent_unexpected_state", payment_intent=intent("canceled"))
     about = Answer(http_status=400, error=body, intent=body.payment_intent, request_id="req_1")
-    assert judge_send(CHARGE, CHARGE, charge(), about).next_call == "lookup"
+    assert judge_send(CHARGE, charge(), about).next_call == "lookup"
 
 
 def test_the_reason_names_a_parameter_and_never_a_value() -> None:
     secret = "number 4242424242424242"
-    named = judge_send(
-        CHARGE, CHARGE, charge(), refused("parameter_unknown", param="payment_method_types", message=secret)
-    )
-    odd = judge_send(CHARGE, CHARGE, charge(), refused("parameter_unknown", param=secret, message=secret))
+    named = judge_send(CHARGE, charge(), refused("parameter_unknown", param="payment_method_types", message=secret))
+    odd = judge_send(CHARGE, charge(), refused("parameter_unknown", param=secret, message=secret))
     assert named.refusal == Refusal("form", "400 parameter_unknown (payment_method_types)")
     assert odd.refusal == Refusal("form", "400 parameter_unknown")
     assert secret not in str(named.entry) + str(odd.entry)

@@ -185,7 +185,7 @@ class OrderMachine(RuleBasedStateMachine):
             held.settlement = Settlement(charge, judge_cancel(charge, answer), answer)
         else:
             answer = self.stripe.post(charge.request, charge.idempotency_key, now=time.time(), result=result, odd=odd)
-            held.settlement = Settlement(charge, judge_send(CHARGE, CHARGE, charge, answer), answer)
+            held.settlement = Settlement(charge, judge_send(CHARGE, charge, answer), answer)
 
     def look_up(self, charge: OpenCharge, rules: Rules, *, complete: bool) -> Outcome:
         wanted = windows([charge], rules)
