@@ -21,8 +21,10 @@ ROOT = Path(__file__).parents[2]
 RUN_S = 240
 _SCHEMA = "migrations/versions/2026_11_24_0001_the_schema.py"
 _UNIQUE = "    sa.UniqueConstraint('account_id', 'idempotency_key', name=op.f('{}')),\n"
-_OPENING, _SETTLING = "service/charges/opening.py", "service/charges/settling.py"
-_REOPENING = "service/charges/reopening.py"
+_OPENING, _REOPENING = "service/effects/opening.py", "service/effects/reopening.py"
+_CHARGED, _SETTLING = "service/charges/settling.py", "service/effects/settling.py"
+_ANSWERS, _LOOKUP = "service/effects/answers.py", "service/effects/lookup.py"
+_REQUEST, _PATIENCE = "service/effects/request.py", "service/effects/patience.py"
 _MATRIX = "tests/chaos/test_crash_matrix.py::"
 _REFUSED = "tests/charges/test_refused_requests.py::"
 _OLD_KEYS = "tests/charges/test_old_keys.py::"
@@ -64,8 +66,9 @@ MUTATIONS = (
         ("tests/charges/test_settling.py::test_two_successes", "tests/foundation/test_migrations.py"),
     ),
     Mutation(
-        "settle: without the token", _SETTLING,
-        "     AND (c.token = i.token OR i.status = 'succeeded')\n", "",
+        "settle: without the token", _CHARGED,
+        "     AND (c.token = i.token OR i.status = 'succeeded' OR (i.status = 'canceled' AND i.intent IS NOT NULL))"
+        "  -- proof\n", "",
         ("tests/charges/test_settling.py::test_a_zombies_word", _ZOMBIE + "test_what_a_zombie"),
     ),
     Mutation(
@@ -83,12 +86,12 @@ MUTATIONS = (
         ("tests/charges/test_relay.py::test_publishing_completes", _MATRIX + "test_a_death_at[worker.before_open"),
     ),
     Mutation(
-        "key: a new one per delivery", "workers/charge.py",
-        "key=charge.idempotency_key,", "key=str(charge.token),",
+        "key: a new one per delivery", "service/charges/kind.py",
+        "key=effect.idempotency_key,", "key=str(effect.token),",
         ("tests/charges/test_worker.py::test_a_lost_reply", _MATRIX + "test_a_death_at[worker.reply_unread"),
     ),
     Mutation(
-        "open: sent before it is written down", _OPENING, "i.version, 'sending', i.call, i.token, now() + "
+        "open: sent before it is written down", "service/charges/inserting.py", "i.version, 'sending', i.call, i.token, now() + "
         "CAST(:lease AS interval), true,", "i.version, 'sending', i.call, i.token, now() + "
         "CAST(:lease AS interval), false,", ("tests/charges/test_opening.py::test_a_first_open",),
     ),
@@ -99,11 +102,11 @@ MUTATIONS = (
     ),
     Mutation(
         "age: an old key is posted again", _REOPENING,
-        "charge.age_s is not None and charge.age_s >= settings.key_age_max_s", "False",
+        "effect.age_s is not None and effect.age_s >= settings.key_age_max_s", "False",
         ("tests/charges/test_opening.py::test_a_key_as_old", _OLD_KEYS + "test_a_key_is_not_posted"),
     ),
     Mutation(
-        "lookup: an incomplete listing counts as a miss", "service/charges/lookup.py",
+        "lookup: an incomplete listing counts as a miss", _LOOKUP,
         "    if not complete:", "    if False:",
         ("tests/charges/test_answer_table.py::test_an_incomplete", _OLD_KEYS + "test_an_incomplete"),
     ),
@@ -119,7 +122,7 @@ MUTATIONS = (
     ),
     Mutation(
         "lookup: it does not keep its lease", "workers/lookups.py",
-        "renewing = asyncio.create_task(self._keep_leases(charges))",
+        "renewing = asyncio.create_task(self._keep_leases(charges, givings))",
         "renewing = asyncio.create_task(asyncio.sleep(0))",
         ("tests/charges/test_leases.py::test_a_look_up_that_outlasts",),
     ),
@@ -139,20 +142,20 @@ MUTATIONS = (
     ),
     Mutation(
         "refusals: what is our fault fails the order", "service/charges/answers.py",
-        "    if fault is Fault.ORDER and error is not None:", "    if error is not None:",
+        "    if error is None or fault_of(error) is not Fault.ORDER:", "    if error is None:",
         (_REFUSED + "test_a_stripe_that_refuses", "tests/charges/test_refusals.py::test_a_code_fails"),
     ),
     Mutation(
-        "refusals: a refused re-send proves that nothing ran", "service/charges/answers.py",
-        "    if not charge.first_send:\n        return _unclear(charge, answer, look_up=True)\n    fault", "    fault",
+        "refusals: a refused re-send proves that nothing ran", _ANSWERS,
+        "    if not effect.first_send:\n        return unclear(effect, answer, look_up=True)\n    if (def", "    if (def",
         (_REFUSED + "test_a_refusal_of_a_resend",),
     ),
     Mutation(
-        "requests: what may have run is built anew", "service/charges/request.py",
+        "requests: what may have run is built anew", _REQUEST,
         "return stored if maybe_executed else build()", "return build()", (_REFUSED + "test_only_what_is_proven",),
     ),
     Mutation(
-        "requests: nothing is built anew", "service/charges/request.py",
+        "requests: nothing is built anew", _REQUEST,
         "return stored if maybe_executed else build()", "return stored", (_REFUSED + "test_after_a_deploy",),
     ),
     Mutation(
@@ -192,19 +195,18 @@ MUTATIONS = (
         ("tests/charges/test_parking.py::test_a_message_that_comes",),
     ),
     Mutation(
-        "ends: an abandoned 3-D Secure waits for ever", "service/charges/patience.py",
-        'next_call="cancel"', 'next_call="retrieve"',
+        "ends: an abandoned 3-D Secure waits for ever", _PATIENCE,
+        "expires=True", "expires=False",
         ("tests/charges/test_ends.py::test_no_state_at_stripe",),
     ),
     Mutation(
-        "ends: a cancellation's own word is believed", "service/charges/follow_up.py",
-        'answer.intent is not None and answer.intent.status == "canceled":', "answer.intent is not None:",
+        "ends: a cancellation's own word is believed", "service/changes/answers.py",
+        "return outcome if outcome.final else replace(", "return replace(outcome, status=\"done\") if True else replace(",
         ("tests/charges/test_ends.py::test_a_canceled_payment",),
     ),
     Mutation(
-        "ends: booked under the PaymentIntent's moment", _SETTLING,
-        "datetime.fromtimestamp(intent.charged_at or intent.created, UTC)",
-        "datetime.fromtimestamp(intent.created, UTC)",
+        "ends: booked under the PaymentIntent's moment", _CHARGED,
+        "    at = intent.charged_at\n", "    at = None\n",
         ("tests/charges/test_ends.py::test_a_success_that_races",),
     ),
     Mutation(
@@ -250,11 +252,11 @@ MUTATIONS = (
         (_RECOVERY + "test_repeats_that_came_first.py::test_a_repeat_a_day_later", _FORGOT + "test_nobody_asked"),
     ),
     Mutation(
-        "conflict: not remembered", "service/charges/answers.py", "key_conflict=True,", "key_conflict=False,",
+        "conflict: not remembered", _ANSWERS, "key_conflict=True,", "key_conflict=False,",
         (_RECOVERY + "test_a_key_conflict.py::test_a_key_used",),
     ),
     Mutation(
-        "conflict: remembered and posted all the same", _REOPENING, " or charge.key_conflict:", ":",
+        "conflict: remembered and posted all the same", _REOPENING, " or effect.key_conflict:", ":",
         ("tests/charges/test_opening.py::test_a_key_that_stripe",),
     ),
     Mutation(
