@@ -9,6 +9,7 @@ import msgspec
 from service.changes import answers, settling
 from service.changes.effect import OpenChange
 from service.charges import OpenCharge
+from service.charges.answers import BEFORE_ANOTHER_ATTEMPT
 from service.charges.request import marks_of
 from service.effects import leasing, reopening
 from service.effects.kind import Kind, Stripe
@@ -87,7 +88,9 @@ class ChangeOfPayment(Kind[OpenChange]):
     def request(self, row: LockedRow, known: KnownEffect) -> Request:  # noqa: ARG002  the change says all
         """The parameters of a capture or of a cancellation."""
         assert isinstance(known, _Known)  # noqa: S101  what `known` has read
-        return Request(_capture(known.amount_minor) if known.kind == "capture" else _cancel(), STRIPE_VERSION)
+        return Request(
+            _capture(known.amount_minor) if known.kind == "capture" else _cancel(known.wanted_by), STRIPE_VERSION
+        )
 
     def key(self, row: LockedRow, known: KnownEffect) -> str:
         """One of its own for each try."""
@@ -164,8 +167,15 @@ def _capture(amount: int | None) -> "PaymentIntentCaptureParams":
     return params
 
 
-def _cancel() -> "PaymentIntentCancelParams":
-    return {"cancellation_reason": "abandoned"}
+def _cancel(wanted_by: str) -> "PaymentIntentCancelParams":
+    """The reason tells, also to a database that has forgotten the change, what the order becomes (R31)."""
+    match wanted_by:
+        case "pay":
+            return {"cancellation_reason": BEFORE_ANOTHER_ATTEMPT}
+        case "producer":
+            return {"cancellation_reason": "requested_by_customer"}
+        case _:
+            return {"cancellation_reason": "abandoned"}
 
 
 CHANGE = ChangeOfPayment()

@@ -1,6 +1,7 @@
 """What Stripe's word about a charge means: the PaymentIntent as it is shown, or a decline. Pure."""
 
 from dataclasses import replace
+from typing import Final
 
 from service.charges.model import OpenCharge
 from service.effects.answers import ask_again, mismatch
@@ -11,6 +12,8 @@ from service.stripe_gateway.objects import Answer, ErrorBody, Intent
 
 # Declined, and nothing more will come of it by itself.
 _INTENT_IS_DEAD = "requires_payment_method"
+# Stripe's word for why we canceled a declined payment before the next attempt (R25).
+BEFORE_ANOTHER_ATTEMPT: Final = "duplicate"
 _ANSWERED_IN_S = 80  # Stripe gives a request no longer: a charge is at most so much younger than its PaymentIntent
 _DAY_S = 86_400
 
@@ -53,6 +56,8 @@ def judge_intent(charge: OpenCharge, intent: Intent, answer: Answer) -> Outcome:
         if intent.charge_id is None or not _may_be_received(charge, intent.amount_received):
             return mismatch(charge)
         return Outcome(status="succeeded", order_status="paid", intent=intent)
+    if intent.status == "canceled" and intent.cancellation_reason == BEFORE_ANOTHER_ATTEMPT:
+        return _declined(intent, None)  # as a forgetful database meets it
     if intent.status == "canceled":
         return Outcome(status="canceled", order_status="canceled", intent=intent)
     if state := WAITS_AS.get(intent.status):

@@ -13,7 +13,7 @@ HOPELESS_AFTER_S = 3_600
 
 
 def not_shown(effect: Effect, never_executed: Outcome, rules: Rules, *, complete: bool) -> Outcome:
-    """What a listing that does not show the effect means. `never_executed`: its end, once a miss is conclusive."""
+    """What a listing that does not show the effect means. `never_executed`: what follows once a miss is conclusive."""
     if not complete:
         return hopeless(effect, rules) or _ask_again(effect)
     if effect.key_conflict:

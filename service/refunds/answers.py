@@ -22,9 +22,9 @@ _DEFINITIVE = frozenset(
     }
 )
 _OWN_PARAMETERS = frozenset({"amount", "charge", "payment_intent", "reason"})
-# Stripe's balance is short: it may be taken later, under another key, because the refusal is saved.
+# Stripe's balance is short. A refund keeps its one key for ever, so that no forgotten try can be made beside it: the
+# saved refusal is replayed until Stripe forgets the key, and then the refund is made.
 _SHORT = "balance_insufficient"
-NEVER_EXECUTED = "never_executed"
 
 
 def spoken(refund: OpenRefund, answer: Answer) -> Outcome | None:
@@ -38,7 +38,7 @@ def refused(refund: OpenRefund, answer: Answer) -> Outcome | None:
     if error is None:
         return None
     if error.code == _SHORT:
-        return Outcome(status=refund.unsent, next_try=True, waits_for="funds", entry={"refused": _SHORT})
+        return Outcome(status=refund.unsent, proven_unexecuted=True, waits_for="funds", entry={"refused": _SHORT})
     about_it = error.code in _DEFINITIVE or error.param in _OWN_PARAMETERS or fault_of(error) is Fault.ORDER
     if not about_it:
         return None
@@ -87,9 +87,12 @@ def _failed(shown: Refund) -> Outcome:
 
 
 def judge_lookup(refund: OpenRefund, found: Sequence[Refund], *, complete: bool, rules: Rules) -> Outcome:
-    """What the list of the payment's refunds shows of this one."""
+    """What the list of the payment's refunds shows of this one.
+
+    One that never ran is still owed: it is sent again under the same key, and never called failed by a miss.
+    """
     if found:
         outcome = judge_refund(refund, min(found, key=lambda one: (one.created, one.id)))
         return outcome if outcome.refund is not None else (hopeless(refund, rules) or outcome)
-    failure = {"code": NEVER_EXECUTED, "decline_code": None, "message": "Stripe never received this refund."}
-    return not_shown(refund, Outcome(status="failed", failure=failure), rules, complete=complete)
+    again = Outcome(status=refund.unsent, next_call="send", proven_unexecuted=True, retry_s=0.0)
+    return not_shown(refund, again, rules, complete=complete)
