@@ -139,6 +139,7 @@ def _script(size: int) -> str:
         "customer": f"array_fill(NULL::text, ARRAY[{size}])",
         "description": f"array_fill(NULL::text, ARRAY[{size}])",
         "metadata": f'array_fill(\'{{"cart":"17"}}\'::text, ARRAY[{size}])',
+        "capture": f"array_fill('automatic'::text, ARRAY[{size}])",
     }
     statement = store._INSERT.template  # noqa: SLF001  the very statement, not a copy that could drift
     for name, value in made.items():

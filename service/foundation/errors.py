@@ -13,10 +13,12 @@
         ├── Unauthorized             it has no API key, or one that is unknown or revoked
         │   └── WrongKey             it has one, and that one opens no account          (accounts.keys)
         ├── NotFound                 it names a row that does not exist
+        ├── Conflict                 the state of what it names forbids it
         ├── UnprocessableKey         its idempotency key was used with another body
         ├── TooManyRequests          its API key is over the rate limit
         ├── NotConfirmed             its order may or may not be stored; a repeat with the same key finds out
         ├── UnsupportedMediaType     its body is not declared as plain JSON             (web.body)
+        ├── StripeSilent             Stripe could not be asked for it                   (web.payment_pages)
         └── Unreachable              PostgreSQL could not be asked for it               (web.problems)
 
 Errors that one module raises and its caller handles, so that nobody else sees them:
@@ -82,6 +84,12 @@ class NotFound(Problem):
     """There is no such row, or it belongs to another account."""
 
     code = "not-found"
+
+
+class Conflict(Problem):
+    """The state of the order forbids it. The message names the state and the next possible step."""
+
+    code = "conflict"
 
 
 class UnprocessableKey(Problem):

@@ -1,7 +1,7 @@
 """The shapes of an order, as producers send it and as they are shown it, and the rules that no shape can say."""
 
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -16,22 +16,30 @@ METADATA_REPEATED_MAX = STRIPE_NAMES_MAX - len(THREE)
 
 # `$` alone also matches before a final newline.
 _END = r"$(?!\n)"
-_MetadataName = Annotated[str, Meta(min_length=1, max_length=40, pattern=rf"^(?!{PREFIX})[^\[\]]*" + _END)]
-_MetadataValue = Annotated[str, Meta(max_length=500)]
+MetadataName = Annotated[str, Meta(min_length=1, max_length=40, pattern=rf"^(?!{PREFIX})[^\[\]]*" + _END)]
+MetadataValue = Annotated[str, Meta(max_length=500)]
+
+
+PaymentMethodId = Annotated[str, Meta(max_length=255, pattern=r"^pm_[A-Za-z0-9_]+" + _END)]
+CurrencyCode = Annotated[str, Meta(pattern=r"^[a-z]{3}" + _END, description="lower-case ISO code")]
+Capture = Literal["automatic", "manual"]
 
 
 class OrderRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """An order as a producer asks for it. Optional fields are left out, never null."""
 
     amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX, description="integer, in the currency's minor unit")]
-    currency: Annotated[str, Meta(pattern=r"^[a-z]{3}" + _END, description="lower-case ISO code")]
-    payment_method: Annotated[str, Meta(max_length=255, pattern=r"^pm_[A-Za-z0-9_]+" + _END)]
+    currency: CurrencyCode
+    payment_method: PaymentMethodId
     customer: Annotated[str, Meta(max_length=255, pattern=r"^cus_[A-Za-z0-9_]+" + _END)] | UnsetType = UNSET
     description: Annotated[str, Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
     metadata: Annotated[
-        dict[_MetadataName, _MetadataValue],
+        dict[MetadataName, MetadataValue],
         Meta(max_length=METADATA_REPEATED_MAX, extra_json_schema={"maxProperties": METADATA_MAX}),
     ] = {}
+    capture: Annotated[
+        Capture, Meta(description="`manual` holds the money until it is captured; without it, `automatic`")
+    ] = "automatic"
 
 
 class Failure(Struct, frozen=True):
@@ -54,7 +62,10 @@ class Order(Struct, frozen=True):
     description: str | None
     metadata: dict[str, str]
     idempotency_key: str
-    amount_refunded: MinorUnits
+    capture: Capture
+    amount_captured: Annotated[int, Meta(description="taken, in the currency's minor unit; 0 until the order is paid")]
+    amount_refunded: Annotated[int, Meta(description="given back or about to be, in the currency's minor unit")]
+    amount_disputed: Annotated[int, Meta(description="held or taken by disputes, in the currency's minor unit")]
     payment_intent: str | None
     failure: Failure | None
     created_at: Instant
@@ -81,6 +92,11 @@ def _strings(order: OrderRequest, key: str) -> Iterator[str]:
         yield order.customer
     if order.description is not UNSET:
         yield order.description
-    for name, value in order.metadata.items():
+    yield from strings_of(order.metadata)
+
+
+def strings_of(metadata: Mapping[str, str]) -> Iterator[str]:
+    """Every name and every value of metadata."""
+    for name, value in metadata.items():
         yield name
         yield value

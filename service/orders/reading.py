@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import NotFound
 from service.foundation.postgres.sql import Record, Statement, connect
-from service.orders.model import Failure, Order
-from service.states import ORDER_MOVES_BY_ITSELF, in_sql
+from service.orders.model import Capture, Failure, Order
+from service.states import CHANGE_OPEN, ORDER_MOVES_BY_ITSELF, in_sql
 
 _LAST_ID = UUID(int=2**128 - 1)
 
@@ -29,7 +29,13 @@ class OrderRow(Record):
     description: str | None
     metadata_text: str
     status: str
+    capture: Capture
+    attempt: int
+    amount_captured_minor: int | None
     amount_refunded_minor: int
+    amount_refunding_minor: int
+    amount_owed_minor: int
+    amount_disputed_minor: int
     payment_intent_id: str | None
     failure_text: str | None
     created_at: datetime
@@ -38,13 +44,22 @@ class OrderRow(Record):
 
 COLUMNS = """
   id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer, description,
-  metadata::text AS metadata_text, status, amount_refunded_minor, payment_intent_id, failure::text AS failure_text,
+  metadata::text AS metadata_text, status, capture, attempt, amount_captured_minor, amount_refunded_minor,
+  amount_refunding_minor, amount_owed_minor, amount_disputed_minor, payment_intent_id, failure::text AS failure_text,
   created_at, updated_at
 """
 
 
+def captured(row: OrderRow) -> int:
+    """What was taken of an order: minor units, 0 until it is paid."""
+    if row.status != "paid":
+        return 0
+    return row.amount_minor if row.amount_captured_minor is None else row.amount_captured_minor
+
+
 def order_of(row: OrderRow) -> Order:
     """The order of a row."""
+    taken = captured(row)
     return Order(
         id=str(row.id),
         status=row.status,
@@ -55,7 +70,10 @@ def order_of(row: OrderRow) -> Order:
         description=row.description,
         metadata=msgspec.json.decode(row.metadata_text),
         idempotency_key=row.idempotency_key,
-        amount_refunded=row.amount_refunded_minor,
+        capture=row.capture,
+        amount_captured=taken,
+        amount_refunded=min(taken, row.amount_refunded_minor + row.amount_refunding_minor),
+        amount_disputed=row.amount_disputed_minor,
         payment_intent=row.payment_intent_id,
         failure=msgspec.json.decode(row.failure_text, type=Failure) if row.failure_text else None,
         created_at=row.created_at,
@@ -150,7 +168,9 @@ async def page(
 
 
 _SETTLED = Statement(f"""
-SELECT {COLUMNS} FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) AND status NOT IN {in_sql(ORDER_MOVES_BY_ITSELF)}
+SELECT {COLUMNS} FROM orders o
+ WHERE id = ANY(CAST(:ids AS uuid[])) AND status NOT IN {in_sql(ORDER_MOVES_BY_ITSELF)}
+   AND NOT EXISTS (SELECT FROM changes WHERE order_id = o.id AND status IN {in_sql(CHANGE_OPEN)})
 """).returning(OrderRow)
 
 

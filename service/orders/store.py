@@ -74,6 +74,7 @@ class _Incoming(Batch, frozen=True):
     customer: Sequence[str | None]
     description: Sequence[str | None]
     metadata: Sequence[str]
+    capture: Sequence[str]
     promise_id: Sequence[UuidText]
 
 
@@ -88,9 +89,9 @@ WITH incoming AS (
   SELECT * FROM {_Incoming.unnest()}
 ), stored AS (
   INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
-                      description, metadata)
+                      description, metadata, capture)
   SELECT id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
-         description, metadata::jsonb
+         description, metadata::jsonb, capture
     FROM incoming ORDER BY account_id, idempotency_key COLLATE "C"
   ON CONFLICT (account_id, idempotency_key) DO NOTHING
   RETURNING id, account_id, created_at
@@ -114,6 +115,7 @@ async def _insert(connection: Connection, candidates: Sequence[Candidate]) -> di
         customer=[_or_none(r.customer) for r in requests],
         description=[_or_none(r.description) for r in requests],
         metadata=[msgspec.json.encode(r.metadata).decode() if r.metadata else "{}" for r in requests],
+        capture=[r.capture for r in requests],
         promise_id=[str(uuid_utils.uuid7()) for _ in candidates],
     )
     rows = await connection.rows(_INSERT, incoming.bound())
@@ -167,7 +169,10 @@ def _as_created(candidate: Candidate, created_at: datetime) -> Placed:
         description=_or_none(request.description),
         metadata=request.metadata,
         idempotency_key=candidate.key,
+        capture=request.capture,
+        amount_captured=0,
         amount_refunded=0,
+        amount_disputed=0,
         payment_intent=None,
         failure=None,
         created_at=created_at,

@@ -1,6 +1,6 @@
 """What happened to one order, in the order it happened: read from the rows that did it, no log of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Required, TypedDict
@@ -15,7 +15,7 @@ from service.foundation.postgres.sql import Record, Statement, connect
 from service.orders.reading import get
 from service.orders.why_waiting import Owed, why
 from service.outbox.rows import ROWS
-from service.states import ORDER_STATUSES
+from service.states import CHANGE_FINAL, ORDER_STATUSES, REFUND_FINAL
 
 EVENTS = [
     "order.accepted",
@@ -28,6 +28,9 @@ EVENTS = [
     "charge.called",
     "charge.answered",
     "charge.noted",
+    "operation.asked",
+    *(f"change.{word}" for word in ("promised", "called", "answered", "noted", "ended")),
+    *(f"refund.{word}" for word in ("promised", "adopted", "called", "answered", "noted", "ended")),
     "ledger.booked",
 ]
 
@@ -39,6 +42,16 @@ class Event(TypedDict, total=False):
     event: Required[Annotated[str, Meta(extra_json_schema={"enum": EVENTS})]]
     charge: Id
     attempt: int
+    operation: str
+    change: Id
+    refund: Id
+    wanted_by: str
+    amount: int
+    status: str
+    payment_intent: str
+    stripe_charge: str
+    stripe_refund: str
+    balance_transaction: str
     call: str
     answer: str
     request_id: str | None
@@ -57,17 +70,65 @@ class Event(TypedDict, total=False):
     occurred_at: Instant
 
 
+class _Operation(Record):
+    operation: str
+    created_at: datetime
+
+
+_OPERATIONS = Statement("""
+SELECT operation, created_at FROM operations WHERE account_id = :account AND order_id = :order ORDER BY id
+""").returning(_Operation)
+
+
 class _Charge(Record):
     id: UUID
     attempt: int
+    payment_intent_id: str | None
+    stripe_charge_id: str | None
     history_text: str
     created_at: datetime
 
 
 _CHARGES = Statement("""
-SELECT id, attempt, history::text AS history_text, created_at FROM charges
+SELECT id, attempt, payment_intent_id, stripe_charge_id, history::text AS history_text, created_at FROM charges
  WHERE account_id = :account AND order_id = :order ORDER BY attempt
 """).returning(_Charge)
+
+
+class _Change(Record):
+    id: UUID
+    kind: str
+    wanted_by: str
+    amount_minor: int | None
+    status: str
+    history_text: str
+    created_at: datetime
+    updated_at: datetime
+
+
+_CHANGES = Statement("""
+SELECT id, kind, wanted_by, amount_minor, status, history::text AS history_text, created_at, updated_at FROM changes
+ WHERE account_id = :account AND order_id = :order ORDER BY id
+""").returning(_Change)
+
+
+class _Refund(Record):
+    id: UUID
+    amount_minor: int
+    status: str
+    stripe_refund_id: str | None
+    balance_transaction_id: str | None
+    failure_transaction_id: str | None
+    history_text: str
+    created_at: datetime
+    updated_at: datetime
+
+
+_REFUNDS = Statement("""
+SELECT id, amount_minor, status, stripe_refund_id, balance_transaction_id, failure_transaction_id,
+       history::text AS history_text, created_at, updated_at FROM refunds
+ WHERE account_id = :account AND order_id = :order ORDER BY id
+""").returning(_Refund)
 
 
 class _Promise(Record):
@@ -110,12 +171,20 @@ async def timeline(
     order = await get(engine, account_id, order_id)
     who = {"account": account_id, "order": UUID(order.id)}
     async with connect(engine) as connection:
+        operations = await connection.rows(_OPERATIONS, who)
         charges = await connection.rows(_CHARGES, who)
+        changes = await connection.rows(_CHANGES, who)
+        refunds = await connection.rows(_REFUNDS, who)
         promises = await connection.rows(_OUTBOX, who)
         entries = await connection.rows(_ENTRIES, who)
     events: list[dict[str, Any]] = [{"at": order.created_at, "event": "order.accepted"}]
+    events += [{"at": o.created_at, "event": "operation.asked", "operation": o.operation} for o in operations]
     for charge in charges:
         events += _of_charge(charge)
+    for change in changes:
+        events += _of_change(change)
+    for refund in refunds:
+        events += _of_refund(refund)
     for promise in promises:
         events += _of_promise(promise, checks)
     events += [
@@ -137,16 +206,47 @@ async def timeline(
 def _of_charge(charge: _Charge) -> list[dict[str, Any]]:
     """The open, then one event per call and per answer, as the charge protocol noted them."""
     about = {"charge": str(charge.id), "attempt": charge.attempt}
-    events = [{"at": charge.created_at, "event": "charge.opened", **about}]
-    for entry in msgspec.json.decode(charge.history_text):
+    at_stripe = _known(payment_intent=charge.payment_intent_id, stripe_charge=charge.stripe_charge_id)
+    opened = {"at": charge.created_at, "event": "charge.opened", **about}
+    return [opened, *_calls("charge", charge.history_text, about, at_stripe)]
+
+
+def _of_change(change: _Change) -> list[dict[str, Any]]:
+    """A capture or a cancellation: promised, called and answered, ended."""
+    about = {"change": str(change.id), "kind": change.kind, "wanted_by": change.wanted_by}
+    promised = {"at": change.created_at, "event": "change.promised", **about, **_known(amount=change.amount_minor)}
+    ended = {"at": change.updated_at, "event": "change.ended", **about, "status": change.status}
+    calls = _calls("change", change.history_text, about, {})
+    return [promised, *calls, *([ended] if change.status in CHANGE_FINAL else ())]
+
+
+def _of_refund(refund: _Refund) -> list[dict[str, Any]]:
+    """A refund: promised, called and answered, ended."""
+    about = {"refund": str(refund.id)}
+    at_stripe = _known(stripe_refund=refund.stripe_refund_id)
+    moved = _known(balance_transaction=refund.failure_transaction_id or refund.balance_transaction_id)
+    promised = {"at": refund.created_at, "event": "refund.promised", **about, "amount": refund.amount_minor}
+    ended = {"at": refund.updated_at, "event": "refund.ended", **about, "status": refund.status, **at_stripe, **moved}
+    calls = _calls("refund", refund.history_text, about, at_stripe)
+    return [promised, *calls, *([ended] if refund.status in REFUND_FINAL else ())]
+
+
+def _calls(noun: str, history: str, about: dict[str, Any], at_stripe: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """An event per entry of a history; answers bear Stripe's ids of what they are about."""
+    for entry in msgspec.json.decode(history):
         at = datetime.fromisoformat(entry.pop("at"))
-        events.append({"at": at, "event": _event_of(entry), **about, **entry})
-    return events
+        event = _event_of(noun, entry)
+        yield {"at": at, "event": event, **about, **(at_stripe if "answer" in entry else {}), **entry}
 
 
-def _event_of(entry: dict[str, Any]) -> str:
-    kinds = {"answer": "charge.answered", "call": "charge.called", "adopted": "order.adopted"}
-    return next((event for name, event in kinds.items() if name in entry), "charge.noted")
+def _event_of(noun: str, entry: dict[str, Any]) -> str:
+    adopted = "order.adopted" if noun == "charge" else f"{noun}.adopted"
+    kinds = {"answer": f"{noun}.answered", "call": f"{noun}.called", "adopted": adopted}
+    return next((event for name, event in kinds.items() if name in entry), f"{noun}.noted")
+
+
+def _known(**values: object) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _of_promise(promise: _Promise, checks: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -16,6 +16,11 @@ _LAST: tuple[tuple[str, str, str], ...] = (
     (r"5\d\d\b|424\b", "Stripe answered with an error of its own", "Nothing: it is asked whether it charged."),
     (r"400\b|404\b", "Stripe refused our request, not the order", "See docs/howto/stripe-refuses-us.md."),
     (r"200 processing", "the bank has not decided yet", "Nothing: Stripe is asked again; it may take days."),
+    (
+        r"200 pending",
+        "Stripe had not paid it out: its balance with Stripe may be too low",
+        "Nothing: it is asked again. Where it lasts, see the balance in Stripe's dashboard.",
+    ),
     (r"200 requires_action", "the customer has to confirm the payment (3-D Secure)", "The customer acts."),
     (r"Stripe is being|it could not be found out|another", "Stripe had to be asked what was forgotten", _RECOVER),
     (r"abandoned before the call", "the worker had no time left to call", "Nothing; start workers where it lasts."),

@@ -1,5 +1,8 @@
 """Refunds: money that goes back, each once, and never more than was taken.
 
+model     the shapes, as producers send them and as they are shown
+asking    a refund is judged under its order's lock, and promised by an outbox row
+reading   one refund, a page of them, those of one order
 effect    a refund between opening and settling                                                          [pure]
 kind      a refund as a kind of effect
 answers   what Stripe's word about a refund means                                                        [pure]
@@ -7,7 +10,25 @@ settling  the refund, its order's sums, and the bookings of what moved
 """
 
 from service.refunds.answers import judge_lookup, judge_refund
+from service.refunds.asking import Refunded, refund
 from service.refunds.effect import OpenRefund
 from service.refunds.kind import REFUND
+from service.refunds.model import Refund, RefundPage, RefundRequest, check_refund
+from service.refunds.reading import ended, get, page, page_of_order
 
-__all__ = ["REFUND", "OpenRefund", "judge_lookup", "judge_refund"]
+__all__ = [
+    "REFUND",
+    "OpenRefund",
+    "Refund",
+    "RefundPage",
+    "RefundRequest",
+    "Refunded",
+    "check_refund",
+    "ended",
+    "get",
+    "judge_lookup",
+    "judge_refund",
+    "page",
+    "page_of_order",
+    "refund",
+]

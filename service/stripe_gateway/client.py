@@ -18,6 +18,7 @@ from service.stripe_gateway.calls import Calls
 from service.stripe_gateway.objects import (
     Answer,
     BalanceTransaction,
+    Confirmable,
     ContradictoryListing,
     Event,
     IncompleteListing,
@@ -91,6 +92,19 @@ class StripeGateway(Calls):
             return _shown(answer, answer.refund, f"refund {refund_id}")
 
         return await patiently(once, self._patience)
+
+    async def confirmable(self, intent_id: str) -> Confirmable:
+        """The PaymentIntent as its customer's browser needs it. Raises Unavailable, after one try."""
+        params: PaymentIntentRetrieveParams = {}
+        try:
+            await self._pace.turn("get_payment_intent")
+            response = await self._raw("get", f"/v1/payment_intents/{intent_id}", params)
+            found = msgspec.json.decode(response.body, type=Confirmable)
+        except Exception as error:
+            raise Unavailable(f"Stripe did not show the payment ({_reason(error)}).") from error
+        if response.headers.get("request-id") is None or found.id != intent_id:
+            raise Unavailable("Stripe did not show the payment (what came is not Stripe's).")
+        return found
 
     def list_payment_intents(
         self, created_gte: int, created_lt: int, customer: str | None = None

@@ -167,6 +167,28 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag=
         return _flaw({"amount": self.amount}, {"currency": self.currency, "status": self.status or ""})
 
 
+class RedirectToUrl(msgspec.Struct, frozen=True, kw_only=True):
+    """A page at which the customer authenticates."""
+
+    url: str | None = None
+
+
+class NextAction(msgspec.Struct, frozen=True, kw_only=True):
+    """What the customer has to do, by Stripe's word for it."""
+
+    type: str
+    redirect_to_url: RedirectToUrl | None = None
+
+
+class Confirmable(msgspec.Struct, frozen=True, kw_only=True):
+    """A PaymentIntent as its customer's browser needs it. The secret is passed on and kept nowhere (R30)."""
+
+    id: ObjectId
+    status: str
+    client_secret: str
+    next_action: NextAction | None = None
+
+
 class EventRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The request that made an event happen."""
 

@@ -30,7 +30,13 @@ class BatchItem(OrderRequest, frozen=True, forbid_unknown_fields=True, omit_defa
     def order(self) -> OrderRequest:
         """The order alone: its fingerprint is the same as if it had been sent by itself."""
         return OrderRequest(
-            self.amount, self.currency, self.payment_method, self.customer, self.description, self.metadata
+            self.amount,
+            self.currency,
+            self.payment_method,
+            self.customer,
+            self.description,
+            self.metadata,
+            self.capture,
         )
 
 

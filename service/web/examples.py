@@ -20,13 +20,25 @@ PENDING: Json = {
     "description": None,
     "metadata": {},
     "idempotency_key": "cart-17",
+    "capture": "automatic",
+    "amount_captured": 0,
     "amount_refunded": 0,
+    "amount_disputed": 0,
     "payment_intent": None,
     "failure": None,
     "created_at": _PLACED_AT,
     "updated_at": _PLACED_AT,
 }
-PAID: Json = {**PENDING, "status": "paid", "payment_intent": _INTENT, "updated_at": _PAID_AT}
+PAID: Json = {
+    **PENDING,
+    "status": "paid",
+    "amount_captured": 1999,
+    "payment_intent": _INTENT,
+    "updated_at": _PAID_AT,
+}
+AUTHORIZED: Json = {**PAID, "status": "authorized", "capture": "manual", "amount_captured": 0}
+CAPTURED: Json = {**AUTHORIZED, "status": "paid", "amount_captured": 1500}
+CANCELED: Json = {**PENDING, "status": "canceled", "updated_at": _PAID_AT}
 FAILED: Json = {
     **PENDING,
     **_DECLINING,
@@ -37,6 +49,27 @@ FAILED: Json = {
     "updated_at": _PAID_AT,
     "failure": {"code": "card_declined", "decline_code": "generic_decline", "message": "Your card was declined."},
 }
+PAID_AGAIN: Json = {**FAILED, "status": "processing", "payment_method": "pm_card_mastercard", "failure": None}
+ACTION: Json = {
+    "type": "use_stripe_sdk",
+    "client_secret": f"{_INTENT}_secret_5b7d1e9a3c2f4a",
+    "redirect_url": None,
+}
+REFUND_REQUEST: Json = {"amount": 500, "reason": "requested_by_customer", "metadata": {"return": "4"}}
+REFUND_PENDING: Json = {
+    "id": "01a20d17-0f3e-7a52-9c1d-6b1d9a54e7f0",
+    "order_id": _ID,
+    "status": "pending",
+    "currency": "usd",
+    **REFUND_REQUEST,
+    "idempotency_key": "return-4",
+    "stripe_refund": None,
+    "failure": None,
+    "created_at": _PAID_AT,
+    "updated_at": _PAID_AT,
+}
+REFUND: Json = {**REFUND_PENDING, "status": "succeeded", "stripe_refund": "re_3FYgyPPUza4356c81d0fbb27"}
+REFUNDS: Json = {"data": [REFUND], "next_cursor": None}
 BATCH_REQUEST: Json = {
     "orders": [
         {"idempotency_key": "cart-17", **ORDER_REQUEST, "metadata": {"cart": "17"}},

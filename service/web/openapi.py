@@ -34,12 +34,13 @@ _ON_PROBLEMS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-
 _MAYBE = ("Idempotent-Replayed",)  # every other header that is named is always there
 _HEADER_TEXTS: dict[str, tuple[str, Json]] = {
     "X-Request-Id": ("the id of this request", _TEXT),
-    "Location": ("where the order is", {"type": "string", "format": "uri-reference"}),
+    "Location": ("where that is which was made", {"type": "string", "format": "uri-reference"}),
     "Idempotent-Replayed": (
-        "`true` when an earlier request with this key created the order",
+        "`true` when an earlier request with this key asked for the same",
         {"type": "string", "enum": ["true"]},
     ),
     "Retry-After": ("seconds after which to try again", _NUMBER),
+    "Cache-Control": ("`no-store`: it is to be kept nowhere", {"type": "string", "enum": ["no-store"]}),
     "WWW-Authenticate": ("how to authenticate", _TEXT),
 }
 

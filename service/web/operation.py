@@ -7,7 +7,8 @@ the groups. The application's routes and the document are both made of these ope
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
+from uuid import UUID
 
 from litestar import Request
 from litestar.response.base import ASGIResponse
@@ -21,6 +22,11 @@ Method = Literal["GET", "POST"]
 
 KEYED = "/v1"  # every path below it asks for an API key
 _TYPED = re.compile(r"\{(\w+):(\w+)\}")
+
+
+def id_in_path(request: AnyRequest, name: str) -> UUID:
+    """An id of the request's path, which the route's type has parsed."""
+    return cast("UUID", request.scope["path_params"][name])
 
 
 def ref(name: str) -> Json:

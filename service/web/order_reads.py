@@ -1,8 +1,5 @@
 """GET below /v1/orders: a page of orders, one order, and what happened to it."""
 
-from typing import cast
-from uuid import UUID
-
 from litestar.response.base import ASGIResponse
 
 from service import orders
@@ -10,8 +7,8 @@ from service.orders import Order, OrderPage
 from service.orders.timeline import Event
 from service.web import body, examples, query, waiting
 from service.web.auth import caller_of
-from service.web.operation import Answer, AnyRequest, Group, ListOf
-from service.web.orders import MALFORMED_KEY
+from service.web.keyed import MALFORMED_KEY
+from service.web.operation import Answer, AnyRequest, Group, ListOf, id_in_path
 from service.web.query import Query
 from service.web.resources import resources_of
 
@@ -54,7 +51,7 @@ async def get_order(request: AnyRequest) -> ASGIResponse:
     `Prefer: wait=N` holds the answer until the order is settled.
     """
     resources = resources_of(request)
-    order = await orders.get(resources.engine, caller_of(request).account_id, _order_id(request))
+    order = await orders.get(resources.engine, caller_of(request).account_id, id_in_path(request, "order_id"))
     if wait_s := waiting.wished_s(request.scope["headers"]):
         order = await resources.waiting.until_settled(order, wait_s)
     return body.answer(order)
@@ -73,9 +70,7 @@ async def get_timeline(request: AnyRequest) -> ASGIResponse:
     """
     resources = resources_of(request)
     checks = (await resources.readiness.ask()).checks
-    found = await orders.timeline(resources.engine, caller_of(request).account_id, _order_id(request), checks)
+    found = await orders.timeline(
+        resources.engine, caller_of(request).account_id, id_in_path(request, "order_id"), checks
+    )
     return body.answer({"data": found})
-
-
-def _order_id(request: AnyRequest) -> UUID:
-    return cast("UUID", request.scope["path_params"]["order_id"])  # the route's type has parsed it

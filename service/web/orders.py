@@ -4,25 +4,15 @@ from litestar.response.base import ASGIResponse
 
 from service import orders
 from service.orders import Order, OrderRequest
-from service.orders.keys import KEY_MAX, key_of_headers
-from service.web import body, examples, waiting
+from service.orders.keys import key_of_headers
+from service.web import body, examples, keyed, waiting
 from service.web.auth import caller_of
-from service.web.operation import Answer, AnyRequest, Body, Group, Parameter
+from service.web.operation import Answer, AnyRequest, Body, Group
 from service.web.resources import resources_of
 
 ROUTES = Group("orders")
-MALFORMED_KEY = ("idempotency-key-malformed", "idempotency-key-reserved")  # also of a key in a query
 
-_IDEMPOTENCY_KEY = Parameter(
-    "Idempotency-Key",
-    {"type": "string", "minLength": 1},
-    "header",
-    required=True,
-    text=f"One key, one order, for ever. 1 to {KEY_MAX} characters 0x21-0x7E, bare or as a quoted "
-    "structured-field string (the same key). Keys starting with `eo1:` are reserved. Repeat a request whose outcome "
-    "you do not know with the same key and body.",
-    example="cart-17",
-)
+_IDEMPOTENCY_KEY = keyed.idempotency_key("One key, one order, for ever.", example="cart-17")
 
 
 @ROUTES.operation(
@@ -33,7 +23,7 @@ _IDEMPOTENCY_KEY = Parameter(
     parameters=(_IDEMPOTENCY_KEY, waiting.PREFER),
     problems=(
         "idempotency-key-missing",
-        *MALFORMED_KEY,
+        *keyed.MALFORMED_KEY,
         "currency-unknown",
         "amount-invalid",
         "amount-out-of-range",

@@ -29,7 +29,7 @@ class ProblemType:
 
 
 _MEND = "Mend the request; as it is it will always be refused."
-_REPEAT = "Repeat the request, an order with the same key and body."
+_REPEAT = "Repeat the request, with the same key and body where it had a key."
 
 _TABLE = (
     ProblemType("bad-request", 400, "Bad request", "The request cannot be understood.", _MEND),
@@ -48,6 +48,10 @@ _TABLE = (
         "idempotency-key-reserved", 400, "Bad request", "The key starts with `eo1:`, which this service uses.", _MEND
     ),
     ProblemType("currency-unknown", 400, "Bad request", "The currency is none that Stripe can charge.", _MEND),
+    ProblemType(
+        "currency-mismatch", 400, "Bad request", "The currency of a refund is not its order's.",
+        "Leave the currency out, or send the order's.",
+    ),
     ProblemType("amount-invalid", 400, "Bad request", "The amount is not an integer.", _MEND),
     ProblemType(
         "amount-out-of-range", 400, "Bad request", "The amount is outside what the currency allows.",
@@ -79,7 +83,11 @@ _TABLE = (
     ),
     ProblemType(
         "request-timeout", 408, "Request timeout", "The request took too long to arrive.",
-        "Send it again, an order with the same key and body.",
+        "Send it again, with the same key and body where it had a key.",
+    ),
+    ProblemType(
+        "conflict", 409, "Conflict", "The present state of the order forbids it. Nothing of the request is remembered.",
+        "Do what `detail` names as the next step. The same key may be used again.",
     ),
     ProblemType(
         "content-too-large", 413, "Content too large", "The body is over 64 KiB, or over 2 MiB for a batch.",
@@ -90,8 +98,9 @@ _TABLE = (
         "Send `Content-Type: application/json`, and the body as it is.",
     ),
     ProblemType(
-        "idempotency-key-reused", 422, "Idempotency key reused", "The key was used before with another body.",
-        "Use a new key for a new order.",
+        "idempotency-key-reused", 422, "Idempotency key reused",
+        "The key was used before with another body, or for another order.",
+        "Use a new key for what is new.",
     ),
     ProblemType(
         "rate-limited", 429, "Too many requests", "The API key is over its rate limit.",
@@ -105,10 +114,11 @@ _TABLE = (
         "internal-error", 500, "Internal error", "Something failed here; the log names it by the request's id.", _REPEAT
     ),
     ProblemType(
-        "unavailable", 503, "Unavailable", "PostgreSQL could not be asked, or too many connections are open.", _REPEAT,
+        "unavailable", 503, "Unavailable",
+        "PostgreSQL could not be asked, or Stripe where it must be, or too many connections are open.", _REPEAT,
     ),
     ProblemType(
-        "not-confirmed", 503, "Not confirmed", "The order may or may not be stored.", _REPEAT
+        "not-confirmed", 503, "Not confirmed", "What was asked for may or may not be stored.", _REPEAT
     ),
 )  # fmt: skip
 

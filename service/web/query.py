@@ -17,9 +17,10 @@ from service.orders.keys import parse_key
 from service.states import ORDER_STATUSES
 from service.web.operation import AnyRequest, Parameter, ref
 
-LIMIT_DEFAULT, LIMIT_MAX = 20, 100  # orders of a page
+LIMIT_DEFAULT, LIMIT_MAX = 20, 100  # objects of a page
 
 STATUS = Parameter("status", ref("OrderStatus"))
+REFUND_STATUS = Parameter("status", ref("RefundStatus"))
 IDEMPOTENCY_KEY = Parameter("idempotency_key", {"type": "string"}, text="spelt as in the header")
 LIMIT = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT})
 CURSOR = Parameter("cursor", {"type": "string"}, text="`next_cursor` of the page before")
@@ -49,14 +50,14 @@ class Query:
             raise BadRequest(f"The query parameters are {', '.join(allowed)}, each at most once.", code="query-invalid")
 
     def limit(self) -> int:
-        """The number of orders of a page: 1 to 100, by default 20."""
+        """The number of objects of a page: 1 to 100, by default 20."""
         value = self._values.get("limit", str(LIMIT_DEFAULT))
         if not (value.isascii() and value.isdigit() and len(value) <= 3 and 1 <= int(value) <= LIMIT_MAX):
             _refuse("limit", f"an integer from 1 to {LIMIT_MAX}")
         return int(value)
 
     def cursor(self) -> UUID | None:
-        """The id of the last order of the page before."""
+        """The id of the last object of the page before."""
         if (value := self._values.get("cursor")) is None:
             return None
         try:
@@ -68,15 +69,15 @@ class Query:
         return found
 
     @staticmethod
-    def next_cursor(order_id: str) -> str:
-        """The cursor behind an order. It is opaque to callers, so that its form may change."""
-        return urlsafe_b64encode(UUID(order_id).bytes).decode().rstrip("=")
+    def next_cursor(last_id: str) -> str:
+        """The cursor behind the last object of a page. It is opaque to callers, so that its form may change."""
+        return urlsafe_b64encode(UUID(last_id).bytes).decode().rstrip("=")
 
-    def status(self) -> str | None:
-        """A status of orders."""
+    def status(self, statuses: Sequence[str] = ORDER_STATUSES) -> str | None:
+        """One of these statuses; those of orders, where nothing else is said."""
         value = self._values.get("status")
-        if value is not None and value not in ORDER_STATUSES:
-            _refuse("status", "one of " + ", ".join(ORDER_STATUSES))
+        if value is not None and value not in statuses:
+            _refuse("status", "one of " + ", ".join(statuses))
         return value
 
     def key(self) -> str | None:

@@ -17,6 +17,7 @@ from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
 from service.monitoring import Heart, ReadyCheck
 from service.orders import GroupCommit
+from service.web.payment_pages import PaymentPages
 from service.web.ratelimit import RateLimit
 from service.web.waiting import Waiting
 
@@ -35,6 +36,7 @@ class Resources:
     limit: RateLimit | None
     readiness: ReadyCheck
     wrong_keys: WrongKeys
+    payment_pages: PaymentPages
 
 
 @asynccontextmanager
@@ -51,6 +53,7 @@ async def running_resources(settings: Settings) -> AsyncIterator[Resources]:
         resources.waiting.close()
         await resources.group_commit.close()
         await resources.readiness.close()
+        await resources.payment_pages.close()
         if beating is not None:
             await beating
         if resources.redis is not None:
@@ -89,7 +92,17 @@ def make_resources(settings: Settings) -> Resources:
     limit = RateLimit(redis, settings.rate_limit_rps) if redis is not None and settings.rate_limit_rps else None
     group_commit = GroupCommit(settings)
     readiness = ReadyCheck(settings, group_commit.oldest_s)
-    return Resources(engine, group_commit, ApiKeys(engine), Waiting(engine), redis, limit, readiness, WrongKeys())
+    return Resources(
+        engine,
+        group_commit,
+        ApiKeys(engine),
+        Waiting(engine),
+        redis,
+        limit,
+        readiness,
+        WrongKeys(),
+        PaymentPages(settings),
+    )
 
 
 def _redis(url: str) -> Redis | None:

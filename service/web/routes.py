@@ -1,7 +1,8 @@
 """Every operation of the API. A new module of handlers is named here."""
 
-from service.web import health, ledger, order_batches, order_reads, orders
+from service.web import actions, health, ledger, order_batches, order_changes, order_reads, orders, refunds
 from service.web.operation import Operation
 
-_MODULES = (orders, order_batches, order_reads, ledger, health)  # in the order of the document
+# In the order of the document.
+_MODULES = (orders, order_batches, order_reads, order_changes, actions, refunds, ledger, health)
 OPERATIONS: tuple[Operation, ...] = tuple(operation for module in _MODULES for operation in module.ROUTES.operations)

@@ -1,4 +1,4 @@
-"""`Prefer: wait=N` (RFC 7240): hold the answer until nothing more happens to the order by itself, or N is over.
+"""`Prefer: wait=N` (RFC 7240): hold the answer until nothing more happens to the object by itself, or N is over.
 
 One poller per process serves all waiters, and runs only while there are any, so that no waiter holds a connection.
 At most 1,000 requests wait: the next one is answered at once, as all are when the process is told to stop (R8).
@@ -6,14 +6,16 @@ At most 1,000 requests wait: the next one is answered at once, as all are when t
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation import log
 from service.foundation.events import Event
 from service.orders import Order, settled
-from service.states import ORDER_MOVES_BY_ITSELF
+from service.refunds import Refund, ended
+from service.states import ORDER_MOVES_BY_ITSELF, REFUND_OPEN
 from service.web.operation import Parameter
 
 WAIT_MAX_S = 30
@@ -38,22 +40,47 @@ def wished_s(headers: Iterable[tuple[bytes, bytes]]) -> int:
     return 0
 
 
+class Shown(Protocol):
+    """Whatever the API shows under an id."""
+
+    @property
+    def id(self) -> str:
+        """The id, by which it is asked for again."""
+        ...
+
+
+T = TypeVar("T", bound=Shown)
+# Those of the objects with these ids to which nothing more happens by itself.
+Over = Callable[[AsyncEngine, Sequence[str]], Awaitable[list[T]]]
+
+
 class Waiting:
     """The waiters of one process."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._waiters: dict[str, set[asyncio.Future[Order]]] = {}
+        self._waiters: dict[Over[Any], dict[str, set[asyncio.Future[Any]]]] = {settled: {}, ended: {}}
         self._count = 0
         self._poller: asyncio.Task[None] | None = None
         self._closed = False
 
     async def until_settled(self, order: Order, within_s: float) -> Order:
         """The order once nothing more happens to it by itself, or as given when the time is over first."""
-        if order.status not in ORDER_MOVES_BY_ITSELF or self._closed or self._count >= WAITERS_MAX:
-            return order
-        future: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(order.id, set()).add(future)
+        return await self._until(settled, order, within_s) if order.status in ORDER_MOVES_BY_ITSELF else order
+
+    async def until_changed(self, order: Order, within_s: float) -> Order:
+        """As `until_settled`, and once no change of its payment is under way."""
+        return await self._until(settled, order, within_s)
+
+    async def until_ended(self, refund: Refund, within_s: float) -> Refund:
+        """The refund once nothing is left to do for it, or as given when the time is over first."""
+        return await self._until(ended, refund, within_s) if refund.status in REFUND_OPEN else refund
+
+    async def _until(self, over: Over[T], shown: T, within_s: float) -> T:
+        if self._closed or self._count >= WAITERS_MAX:
+            return shown
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiters[over].setdefault(shown.id, set()).add(future)
         self._count += 1
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll())
@@ -61,37 +88,38 @@ class Waiting:
             async with asyncio.timeout(within_s):
                 return await future
         except TimeoutError:
-            return order
+            return shown
         finally:
-            self._forget(order.id, future)
+            self._forget(over, shown.id, future)
 
     def close(self) -> None:
-        """Answer all waiters now with the order as they gave it, and let no request wait from now on."""
+        """Answer all waiters now with the object as they gave it, and let no request wait from now on."""
         self._closed = True
-        for futures in self._waiters.values():
+        for futures in (held for waiters in self._waiters.values() for held in waiters.values()):
             for future in futures:
                 if not future.done():
                     future.set_exception(TimeoutError())
 
     async def _poll(self) -> None:
-        while self._waiters:
+        while any(self._waiters.values()):
             await asyncio.sleep(POLL_S)
             try:
-                for order in await settled(self._engine, list(self._waiters)):
-                    self._tell(order)
-            except Exception as error:  # noqa: BLE001  a waiter then gets its order when its time is over
+                await self._look()
+            except Exception as error:  # noqa: BLE001  a waiter then gets its object when its time is over
                 log.event(Event.WAITING_POLL_FAILED, **log.of_error(error))
                 await asyncio.sleep(1.0)
         self._poller = None
 
-    def _tell(self, order: Order) -> None:
-        for future in self._waiters.get(order.id, ()):
-            if not future.done():
-                future.set_result(order)
+    async def _look(self) -> None:
+        for over, waiters in self._waiters.items():
+            for shown in await over(self._engine, list(waiters)) if waiters else ():
+                for future in waiters.get(shown.id, ()):
+                    if not future.done():
+                        future.set_result(shown)
 
-    def _forget(self, order_id: str, future: asyncio.Future[Order]) -> None:
+    def _forget(self, over: Over[Any], shown_id: str, future: asyncio.Future[Any]) -> None:
         self._count -= 1
-        waiters = self._waiters[order_id]
-        waiters.discard(future)
-        if not waiters:
-            del self._waiters[order_id]
+        held = self._waiters[over][shown_id]
+        held.discard(future)
+        if not held:
+            del self._waiters[over][shown_id]

@@ -65,7 +65,21 @@ def test_ids_and_times_say_that_they_are() -> None:
 
 def test_what_is_always_answered_is_required() -> None:
     schemas = DOCUMENT["components"]["schemas"]
-    for name in ("Order", "OrderPage", "Balance", "Entry", "Leg", "Failure", "ProblemBody", "Readiness", "Liveness"):
+    for name in (
+        "Order",
+        "OrderPage",
+        "Refund",
+        "RefundPage",
+        "RefundFailure",
+        "Action",
+        "Balance",
+        "Entry",
+        "Leg",
+        "Failure",
+        "ProblemBody",
+        "Readiness",
+        "Liveness",
+    ):
         assert set(schemas[name]["required"]) == set(schemas[name]["properties"]), name
 
 
@@ -112,9 +126,11 @@ STATUSES = {
     "WrongKey": (401, "Unauthorized"),
     "NotFound": (404, "Not found"),
     "UnsupportedMediaType": (415, "Unsupported media type"),
+    "Conflict": (409, "Conflict"),
     "UnprocessableKey": (422, "Idempotency key reused"),
     "TooManyRequests": (429, "Too many requests"),
     "NotConfirmed": (503, "Not confirmed"),
+    "StripeSilent": (503, "Unavailable"),
     "Unreachable": (503, "Unavailable"),
 }
 OF_COMMANDS = {"name-invalid"}  # a name is typed at a terminal; no request has one

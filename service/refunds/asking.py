@@ -1,0 +1,163 @@
+"""Asking for a refund: judged under the order's lock, counted there as under way, and promised by an outbox row.
+
+What is under way counts as given back, so that no two refunds take the same money (R26). Each has the key that its
+producer gave it: two equal refunds under two keys are two refunds (R37). Nothing here talks to Stripe.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import UNSET
+from sqlalchemy.ext.asyncio import AsyncEngine
+from uuid_utils.compat import uuid7
+
+from service.foundation.errors import BadRequest, Conflict, UnprocessableKey
+from service.foundation.money import CURRENCIES, spelled
+from service.foundation.postgres.sql import Connection, Statement
+from service.orders import operations
+from service.orders.identity import refund_wire_key
+from service.orders.operations import Wish
+from service.orders.reading import OrderRow, captured
+from service.outbox.rows import promise
+from service.refunds.model import Refund, RefundRequest
+from service.refunds.reading import COLUMNS, RefundRow, refund_of
+
+CREATED = 201  # HTTP's word for what was made
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """The refund as it is now; `replayed` where an earlier request made it."""
+
+    refund: Refund
+    replayed: bool
+
+
+async def refund(engine: AsyncEngine, wish: Wish, request: RefundRequest) -> Refunded:
+    """Give money back. Durable when it returns.
+
+    Raises NotFound, Conflict, UnprocessableKey, NotConfirmed, or BadRequest where the order's currency forbids it.
+    """
+
+    async def work(tx: Connection) -> Refunded:
+        order = await operations.locked(tx, wish)
+        repeat = await operations.remember(tx, wish, order, answered=CREATED)
+        known = await tx.row(_OF_KEY, {"account": wish.account_id, "key": wish.key})
+        if known is not None:
+            if repeat is None:
+                _compare(known, order, request)
+            return Refunded(refund_of(known), replayed=True)
+        _check_request(order, request)
+        amount = _amount(order, request)
+        return Refunded(await _add(tx, wish, order, request, amount), replayed=False)
+
+    return await operations.carry_out(engine, work)
+
+
+# Also one that was made before this database forgot it, and was brought back from Stripe under its key (R31).
+_OF_KEY = Statement(f"""
+SELECT {COLUMNS} FROM refunds WHERE account_id = :account AND producer_key = :key
+""").returning(RefundRow)
+
+
+def _compare(known: RefundRow, order: OrderRow, request: RefundRequest) -> None:
+    """Raises UnprocessableKey where the refund that was brought back is not the one that is asked for."""
+    shown = refund_of(known)
+    same = (
+        known.order_id == order.id
+        and request.amount in (UNSET, shown.amount)
+        and request.currency in (UNSET, shown.currency)
+        and (None if request.reason is UNSET else request.reason) == shown.reason
+        and request.metadata == shown.metadata
+    )
+    if not same:
+        raise UnprocessableKey("This idempotency key was used for another refund. Use a new key for a new refund.")
+
+
+def _check_request(order: OrderRow, request: RefundRequest) -> None:
+    """What the order's currency takes. Raises BadRequest."""
+    if request.currency not in (UNSET, order.currency):
+        raise BadRequest("currency must be the order's; it may be left out.", code="currency-mismatch")
+    rules = CURRENCIES[order.currency]
+    if request.amount is not UNSET and request.amount % rules.step:
+        raise BadRequest(f"amount must be a multiple of {rules.step} for {rules.code}.", code="amount-not-a-multiple")
+
+
+def _amount(order: OrderRow, request: RefundRequest) -> int:
+    """What is to be given back, in minor units. Raises Conflict where the order's state forbids it."""
+    if order.status != "paid":
+        raise Conflict(f"The order is {order.status}: only what was taken can be given back. {_next_step(order)}")
+    if order.amount_disputed_minor > 0:
+        raise Conflict("The order is paid and disputed: its money is held until the dispute has its issue.")
+    left = captured(order) - order.amount_refunded_minor - order.amount_refunding_minor
+    amount = left if request.amount is UNSET else request.amount
+    if left <= 0:
+        raise Conflict(f"The order is paid, and all of it was given back{_of_these(order)}. Nothing is left.")
+    if amount > left:
+        raise Conflict(
+            f"The order is paid, and {spelled(left, order.currency)} are left{_of_these(order)}: refund less."
+        )
+    return amount
+
+
+def _of_these(order: OrderRow) -> str:
+    under_way = order.amount_refunding_minor
+    return f" ({spelled(under_way, order.currency)} by refunds that are under way)" if under_way else ""
+
+
+def _next_step(order: OrderRow) -> str:
+    if order.status == "authorized":
+        return "POST /v1/orders/{id}/cancel releases what is held."
+    return "GET /v1/orders/{id} shows its state."
+
+
+# The refund takes its charge from the same statement, so that none is made without one.
+_ADD = Statement(f"""
+WITH made AS (
+  INSERT INTO refunds (id, account_id, order_id, charge_id, producer_key, idempotency_key, amount_minor, currency,
+                       reason, metadata, drawn_minor, request, stripe_version)
+  SELECT CAST(:id AS uuid), c.account_id, c.order_id, c.id, CAST(:key AS text), CAST(:wire_key AS text),
+         CAST(:amount AS bigint), CAST(:currency AS text), CAST(:reason AS text), CAST(:metadata AS jsonb),
+         CAST(:drawn AS bigint), '{{}}', ''
+    FROM charges c WHERE c.account_id = :account AND c.order_id = :order AND c.status = 'succeeded'
+  RETURNING {COLUMNS}, account_id
+), counted AS (
+  UPDATE orders SET amount_refunding_minor = amount_refunding_minor + CAST(:amount AS bigint),
+      amount_owed_minor = amount_owed_minor - CAST(:drawn AS bigint)
+   WHERE id = (SELECT order_id FROM made)
+), promised AS (
+  {
+    promise(
+        "CAST(:promise AS uuid)",
+        "made.account_id",
+        "made.order_id",
+        source="made",
+        kind="'refund'",
+        payload="jsonb_build_object('effect', made.id)",
+    )
+}
+)
+SELECT id, order_id, status, amount_minor, currency, reason, metadata_text, producer_key, stripe_refund_id,
+       failure_text, created_at, updated_at
+  FROM made
+""").returning(RefundRow)
+
+
+async def _add(tx: Connection, wish: Wish, order: OrderRow, request: RefundRequest, amount: int) -> Refund:
+    """A refund is owed from now on. What a failed one still owes the customer is drawn down by it."""
+    values: dict[str, object] = {
+        "id": uuid7(),
+        "promise": uuid7(),
+        "account": order.account_id,
+        "order": order.id,
+        "key": wish.key,
+        "wire_key": refund_wire_key(
+            account_id=order.account_id, order_key=order.idempotency_key, refund_key=wish.key, nth=1
+        ),
+        "amount": amount,
+        "currency": order.currency,
+        "reason": None if request.reason is UNSET else request.reason,
+        "metadata": msgspec.json.encode(request.metadata).decode(),
+        "drawn": min(amount, order.amount_owed_minor),
+    }
+    return refund_of(await tx.one(_ADD, values))
