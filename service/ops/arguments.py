@@ -1,5 +1,6 @@
-"""The argument types that several commands of `eo` share: an instant, a name, a reason."""
+"""The argument types that several commands of `eo` share: an instant, a name, a reason, a state."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -44,3 +45,14 @@ class Words(click.ParamType[str]):
 ACCOUNT_NAME = Words("The account's name", NAME_MAX)
 USER_NAME = Words("The user's name", NAME_MAX)
 REASON = Words("The reason", REASON_MAX)
+
+
+def one_of(words: Sequence[str]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """The check of an option that takes one of these states; a usage error that names them for any other word."""
+
+    def check(_context: click.Context, _option: click.Parameter, word: str | None) -> str | None:
+        if word is not None and word not in words:
+            raise click.BadParameter("the states are " + ", ".join(words))
+        return word
+
+    return check

@@ -42,6 +42,10 @@ class _Listed(Record):
     currency: str
     idempotency_key: str
     payment_intent_id: str | None
+    capture: str
+    amount_captured: int
+    amount_refunded: int
+    amount_disputed: int
     failure: str | None
     created_at: datetime
     updated_at: datetime
@@ -49,6 +53,9 @@ class _Listed(Record):
 
 _COLUMNS = """
   o.id, a.name AS account, o.status, o.amount_minor AS amount, o.currency, o.idempotency_key, o.payment_intent_id,
+  o.capture,
+  CASE WHEN o.status = 'paid' THEN coalesce(o.amount_captured_minor, o.amount_minor) ELSE 0 END AS amount_captured,
+  o.amount_refunded_minor + o.amount_refunding_minor AS amount_refunded, o.amount_disputed_minor AS amount_disputed,
   o.failure::text AS failure, o.created_at, o.updated_at
 """
 

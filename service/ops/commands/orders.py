@@ -7,7 +7,7 @@ import click
 
 from service.foundation.money import spelled
 from service.ops import table
-from service.ops.arguments import REASON
+from service.ops.arguments import REASON, one_of
 from service.ops.terminal import ask, json_option, print_json, print_rows
 from service.states import ORDER_STATUSES
 
@@ -17,19 +17,13 @@ if TYPE_CHECKING:
 _KEY_SHOWN = 20  # characters of an idempotency key that a table shows; --json shows the whole key
 
 
-def _known(_context: click.Context, _option: click.Parameter, status: str | None) -> str | None:
-    if status is not None and status not in ORDER_STATUSES:
-        raise click.BadParameter("the states are " + ", ".join(ORDER_STATUSES))
-    return status
-
-
 @click.group()
 def orders() -> None:
     """Orders: list them, show one, follow one to its end, or end one by hand."""
 
 
 @orders.command("list")
-@click.option("--status", callback=_known, help="Only those in this state: paid, failed, …")
+@click.option("--status", callback=one_of(ORDER_STATUSES), help="Only those in this state: paid, failed, …")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
 @json_option
 def orders_list(*, status: str | None, limit: int, as_json: bool) -> None:
@@ -56,9 +50,10 @@ def orders_show(*, order: str, as_json: bool) -> None:
     if as_json:
         print_json(to_builtins({"account": found.account, "order": found.order, "timeline": found.timeline}))
         return
-    shown = {"account": found.account, **to_builtins(found.order)}
-    shown["amount"] = spelled(found.order.amount, found.order.currency)
-    click.echo("\n".join(table.fields({name: value for name, value in shown.items() if value}, table.width())))
+    shown = {name: value for name, value in to_builtins(found.order).items() if value}
+    for name in [name for name in shown if name.startswith("amount")]:
+        shown[name] = spelled(shown[name], found.order.currency)
+    click.echo("\n".join(table.fields({"account": found.account, **shown}, table.width())))
     click.echo()
     print_rows(map(_event, found.timeline), as_json=False)
 
