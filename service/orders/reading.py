@@ -34,7 +34,6 @@ class OrderRow(Record):
     amount_captured_minor: int | None
     amount_refunded_minor: int
     amount_refunding_minor: int
-    amount_owed_minor: int
     amount_disputed_minor: int
     payment_intent_id: str | None
     failure_text: str | None
@@ -45,7 +44,7 @@ class OrderRow(Record):
 COLUMNS = """
   id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer, description,
   metadata::text AS metadata_text, status, capture, attempt, amount_captured_minor, amount_refunded_minor,
-  amount_refunding_minor, amount_owed_minor, amount_disputed_minor, payment_intent_id, failure::text AS failure_text,
+  amount_refunding_minor, amount_disputed_minor, payment_intent_id, failure::text AS failure_text,
   created_at, updated_at
 """
 

@@ -1,6 +1,6 @@
 """What happened to one order, in the order it happened: read from the rows that did it, no log of its own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Required, TypedDict
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.fields import Id, Instant
 from service.foundation.postgres.sql import Record, Statement, connect
+from service.orders.model import Order
 from service.orders.reading import get
 from service.orders.why_waiting import Owed, why
 from service.outbox.rows import ROWS
@@ -198,9 +199,14 @@ async def timeline(
         for e in entries
     ]
     if order.status != "pending":
-        events.append({"at": order.updated_at, "event": f"order.{order.status}"})
+        events.append({"at": _since(order, entries), "event": f"order.{order.status}"})
     # One transaction settles charge, ledger and order, at one time: of equals the sort keeps the order of above.
     return sorted(events, key=lambda e: e["at"])
+
+
+def _since(order: Order, entries: Sequence[_Entry]) -> datetime:
+    """When the order came into its state. A paid one is updated by its refunds, too; what was booked first paid it."""
+    return entries[0].created_at if order.status == "paid" and entries else order.updated_at
 
 
 def _of_charge(charge: _Charge) -> list[dict[str, Any]]:

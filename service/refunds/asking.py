@@ -115,15 +115,14 @@ def _next_step(order: OrderRow) -> str:
 _ADD = Statement(f"""
 WITH made AS (
   INSERT INTO refunds (id, account_id, order_id, charge_id, producer_key, idempotency_key, amount_minor, currency,
-                       reason, metadata, drawn_minor, request, stripe_version)
+                       reason, metadata, request, stripe_version)
   SELECT CAST(:id AS uuid), c.account_id, c.order_id, c.id, CAST(:key AS text), CAST(:wire_key AS text),
          CAST(:amount AS bigint), CAST(:currency AS text), CAST(:reason AS text), CAST(:metadata AS jsonb),
-         CAST(:drawn AS bigint), '{{}}', ''
+         '{{}}', ''
     FROM charges c WHERE c.account_id = :account AND c.order_id = :order AND c.status = 'succeeded'
   RETURNING {COLUMNS}, account_id
 ), counted AS (
-  UPDATE orders SET amount_refunding_minor = amount_refunding_minor + CAST(:amount AS bigint),
-      amount_owed_minor = amount_owed_minor - CAST(:drawn AS bigint)
+  UPDATE orders SET amount_refunding_minor = amount_refunding_minor + CAST(:amount AS bigint), updated_at = now()
    WHERE id = (SELECT order_id FROM made)
 ), promised AS (
   {
@@ -144,7 +143,7 @@ SELECT id, order_id, status, amount_minor, currency, reason, metadata_text, prod
 
 
 async def _add(tx: Connection, wish: Wish, order: OrderRow, request: RefundRequest, amount: int) -> Refund:
-    """A refund is owed from now on. What a failed one still owes the customer is drawn down by it."""
+    """A refund is owed from now on. What a failed one left owed is drawn down when Stripe has made this one."""
     values: dict[str, object] = {
         "id": uuid7(),
         "promise": uuid7(),
@@ -158,6 +157,5 @@ async def _add(tx: Connection, wish: Wish, order: OrderRow, request: RefundReque
         "currency": order.currency,
         "reason": None if request.reason is UNSET else request.reason,
         "metadata": msgspec.json.encode(request.metadata).decode(),
-        "drawn": min(amount, order.amount_owed_minor),
     }
     return refund_of(await tx.one(_ADD, values))

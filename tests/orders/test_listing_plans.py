@@ -22,7 +22,7 @@ SELECT CAST(lpad(to_hex(n), 8, '0') || '-0000-7000-8000-000000000000' AS uuid),
             WHEN n % 2 = 0 THEN 'paid' ELSE 'pending' END
   FROM generate_series(1, CAST(:many AS int)) AS n
 """)
-_ANALYZE = Statement("ANALYZE orders")
+_ANALYZE = {table: Statement(f"ANALYZE {table}") for table in ("orders", "refunds")}
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -63,12 +63,12 @@ async def test_a_list_of_any_state_reads_no_more_than_it_shows(
     assert await rows_read(engine, reading._PAGE, uuid4()) == 0, "an account without orders"
 
 
-async def analyze(database: str) -> None:
+async def analyze(database: str, table: str = "orders") -> None:
     """As the owner: the application's role may not."""
     from service.foundation.postgres.db import create_engine
     from service.foundation.settings import Settings
 
     owner = create_engine(Settings(database_url=database), name="owner", as_app=False, pool=1)
     async with connect(owner) as connection:
-        await connection.rows(_ANALYZE, {})
+        await connection.rows(_ANALYZE[table], {})
     await owner.dispose()

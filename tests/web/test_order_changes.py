@@ -9,13 +9,14 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import orders
-from service.charges import open_charges
+from service.effects import open_effects
 from service.foundation.postgres.sql import Statement, begin
 from service.foundation.settings import Settings
 from service.orders.identity import wire_key
 from service.states import ORDER_STATUSES
 from tests.web.afterwards import DECLINED, ask, bring, one, order_in, owed, rows
 from tests.web.conftest import Api, assert_problem, count, serve
+from workers.effects import KINDS
 
 PAY = {"payment_method": "pm_card_mastercard"}
 BODIES: dict[str, dict[str, Any]] = {"capture": {}, "cancel": {}, "pay": PAY, "refunds": {}}
@@ -249,7 +250,7 @@ async def test_of_a_cancel_and_a_worker_exactly_one_wins(api: Api, engine: Async
     ids = [await order_in(api, engine, "pending", f"k{n}") for n in range(12)]
     promised = {str(row["order_id"]): row["id"] for row in await rows(engine, "SELECT id, order_id FROM outbox")}
     opening = [
-        asyncio.create_task(open_charges(engine, [promised[order_id] for order_id in ids[n : n + 4]], settings))
+        asyncio.create_task(open_effects(engine, [promised[order_id] for order_id in ids[n : n + 4]], settings, KINDS))
         for n in (0, 4, 8)
     ]
     answers = await asyncio.gather(*(ask(api, order_id, "cancel", f"a{n}") for n, order_id in enumerate(ids)))
@@ -268,9 +269,29 @@ async def test_a_worker_that_comes_second_finds_nothing_to_open(
     order_id = await order_in(api, engine, "pending")
     (row,) = await rows(engine, "SELECT id FROM outbox")
     assert (await ask(api, order_id, "cancel")).status_code == 200
-    opened = await open_charges(engine, [row["id"]], settings)
-    assert (opened.charges, opened.absorbed) == ([], 1)
+    opened = await open_effects(engine, [row["id"]], settings, KINDS)
+    assert (opened.effects, opened.absorbed) == ([], 1)
     assert await count(engine, "charges") == 0
+
+
+async def test_a_worker_finds_in_the_row_what_was_asked_for(api: Api, engine: AsyncEngine, settings: Settings) -> None:
+    captured = await order_in(api, engine, "authorized", "k1", intent="pi_1")
+    canceled = await order_in(api, engine, "requires_action", "k2", intent="pi_2")
+    refunded = await order_in(api, engine, "paid", "k3", intent="pi_3")
+    await ask(api, captured, "capture", amount=1500)
+    await ask(api, canceled, "cancel")
+    await ask(api, refunded, "refunds", amount=500)
+    promised = [row["id"] for row in await rows(engine, "SELECT id FROM outbox ORDER BY id")]
+    opened = await open_effects(engine, promised, settings, KINDS)
+    assert (opened.absorbed, opened.parked) == (0, 0)
+    keys = [row["key"] for row in await rows(engine, KEYS)]
+    assert sorted(effect.idempotency_key for effect in opened.effects) == sorted(keys)
+    requests = [effect.request for effect in opened.effects]
+    assert any(request.get("amount_to_capture") == 1500 for request in requests)
+    assert any((request.get("payment_intent"), request.get("amount")) == ("pi_3", 500) for request in requests)
+
+
+KEYS = "SELECT idempotency_key AS key FROM changes UNION ALL SELECT idempotency_key FROM refunds"
 
 
 # --- paying again (R25)

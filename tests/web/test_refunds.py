@@ -133,15 +133,6 @@ async def test_malformed_refunds_are_400(api: Api, engine: AsyncEngine) -> None:
     assert await count(engine, "operations") == 0
 
 
-async def test_what_a_failed_refund_owes_is_drawn_down_by_the_next(api: Api, engine: AsyncEngine) -> None:
-    order_id = await order_in(api, engine, "paid")
-    await rows(engine, "UPDATE orders SET amount_owed_minor = 700")
-    for key, amount, drawn, still_owed in (("r1", 500, 500, 200), ("r2", 300, 200, 0), ("r3", 100, 0, 0)):
-        await ask(api, order_id, "refunds", key, amount=amount)
-        assert await one(engine, "SELECT drawn_minor FROM refunds WHERE producer_key = :key", key=key) == drawn
-        assert await one(engine, "SELECT amount_owed_minor FROM orders") == still_owed
-
-
 async def test_a_forgotten_refund_that_was_brought_back_is_not_made_again(api: Api, engine: AsyncEngine) -> None:
     """R31: the refund is here again under its producer's key, the operation is not."""
     order_id, refund_id = await order_in(api, engine, "paid"), uuid4()
