@@ -51,34 +51,42 @@ def test_every_answer_is_one_the_description_names(fleet: Fleet, tmp_path: Path)
     assert fleet.dead() == []
 
 
-def routes(description: dict[str, Any]) -> list[tuple[str, str]]:
-    """(method, path) of all that is under /v1 and reads."""
+def routes(description: dict[str, Any], wanted: str) -> list[tuple[str, dict[str, Any]]]:
+    """Path and description of all that is under /v1 and has this method."""
     return [
-        (method, path)
+        (path, operation)
         for path, operations in description["paths"].items()
-        for method in operations
-        if path.startswith("/v1/") and method == "get"
+        for method, operation in operations.items()
+        if path.startswith("/v1/") and method == wanted
     ]
 
 
 def test_another_account_sees_nothing_of_the_first_through_any_route(fleet: Fleet) -> None:
     ours = fleet.post("/v1/orders", {**ORDER, "customer": "cus_first"}, key="isolated", prefer="wait=10").body
+    back = fleet.post(f"/v1/orders/{ours['id']}/refunds", {"amount": 1234}, key="isolated").body
     made = fleet.eo("keys", "create", "--account", "second", "--json")
     assert made.returncode == 0, made.stderr
     key = json.loads(made.stdout)["key"]
     description = fleet.get("/openapi.json").body
     asked = 0
-    for _, path in routes(description):
+    ids = {"{order_id}": ours["id"], "{refund_id}": back["id"]}
+    for path, _ in routes(description, "get"):
+        place = next((name for name in ids if name in path), "")
         for query in ("", f"?order_id={ours['id']}", "?idempotency_key=isolated", "?status=paid"):
-            answer = fleet.get(path.replace("{order_id}", ours["id"]) + query, api_key=key)
+            answer = fleet.get((path.replace(place, ids[place]) if place else path) + query, api_key=key)
             text = json.dumps(answer.body)
             said = text.replace(ours["id"], "") if answer.status >= 400 else text  # an error may name what was asked
-            for secret in (ours["id"], ours["payment_intent"], "cus_first", "1999"):
+            for secret in (ours["id"], ours["payment_intent"], back["id"], "cus_first", "1999", "1234"):
                 assert secret not in said, f"{path}{query} shows {secret}: {text}"
-            if "{order_id}" in path and not query:
+            if place and not query:
                 assert answer.status == 404, f"{path}: {answer.status}"
             asked += 1
     assert asked >= 16
+    for path, operation in routes(description, "post"):
+        if "{order_id}" in path:
+            body = operation["requestBody"]["content"]["application/json"]["example"]
+            answer = fleet.post(path.replace("{order_id}", ours["id"]), body, key="theirs", api_key=key)
+            assert answer.status == 404, f"{path}: {answer.status}"
     # The same key of another account is another order: nothing is replayed across.
     theirs = fleet.post("/v1/orders", ORDER, key="isolated", api_key=key)
     assert theirs.status == 201

@@ -1,5 +1,6 @@
 """One key, one spelling rule; a fingerprint that knows requests, not bytes; a wire key that cannot collide."""
 
+from hashlib import sha256
 from itertools import combinations
 from uuid import UUID
 
@@ -81,10 +82,20 @@ def test_the_fingerprint_ignores_key_order_white_space_and_defaults() -> None:
     assert fingerprint(bare) == fingerprint(msgspec.structs.replace(bare, metadata={}))
 
 
+def test_a_field_that_was_added_later_leaves_yesterdays_fingerprint_alone() -> None:
+    before = b'{"amount":1999,"currency":"usd","payment_method":"pm_x"}'  # as version 0.1 has written it
+    for request in (OrderRequest(1999, "usd", "pm_x"), OrderRequest(1999, "usd", "pm_x", capture="automatic")):
+        assert fingerprint(request) == b"\x01" + sha256(before).digest()
+
+
 def test_the_fingerprint_is_the_same_alone_and_in_a_batch() -> None:
-    alone = decode(b'{"amount":1999,"currency":"usd","payment_method":"pm_x"}', OrderRequest)
-    item = decode(b'{"idempotency_key":"k","amount":1999,"currency":"usd","payment_method":"pm_x"}', BatchItem)
-    assert fingerprint(alone) == fingerprint(item.order())
+    for more in (b"", b',"capture":"manual","metadata":{"a":"1"}'):
+        fields = b'"amount":1999,"currency":"usd","payment_method":"pm_x"' + more
+        alone, item = (
+            decode(b"{" + fields + b"}", OrderRequest),
+            decode(b'{"idempotency_key":"k",' + fields + b"}", BatchItem),
+        )
+        assert fingerprint(alone) == fingerprint(item.order())
 
 
 @pytest.mark.parametrize(
@@ -96,6 +107,7 @@ def test_the_fingerprint_is_the_same_alone_and_in_a_batch() -> None:
         {"customer": "cus_1"},
         {"description": "x"},
         {"metadata": {"a": "1"}},
+        {"capture": "manual"},
     ],
 )
 def test_every_field_counts_for_the_fingerprint(change: dict[str, object]) -> None:

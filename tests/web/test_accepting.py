@@ -33,6 +33,23 @@ async def test_an_order_is_stored_with_its_promise_before_201(api: Api, engine: 
     )
 
 
+async def test_how_it_is_captured_is_stored_and_left_out_means_automatic(api: Api, engine: AsyncEngine) -> None:
+    for key, wanted, stored in (
+        ("k1", None, "automatic"),
+        ("k2", "automatic", "automatic"),
+        ("k3", "manual", "manual"),
+    ):
+        made = await api.order(key, capture=wanted)
+        assert made.json()["capture"] == stored
+        assert (await api.http.get(made.headers["location"])).json() == made.json()
+    assert (await api.order("k1", capture="automatic")).headers["idempotent-replayed"] == "true"
+    assert_problem(await api.order("k1", capture="manual"), 422, "idempotency-key-reused")
+    assert_problem(await api.order("k4", capture="later"), 400, "body-invalid")
+    batch = {"orders": [{"idempotency_key": "k5", **ORDER, "capture": "manual"}]}
+    (result,) = (await api.http.post("/v1/orders/batch", json=batch)).json()["results"]
+    assert result["order"]["capture"] == "manual"
+
+
 async def test_what_was_answered_is_what_can_be_read(api: Api) -> None:
     made = await api.order("k1", description="Ωmega 🎁", metadata={"ключ": "значение"})
     read = await api.http.get(made.headers["location"])
