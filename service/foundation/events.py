@@ -103,7 +103,7 @@ HELP: dict[Event, Help] = {
     Event.DOOR_POSTGRES_BACK: Help("info", "orders are stored again"),
     Event.FEES_CONTRADICTED: Help(
         "error",
-        "a fee is booked with another content than Stripe shows for it",
+        "a charge, or its fee, is booked with another sum or content than Stripe's balance transaction shows",
         "compare the `reference` with Stripe; nothing was booked twice",
     ),
     Event.FEES_INCOMPLETE: Help("warning", "Stripe's list of fees could not be read to its end; it is read again"),

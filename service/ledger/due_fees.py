@@ -11,15 +11,26 @@ from service.states import CHARGE_MONEY_MOVED, in_sql
 
 
 class Due(Record):
-    """A charge whose fee is looked for. `charged_at`: the moment of the charge, by Stripe's clock."""
+    """A charge whose fee is looked for.
+
+    `charged_at`: the moment at which the money was taken, by Stripe's clock; of a payment that was authorized first,
+    that of its capture. `captured_minor`: what was taken, where that is less than the amount.
+    """
 
     id: UUID
     account_id: UUID
     order_id: UUID
     payment_intent_id: str | None
     stripe_charge_id: str
+    amount_minor: int
+    captured_minor: int | None
     currency: str
     charged_at: datetime
+
+    @property
+    def taken_minor(self) -> int:
+        """What is booked as taken, in minor units."""
+        return self.amount_minor if self.captured_minor is None else self.captured_minor
 
 
 _IS_DUE = f"status IN {in_sql(CHARGE_MONEY_MOVED)} AND balance_transaction_id IS NULL AND stripe_charge_id IS NOT NULL"

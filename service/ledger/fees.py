@@ -20,7 +20,7 @@ from service.foundation.postgres.db import repeat_on_deadlock
 from service.foundation.postgres.sql import Connection, begin
 from service.ledger import JournalEntry, due_fees, fee_entry, fee_reference, post
 from service.ledger.due_fees import Due, Marks
-from service.stripe_gateway.objects import BalanceTransaction, IncompleteListing
+from service.stripe_gateway.objects import TOOK_MONEY, BalanceTransaction, IncompleteListing
 
 RECENT = timedelta(minutes=10)  # almost every fee is known within seconds; later ones are stragglers
 DUE_MAX = 5_000  # charges read per sweep and kind; bounds memory and the length of a listing
@@ -29,6 +29,9 @@ PAGE = 100  # fees per transaction: what one call of Stripe's list brings
 FEW = 3  # so many are asked for one by one, and not listed
 ONE_BY_ONE_MAX = 25  # calls of a sweep, young or old; those that a listing did not reach wait their turn
 HITLESS_MAX = 5  # pages in a row without one that is wanted: then a listing is too dear
+# A capture whose balance transaction Stripe did not show at once is booked under the moment of Stripe's answer, which
+# may be a little later than the balance transaction's.
+MAY_BE_EARLIER = timedelta(seconds=2)
 _OF_ITS_AGE = 4
 _SOONEST, _LATEST = timedelta(seconds=1), timedelta(hours=6)
 
@@ -37,9 +40,9 @@ class FeeGateway(Protocol):
     """What the sweep needs of the Stripe gateway."""
 
     def list_balance_transactions(
-        self, created_gte: int, created_lt: int | None = None, source: str | None = None
+        self, created_gte: int, source: str | None = None
     ) -> AsyncIterator[BalanceTransaction]:
-        """Those of charges, created in [gte, lt) Unix seconds, newest first; `source`: those of one charge.
+        """Those created at `created_gte` (Unix seconds) or later, newest first; `source`: those of one charge.
 
         Each page waits for its turn in the rate that the fleet shares. Raises IncompleteListing when one could not
         be read.
@@ -107,7 +110,7 @@ class FeeSweep:
                 asked = await self._list(search, result)
             for row in list(search.missing.values())[:ONE_BY_ONE_MAX]:
                 source = row.stripe_charge_id
-                await self._read_through(search, result, _seconds(row.charged_at), source=source)
+                await self._read_through(search, result, _earliest(row), source=source)
                 asked += [row] if search.missing.pop(source, None) else []
         except IncompleteListing as error:
             result.complete = False
@@ -116,9 +119,9 @@ class FeeSweep:
 
     async def _list(self, search: "_Search", result: SweepResult) -> list[Due]:
         """All at once; returns those that the listing would have shown, and drops them from what is missing."""
-        since = min(_seconds(row.charged_at) for row in search.missing.values())
+        since = min(_earliest(row) for row in search.missing.values())
         reached = await self._read_through(search, result, since)
-        shown = [row for row in search.missing.values() if _seconds(row.charged_at) >= reached]
+        shown = [row for row in search.missing.values() if _earliest(row) >= reached]
         for row in shown:
             del search.missing[row.stripe_charge_id]
         return shown
@@ -128,7 +131,7 @@ class FeeSweep:
         page: list[_Found] = []
         listed = hitless = reached = 0
         try:
-            async for transaction in self.gateway.list_balance_transactions(since, None, source):
+            async for transaction in self.gateway.list_balance_transactions(since, source):
                 page += search.found(transaction)
                 listed, reached = listed + 1, transaction.created + 1
                 if not search.missing or listed == LISTED_MAX:
@@ -168,8 +171,12 @@ class _Search:
     refused: list[Due] = field(default_factory=list)
 
     def found(self, transaction: BalanceTransaction) -> Iterable[_Found]:
-        """The charge of this balance transaction, if it is one that is looked for."""
-        charge = self.missing.pop(transaction.source or "", None)
+        """The charge that this balance transaction took the money of, if it is one that is looked for.
+
+        A charge may be the source of others, too: of what a bank takes back days later.
+        """
+        took_money = transaction.type in TOOK_MONEY
+        charge = self.missing.pop(transaction.source or "", None) if took_money else None
         return [] if charge is None else [(charge, transaction)]
 
     def is_flawed(self, found: _Found) -> bool:
@@ -194,8 +201,13 @@ async def _book_page(connection: Connection, page: Sequence[_Found]) -> _Booked:
     """
     locked = await due_fees.lock(connection, [charge.id for charge, _ in page])
     open_ = [found for found in page if found[0].id in locked]
-    entries = [entry for charge, bt in open_ if charge.currency == bt.currency and (entry := _entry(charge, bt))]
-    contradicted = {entry.reference for entry in (await post(connection, entries)).conflicting}
+    contradicted = {fee_reference(bt.id) for charge, bt in open_ if _moved_another_sum(charge, bt)}
+    entries = [
+        entry
+        for charge, bt in open_
+        if charge.currency == bt.currency and fee_reference(bt.id) not in contradicted and (entry := _entry(charge, bt))
+    ]
+    contradicted |= {entry.reference for entry in (await post(connection, entries)).conflicting}
     for reference in sorted(contradicted):
         log.event(Event.FEES_CONTRADICTED, reference=reference)
     done = [(charge, bt) for charge, bt in open_ if fee_reference(bt.id) not in contradicted]
@@ -209,6 +221,11 @@ async def _book_page(connection: Connection, page: Sequence[_Found]) -> _Booked:
     refused = [charge for charge, bt in open_ if fee_reference(bt.id) in contradicted]
     others = sum(currency is not None for currency in elsewhere)
     return _Booked(len(done) - others, others, refused)
+
+
+def _moved_another_sum(charge: Due, transaction: BalanceTransaction) -> bool:
+    """Whether Stripe took another sum than is booked; in another currency its rate decides what the sum is."""
+    return charge.currency == transaction.currency and charge.taken_minor != transaction.amount
 
 
 def _entry(charge: Due, transaction: BalanceTransaction) -> JournalEntry | None:
@@ -227,5 +244,6 @@ def _pause(age: timedelta) -> timedelta:
     return min(max(age / _OF_ITS_AGE, _SOONEST), _LATEST)
 
 
-def _seconds(instant: datetime) -> int:
-    return int(instant.timestamp())
+def _earliest(charge: Due) -> int:
+    """The second from which on its balance transaction may have been made."""
+    return int((charge.charged_at - MAY_BE_EARLIER).timestamp())

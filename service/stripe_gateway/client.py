@@ -157,13 +157,15 @@ class StripeGateway(Calls):
         return None
 
     def list_balance_transactions(
-        self, created_gte: int, created_lt: int | None = None, source: str | None = None, kind: str = "charge"
+        self, created_gte: int, source: str | None = None
     ) -> AsyncIterator[BalanceTransaction]:
-        """Balance transactions created in [gte, lt), or those of one charge. Raises IncompleteListing."""
+        """Balance transactions created at `created_gte` (Unix seconds) or later, newest first; or those of one source.
+
+        They are of every type: Stripe filters by one, and what takes a customer's money has one type for cards and
+        another for all else (`objects.TOOK_MONEY`). Raises IncompleteListing.
+        """
         created: BalanceTransactionListParamsCreated = {"gte": created_gte}
-        if created_lt is not None:
-            created["lt"] = created_lt
-        params: BalanceTransactionListParams = {"type": kind, "created": created, "limit": PAGE}
+        params: BalanceTransactionListParams = {"created": created, "limit": PAGE}
         if source:
             params["source"] = source
         return self._pages("/v1/balance_transactions", params, BalanceTransaction)
@@ -186,18 +188,18 @@ class StripeGateway(Calls):
 
         What Stripe does not answer now is not told.
         """
-        found = await asyncio.gather(*(self._lacking(method, path, params) for method, path, params in NEEDED))
+        found = await asyncio.gather(*(self._lacking(*needed) for needed in NEEDED))
         return [words for words in found if words]
 
     async def _get(self, path: str, params: Mapping[str, object]) -> Answer:
         await self._pace.turn(paths.endpoint("get", path))
         return await self._call("get", path, params)
 
-    async def _lacking(self, method: str, path: str, params: Mapping[str, object]) -> str:
+    async def _lacking(self, method: str, path: str, params: Mapping[str, object], permission: str) -> str:
         try:
             await self._raw(method, path, params)
         except stripe.PermissionError as error:
-            if names := lacking(error.http_status, error.user_message):
+            if names := lacking(error.http_status, error.user_message, permission):
                 return f"{method.upper()} {path} needs {', '.join(names)}"
         except Exception:  # noqa: BLE001  anything else says nothing about permissions
             return ""

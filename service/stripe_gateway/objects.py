@@ -21,6 +21,8 @@ ObjectId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_]{1,255}\Z")]
 MOMENT_MAX = 4_102_444_800  # Unix seconds, until the year 2100
 Moment = Annotated[int, msgspec.Meta(ge=0, le=MOMENT_MAX)]
 _WORD = re.compile(r"[!-~]{1,255}\Z")
+# The types of balance transactions that take a customer's money: with a card, and with anything else.
+TOOK_MONEY = frozenset({"charge", "payment"})
 
 
 class IncompleteListing(Exception):

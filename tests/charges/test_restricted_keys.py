@@ -1,5 +1,6 @@
 """A restricted key that may not do what is needed is refused at start, with the name of what it lacks."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from service.foundation.errors import Misconfigured, Unavailable
 from service.foundation.settings import Settings
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.permissions import NEEDED, lacking
+from tests.docs.parts import ROOT
 from tests.sandbox.process import SandboxProcess
 from workers.identity import refuse_a_key_that_may_not
 
@@ -29,13 +31,23 @@ def lacks(stripe: SandboxProcess, settings: Settings) -> Callable[..., Settings]
     return lacks
 
 
-@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in NEEDED])
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, *_ in NEEDED])
 async def test_each_right_that_is_needed_is_asked_for(lacks: Callable[..., Settings], method: str, path: str) -> None:
     settings = lacks(method, path, "rak_of_this_right_write")
     async with StripeGateway(settings) as gateway:
         with pytest.raises(Misconfigured, match=f"{method.upper()} {path} needs rak_of_this_right_write") as refused:
             await refuse_a_key_that_may_not(gateway, settings)
     assert KEY not in str(refused.value)
+
+
+async def test_where_stripe_names_no_permission_its_page_does(lacks: Callable[..., Settings]) -> None:
+    async with StripeGateway(lacks("get", "/v1/charges", "")) as gateway:
+        assert await gateway.lacking_permissions() == ["GET /v1/charges needs charge_write"]
+
+
+def test_the_page_names_the_permissions_that_are_asked_for() -> None:
+    named = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/howto/stripe-key.md").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted({permission for *_, permission in NEEDED})
 
 
 async def test_a_key_that_may_do_all_starts_and_asking_charged_nobody(

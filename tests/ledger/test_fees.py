@@ -16,8 +16,9 @@ from service import ledger
 from service.foundation.postgres import duties
 from service.ledger import fees
 from service.ledger.fees import FeeSweep, SweepResult
-from service.stripe_gateway.objects import BalanceTransaction, IncompleteListing
+from service.stripe_gateway.objects import TOOK_MONEY, BalanceTransaction, IncompleteListing
 from tests.ledger.support import ALICE, balance_of, book, count
+from tests.meta.stripe_names import fields
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROCESSING = "expenses:stripe:processing"
@@ -29,17 +30,17 @@ class Stripe:
     def __init__(self, transactions: Iterable[BalanceTransaction] = (), *, breaks_after: int | None = None) -> None:
         self.transactions = list(transactions)
         self.breaks_after = breaks_after
-        self.asked: list[tuple[int, int | None, str | None]] = []
+        self.asked: list[tuple[int, str | None]] = []
         self.shown = 0
 
     async def list_balance_transactions(
-        self, created_gte: int, created_lt: int | None = None, source: str | None = None
+        self, created_gte: int, source: str | None = None
     ) -> AsyncIterator[BalanceTransaction]:
-        self.asked.append((created_gte, created_lt, source))
+        self.asked.append((created_gte, source))
         for n, item in enumerate(sorted(self.transactions, key=lambda t: -t.created)):
             if n == self.breaks_after:
                 raise IncompleteListing("page 2 could not be read")
-            if item.created >= created_gte and item.created < (created_lt or 1 << 40) and source in (None, item.source):
+            if item.created >= created_gte and source in (None, item.source):
                 self.shown += 1
                 yield item
             if n % fees.PAGE == 0:  # one request a page: in between, others run
@@ -50,12 +51,14 @@ async def sweep(engine: AsyncEngine, stripe: Stripe, now: datetime = NOW) -> Swe
     return await FeeSweep(engine, stripe).once(now=now)
 
 
-def transaction(n: int | str, *, fee: int = 88, currency: str = "usd", at: datetime = NOW) -> BalanceTransaction:
+def transaction(
+    n: int | str, *, amount: int = 1999, fee: int = 88, currency: str = "usd", at: datetime = NOW
+) -> BalanceTransaction:
     return BalanceTransaction(
         id=f"txn_{n}",
-        amount=1999,
+        amount=amount,
         fee=fee,
-        net=1999 - fee,
+        net=amount - fee,
         currency=currency,
         created=int(at.timestamp()),
         type="charge",
@@ -63,13 +66,19 @@ def transaction(n: int | str, *, fee: int = 88, currency: str = "usd", at: datet
     )
 
 
-async def paid(engine: AsyncEngine, *names: int | str, at: datetime = NOW, status: str = "succeeded") -> None:
-    """Charges that succeeded at Stripe and whose fee is due."""
+async def paid(
+    engine: AsyncEngine,
+    *names: int | str,
+    at: datetime = NOW,
+    status: str = "succeeded",
+    captured: int | None = None,
+) -> None:
+    """Charges that succeeded at Stripe and whose fee is due; `captured`: where less than all of it was taken."""
     async with engine.begin() as connection:
         for name in names:
             order = {"order_id": uuid4(), "account_id": ALICE, "key": f"{name}", "name": f"{name}"}
             await connection.execute(_ORDER, {k: v for k, v in order.items() if k != "name"})
-            charge = {**order, "id": uuid4(), "at": at, "status": status}
+            charge = {**order, "id": uuid4(), "at": at, "status": status, "captured": captured}
             await connection.execute(_CHARGE, charge)
 
 
@@ -108,6 +117,55 @@ async def test_the_fee_of_a_duplicate_is_booked_too(engine: AsyncEngine) -> None
     assert (await sweep(engine, Stripe([transaction(1)]))).booked == 1
 
 
+@pytest.mark.parametrize("many", [0, fees.FEW], ids=["one by one", "listed"])
+async def test_the_fee_of_a_payment_without_a_card_is_booked(engine: AsyncEngine, many: int) -> None:
+    """Stripe gives its balance transaction a type of its own, and filters by one type."""
+    await paid(engine, "bank", *range(many))
+    stripe = Stripe([replace(transaction("bank"), type="payment"), *(transaction(n) for n in range(many))])
+    assert ((await sweep(engine, stripe)).booked, await due(engine)) == (1 + many, set())
+
+
+async def test_what_a_bank_takes_back_is_no_fee_of_the_charge(engine: AsyncEngine) -> None:
+    await paid(engine, "bank")
+    back = replace(
+        transaction("bank", amount=-1999, at=NOW + timedelta(days=3)), id="txn_x", type="payment_failure_refund"
+    )
+    await sweep(engine, Stripe([back, replace(transaction("bank"), type="payment")]))
+    async with engine.connect() as connection:
+        references = (await connection.scalars(text("SELECT reference FROM journal_entries"))).all()
+    assert references == ["fee:txn_bank"]
+
+
+def test_stripe_has_the_types_that_take_money() -> None:
+    known = fields("BalanceTransaction")["type"]
+    assert all(f"'{kind}'" in known for kind in TOOK_MONEY)
+
+
+async def test_the_fee_of_a_capture_is_that_of_what_was_taken(engine: AsyncEngine) -> None:
+    await paid(engine, 1, captured=700)
+    assert (await sweep(engine, Stripe([transaction(1, amount=700, fee=50)]))).booked == 1
+    assert await balance_of(engine, PROCESSING) == 50
+
+
+@pytest.mark.parametrize("many", [0, fees.FEW], ids=["one by one", "listed"])
+async def test_a_balance_transaction_from_just_before_stripes_answer_is_found(engine: AsyncEngine, many: int) -> None:
+    """A capture whose answer did not show it is booked under the answer's own moment."""
+    await paid(engine, "late", *range(many))
+    stripe = Stripe([transaction("late", at=NOW - timedelta(seconds=1)), *(transaction(n) for n in range(many))])
+    assert ((await sweep(engine, stripe)).booked, await due(engine)) == (1 + many, set())
+
+
+@pytest.mark.parametrize("captured", [None, 700])
+async def test_where_stripe_took_another_sum_than_is_booked_it_is_left_due_and_named(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture, captured: int | None
+) -> None:
+    await paid(engine, 1, captured=captured)
+    await paid(engine, 2)
+    result = await sweep(engine, Stripe([transaction(1, amount=1200), transaction(2)]))
+    assert (result.booked, result.conflicting, await due(engine)) == (1, 1, {"ch_1"})
+    assert "fees.contradicted" in caplog.text
+
+
 async def test_nothing_due_asks_stripe_nothing(engine: AsyncEngine) -> None:
     await paid(engine, 1, status="declined")
     stripe = Stripe([transaction(1)])
@@ -120,7 +178,7 @@ async def test_young_charges_cost_one_listing_that_ends_when_all_are_found(engin
     await paid(engine, *range(30), at=NOW - timedelta(seconds=100))
     stripe = Stripe([*others, *(transaction(n, at=NOW - timedelta(seconds=10)) for n in range(30))])
     assert (await sweep(engine, stripe)).booked == 30
-    assert stripe.asked == [(int(NOW.timestamp()) - 100, None, None)]
+    assert stripe.asked == [(int(NOW.timestamp()) - 102, None)]
     assert stripe.shown <= 30 + 11  # newest first, and none of the 90 s before the last one found
 
 
@@ -210,7 +268,7 @@ async def test_a_few_late_fees_are_asked_for_by_charge_and_ever_more_rarely(engi
     stripe = Stripe()
     sweeper = FeeSweep(engine, stripe)
     await sweeper.once(now=NOW)
-    assert sorted(stripe.asked, key=str) == [(int(old.timestamp()), None, f"ch_{n}") for n in (1, 2)]
+    assert sorted(stripe.asked, key=str) == [(int(old.timestamp()) - 2, f"ch_{n}") for n in (1, 2)]
     for minutes in range(1, 350, 5):
         await sweeper.once(now=NOW + timedelta(minutes=minutes))
     assert len(stripe.asked) == 2, "six hours are the longest pause, and the right one after two days"
@@ -227,7 +285,7 @@ async def test_one_late_fee_among_thousands_of_younger_charges_costs_a_call_now_
     for second in range(1, 300):
         await sweeper.once(now=NOW + timedelta(seconds=second))
     assert len(stripe.asked) < 30
-    assert {source for _, _, source in stripe.asked} == {"ch_late"}
+    assert {source for _, source in stripe.asked} == {"ch_late"}
     assert stripe.shown == 0
 
 
@@ -287,7 +345,7 @@ async def test_after_an_outage_old_charges_are_listed_together(engine: AsyncEngi
     await paid(engine, *range(50), at=old)
     stripe = Stripe([transaction(n, at=old) for n in range(50)])
     assert (await sweep(engine, stripe)).booked == 50
-    assert stripe.asked == [(int(old.timestamp()), None, None)]
+    assert stripe.asked == [(int(old.timestamp()) - 2, None)]
 
 
 async def test_more_due_than_one_sweep_reads_are_booked_by_the_next(
@@ -307,7 +365,7 @@ async def test_fees_are_looked_for_by_the_charges_moment_and_not_the_payments(en
     await paid(engine, *range(300), at=NOW - timedelta(seconds=5))
     stripe = Stripe([transaction(n, at=NOW - timedelta(seconds=5)) for n in range(300)])
     assert (await sweep(engine, stripe)).booked == 300
-    assert stripe.asked[0][0] == int(NOW.timestamp()) - 5
+    assert stripe.asked[0][0] == int(NOW.timestamp()) - 7
 
 
 async def test_one_relay_at_a_time_has_the_duty_and_another_takes_it_over(engine: AsyncEngine) -> None:
@@ -341,7 +399,8 @@ VALUES (:order_id, :account_id, :key, '', 1999, 'usd', 'pm_card_visa', 'paid')
 _CHARGE = text("""
 INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, status, request,
                      stripe_version, maybe_executed, payment_intent_id, stripe_charge_id, stripe_created,
-                     charged_at, life)
+                     charged_at, captured_minor, life)
 VALUES (:id, :account_id, :order_id, 1, :key, 1999, 'usd', :status, '{}', '', true,
-        'pi_' || CAST(:name AS text), 'ch_' || CAST(:name AS text), CAST(:at AS timestamptz) - interval '1 day', :at, 1)
+        'pi_' || CAST(:name AS text), 'ch_' || CAST(:name AS text), CAST(:at AS timestamptz) - interval '1 day', :at,
+        :captured, 1)
 """)
