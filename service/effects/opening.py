@@ -66,8 +66,8 @@ WITH here AS MATERIALIZED (
          (SELECT l.id FROM lives l WHERE l.identity = database_identity() AND l.verified_until > now()) AS life
     FROM instance i
 )
-SELECT x.id AS outbox_id, x.kind, x.attempt, x.effect, x.deliveries, x.opens_unsettled, x.opens_alone, x.is_early,
-       o.id AS order_id, o.account_id, a.is_default, o.idempotency_key, o.amount_minor, o.currency, o.capture,
+SELECT x.id AS outbox_id, x.kind, coalesce(x.attempt, 0) AS attempt, x.effect, x.deliveries, x.opens_unsettled,
+       x.opens_alone, x.is_early, o.id AS order_id, o.account_id, a.is_default, o.idempotency_key, o.amount_minor, o.currency, o.capture,
        o.payment_method, o.customer, o.description, o.metadata::text AS metadata, o.fingerprint, o.status,
        o.created_at, now() AS now,
        here.life IS NOT NULL AS is_verified, coalesce(here.life, 0) AS life, here.instance

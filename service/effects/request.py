@@ -31,7 +31,7 @@ def request_to_send(stored: Request, build: Callable[[], Request], *, maybe_exec
 class LockedRow(Record):
     """An outbox row and its order, which is locked; `metadata` is JSON.
 
-    attempt: of a charge. effect: the id of a change or refund, else None. life: the verified life of the database,
+    attempt: of a charge, else 0. effect: the id of a change or refund, else None. life: the verified life of the database,
     where `is_verified` says that it is in one. now: the database's clock.
     """
 

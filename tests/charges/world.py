@@ -152,6 +152,13 @@ class Books:
         """What was asked of the order's payments, in sequence."""
         return await self.all("SELECT * FROM changes WHERE order_id = :id ORDER BY created_at, id", id=promise.order_id)
 
+    async def promises_of_changes(self, promise: Promise) -> list[Promise]:
+        """The outbox rows of what was asked of the order's payments."""
+        rows = await self.all(
+            "SELECT id FROM outbox WHERE order_id = :id AND kind IN ('capture', 'cancel')", id=promise.order_id
+        )
+        return [replace(promise, outbox_id=row["id"]) for row in rows]
+
     async def status(self, promise: Promise) -> str:
         """The order's state."""
         return str((await self.one("SELECT status FROM orders WHERE id = :id", id=promise.order_id))["status"])
