@@ -1,9 +1,10 @@
-"""Charges and answers made by hand, for tests of what is pure."""
+"""Charges, changes and answers made by hand, for tests of what is pure."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from service.changes import OpenChange
 from service.charges.model import OpenCharge
 from service.effects.model import Outcome, Rules
 from service.foundation.settings import Settings
@@ -59,6 +60,31 @@ def resent(**changes: Any) -> OpenCharge:
         "last_sent_at": sent,
     }
     return charge(**defaults | changes)
+
+
+def change(kind: str = "cancel", *, of: OpenCharge | None = None, **changes: Any) -> OpenChange:
+    """A change of a known payment about to be sent for the first time, unless told otherwise."""
+    fields: dict[str, Any] = {
+        "id": UUID("0192e4a0-0000-7000-8000-0000000000d1"),
+        "outbox_id": UUID("0192e4a0-0000-7000-8000-0000000000b2"),
+        "account_id": ACCOUNT,
+        "order_id": ORDER,
+        "kind": kind,
+        "charge": of or resent(status="requires_action", payment_intent_id="pi_1", call="retrieve"),
+        "amount": 1999 if kind == "capture" else None,
+        "wanted_by": "producer",
+        "idempotency_key": "eo1:key",
+        "request": {},
+        "stripe_version": "v",
+        "status": "sending",
+        "call": "send",
+        "first_send": True,
+        "token": UUID("0192e4a0-0000-7000-8000-0000000000a2"),
+        "life": 1,
+        "born_at": NOW,
+        "opened_at": NOW,
+    }
+    return OpenChange(**fields | changes)
 
 
 def intent(status: str = "succeeded", **changes: Any) -> Intent:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from service.charges.follow_up import judge_cancel
 
 from service import outbox
+from service.changes import CHANGE
+from service.changes.answers import judge_retrieve as judge_change
 from service.charges import CHARGE
 from service.charges.answers import judge_intent, judge_retrieve
 from service.charges.model import OpenCharge
@@ -22,7 +23,7 @@ from service.foundation.settings import Settings
 from service.states import CHARGE_FINAL, WaitsFor
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
-from tests.charges.answers import NOW, RULES, charge, decline, error, intent, nothing, ok, resent
+from tests.charges.answers import NOW, RULES, change, charge, decline, error, intent, nothing, ok, resent
 from tests.charges.world import Promise, World
 
 CUSTOMER = "pm_card_authenticationRequired"
@@ -54,7 +55,7 @@ def test_no_state_at_stripe_is_asked_for_without_an_end(status: str, before: str
     assert young.final or young.waits_for is not None, "a fact that is no end names whose turn it is"
     old = known(before, age=LONG)
     outcome = with_an_end(old, judge_retrieve(old, shown(status, LONG)), RULES)
-    assert outcome.final or outcome.parked or outcome.next_call == "cancel"
+    assert outcome.final or outcome.parked or outcome.expires
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -64,7 +65,7 @@ def test_no_state_of_an_answer_to_a_send_is_without_an_end_either(status: str) -
         old = replace(sent, first_sent_at=NOW - LONG)
         ended = with_an_end(old, outcome, RULES)
         is_looked_up = outcome.next_call in ("lookup", "retrieve") and outcome.intent is None
-        assert ended.final or ended.parked or ended.next_call == "cancel" or is_looked_up
+        assert ended.final or ended.parked or ended.expires or is_looked_up
 
 
 ODD = {
@@ -87,9 +88,12 @@ def test_a_payment_that_is_not_what_it_should_be_is_given_to_a_human(name: str) 
 
 @pytest.mark.parametrize("answer", [error(429), error(500), error(503), nothing(), error(401), error(409)])
 def test_what_says_nothing_about_the_payment_parks_nobody(answer: Answer) -> None:
-    for call in (judge_retrieve, judge_cancel):
-        old = known("requires_action", age=LONG)
-        assert with_an_end(old, call(old, answer), RULES).parked is None
+    old = known("requires_action", age=LONG)
+    assert with_an_end(old, judge_retrieve(old, answer), RULES).parked is None
+    for nth in (1, 9):
+        late = change(nth=nth, born_at=NOW - LONG, first_send=False)
+        for outcome in (judge_send(CHANGE, late, answer), judge_change(late, answer)):
+            assert with_an_end(late, outcome, RULES).parked is None
 
 
 def test_each_wait_has_a_bound_and_an_end_and_the_docs_have_its_row() -> None:
@@ -105,7 +109,7 @@ def test_a_payment_is_asked_for_ever_more_rarely_and_not_past_its_bound() -> Non
     while True:
         waiting = known("requires_action", age=timedelta(seconds=age))
         outcome = with_an_end(waiting, judge_retrieve(waiting, shown("requires_action", timedelta(seconds=age))), RULES)
-        if outcome.next_call == "cancel":
+        if outcome.expires:
             break
         assert outcome.wait_s is not None
         assert outcome.wait_s <= max(30.0, age / 2)
@@ -123,30 +127,54 @@ def test_a_success_that_may_be_of_the_next_day_is_asked_for_its_moment(created: 
     assert judge_retrieve(known(), ok(created=created)).status == "succeeded", "a GET shows it, and is believed"
 
 
-def test_a_canceled_payment_is_canceled_here_and_nothing_else_is_believed_of_a_cancellation() -> None:
-    waiting = known("requires_action", call="cancel")
-    assert judge_cancel(waiting, ok("canceled")).order_status == "canceled"
-    raced = error(400, "invalid_request_error", code="payment_intent_unexpected_state", payment_intent=intent())
-    for answer in (raced, ok("succeeded"), error(500), decline(), nothing(), error(404, "invalid_request_error")):
-        outcome = judge_cancel(waiting, answer)
-        assert (outcome.status, outcome.next_call) == ("requires_action", "retrieve")
-    assert with_an_end(waiting, judge_cancel(waiting, raced), RULES).wait_s == 0.0, "it may have succeeded just now"
+# What Stripe may answer to a cancellation, without an end of the payment in it.
+NO_ENDS = (
+    error(400, "invalid_request_error", code="payment_intent_unexpected_state"),
+    error(400, "invalid_request_error", code="payment_intent_unexpected_state", replayed=True),
+    error(500),
+    error(500, replayed=True),
+    decline(),
+    error(404, "invalid_request_error"),
+    error(404, "invalid_request_error", code="resource_missing"),
+)
+
+
+def test_a_canceled_payment_is_canceled_and_only_an_end_that_is_shown_is_believed_of_a_cancellation() -> None:
+    assert judge_send(CHANGE, change(), ok("canceled")).status == "done"
+    assert judge_send(CHANGE, change(), ok("succeeded")).status == "refused", "and the payment itself is the proof"
+    for answer in NO_ENDS:
+        for asked in (change(), change(first_send=False, unclear_answers=1)):
+            outcome = judge_send(CHANGE, asked, answer)
+            assert (outcome.status, outcome.next_call) == ("sending", "retrieve")
+    raced = judge_send(CHANGE, change(), NO_ENDS[0])
+    assert with_an_end(change(), raced, RULES).retry_s == 0.0, "it may have succeeded just now"
+    lost = judge_send(CHANGE, change(), nothing())
+    assert (lost.status, lost.next_call, lost.next_try) == ("sending", "send", False), "the same bytes, the same key"
+
+
+@pytest.mark.parametrize("another", [{"amount": 1}, {"currency": "eur"}, {"metadata": {}}, {"id": "pi_2"}])
+def test_a_cancellation_is_not_done_by_another_payment(another: dict[str, Any]) -> None:
+    for status in ("canceled", "succeeded"):
+        outcome = judge_send(CHANGE, change(), ok(status, **another))
+        assert (outcome.status, outcome.intent) == ("sending", None)
 
 
 def test_a_refused_cancellation_parks_nobody_before_the_payment_is_asked_for() -> None:
     """Days late, after an outage: it may have succeeded, or been canceled by the worker that died."""
-    refused = error(400, "invalid_request_error", code="payment_intent_unexpected_state")
-    for tries in (1, 9):
-        late = known("requires_action", age=LONG, call="cancel", cancel_try=tries)
-        outcome = with_an_end(late, judge_cancel(late, refused), RULES)
-        assert (outcome.parked, outcome.next_call, outcome.wait_s) == (None, "retrieve", 0.0)
+    refused = NO_ENDS[0]
+    for nth in (1, 9):
+        late = change(nth=nth, born_at=NOW - LONG)
+        outcome = with_an_end(late, judge_send(CHANGE, late, refused), RULES)
+        assert (outcome.parked, outcome.next_call, outcome.retry_s) == (None, "retrieve", 0.0)
     still = shown("requires_action", LONG)
     ends = {}
-    for tries in (1, 2, 9):
-        late = known("requires_action", age=LONG, cancel_try=tries)
-        ends[tries] = with_an_end(late, judge_retrieve(late, still), RULES)
-    assert [ends[tries].next_call for tries in (1, 2)] == ["cancel", "cancel"]
-    assert ends[9].parked == "unfinished: Stripe does not cancel it (requires_action)"
+    for nth in (1, 2, 9):
+        late = change(nth=nth, born_at=NOW - LONG, call="retrieve")
+        ends[nth] = with_an_end(late, judge_change(late, still), RULES)
+    assert [(ends[nth].next_call, ends[nth].parked) for nth in (1, 2)] == [("send", None)] * 2
+    assert ends[9].parked == "unfinished: Stripe does not do it (requires_action)"
+    young = change(nth=9, born_at=NOW - timedelta(hours=23), call="retrieve")
+    assert with_an_end(young, judge_change(young, still), RULES).parked is None, "Stripe has a day"
 
 
 async def _wait_for_the_customer(world: World) -> Promise:
@@ -173,7 +201,10 @@ async def test_an_abandoned_3d_secure_is_canceled_at_stripe_after_24_hours(
     await a_day_passes(0.2)
     await _is(own_world, promise, "canceled")
     assert await own_world.row(promise) is None
-    assert await own_world.calls(promise) == ["send", "retrieve", "cancel"], "what says nothing new is not noted"
+    assert await own_world.calls(promise) == ["send", "retrieve", "retrieve"], "what says nothing new is not noted"
+    (cancellation,) = await own_world.changes(promise)
+    assert (cancellation["kind"], cancellation["wanted_by"], cancellation["status"]) == ("cancel", "expiry", "done")
+    assert [h["call"] for h in cancellation["history"] if "call" in h] == ["send"]
     assert own_world.charges_at_stripe(promise) == 0
     row = await own_world.charge(promise)
     async with own_world.stack:
@@ -190,11 +221,14 @@ async def test_a_success_that_races_the_cancellation_wins_and_is_dated_by_its_ch
     await a_day_passes(24.1)
     await own_world.deliver(promise)  # still waiting: to be canceled next
     row = await own_world.charge(promise)
-    assert row["next_call"] == "cancel"
+    assert [(c["kind"], c["wanted_by"], c["status"]) for c in await own_world.changes(promise)] == [
+        ("cancel", "expiry", "pending")
+    ]
     own_world.stripe.control("POST", f"payment_intents/{row['payment_intent_id']}/complete_action", {"succeed": True})
     await own_world.work()
     await own_world.assert_charged_once(promise)
-    assert await own_world.calls(promise) == ["send", "retrieve", "cancel", "retrieve"]
+    (cancellation,) = await own_world.changes(promise)
+    assert cancellation["status"] == "refused"
     (entry,) = await own_world.entries(promise)
     charged = (await own_world.charge(promise))["charged_at"]
     assert entry["occurred_at"] == charged
@@ -215,9 +249,9 @@ async def test_what_ended_at_stripe_long_before_our_cancellation_is_not_given_to
     else:
         async with StripeGateway(own_world.settings) as gateway:
             await gateway.cancel_payment_intent(intent_id, key="a key that Stripe forgot", version=STRIPE_VERSION)
-    await own_world.deliver(promise)
-    assert (await own_world.open_row(promise))["parked_at"] is None
-    await own_world.work()
+    for _ in range(2):  # refused, and asked for
+        await own_world.deliver(*await own_world.promises_of_changes(promise))
+    assert await own_world.all("SELECT id FROM outbox") == [], "neither parked nor asked for again"
     assert await own_world.status(promise) == ("paid" if is_paid else "canceled")
 
 
@@ -234,10 +268,12 @@ async def test_a_refused_cancellation_has_a_new_key_the_next_time(own_world: Wor
     promise = await _wait_for_the_customer(own_world)
     await a_day_passes(24.1)
     own_world.stripe.faults({"fault": "error_500_before", "saved": True, "times": 1, **CANCEL})
-    for _ in range(5):  # asked, refused, asked, and canceled
-        await own_world.deliver(promise)
+    await own_world.deliver(promise)  # its time is over
+    await own_world.work()  # refused, asked for, and canceled
     assert await own_world.status(promise) == "canceled"
-    assert (await own_world.charge(promise))["cancel_try"] == 2
+    (cancellation,) = await own_world.changes(promise)
+    assert cancellation["nth"] == 2
+    assert [h["call"] for h in cancellation["history"] if "call" in h] == ["send", "retrieve", "send"]
 
 
 async def test_a_poll_that_brings_no_news_writes_no_history_and_keeps_no_token(own_world: World) -> None:

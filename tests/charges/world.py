@@ -15,9 +15,8 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
-from service.charges import CHARGE
 from service.charges.model import OpenCharge
-from service.effects.model import Outcome, Settlement
+from service.effects.model import Effect, Outcome, Settlement
 from service.effects.opening import open_effects
 from service.effects.settling import settle
 from service.foundation.postgres.db import bare_engine, create_engine
@@ -28,12 +27,13 @@ from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.pacing import Bucket
 from tests.sandbox.process import SandboxProcess
 from workers.charge import ChargeWorker
-from workers.effects import KINDS
+from workers.effects import KINDS, kind_of
 from workers.identity import identify_stripe
 from workers.throttle import Breaker
 
 WAIT_S = 10.0
 OTHER_ACCOUNT = UUID("0192e4a0-0000-7000-8000-00000000000b")
+EFFECTS = ("charges", "changes", "refunds")
 POST = {"method": "POST", "path": "^/v1/payment_intents$"}  # the requests that charge
 
 _numbers = count(1)
@@ -92,6 +92,12 @@ class Books:
         outbox_ids = {row["order_id"]: row["id"] for row in rows}
         return [Promise(UUID(c.id), outbox_ids[UUID(c.id)], account, c.key) for c in candidates]
 
+    async def manual_order(self, key: str | None = None, **changes: Any) -> Promise:
+        """One order whose money is only to be held at first."""
+        promise = await self.order(key, **changes)
+        await self.run("UPDATE orders SET capture = 'manual' WHERE id = :id", id=promise.order_id)
+        return promise
+
     async def default_account(self) -> UUID:
         return UUID(str((await self.one("SELECT id FROM accounts WHERE is_default"))["id"]))
 
@@ -121,23 +127,37 @@ class Books:
 
     async def open(self, *promises: Promise) -> list[OpenCharge]:
         """Open the charges of these promises, in their time; returns those that may be called."""
-        await self.due(*promises)
-        opened = await open_effects(self.engine, [p.outbox_id for p in promises], self.settings, KINDS)
-        return [effect for effect in opened.effects if isinstance(effect, OpenCharge)]
+        return [effect for effect in await self.open_effects(*promises) if isinstance(effect, OpenCharge)]
 
     async def open_one(self, promise: Promise) -> OpenCharge:
         (charge,) = await self.open(promise)
         return charge
 
-    async def settle(self, charge: OpenCharge, outcome: Outcome, **answer: Any) -> bool:
-        """Settle one charge; whether it changed anything."""
-        return bool(await settle(self.engine, CHARGE, [Settlement(charge, outcome, **answer)], self.settings))
+    async def open_effects(self, *promises: Promise) -> list[Effect]:
+        """The same for effects of any kind."""
+        await self.due(*promises)
+        return (await open_effects(self.engine, [p.outbox_id for p in promises], self.settings, KINDS)).effects
+
+    async def settle(self, effect: Effect, outcome: Outcome, **answer: Any) -> bool:
+        """Settle one effect; whether it changed anything."""
+        return bool(await settle(self.engine, kind_of(effect), [Settlement(effect, outcome, **answer)], self.settings))
 
     async def charge(self, promise: Promise, attempt: int = 1) -> dict[str, Any]:
         """The row of the order's attempt."""
         return await self.one(
             "SELECT * FROM charges WHERE order_id = :id AND attempt = :attempt", id=promise.order_id, attempt=attempt
         )
+
+    async def changes(self, promise: Promise) -> list[dict[str, Any]]:
+        """What was asked of the order's payments, in sequence."""
+        return await self.all("SELECT * FROM changes WHERE order_id = :id ORDER BY created_at, id", id=promise.order_id)
+
+    async def promises_of_changes(self, promise: Promise) -> list[Promise]:
+        """The outbox rows of what was asked of the order's payments."""
+        rows = await self.all(
+            "SELECT id FROM outbox WHERE order_id = :id AND kind IN ('capture', 'cancel')", id=promise.order_id
+        )
+        return [replace(promise, outbox_id=row["id"]) for row in rows]
 
     async def status(self, promise: Promise) -> str:
         """The order's state."""
@@ -165,7 +185,10 @@ class Books:
 
     async def leases_end(self) -> None:
         """All leases are over, as if their workers had fallen silent."""
-        await self.run("UPDATE charges SET lease_until = now() - interval '1 second' WHERE lease_until IS NOT NULL")
+        for table in EFFECTS:
+            await self.run(
+                f"UPDATE {table} SET lease_until = now() - interval '1 second' WHERE lease_until IS NOT NULL"
+            )
 
     async def all_due(self) -> list[UUID]:
         """Everything that waits in the outbox becomes due; the ids."""
@@ -275,27 +298,22 @@ class World(Books):
         return [h["answer"] for h in (await self.charge(promise))["history"] if "answer" in h]
 
 
+_OF_EFFECT = ("created_at", "updated_at", "lease_until", "first_sent_at", "last_sent_at")
 # What bears time in the tables that may be changed; the ledger is never changed, not even by a test's clock.
-_TIMES: dict[str, Sequence[str]] = {
+TIMES: dict[str, Sequence[str]] = {
     "orders": ("created_at", "updated_at"),
     "outbox": ("created_at", "deliver_after", "parked_at"),
-    "charges": (
-        "created_at",
-        "updated_at",
-        "lease_until",
-        "first_sent_at",
-        "last_sent_at",
-        "stripe_created",
-        "charged_at",
-        "fee_look_at",
-    ),
+    "charges": (*_OF_EFFECT, "stripe_created", "charged_at", "fee_look_at"),
+    "operations": ("created_at",),
+    "changes": _OF_EFFECT,
+    "refunds": (*_OF_EFFECT, "stripe_created"),
     # 'infinity' stays what it is.
     "lives": ("seen_at", "bound", "verified_until", "heartbeat_at", "verifier_until"),
     "order_aliases": ("created_at",),
     "instance": ("created_at",),
 }
-_OLDER_HISTORY = """
-UPDATE charges SET history = (
+OLDER_HISTORY = """
+UPDATE {table} SET history = (
   SELECT coalesce(jsonb_agg(h || jsonb_build_object('at', (h ->> 'at')::timestamptz - make_interval(secs => :by))
                             ORDER BY n), '[]')
     FROM jsonb_array_elements(history) WITH ORDINALITY AS of_charge(h, n))
@@ -308,11 +326,12 @@ async def time_passes(database_url: str, stripe: SandboxProcess, hours: float) -
     engine = bare_engine(database_url)
     try:
         async with engine.begin() as connection:
-            await connection.execute(text(f"LOCK TABLE {', '.join(_TIMES)}"))
-            for table, columns in _TIMES.items():
+            await connection.execute(text(f"LOCK TABLE {', '.join(TIMES)}"))
+            for table, columns in TIMES.items():
                 older = ", ".join(f"{c} = {c} - make_interval(secs => :by)" for c in columns)
                 await connection.execute(text(f"UPDATE {table} SET {older}"), {"by": seconds})
-            await connection.execute(text(_OLDER_HISTORY), {"by": seconds})
+            for table in EFFECTS:
+                await connection.execute(text(OLDER_HISTORY.format(table=table)), {"by": seconds})
             await asyncio.to_thread(stripe.control, "POST", "age", {"seconds": seconds})
     finally:
         await engine.dispose()

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.effects import Kind
 from service.effects.model import Rules
 from service.foundation.postgres.db import connector_of
 from service.foundation.postgres.sql import Batch, Record, SmallInt, Statement, UuidText
@@ -55,9 +56,11 @@ SOURCES = {
 
 
 def _made(held: object) -> Iterator[Statement[Any]]:
-    """Statements in a module's variable, or in what it holds."""
+    """Statements in a module's variable, or in what it holds; of a class, in its own attributes."""
     if isinstance(held, Statement):
         yield held
+    elif isinstance(held, type) and issubclass(held, Kind):
+        yield from _all_made(vars(held).values())
     elif isinstance(held, dict):
         yield from _all_made(held.values())
     elif isinstance(held, list | tuple):
@@ -76,13 +79,25 @@ def _statements() -> dict[Statement[Any], str]:
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_statement_is_made_where_the_next_test_finds_it(name: str) -> None:
-    """By an assignment at the module's top, and in something that `_made` looks into."""
-    making = [node for node in SOURCES[name].body if isinstance(node, ast.Assign) and _calls(node)]
-    made = vars(import_module(name))
-    assert sum(_calls(node) for node in making) == _calls(SOURCES[name])
+    """By an assignment at the top of the module or of a kind of effect, in something that `_made` looks into."""
+    module = import_module(name)
+    making = list(_assignments(SOURCES[name], module))
+    assert sum(_calls(node) for node, _ in making) == _calls(SOURCES[name])
     assert all(
-        list(_made(made[target.id])) for node in making for target in node.targets if isinstance(target, ast.Name)
+        list(_made(vars(holder)[target.id]))
+        for node, holder in making
+        for target in node.targets
+        if isinstance(target, ast.Name)
     )
+
+
+def _assignments(tree: ast.Module, module: object) -> Iterator[tuple[ast.Assign, object]]:
+    """Those that make statements, each with the module or class that holds what is assigned."""
+    for node in tree.body:
+        holder = vars(module)[node.name] if isinstance(node, ast.ClassDef) else module
+        for assigned in node.body if isinstance(node, ast.ClassDef) else [node]:
+            if isinstance(assigned, ast.Assign) and _calls(assigned):
+                yield assigned, holder
 
 
 def _declared(record: type[Record]) -> dict[str, object]:

@@ -21,28 +21,30 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from service.charges.follow_up import judge_cancel
 
 from service import outbox
-from service.charges import CHARGE
+from service.changes import OpenChange
+from service.changes.answers import judge_retrieve as judge_change
 from service.charges.answers import judge_intent, judge_retrieve
 from service.charges.lookup import judge_lookup, windows
 from service.charges.model import OpenCharge
 from service.effects.answers import abandoned, judge_send
-from service.effects.model import Outcome, Rules, Settlement
+from service.effects.model import Effect, Outcome, Rules, Settlement
 from service.effects.opening import open_effects
-from service.states import CHARGE_TRANSITIONS, ORDER_FINAL, ORDER_TRANSITIONS
+from service.states import CHARGE_ENDED_UNPAID, CHARGE_TRANSITIONS, ORDER_FINAL, ORDER_TRANSITIONS
 from service.stripe_gateway.objects import Answer
-from tests.charges.world import _OLDER_HISTORY, _TIMES, Books, Promise
+from tests.charges.wishes import ask_cancel, ask_capture, ask_pay
+from tests.charges.world import EFFECTS, OLDER_HISTORY, TIMES, Books, Promise
 from tests.model.tiny_stripe import ODD, RESULTS, TinyStripe
-from workers.effects import KINDS
+from workers.effects import KINDS, kind_of
 
 T = TypeVar("T")
-# What nothing can do yet. Paying again: a failed order that is processed, and a second success of one order. Healing: a
-# success of a charge or order that was canceled; a canceled PaymentIntent cannot succeed, only a forgotten one can.
-ORDERS_NOT_YET = {("failed", "processing"), ("canceled", "paid")}
+# What needs a database that forgets, or a human at Stripe who pays twice: a canceled PaymentIntent cannot succeed, and
+# before another attempt is sent the one before is canceled.
+ORDERS_NOT_YET = {("canceled", "paid")}
 CHARGES_NOT_YET = {(old, "duplicate") for old in CHARGE_TRANSITIONS} | {("canceled", "succeeded")}
 ROUNDS = 40  # more deliveries than any order needs to come to rest
+ATTEMPTS = 3  # a producer gives up
 
 odd_or_not = st.one_of(st.none(), st.none(), st.sampled_from(ODD))
 results = st.sampled_from(RESULTS)
@@ -52,15 +54,15 @@ some = st.integers(0, 7)
 
 @dataclass
 class Held:
-    """What a worker has in hand: a charge it opened, and perhaps its answer."""
+    """What a worker has in hand: a charge or a change it opened, and perhaps its answer."""
 
-    charge: OpenCharge
+    effect: Effect
     at_h: float
-    settlement: Settlement | None = None
+    settlement: Settlement[Effect] | None = None
 
 
 class OrderMachine(RuleBasedStateMachine):
-    """One order, its outbox row and its charge, with everybody who acts on them."""
+    """One order, what is promised of it, its charges and their changes, with everybody who acts on them."""
 
     books: ClassVar[Books]
     runner: ClassVar[asyncio.Runner]
@@ -74,22 +76,30 @@ class OrderMachine(RuleBasedStateMachine):
         self.latest: OpenCharge | None = None
         self.clock_h = 0.0
         self.broken = False
-        self.before: tuple[str | None, str | None] = (None, None)
+        self.order: str | None = None
+        self.charges: dict[int, str] = {}
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
-    @initialize()
-    def place(self) -> None:
-        self.promise: Promise = self.do(self.books.order())
-        self.before = ("pending", None)
+    @initialize(manual=st.booleans())
+    def place(self, *, manual: bool = False) -> None:
+        self.promise: Promise = self.do(self.books.manual_order() if manual else self.books.order())
+        self.order = "pending"
+
+    def rows(self) -> list[UUID]:
+        """The outbox rows of the order, the charges' first."""
+        found = self.do(
+            self.books.all("SELECT id FROM outbox WHERE order_id = :id ORDER BY kind DESC", id=self.promise.order_id)
+        )
+        return [row["id"] for row in found]
 
     # ── relay and broker ──────────────────────────────────────────────────────────────────────────────────────────
 
     @rule()
     def claim(self) -> None:
         claimed = self.do(outbox.claim(self.books.engine, self.books.settings, republish_max=10))
-        self.broker += [i for i in claimed.ids if i == self.promise.outbox_id]
+        self.broker += set(claimed.ids) & set(self.rows())
 
     @precondition(lambda self: self.broker)
     @rule()
@@ -109,16 +119,17 @@ class OrderMachine(RuleBasedStateMachine):
 
     @rule()
     def a_message_comes_from_nowhere(self) -> None:
-        self.open([self.promise.outbox_id, self.promise.outbox_id])
+        self.open([*self.rows(), self.promise.outbox_id, *self.rows()])
 
     def open(self, ids: list[UUID]) -> None:
         # Before its time a message changes nothing: here its time has always come.
-        self.do(self.books.due(self.promise))
+        self.do(self.books.run(_DUE, id=self.promise.order_id))
         opened = self.do(open_effects(self.books.engine, ids, self.books.settings, KINDS)).effects
-        assert len(opened) <= 1, "one attempt is opened by one worker at a time"
-        for charge in opened:
-            self.latest = charge
-            self.held.append(Held(charge, self.clock_h))
+        assert len({e.id for e in opened}) == len(opened) <= 2, "one effect is opened by one worker at a time"
+        for effect in opened:
+            if isinstance(effect, OpenCharge):
+                self.latest = effect
+            self.held.append(Held(effect, self.clock_h))
 
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -142,16 +153,17 @@ class OrderMachine(RuleBasedStateMachine):
 
     @rule(result=results, odd=odd_or_not, dies=st.booleans())
     def work(self, result: str, odd: str | None, *, dies: bool = False) -> None:
-        """A delivery from beginning to end, or to the death of its worker after the call."""
+        """A delivery of each row from beginning to end, or to the death of its worker after the call."""
         self.do(self.books.leases_end())
-        self.open([self.promise.outbox_id])
+        already = len(self.held)
+        self.open(self.rows())
         self.promises_hold()
-        if self.held and self.held[-1].settlement is None:
-            self.ask(self.held[-1], result, odd)
+        for held in self.held[already:]:
+            self.ask(held, result, odd)
             if dies:
-                self.held.pop()
+                self.held.remove(held)
             else:
-                self.record(self.held[-1])
+                self.record(held)
 
     @rule(result=results, odd=odd_or_not, passed=hours)
     def an_outage_begins_with_a_death(self, result: str, odd: str | None, passed: float) -> None:
@@ -172,20 +184,35 @@ class OrderMachine(RuleBasedStateMachine):
         self.do(self.books.leases_end())
 
     def ask(self, held: Held, result: str, odd: str | None) -> None:
-        charge, rules = held.charge, Rules.of(self.books.settings)
+        effect = held.effect
+        if self.clock_h > held.at_h and effect.call != "lookup":  # R14: it slept beyond its deadline
+            held.settlement = Settlement(effect, abandoned(effect))
+        elif isinstance(effect, OpenCharge):
+            held.settlement = self.ask_for_charge(effect, result, odd)
+        elif isinstance(effect, OpenChange):
+            held.settlement = self.ask_for_change(effect, odd)
+
+    def ask_for_charge(self, charge: OpenCharge, result: str, odd: str | None) -> Settlement[Effect]:
         if charge.call == "lookup":
-            held.settlement = Settlement(charge, self.look_up(charge, rules, complete=odd is None))
-        elif self.clock_h > held.at_h:  # R14: it slept beyond its deadline
-            held.settlement = Settlement(charge, abandoned(charge))
-        elif charge.call == "retrieve" and charge.payment_intent_id:
-            answer = Answer(http_status=None, note="lost") if odd else self.stripe.get(charge.payment_intent_id)
-            held.settlement = Settlement(charge, judge_retrieve(charge, answer), answer)
-        elif charge.call == "cancel" and charge.payment_intent_id:
-            answer = self.stripe.cancel(charge.payment_intent_id, charge.cancel_key, odd=odd)
-            held.settlement = Settlement(charge, judge_cancel(charge, answer), answer)
-        else:
-            answer = self.stripe.post(charge.request, charge.idempotency_key, now=time.time(), result=result, odd=odd)
-            held.settlement = Settlement(charge, judge_send(CHARGE, charge, answer), answer)
+            return Settlement(charge, self.look_up(charge, Rules.of(self.books.settings), complete=odd is None))
+        if charge.call == "retrieve" and charge.payment_intent_id:
+            answer = self.get(charge.payment_intent_id, odd)
+            return Settlement(charge, judge_retrieve(charge, answer), answer)
+        answer = self.stripe.post(charge.request, charge.idempotency_key, now=time.time(), result=result, odd=odd)
+        return Settlement(charge, judge_send(kind_of(charge), charge, answer), answer)
+
+    def ask_for_change(self, change: OpenChange, odd: str | None) -> Settlement[Effect]:
+        payment = change.payment_intent_id
+        if change.call == "retrieve":
+            answer = self.get(payment, odd)
+            return Settlement(change, judge_change(change, answer), answer)
+        answer = self.stripe.change_of(
+            payment, change.kind, change.idempotency_key, amount=change.request.get("amount_to_capture"), odd=odd
+        )
+        return Settlement(change, judge_send(kind_of(change), change, answer), answer)
+
+    def get(self, payment: str, odd: str | None) -> Answer:
+        return Answer(http_status=None, note="lost") if odd else self.stripe.get(payment)
 
     def look_up(self, charge: OpenCharge, rules: Rules, *, complete: bool) -> Outcome:
         wanted = windows([charge], rules)
@@ -194,7 +221,7 @@ class OrderMachine(RuleBasedStateMachine):
 
     def record(self, held: Held) -> None:
         assert held.settlement is not None
-        self.do(self.books.settle(held.charge, held.settlement.outcome, answer=held.settlement.answer))
+        self.do(self.books.settle(held.effect, held.settlement.outcome, answer=held.settlement.answer))
         self.held.remove(held)
 
     # ── everybody else ────────────────────────────────────────────────────────────────────────────────────────────
@@ -206,22 +233,53 @@ class OrderMachine(RuleBasedStateMachine):
         self.do(self.older(passed * 3600))
 
     async def older(self, seconds: float) -> None:
-        for table, columns in _TIMES.items():
-            if table in ("lives", "instance"):
-                continue  # they are everybody's
+        for table, columns in TIMES.items():
+            if table in ("lives", "instance", "operations"):
+                continue  # they are everybody's, or never change
             key = "id" if table == "orders" else "order_id"
             changed = ", ".join(f"{c} = {c} - make_interval(secs => :by)" for c in columns)
             await self.books.run(
                 f"UPDATE {table} SET {changed} WHERE {key} = :order", by=seconds, order=self.promise.order_id
             )
-        await self.books.run(f"{_OLDER_HISTORY} WHERE order_id = :order", by=seconds, order=self.promise.order_id)
+        for table in EFFECTS:
+            history = f"{OLDER_HISTORY.format(table=table)} WHERE order_id = :order"
+            await self.books.run(history, by=seconds, order=self.promise.order_id)
 
-    @precondition(lambda self: self.before[0] == "pending")
+    @precondition(lambda self: self.order in ("pending", "requires_action", "authorized"))
     @rule()
     def the_producer_cancels(self) -> None:
-        """As the statement of a cancellation will: under the order's lock, and only what was not opened."""
-        cancel = "UPDATE orders SET status = 'canceled' WHERE id = :id AND status = 'pending'"
-        self.do(self.books.run(cancel, id=self.promise.order_id))
+        """Only what was not opened is canceled at once, under the order's lock."""
+        if self.order == "pending":
+            cancel = "UPDATE orders SET status = 'canceled' WHERE id = :id AND status = 'pending'"
+            self.do(self.books.run(cancel, id=self.promise.order_id))
+        elif not self.changes_now():
+            self.do(ask_cancel(self.books, self.promise))
+
+    @precondition(lambda self: self.order == "authorized")
+    @rule(amount=st.sampled_from([1, 1200, 1999]))
+    def the_producer_captures(self, amount: int = 1999) -> None:
+        if not self.changes_now():
+            self.do(ask_capture(self.books, self.promise, amount))
+
+    @precondition(lambda self: self.order == "failed" and len(self.charges) < ATTEMPTS)
+    @rule()
+    def the_producer_pays_again(self) -> None:
+        """What was never executed is the same attempt again, whose charge is declined until then."""
+        if self.charges[max(self.charges)] not in CHARGE_ENDED_UNPAID or self.changes_now():
+            return
+        self.do(ask_pay(self.books, self.promise))
+        self.charges = self.do(self.charges_now())
+
+    def changes_now(self) -> bool:
+        """Whether a change of its payment is under way."""
+        open_ones = "SELECT id FROM changes WHERE order_id = :id AND status IN ('pending', 'sending')"
+        return bool(self.do(self.books.all(open_ones, id=self.promise.order_id)))
+
+    async def charges_now(self) -> dict[int, str]:
+        rows = await self.books.all(
+            "SELECT attempt, status FROM charges WHERE order_id = :id ORDER BY attempt", id=self.promise.order_id
+        )
+        return {row["attempt"]: row["status"] for row in rows}
 
     @precondition(lambda self: self.stripe.payments)
     @rule(
@@ -230,6 +288,9 @@ class OrderMachine(RuleBasedStateMachine):
             ("requires_action", "requires_payment_method"), ("processing", "succeeded"), ("processing", "canceled"),
             ("processing", "requires_payment_method"), ("processing", "requires_action"),
             ("requires_payment_method", "succeeded"), ("requires_payment_method", "canceled"),
+            ("requires_action", "requires_capture"), ("processing", "requires_capture"),
+            ("requires_capture", "succeeded"), ("requires_capture", "canceled"),
+            ("requires_capture", "requires_payment_method"),
         ])
     )  # fmt: skip
     def a_payment_moves_on(self, change: tuple[str, str]) -> None:
@@ -247,7 +308,7 @@ class OrderMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.latest)
     @rule()
     def the_operator_retries_what_is_parked(self) -> None:
-        self.do(outbox.retry(self.books.engine, [self.promise.outbox_id]))
+        self.do(outbox.retry(self.books.engine, self.rows()))
 
     def step(self, words: str) -> None:
         """One step of a written history."""
@@ -257,10 +318,16 @@ class OrderMachine(RuleBasedStateMachine):
             self.work(result or "succeeded", odd or None, dies=what.endswith("!"))
         elif name == "payment":
             assert self.stripe.change(*what.split(">"))
+        elif name == "capture":
+            self.the_producer_captures(int(what or 1999))
         elif name == "days":
             self.time_passes(float(what))
         else:
-            {"cancel": self.the_producer_cancels, "told": self.stripe_tells_of_a_success}[name]()
+            {
+                "cancel": self.the_producer_cancels,
+                "pay": self.the_producer_pays_again,
+                "told": self.stripe_tells_of_a_success,
+            }[name]()
 
     # ── promises ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -280,26 +347,28 @@ class OrderMachine(RuleBasedStateMachine):
 
     async def check(self) -> None:
         now = await self.books.one(_NOW, id=self.promise.order_id)
-        order, charge = now["order_status"], now["charge_status"]
-        self.note(order, charge)
-        assert now["charges"] <= 1
+        order, charges = now["order_status"], await self.charges_now()
+        self.note(order, charges)
+        assert list(charges) == list(range(1, len(charges) + 1))
         assert len(self.stripe.successes()) <= 1, "charged twice"
-        assert (order == "paid") == (charge == "succeeded") == (now["entries"] == 1)
+        paid = [attempt for attempt, charge in charges.items() if charge == "succeeded"]
+        assert (order == "paid") == (len(paid) == 1) == (now["entries"] == 1)
         assert order != "paid" or self.stripe.successes(), "paid, and nothing was charged"
-        assert order in ORDER_FINAL or now["promises"] == 1, "nobody will ever come back to this order"
-        assert order != "canceled" or charge in (None, "canceled")
+        assert order in ORDER_FINAL or now["promises"] >= 1, "nobody will ever come back to this order"
+        assert order != "canceled" or not charges or charges[max(charges)] == "canceled"
         assert now["tokens"] == now["leases"]
+        assert now["open_changes"] <= 1, "captured and canceled at once"
 
-    def note(self, order: str, charge: str | None) -> None:
+    def note(self, order: str, charges: dict[int, str]) -> None:
         """Remember which transitions happened. A charge may stay; an order that stays says nothing."""
-        order_was, charge_was = self.before
-        if order_was and order_was != order:
-            assert order in ORDER_TRANSITIONS[order_was], f"order: {order_was} → {order}"
-            self.seen["order", order_was, order] += 1
-        if charge_was and charge and charge_was != charge:
-            assert charge in CHARGE_TRANSITIONS[charge_was], f"charge: {charge_was} → {charge}"
-            self.seen["charge", charge_was, charge] += 1
-        self.before = (order, charge)
+        if self.order and self.order != order:
+            assert order in ORDER_TRANSITIONS[self.order], f"order: {self.order} → {order}"
+            self.seen["order", self.order, order] += 1
+        for attempt, was in self.charges.items():
+            if was != (now := charges[attempt]):
+                assert now in CHARGE_TRANSITIONS[was], f"charge: {was} → {now}"
+                self.seen["charge", was, now] += 1
+        self.order, self.charges = order, charges
 
     def teardown(self) -> None:
         """Faults are over: whatever happened, the order comes to rest, and the books say what Stripe charged."""
@@ -309,26 +378,33 @@ class OrderMachine(RuleBasedStateMachine):
             self.the_operator_retries_what_is_parked()  # five deaths make a poison, also here
             self.work("succeeded", None)
             self.promises_hold()
-            if self.do(self.books.row(self.promise)) is None:
+            if not self.rows():
                 break
-            if not (
-                self.stripe.change("requires_action", "succeeded") or self.stripe.change("processing", "succeeded")
-            ):
+            if not any(self.stripe.change(*end) for end in _ENDS):
                 self.time_passes(5.0)
-        assert self.do(self.books.row(self.promise)) is None, "it never comes to rest"
+        assert not self.rows(), "it never comes to rest"
         if self.latest and self.stripe.successes():
             self.stripe_tells_of_a_success()
         self.promises_hold()
-        order = self.do(self.books.status(self.promise))
-        assert order in ORDER_FINAL
-        assert (order == "paid") == bool(self.stripe.successes()), "the books are not what Stripe charged"
+        order = self.do(self.books.one("SELECT * FROM orders WHERE id = :id", id=self.promise.order_id))
+        assert order["status"] in ORDER_FINAL
+        taken = [payment.intent.amount_received for payment in self.stripe.successes()]
+        shown = [order["amount_captured_minor"] or order["amount_minor"]] if order["status"] == "paid" else []
+        assert taken == shown, "the books are not what Stripe charged"
 
 
+# How what waits for somebody ends, faults or not.
+_ENDS = (("requires_action", "succeeded"), ("processing", "succeeded"), ("requires_capture", "canceled"))
+_DUE = "UPDATE outbox SET deliver_after = now() WHERE published = 0 AND order_id = :id"
 _NOW = """
-SELECT o.status AS order_status, max(c.status) AS charge_status, count(c.id) AS charges, count(c.token) AS tokens,
-       count(c.lease_until) AS leases, (SELECT count(*) FROM outbox x WHERE x.order_id = o.id) AS promises,
+SELECT o.status AS order_status, count(e.token) AS tokens, count(e.lease_until) AS leases,
+       count(*) FILTER (WHERE e.status IN ('pending', 'sending') AND e.is_change) AS open_changes,
+       (SELECT count(*) FROM outbox x WHERE x.order_id = o.id) AS promises,
        (SELECT count(*) FROM journal_entries j WHERE j.order_id = o.id) AS entries
-  FROM orders o LEFT JOIN charges c ON c.order_id = o.id WHERE o.id = :id GROUP BY o.id
+  FROM orders o
+  LEFT JOIN (SELECT order_id, status, token, lease_until, false AS is_change FROM charges
+              UNION ALL SELECT order_id, status, token, lease_until, true FROM changes) AS e ON e.order_id = o.id
+ WHERE o.id = :id GROUP BY o.id
 """
 
 

@@ -30,7 +30,11 @@ class Payment:
         return replace_intent(self.intent, created=int(self.created))
 
 
-CANCELABLE = ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action")
+# In which states a payment can be captured, or canceled.
+POSSIBLE = {
+    "capture": ("requires_capture",),
+    "cancel": ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action"),
+}
 
 
 @dataclass
@@ -48,14 +52,8 @@ class TinyStripe:
 
     def post(self, request: dict[str, Any], key: str, *, now: float, result: str, odd: str | None) -> Answer:
         """A POST that creates and confirms."""
-        if odd in ("429", "401", "409"):
-            return _error(int(odd), {"429": "rate_limit", "401": "unauthorized", "409": "idempotency_key_in_use"}[odd])
-        if odd == "refused":
-            return Answer(http_status=None, nothing_sent=True, note="refused")
-        if odd in ("lost request", "html"):
-            return Answer(http_status=None, note=odd)
-        if odd == "500 not saved":
-            return _error(500, "api_error")
+        if (unexecuted := _unexecuted(odd)) is not None:
+            return unexecuted
         answer = self._replayed(key) or self._executed(request, key, now, result, saved_500=odd == "500 saved")
         return Answer(http_status=None, note="lost reply") if odd == "lost reply" else answer
 
@@ -64,20 +62,12 @@ class TinyStripe:
         (found,) = (p for p in self.payments if p.intent.id == intent_id)
         return Answer(http_status=200, intent=found.seen(), request_id="req_get")
 
-    def cancel(self, intent_id: str, key: str, *, odd: str | None) -> Answer:
-        """Cancels what nobody has finished; else the refusal, which is saved. An odd one was executed, or was not."""
-        if saved := self._replayed(key):
-            return saved
-        (found,) = (p for p in self.payments if p.intent.id == intent_id)
-        if odd in ("429", "401", "409", "refused", "lost request", "html", "500 not saved"):
-            return Answer(http_status=None, note=odd)
-        if found.status in CANCELABLE:
-            found.intent = _in_state(found.intent, "canceled")
-            answer = Answer(http_status=200, intent=found.intent, request_id="req_cancel")
-        else:
-            answer = _error(400, "payment_intent_unexpected_state")
-        self._saved[key] = _Saved(answer)
-        return Answer(http_status=None, note=odd) if odd else answer
+    def change_of(self, intent_id: str, kind: str, key: str, *, amount: int | None, odd: str | None) -> Answer:
+        """A POST that captures or cancels; where the state forbids it, the refusal, which is saved."""
+        if (unexecuted := _unexecuted(odd)) is not None:
+            return unexecuted
+        answer = self._replayed(key) or self._changed(intent_id, kind, key, amount, saved_500=odd == "500 saved")
+        return Answer(http_status=None, note="lost reply") if odd == "lost reply" else answer
 
     def successes(self) -> list[Payment]:
         return [p for p in self.payments if p.status == "succeeded"]
@@ -102,6 +92,17 @@ class TinyStripe:
         saved = self._saved.get(key)
         return replace(saved.answer, replayed=True) if saved else None
 
+    def _changed(self, intent_id: str, kind: str, key: str, amount: int | None, *, saved_500: bool) -> Answer:
+        (found,) = (p for p in self.payments if p.intent.id == intent_id)
+        answer = _error(400, "payment_intent_unexpected_state")
+        if found.status in POSSIBLE[kind]:
+            found.intent = _in_state(found.intent, "canceled" if kind == "cancel" else "succeeded", amount)
+            answer = Answer(http_status=200, intent=found.intent, request_id="req_change")
+        if saved_500:
+            answer = _error(500, "api_error")
+        self._saved[key] = _Saved(answer)
+        return answer
+
     def _executed(self, request: dict[str, Any], key: str, now: float, result: str, *, saved_500: bool) -> Answer:
         number = next(_numbers)
         blank = Intent(
@@ -113,6 +114,8 @@ class TinyStripe:
             metadata=request["metadata"],
             latest_charge=f"ch_{number}",
         )
+        if request.get("capture_method") == "manual" and result == "succeeded":
+            result = "requires_capture"
         intent = _in_state(blank, "requires_payment_method" if result == "declined" else result)
         self.payments.append(Payment(intent, now))
         answer = Answer(http_status=200, intent=intent, request_id="req_post")
@@ -131,10 +134,21 @@ def replace_intent(intent: Intent, **changes: Any) -> Intent:
     return Intent(**fields | changes)
 
 
-def _in_state(intent: Intent, status: str) -> Intent:
-    received = intent.amount if status == "succeeded" else 0
+def _in_state(intent: Intent, status: str, amount: int | None = None) -> Intent:
+    received = (amount or intent.amount) if status == "succeeded" else 0
     error = LastPaymentError(code="card_declined") if status == "requires_payment_method" else None
     return replace_intent(intent, status=status, amount_received=received, last_payment_error=error)
+
+
+def _unexecuted(odd: str | None) -> Answer | None:
+    """The answer to a request that came to nothing, or never came; None where it is carried out."""
+    if odd in ("429", "401", "409"):
+        return _error(int(odd), {"429": "rate_limit", "401": "unauthorized", "409": "idempotency_key_in_use"}[odd])
+    if odd == "refused":
+        return Answer(http_status=None, nothing_sent=True, note="refused")
+    if odd in ("lost request", "html"):
+        return Answer(http_status=None, note=odd)
+    return _error(500, "api_error") if odd == "500 not saved" else None
 
 
 def _error(status: int, code: str) -> Answer:
