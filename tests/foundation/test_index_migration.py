@@ -1,4 +1,4 @@
-"""An installation with orders is migrated while orders go on: nobody waits for the index that is built."""
+"""An installation with orders is migrated while orders go on: nobody waits for what reads all of them."""
 
 import asyncio
 
@@ -53,3 +53,22 @@ async def test_a_build_that_was_broken_off_is_repeated(before: str) -> None:
     await asyncio.to_thread(upgrade, before)
     assert await connection.fetchval(_VALID)
     await connection.close()
+
+
+@pytest.fixture
+def before_old_rows_are_read(database: str) -> str:
+    """A database whose tables are changed, and whose old rows are not."""
+    migrate.downgrade(database, "0009")
+    return database
+
+
+async def test_old_rows_are_read_while_an_order_is_placed(before_old_rows_are_read: str) -> None:
+    placing = await asyncpg.connect(before_old_rows_are_read)
+    transaction = placing.transaction()
+    await transaction.start()
+    await placing.execute(_INSERT)
+    async with asyncio.timeout(10):
+        await asyncio.to_thread(upgrade, before_old_rows_are_read)
+    await transaction.commit()
+    assert await placing.fetchval("SELECT bool_and(convalidated) FROM pg_constraint")
+    await placing.close()
