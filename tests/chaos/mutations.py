@@ -201,7 +201,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ends: a cancellation's own word is believed", "service/changes/answers.py",
-        "return outcome if outcome.final else replace(", "return replace(outcome, status=\"done\") if True else replace(",
+        "return outcome if outcome.final else replace(", 'return replace(outcome, status="done") if True else replace(',
         ("tests/charges/test_ends.py::test_a_canceled_payment",),
     ),
     Mutation(
