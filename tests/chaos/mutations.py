@@ -91,8 +91,8 @@ MUTATIONS = (
         ("tests/charges/test_worker.py::test_a_lost_reply", _MATRIX + "test_a_death_at[worker.reply_unread"),
     ),
     Mutation(
-        "open: sent before it is written down", "service/charges/inserting.py", "i.version, 'sending', i.call, i.token, now() + "
-        "CAST(:lease AS interval), true,", "i.version, 'sending', i.call, i.token, now() + "
+        "open: sent before it is written down", "service/charges/inserting.py",
+        "i.version, 'sending', i.call, i.token, now() + CAST(:lease AS interval), true,", "i.version, 'sending', i.call, i.token, now() + "
         "CAST(:lease AS interval), false,", ("tests/charges/test_opening.py::test_a_first_open",),
     ),
     Mutation(
@@ -147,7 +147,8 @@ MUTATIONS = (
     ),
     Mutation(
         "refusals: a refused re-send proves that nothing ran", _ANSWERS,
-        "    if not effect.first_send:\n        return unclear(effect, answer, look_up=True)\n    if (def", "    if (def",
+        "    if not effect.first_send:\n        return unclear(effect, answer, look_up=True)\n    if (def",
+        "    if (def",
         (_REFUSED + "test_a_refusal_of_a_resend",),
     ),
     Mutation(
