@@ -92,8 +92,9 @@ MUTATIONS = (
     ),
     Mutation(
         "open: sent before it is written down", "service/charges/inserting.py",
-        "i.version, 'sending', i.call, i.token, now() + CAST(:lease AS interval), true,", "i.version, 'sending', i.call, i.token, now() + "
-        "CAST(:lease AS interval), false,", ("tests/charges/test_opening.py::test_a_first_open",),
+        "i.version, 'sending', i.call, i.token, now() + CAST(:lease AS interval), true,",
+        "i.version, 'sending', i.call, i.token, now() + CAST(:lease AS interval), false,",
+        ("tests/charges/test_opening.py::test_a_first_open",),
     ),
     Mutation(
         "answers: a re-send is judged like a first send", _REOPENING,
