@@ -117,6 +117,8 @@ RefundStatus = Literal["pending", "processing", "succeeded", "failed", "canceled
 REFUND_STATUSES: tuple[str, ...] = get_args(RefundStatus)
 # Nothing is left to do for it by itself; a success may still turn into a failure.
 REFUND_FINAL = frozenset({"succeeded", "failed", "canceled"})
+# It has ended, and the customer has not got the money.
+REFUND_ENDED_UNPAID = frozenset({"failed", "canceled"})
 # It is counted as under way, so that no other refund takes the same money (R26).
 REFUND_OPEN = frozenset(REFUND_STATUSES) - REFUND_FINAL
 REFUND_TRANSITIONS: Mapping[str, frozenset[str]] = {
@@ -144,6 +146,16 @@ AGREED: Mapping[str, tuple[str, ...]] = {
     "authorized": ("requires_capture",),
     "sending": ("requires_action", "processing", "requires_capture", "requires_confirmation"),
     "unknown": ("requires_action", "processing", "requires_capture", "requires_confirmation"),
+}
+
+# A refund and Stripe's object of it say the same when they are in one of these pairs of states. `requires_action`: the
+# customer is asked by Stripe where the money shall go.
+REFUND_AGREED: Mapping[str, tuple[str, ...]] = {
+    "pending": ("pending", "requires_action"),
+    "processing": ("pending", "requires_action"),
+    "succeeded": ("succeeded",),
+    "failed": ("failed",),
+    "canceled": ("canceled",),
 }
 
 _WORDS: tuple[str, ...] = (*ORDER_STATUSES, *CHARGE_STATUSES, *CHANGE_STATUSES, *REFUND_STATUSES)

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 IN_FLIGHT = "in_flight"
 SOURCE_INCOMPLETE = "source_incomplete"
+OWED = "owed"
 
 _ACK = "`eo reconcile ack {fingerprint} --reason TEXT`"
 
 
 class DiscrepancyClass(NamedTuple):
-    """One class: what it means, and the next step, with places for the PaymentIntent and the fingerprint."""
+    """One class: what it means, and the next step, with places for the PaymentIntent, refund and fingerprint."""
 
     means: str
     next_step: str
@@ -21,7 +22,7 @@ class DiscrepancyClass(NamedTuple):
 
 # Precedence: a pair that differs in several ways has the class that explains most, missing before duplicate before
 # currency before amount before status before ledger before fee. The CASE in findings.py decides by this order. A refund
-# or dispute is listed as a second discrepancy of the same pair.
+# is a pair of its own (refund_findings.py). Money that went back without one is listed beside what else is wrong.
 CLASSES: dict[str, DiscrepancyClass] = {
     SOURCE_INCOMPLETE: DiscrepancyClass(
         "a page or a PaymentIntent could not be read, a PaymentIntent has a sum or a word that no table can hold (it "
@@ -58,14 +59,41 @@ CLASSES: dict[str, DiscrepancyClass] = {
         "`eo reconcile --heal --yes` books Stripe's success; where Stripe has none, correct the books by hand, then "
         + _ACK,
     ),
+    "authorization_expired": DiscrepancyClass(
+        "an order is authorized here, and its PaymentIntent is canceled at Stripe, or older than the 7 days for which "
+        "Stripe holds the money; nothing is left to capture",
+        "see with `eo status` that all parts run: they ask Stripe for {pi}, and the order follows a cancellation; what "
+        "Stripe still holds is captured or canceled by the order's routes; a case known to be otherwise: " + _ACK,
+    ),
+    "refund_missing_locally": DiscrepancyClass(
+        "Stripe gave money back and we have no refund for it, or the refund is settled and its journal entry is not "
+        "there",
+        "`eo reconcile --heal` tells whether refund {refund} of {pi} is ours, `eo reconcile --heal --yes` books what "
+        "is; book the rest by hand, then " + _ACK,
+    ),
+    "refund_missing_at_stripe": DiscrepancyClass(
+        "we hold the id of a refund that Stripe does not know, or a refund succeeded here without one",
+        "check which account STRIPE_API_KEY is of: Stripe has no refund {refund}; correct the books by hand, then "
+        + _ACK,
+    ),
+    "refund_amount_mismatch": DiscrepancyClass(
+        "our refund and Stripe's differ in amount or currency, or give back another payment",
+        "compare refund {refund} with what was asked for; refund what is missing, or correct the books by hand; then "
+        + _ACK,
+    ),
+    "refund_status_mismatch": DiscrepancyClass(
+        "the words contradict: a refund failed at Stripe after it succeeded here, or ended there and not here",
+        "`eo reconcile --heal --yes` books what Stripe shows of refund {refund}; where ours has ended otherwise, "
+        "correct the books by hand, then " + _ACK,
+    ),
     "stale_pending": DiscrepancyClass(
-        "accepted or sent, and without an end for longer than the grace; a payment that waits at Stripe: longer than a "
-        "customer or a bank may; parked, at any age",
+        "accepted or sent, and without an end for longer than the grace; a payment or refund that waits at Stripe: "
+        "longer than a customer or a bank may; parked, at any age",
         "`eo outbox list --parked` says why it waits: repair that, then `eo outbox retry ID`, or end it with"
         " `eo orders fail ORDER --reason TEXT`; where nothing is parked, see with `eo status` that all parts run",
     ),
     "ledger_imbalance": DiscrepancyClass(
-        "an entry does not balance, has another amount than its charge, or books a charge that is not ours or was "
+        "an entry does not balance, has another amount than its charge or refund, or books one that is not ours or was "
         "booked before",
         "`eo ledger verify` names the rows; book a correcting entry, nothing booked is ever changed; then " + _ACK,
     ),
@@ -78,10 +106,14 @@ CLASSES: dict[str, DiscrepancyClass] = {
         "compare the balance transaction of {pi} with the fee entry; book a correcting entry; then " + _ACK,
     ),
     "money_returned": DiscrepancyClass(
-        "a charge was refunded or disputed at Stripe (`refunded`, `amount_refunded`, `disputed`): money that the books "
-        "still show as ours. Of a payment that was refunded whole nothing else is asked: a duplicate, or a payment of "
-        "nobody, is no more than this. Stripe goes on calling a charge disputed after the dispute was won",
-        "a refund or a dispute of {pi} at Stripe, which the books do not hold: book it by hand, then " + _ACK,
+        "a charge was disputed at Stripe, or money of it went back, as its `amount_refunded` tells, that no refund "
+        "of ours or of Stripe's list explains. Stripe goes on calling a charge disputed after the dispute was won",
+        "a dispute of {pi} at Stripe, which the books do not hold: book it by hand, then " + _ACK,
+    ),
+    OWED: DiscrepancyClass(
+        "a refund failed or was canceled after Stripe had made it: the customer is owed the money, and the books say "
+        "so; not a discrepancy",
+        "refund the order again: that draws on what is owed",
     ),
     IN_FLIGHT: DiscrepancyClass(
         "younger than the grace, or settled in another currency than its charge, whose fee is not booked yet; not a "
@@ -91,14 +123,17 @@ CLASSES: dict[str, DiscrepancyClass] = {
 }
 
 # Listed in a report, but no discrepancies, and not stored across runs.
-NOT_KEPT = (IN_FLIGHT, SOURCE_INCOMPLETE)
+NOT_KEPT = (IN_FLIGHT, SOURCE_INCOMPLETE, OWED)
 # Classes that healing may put right where Stripe shows a success.
 HEALABLE = ("missing_locally", "duplicate_charge", "status_mismatch")
+# Classes that healing may put right by what Stripe shows of a refund.
+HEALABLE_REFUNDS = ("refund_missing_locally", "refund_status_mismatch")
 
 SHORT = 12  # hex digits of a fingerprint that reports show and commands accept
 
 
-def next_step(name: str, payment_intent: str | None, fingerprint: str) -> str:
+def next_step(name: str, payment_intent: str | None, fingerprint: str, refund: str | None = None) -> str:
     """The next step of a class as one line, with the ids of this discrepancy."""
     step = CLASSES[name].next_step
-    return step.format(pi=payment_intent or "such payment", fingerprint=fingerprint[:SHORT])
+    named = {"pi": payment_intent or "such payment", "refund": refund or "of such a payment"}
+    return step.format(**named, fingerprint=fingerprint[:SHORT])

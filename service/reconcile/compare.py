@@ -8,25 +8,48 @@ import asyncpg
 from service.effects import Rules
 from service.effects.patience import WAITS
 from service.foundation.postgres.sql import Connection
-from service.reconcile import findings, sql
+from service.reconcile import findings, refund_findings, refund_tables, sql
 from service.reconcile.window import Window
-from service.states import WHOSE_TURN
+from service.states import WHOSE_TURN, WaitsFor
 
 SIDES = ("ours", "ledger", "stripe")
+# Stripe holds a card's money so long; a few networks hold it longer, and what is left of it is worth a look.
+_AUTHORIZED = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """One side's successes in one currency, minor units. `fees` are those known so far; net = gross - fees."""
+    """One side's successes and refunds in one currency, minor units. `fees` are those known so far.
+
+    refunded: what left Stripe's balance for `refunds` refunds, and did not come back.
+    """
 
     count: int = 0
     gross: int = 0
     fees: int = 0
+    refunds: int = 0
+    refunded: int = 0
 
     @property
     def net(self) -> int:
-        """Gross minus fees: what Stripe pays out."""
-        return self.gross - self.fees
+        """Gross minus refunds and fees: what Stripe pays out."""
+        return self.gross - self.refunded - self.fees
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What could be read of Stripe's side. incomplete: what could not, in words; None where all of it was.
+
+    refunds_shown: the listing of refunds was read to its end.
+    """
+
+    incomplete: str | None = None
+    refunds_shown: bool = True
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether Stripe was read to its end, so that a payment or refund it did not show is missing."""
+        return self.incomplete is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,44 +69,57 @@ async def open_staging(driver: asyncpg.Connection) -> None:
 
 
 async def note_known(driver: asyncpg.Connection, window: Window, rules: Rules, *, carry: bool) -> None:
-    """Fill recon_known, and recon_carried where anything is to be carried, before Stripe is asked."""
+    """Fill recon_known and recon_known_refunds, and recon_carried where anything is carried, before Stripe is asked."""
     connection = Connection(driver)
     if carry:
-        values = {"since": window.since, "cut_off": window.cut_off, **_waits(rules)}
+        values = {"since": window.since, "cut_off": window.cut_off, "wait_refund": _bound("funds", rules)}
+        values |= _waits(rules)
         await connection.run(sql.CARRIED, values)
     else:
         await connection.run(sql.NOTHING_CARRIED)
     await _prepare(driver, "recon_carried")
     await connection.run(sql.KNOWN, _edges(window))
+    await connection.run(refund_tables.KNOWN, _edges(window))
 
 
 async def find_edges(driver: asyncpg.Connection, window: Window) -> None:
-    """Fill recon_edges with the ids that must be fetched one by one."""
-    await _prepare(driver, "recon_stripe")
-    await Connection(driver).run(sql.UNSHOWN)
-    await Connection(driver).run(sql.EDGES, _edges(window))
-    await _prepare(driver, "recon_edges")
+    """Fill recon_edges and recon_refund_edges with the ids that must be fetched one by one."""
+    connection = Connection(driver)
+    for tables, staged, edges in (
+        (sql, "recon_stripe", "recon_edges"),
+        (refund_tables, "recon_stripe_refunds", "recon_refund_edges"),
+    ):
+        await _prepare(driver, staged)
+        await connection.run(tables.UNSHOWN)
+        await connection.run(tables.EDGES, _edges(window))
+        await _prepare(driver, edges)
 
 
 async def hidden(driver: asyncpg.Connection, window: Window) -> str | None:
-    """A PaymentIntent that the window's listing did not show although it had to; None where there is none (R35)."""
-    found = await Connection(driver).row(sql.HIDDEN, _edges(window))
-    return None if found is None else found.pi
+    """A PaymentIntent or refund that its listing did not show although it had to; None where there is none (R35)."""
+    connection = Connection(driver)
+    if (payment := await connection.row(sql.HIDDEN, _edges(window))) is not None:
+        return payment.pi
+    refund = await connection.row(refund_tables.HIDDEN, _edges(window))
+    return None if refund is None else refund.re
 
 
-async def compare(driver: asyncpg.Connection, window: Window, rules: Rules, *, complete: bool) -> Comparison:
-    """Fill recon_findings. `complete`: Stripe was read to its end, so that a payment it did not show is missing."""
+async def compare(driver: asyncpg.Connection, window: Window, rules: Rules, read: Read, *, carry: bool) -> Comparison:
+    """Fill recon_findings. `read`: how much of Stripe's side could be read. `carry`: the run has no window."""
     connection, edges = Connection(driver), _edges(window)
     async with driver.transaction(isolation="repeatable_read"):
         await connection.run(sql.UNIQUE)
-        await driver.execute("ANALYZE recon_stripe")
+        await connection.run(refund_tables.UNIQUE)
+        await driver.execute("ANALYZE recon_stripe; ANALYZE recon_stripe_refunds")
         for table, statement in _STEPS:
             await connection.run(statement, edges if statement.names else {})
             await _prepare(driver, table)
-        pairs = {"cut_off": window.cut_off, "complete": complete, **_waits(rules)}
-        await connection.run(findings.PAIRS, pairs)
-        await connection.run(findings.RETURNED)
+        judged_by = {"cut_off": window.cut_off, "complete": read.is_complete}
+        await connection.run(findings.PAIRS, {**judged_by, **_waits(rules)})
+        await connection.run(findings.RETURNED, {"refunds_shown": read.refunds_shown})
         await connection.run(findings.ORDERS, {"cut_off": window.cut_off})
+        await connection.run(refund_findings.REFUNDS, {**judged_by, "wait_refund": _bound("funds", rules)})
+        await connection.run(refund_findings.OWED, {**edges, "carry": carry})
         await connection.run(findings.UNCLAIMED, edges)
         totals = _totals(await connection.rows(findings.TOTALS, edges))
         coverage = await connection.one(findings.COVERAGE)
@@ -95,6 +131,9 @@ _STEPS = (
     ("recon_charges", sql.CHARGES),
     ("recon_claims", sql.CLAIMS),
     ("recon_pairs", sql.PAIRS),
+    ("recon_refunds", refund_tables.REFUNDS),
+    ("recon_refund_claims", refund_tables.CLAIMS),
+    ("recon_refund_pairs", refund_tables.PAIRS),
     ("recon_entries", sql.ENTRIES),
 )
 
@@ -105,7 +144,12 @@ def _edges(window: Window) -> dict[str, object]:
 
 def _waits(rules: Rules) -> dict[str, object]:
     """The parameters of sql.WAITS."""
-    return {f"wait_{state}": timedelta(seconds=WAITS[whose].bound_s(rules)) for state, whose in WHOSE_TURN.items()}
+    bounds = {whose: _bound(whose, rules) for whose in WAITS} | {"merchant": _AUTHORIZED}
+    return {f"wait_{state}": bounds[whose] for state, whose in WHOSE_TURN.items()}
+
+
+def _bound(whose: WaitsFor, rules: Rules) -> timedelta:
+    return timedelta(seconds=WAITS[whose].bound_s(rules))
 
 
 async def _prepare(driver: asyncpg.Connection, table: str) -> None:
@@ -117,5 +161,5 @@ def _totals(rows: list[findings.Totals]) -> dict[str, dict[str, Sums]]:
     totals: dict[str, dict[str, Sums]] = {}
     for row in rows:
         sides = totals.setdefault(row.currency, dict.fromkeys(SIDES, Sums()))
-        sides[row.side] = Sums(row.count, row.gross, row.fees)
+        sides[row.side] = Sums(row.count, row.gross, row.fees, row.refunds, row.refunded)
     return totals

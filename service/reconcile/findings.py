@@ -1,7 +1,9 @@
 """The statements that name each difference, on the tables of sql.py. The CASE is the order of precedence.
 
-Parameters: :cut_off, :since and :until are moments; :complete is whether Stripe was read to its end; and those of
-sql.WAITS.
+Refunds are judged in refund_findings.py.
+
+Parameters: :cut_off, :since and :until are moments; :complete is whether Stripe was read to its end, :refunds_shown
+whether its refunds were; :carry is whether the run has no window; and those of sql.WAITS.
 
 `heals_at` is the moment until which a difference may still disappear by itself, as far as both sides show; null is a
 fact that waiting does not change. What may still heal at the cut-off is in flight.
@@ -10,6 +12,7 @@ fact that waiting does not change. What may still heal at the cut-off is in flig
 from service.foundation.postgres.sql import Record, Statement
 from service.ledger import fee_reference
 from service.ledger.journal import CHARGE, DUPLICATE
+from service.reconcile import refund_findings
 from service.reconcile.sql import WAITS
 from service.states import (
     AGREED,
@@ -30,7 +33,7 @@ PAIRS = Statement(f"""
 INSERT INTO recon_findings
 WITH seen AS (
   SELECT p.*, o.amount AS o_amount, o.currency AS o_currency, o.status AS o_status, o.updated_at AS o_updated,
-         o.id AS o_id, o.parked_at, o.parked_why, o.asked_at,
+         o.capture, o.id AS o_id, o.parked_at, o.parked_why, o.asked_at,
          b.id AS b_id, b.currency AS b_currency, b.assets AS b_amount,
          f.id AS f_id, f.currency AS f_currency, -f.assets AS f_fee, a.pi IS NOT NULL AS absent,
          row_number() OVER (
@@ -57,13 +60,17 @@ WITH seen AS (
     WHEN NOT at_stripe THEN CASE WHEN :complete THEN 'in_flight' END
     WHEN took AND c_status = 'succeeded' AND b_id IS NULL THEN 'missing_locally'
     WHEN s_currency <> c_currency OR o_currency <> c_currency THEN 'currency_mismatch'
-    WHEN s_amount <> c_amount OR o_amount <> c_amount OR took AND s_received <> c_amount THEN 'amount_mismatch'
+    WHEN s_amount <> c_amount OR o_amount <> c_amount OR took AND s_received <> c_taken
+      -- Before a capture is settled here, nothing here says how much was to be taken.
+      AND (capture = 'automatic' OR c_status IN {_MOVED}) THEN 'amount_mismatch'
+    WHEN c_status = 'authorized' AND s_status = 'canceled' THEN 'authorization_expired'
     WHEN took AND (c_status <> 'succeeded' OR o_status <> 'paid') THEN 'status_mismatch'
     WHEN NOT took AND (c_status, s_status) NOT IN {pairs_in_sql(AGREED)} THEN 'status_mismatch'
+    WHEN c_status = 'authorized' AND parked_at IS NULL AND asked_for_at IS NULL THEN 'authorization_expired'
     WHEN c_status IN {OPEN} THEN 'stale_pending'
     WHEN NOT took THEN NULL
     -- A charge in another currency than Stripe settles in is booked at what arrived.
-    WHEN (b_currency, b_amount) <> (c_currency, c_amount)
+    WHEN (b_currency, b_amount) <> (c_currency, c_taken)
       AND (s_txn_currency IS NOT DISTINCT FROM c_currency OR (b_currency, b_amount) IS DISTINCT FROM
         (s_txn_currency, s_txn_amount)) THEN 'ledger_imbalance'
     -- Settled in another currency: not booked until the books can hold both.
@@ -75,13 +82,15 @@ WITH seen AS (
   SELECT judged.*, CASE class
     WHEN 'missing_locally' THEN greatest(at, CASE c_status WHEN 'succeeded' THEN c_updated END)
     -- Our final word may be younger than Stripe's listing; a payment that takes days is asked for every few hours.
-    WHEN 'status_mismatch' THEN greatest(at, CASE WHEN c_status NOT IN {OPEN} THEN c_updated
+    WHEN 'status_mismatch' THEN greatest(at, asked_for_at, CASE WHEN c_status NOT IN {OPEN} THEN c_updated
       WHEN c_status IN {_WAITS} THEN asked_at END,
       CASE WHEN o_status IN {in_sql(ORDER_FINAL)} THEN o_updated END)
+    WHEN 'authorization_expired' THEN CASE WHEN s_status = 'canceled' THEN greatest(at, asked_for_at, asked_at)
+      ELSE at + {WAITS.format("c_status")} END
     -- Then the PaymentIntent is canceled (R25), or its row parked (R36).
     WHEN 'stale_pending' THEN CASE WHEN parked_at IS NULL
-      THEN CASE WHEN c_status IN {_WAITS} THEN coalesce(s_created, c_created) ELSE c_created
-        END + {WAITS.format("c_status")} END
+      THEN coalesce(asked_for_at, CASE WHEN c_status IN {_WAITS} THEN coalesce(s_created, c_created) ELSE c_created
+        END + {WAITS.format("c_status")}) END
     WHEN 'fee_missing' THEN greatest(at, s_txn_created)
   END AS heals_at FROM judged WHERE class IS NOT NULL
 )
@@ -90,10 +99,10 @@ SELECT CASE WHEN heals_at > :cut_off THEN 'in_flight' ELSE class END, account_id
   CASE class
     WHEN 'duplicate_charge' THEN s_received
     WHEN 'missing_locally' THEN s_received
-    WHEN 'missing_at_stripe' THEN CASE WHEN c_status IN {_MOVED} THEN c_amount ELSE 0 END
+    WHEN 'missing_at_stripe' THEN CASE WHEN c_status IN {_MOVED} THEN c_taken ELSE 0 END
     WHEN 'amount_mismatch' THEN greatest(abs(s_amount - c_amount), abs(coalesce(o_amount, c_amount) - c_amount),
-      CASE WHEN took THEN abs(s_received - c_amount) END)
-    WHEN 'ledger_imbalance' THEN CASE WHEN b_currency = c_currency THEN abs(b_amount - c_amount) ELSE c_amount END
+      CASE WHEN took AND (capture = 'automatic' OR c_status IN {_MOVED}) THEN abs(s_received - c_taken) END)
+    WHEN 'ledger_imbalance' THEN CASE WHEN b_currency = c_currency THEN abs(b_amount - c_taken) ELSE c_taken END
     WHEN 'fee_missing' THEN s_fee
     WHEN 'fee_mismatch' THEN CASE WHEN f_currency = s_txn_currency THEN abs(f_fee - s_fee) ELSE s_fee END
     ELSE c_amount
@@ -103,7 +112,8 @@ SELECT CASE WHEN heals_at > :cut_off THEN 'in_flight' ELSE class END, account_id
   CASE class WHEN 'fee_missing' THEN coalesce(s_txn_created, at) WHEN 'stale_pending' THEN c_created ELSE at END,
   nullif(jsonb_strip_nulls(jsonb_build_object(
     'order', o_status, 'order_amount', nullif(o_amount, c_amount), 'order_currency', nullif(o_currency, c_currency),
-    'charge', c_status, 'amount', c_amount, 'currency', c_currency, 'booked', b_amount, 'fee', f_fee,
+    'charge', c_status, 'amount', c_amount, 'taken', nullif(c_taken, c_amount), 'currency', c_currency,
+    'booked', b_amount, 'fee', f_fee,
     'parked', CASE WHEN parked_at IS NOT NULL THEN coalesce(parked_why, 'parked') END)), '{{}}'),
   CASE WHEN at_stripe THEN jsonb_strip_nulls(jsonb_build_object(
     'status', s_status, 'amount', s_amount, 'received', s_received, 'currency', s_currency, 'charge', s_charge,
@@ -111,16 +121,23 @@ SELECT CASE WHEN heals_at > :cut_off THEN 'in_flight' ELSE class END, account_id
 FROM dated
 """)
 
-# Refunds and disputes are listed beside any other difference of the pair, and without waiting: they do not disappear.
-RETURNED = Statement("""
+# Money that went back and that no refund explains is listed beside any other difference of the pair, and without
+# waiting: it does not disappear. A payment that took less than it held can give back no more than it took.
+RETURNED = Statement(f"""
 INSERT INTO recon_findings
-SELECT 'money_returned', p.account_id, p.order_id, p.pi, p.attempt, NULL, s_returned, s_currency, p.at,
+WITH explained AS (
+  {refund_findings.EXPLAINED}
+)
+SELECT 'money_returned', p.account_id, p.order_id, p.pi, p.attempt, NULL,
+  least(s_returned, s_received) - coalesce(x.amount, 0), s_currency, p.at,
   nullif(jsonb_strip_nulls(jsonb_build_object('order', o.status, 'charge', c_status, 'amount', c_amount,
-    'currency', c_currency)), '{}'),
+    'currency', c_currency)), '{{}}'),
   jsonb_build_object('status', s_status, 'received', s_received, 'currency', s_currency, 'charge', s_charge,
     'returned', s_returned, 'disputed', coalesce(s_disputed, false))
   FROM recon_pairs p LEFT JOIN recon_orders o ON o.id = p.order_id AND o.account_id = p.account_id
- WHERE p.selected AND s_returned > 0
+  LEFT JOIN explained x ON x.pi = p.pi
+ WHERE p.selected AND s_returned > 0 AND (:refunds_shown OR s_disputed)
+   AND least(s_returned, s_received) > coalesce(x.amount, 0)
 """)
 
 # Orders without a finding of a pair: no charge was ever sent, the outbox row is parked, or no success pays the order.
@@ -156,10 +173,12 @@ _UNCLAIMED = f"""e.kind IN ('{CHARGE}', '{DUPLICATE}')
 # Entries that do not balance, and bookings of a charge that no attempt of ours claims.
 UNCLAIMED = Statement(f"""
 INSERT INTO recon_findings
-SELECT 'ledger_imbalance', e.account_id, e.order_id, e.pi, NULL, e.reference, abs(e.assets), e.currency, e.occurred_at,
+SELECT 'ledger_imbalance', e.account_id, e.order_id, e.pi, NULL, e.reference,
+       greatest(abs(e.assets), abs(e.payable)), e.currency, e.occurred_at,
        jsonb_build_object('entry', e.reference, 'booked', e.assets, 'balanced', NOT e.unbalanced), NULL
   FROM recon_entries e
- WHERE (e.unbalanced OR {_UNCLAIMED}) AND ({_OF_WINDOW} OR EXISTS (SELECT FROM recon_carried k
+ WHERE (e.unbalanced OR {_UNCLAIMED} OR {refund_findings.UNCLAIMED})
+   AND ({_OF_WINDOW} OR EXISTS (SELECT FROM recon_carried k
      WHERE k.account_id = e.account_id AND k.reference = e.reference))
 """)
 
@@ -175,6 +194,8 @@ class Totals(Record):
     count: int
     gross: int
     fees: int
+    refunds: int
+    refunded: int
 
 
 TOTALS = Statement(f"""
@@ -183,21 +204,24 @@ WITH fee AS (
     JOIN recon_entries e ON e.account_id = p.account_id AND e.reference
         = coalesce(p.fee_booking, '{fee_reference("")}' || p.c_txn)
    WHERE p.counted
-), line (currency, side, n, gross, fees) AS (
-  SELECT s_currency, 'stripe', 1, s_received, 0 FROM recon_pairs WHERE counted AND took
+), line (currency, side, n, gross, fees, refunds, refunded) AS (
+  SELECT s_currency, 'stripe', 1, s_received, 0, 0, 0 FROM recon_pairs WHERE counted AND took
   UNION ALL
-  SELECT s_txn_currency, 'stripe', 0, 0, s_fee FROM recon_pairs WHERE counted AND took AND s_txn IS NOT NULL
+  SELECT s_txn_currency, 'stripe', 0, 0, s_fee, 0, 0 FROM recon_pairs WHERE counted AND took AND s_txn IS NOT NULL
   UNION ALL
-  SELECT c_currency, 'ours', 1, c_amount, 0 FROM recon_pairs WHERE counted AND c_status IN {_MOVED}
+  SELECT c_currency, 'ours', 1, c_taken, 0, 0, 0 FROM recon_pairs WHERE counted AND c_status IN {_MOVED}
   UNION ALL
-  SELECT e.currency, 'ledger', 1, e.assets, 0 FROM recon_pairs p
+  SELECT e.currency, 'ledger', 1, e.assets, 0, 0, 0 FROM recon_pairs p
     JOIN recon_entries e ON e.account_id = p.account_id AND e.reference = p.booking WHERE p.counted
   UNION ALL
-  SELECT e.currency, 'ledger', 1, e.assets, 0 FROM recon_entries e WHERE {_UNCLAIMED} AND {_OF_WINDOW}
+  SELECT e.currency, 'ledger', 1, e.assets, 0, 0, 0 FROM recon_entries e WHERE {_UNCLAIMED} AND {_OF_WINDOW}
   UNION ALL
-  SELECT fee.currency, side, 0, 0, fee.amount FROM fee, unnest(ARRAY['ours', 'ledger']) AS side
+  {refund_findings.LINES}
+  UNION ALL
+  SELECT fee.currency, side, 0, 0, fee.amount, 0, 0 FROM fee, unnest(ARRAY['ours', 'ledger']) AS side
 )
-SELECT currency, side, sum(n)::bigint AS count, sum(gross)::bigint AS gross, sum(fees)::bigint AS fees
+SELECT currency, side, sum(n)::bigint AS count, sum(gross)::bigint AS gross, sum(fees)::bigint AS fees,
+       sum(refunds)::bigint AS refunds, sum(refunded)::bigint AS refunded
   FROM line GROUP BY currency, side ORDER BY currency, side
 """).returning(Totals)
 
@@ -208,6 +232,8 @@ class Coverage(Record):
     payment_intents: int
     charges: int
     matched: int
+    refunds: int
+    refunds_matched: int
     edges: int
 
 
@@ -215,6 +241,11 @@ COVERAGE = Statement("""
 SELECT count(*) FILTER (WHERE counted AND at_stripe) AS payment_intents,
        count(*) FILTER (WHERE counted AND c_id IS NOT NULL) AS charges,
        count(*) FILTER (WHERE counted AND at_stripe AND c_id IS NOT NULL) AS matched,
-       count(*) FILTER (WHERE selected AND NOT counted AND at_stripe) AS edges
-  FROM recon_pairs
+       max(r.refunds) AS refunds, max(r.refunds_matched) AS refunds_matched,
+       count(*) FILTER (WHERE selected AND NOT counted AND at_stripe) + max(r.edges) AS edges
+  FROM (SELECT count(*) FILTER (WHERE counted AND at_stripe) AS refunds,
+               count(*) FILTER (WHERE counted AND at_stripe AND r_id IS NOT NULL) AS refunds_matched,
+               count(*) FILTER (WHERE selected AND NOT counted AND at_stripe) AS edges
+          FROM recon_refund_pairs) r
+  LEFT JOIN recon_pairs ON true
 """).returning(Coverage)

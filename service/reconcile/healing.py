@@ -1,13 +1,13 @@
-"""Healing: books the successes that Stripe shows for the discrepancies of a report, one payment after the other."""
+"""Healing: books the successes that Stripe shows for the discrepancies of a report, one after the other."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.settings import Settings
-from service.reconcile.classes import HEALABLE
+from service.reconcile.classes import HEALABLE, HEALABLE_REFUNDS
 from service.reconcile.results import Discrepancy, Report
 from service.recovery import Step, Verdict, heal
 from service.stripe_gateway.objects import IncompleteListing
@@ -18,35 +18,54 @@ if TYPE_CHECKING:  # the SDK costs half a second
 _DONE = {Step.SETTLE: "settled", Step.ADOPT: "adopted"}
 
 
+# Puts one payment or refund, named by Stripe's id, on the books; a dry run only tells. May raise IncompleteListing.
+Heal = Callable[[str, bool], Awaitable[Verdict]]
+
+
+async def leave_refund(refund_id: str, _is_dry: bool) -> Verdict:
+    """A refund that Stripe shows and the books do not hold is for a human."""
+    return Verdict(Step.REPORT, f"book {refund_id} by hand")
+
+
 @dataclass(frozen=True, slots=True)
 class Healer:
-    """Heals the discrepancies of a report and says for each payment what was done."""
+    """Heals the discrepancies of a report and says for each payment and refund what was done."""
 
     engine: AsyncEngine
     gateway: "StripeGateway"
     settings: Settings
     say: Callable[[str], None]
+    heal_refund: Heal = leave_refund
 
     async def heal(self, report: Report, *, dry_run: bool) -> None:
         """Heal what can be healed; leave the rest as it is. `dry_run`: only say what would be done."""
         done = left = 0
         async for found in report.discrepancies():
-            if found.name not in HEALABLE or found.payment_intent is None:
+            verdict = await self._verdict(found, dry_run=dry_run)
+            if verdict is None:
                 continue
-            verdict = await self._heal(found.payment_intent, dry_run=dry_run)
             done, left = (done + 1, left) if verdict.step in _DONE else (done, left + 1)
             self.say(_words(found, verdict, dry_run=dry_run))
         self.say(f"{done} {'could be ' if dry_run else ''}put right, {left} left for a human")
 
-    async def _heal(self, intent_id: str, *, dry_run: bool) -> Verdict:
+    async def _verdict(self, found: Discrepancy, *, dry_run: bool) -> Verdict | None:
+        """What was done, or would be; None where Stripe's word cannot put it right."""
         try:
-            return await heal(self.engine, self.gateway, self.settings, intent_id, dry_run=dry_run)
+            if found.name in HEALABLE and found.payment_intent is not None:
+                return await self._heal_payment(found.payment_intent, dry_run)
+            if found.name in HEALABLE_REFUNDS and found.refund is not None:
+                return await self.heal_refund(found.refund, dry_run)
         except IncompleteListing as error:
             return Verdict(Step.REPORT, str(error))
+        return None
+
+    async def _heal_payment(self, intent_id: str, is_dry: bool) -> Verdict:
+        return await heal(self.engine, self.gateway, self.settings, intent_id, dry_run=is_dry)
 
 
 def _words(found: Discrepancy, verdict: Verdict, *, dry_run: bool) -> str:
-    about = f"{found.payment_intent}, order {found.order_id or '-'}"
+    refund = f"refund {found.refund} of " if found.refund else ""
+    about = f"{refund}{found.payment_intent or 'a payment'}, order {found.order_id or '-'}"
     if verdict.step in _DONE:
         return f"{about}: {'would be ' if dry_run else ''}{_DONE[verdict.step]}"
     return f"{about}: left, {verdict.reason or 'a worker has it in its hands'}"

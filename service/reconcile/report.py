@@ -30,6 +30,7 @@ CSV_HEADER = (
     "next_step",
     "fingerprint",
     "acknowledged",
+    "refund",
 )
 
 
@@ -41,6 +42,7 @@ async def as_json(report: Report) -> AsyncIterator[str]:
         "window": _window(report),
         "totals": {c: {side: _sums(s[side]) for side in SIDES} for c, s in report.comparison.totals.items()},
         "money_at_stake": report.money_at_stake,
+        "owed": report.owed,
         "coverage": report.comparison.coverage,
     }
     yield json.dumps(head)[:-1] + ', "discrepancies": ['
@@ -83,6 +85,7 @@ def as_dict(found: Discrepancy) -> dict[str, Any]:
         "class": found.name,
         "order_id": str(found.order_id) if found.order_id else None,
         "payment_intent": found.payment_intent,
+        "refund": found.refund,
         "ours": found.ours,
         "stripe": found.stripe,
         "amount": found.amount,
@@ -106,7 +109,14 @@ def _window(report: Report) -> dict[str, str]:
 
 
 def _sums(sums: Sums) -> dict[str, int]:
-    return {"count": sums.count, "gross": sums.gross, "fees": sums.fees, "net": sums.net}
+    return {
+        "count": sums.count,
+        "gross": sums.gross,
+        "refunds": sums.refunds,
+        "refunded": sums.refunded,
+        "fees": sums.fees,
+        "net": sums.net,
+    }
 
 
 def _csv_line(cells: Any) -> str:
@@ -121,21 +131,23 @@ def _cell(value: Any) -> Any:
 
 def _totals_lines(report: Report) -> list[str]:
     """One block per currency with one line per side, so that numbers to compare are below each other."""
-    lines = [f"{'':10}{'':8}{'count':>10}{'gross':>18}{'fees':>16}{'net':>18}\n"]
+    lines = [f"{'':10}{'':8}{'count':>10}{'gross':>18}{'refunds':>9}{'refunded':>18}{'fees':>16}{'net':>18}\n"]
     for currency, sides in report.comparison.totals.items():
         for side in SIDES:
             s = sides[side]
-            money = (show(s.gross, currency), show(s.fees, currency), show(s.net, currency))
-            lines.append(f"{currency:10}{side:8}{s.count:>10}{money[0]:>18}{money[1]:>16}{money[2]:>18}\n")
+            gross, refunded, fees, net = (show(n, currency) for n in (s.gross, s.refunded, s.fees, s.net))
+            lines.append(
+                f"{currency:10}{side:8}{s.count:>10}{gross:>18}{s.refunds:>9}{refunded:>18}{fees:>16}{net:>18}\n"
+            )
         lines.append("\n")
-    return lines if report.comparison.totals else ["nothing was charged in this window\n\n"]
+    return lines if report.comparison.totals else ["nothing was charged or refunded in this window\n\n"]
 
 
 def _verdict(report: Report) -> str:
     real = [line for line in report.classes if line.is_open]
     waiting = sum(line.count for line in report.classes if line.name == IN_FLIGHT)
     accepted = sum(line.count for line in report.classes if not line.is_open and line.name not in NOT_KEPT)
-    stake = ", ".join(f"{show(amount, currency)} {currency}" for currency, amount in report.money_at_stake.items())
+    stake, owed = _money(report.money_at_stake), _money(report.owed)
     if report.incomplete is not None:
         words = f"incomplete: {report.incomplete}; what is listed below is true, what is not listed is unknown"
     elif real:
@@ -144,13 +156,19 @@ def _verdict(report: Report) -> str:
     else:
         words = "clean"
     words += f"; {accepted} acknowledged" if accepted else ""
-    return f"{words}; {waiting} in flight" if waiting else words
+    words += f"; {waiting} in flight" if waiting else ""
+    return f"{words}; {owed} owed to customers" if owed else words
+
+
+def _money(sums: dict[str, int]) -> str:
+    return ", ".join(f"{show(amount, currency)} {currency}" for currency, amount in sums.items())
 
 
 def _coverage(report: Report) -> str:
     c = report.comparison.coverage
     return (
         f"{c['matched']} pairs of {c['payment_intents']} PaymentIntents and {c['charges']} charges; "
+        f"{c['refunds_matched']} of {c['refunds']} refunds; "
         f"{c['edges']} more from beyond the window's edges"
     )
 
@@ -165,6 +183,7 @@ def _found_lines(found: Discrepancy) -> str:
     known = found.currency is not None and found.amount is not None
     amount = f"{show(found.amount or 0, found.currency or '')} {found.currency}" if known else "-"
     names = f"order {found.order_id or '-'}  {found.payment_intent or '-'}"
+    names += f"  {found.refund}" if found.refund else ""
     return (
         f"  {names}  {amount}  {_age(found.age_s)}\n"
         f"    ours    {_side(found.ours)}\n"

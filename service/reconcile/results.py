@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from service.foundation.postgres.sql import Statement
-from service.reconcile.classes import NOT_KEPT, next_step
+from service.reconcile.classes import NOT_KEPT, OWED, next_step
 from service.reconcile.compare import Comparison
 from service.reconcile.pages import Numbered, pages
 from service.reconcile.store import Summed
@@ -31,7 +31,7 @@ class Discrepancy:
     """One difference. `ours` and `stripe` are small JSON objects, null where that side has nothing.
 
     `amount` is the money at stake in minor units of `currency`; `age_s` counts from when it happened, `first_seen`
-    from when a run first found it.
+    from when a run first found it. `refund` is Stripe's id of the refund it is about, or ours where Stripe has none.
     """
 
     name: str
@@ -45,11 +45,12 @@ class Discrepancy:
     first_seen: datetime
     fingerprint: str
     acknowledged: Acknowledgement | None
+    refund: str | None
 
     @property
     def next_step(self) -> str:
         """What an operator does next, in one line."""
-        return next_step(self.name, self.payment_intent, self.fingerprint)
+        return next_step(self.name, self.payment_intent, self.fingerprint, self.refund)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,12 @@ class Report:
                 sums[line.currency] = sums.get(line.currency, 0) + (line.amount or 0)
         return dict(sorted(sums.items()))
 
+    @property
+    def owed(self) -> dict[str, int]:
+        """What customers are owed after refunds that failed, by currency, in minor units."""
+        sums = {line.currency: line.amount or 0 for line in self.classes if line.name == OWED and line.currency}
+        return dict(sorted(sums.items()))
+
     async def discrepancies(self) -> AsyncIterator[Discrepancy]:
         """Yield all discrepancies by class, the oldest first."""
         async for page in pages(self.driver, _SHOWN):
@@ -111,11 +118,12 @@ class _Shown(Numbered):
     acked_at: datetime | None
     acked_by: str | None
     acked_why: str | None
+    refund: str | None
 
 
 _SHOWN = Statement("""
 SELECT n, class AS name, order_id, pi, ours::text AS ours, stripe::text AS theirs, amount, currency, at, first_seen,
-       fingerprint, acked_at, acked_by, acked_why
+       fingerprint, acked_at, acked_by, acked_why, refund
   FROM recon_report WHERE n > :after ORDER BY n LIMIT :most
 """).returning(_Shown)
 
@@ -145,6 +153,7 @@ def _discrepancy(row: _Shown, now: datetime) -> Discrepancy:
         first_seen=row.first_seen,
         fingerprint=row.fingerprint,
         acknowledged=_acknowledgement(row),
+        refund=row.refund,
     )
 
 

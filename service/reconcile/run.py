@@ -21,15 +21,9 @@ from service.foundation.postgres.db import as_unavailable, is_unreachable
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.reconcile import store
 from service.reconcile.classes import SOURCE_INCOMPLETE
-from service.reconcile.compare import (
-    compare,
-    find_edges,
-    hidden,
-    note_known,
-    open_staging,
-)
+from service.reconcile.compare import Read, compare, find_edges, hidden, note_known, open_staging
 from service.reconcile.results import ClassSum, Report, class_sum
-from service.reconcile.sources import Gateway, Progress, stage_edges, stage_listing
+from service.reconcile.sources import MEANWHILE_S, PAYMENTS, REFUNDS, Gateway, Progress, Source
 from service.reconcile.window import Span, Window, fix
 from service.stripe_gateway.objects import IncompleteListing
 
@@ -91,13 +85,13 @@ async def _run(
     carry: bool,
 ) -> Report:
     await note_known(driver, window, rules, carry=carry)
-    incomplete = await _read_stripe(driver, gateway, window, progress)
+    read = await _read_stripe(driver, gateway, window, progress)
     progress("comparing")
-    comparison = await compare(driver, window, rules, complete=incomplete is None)
-    if incomplete is not None:
-        values = {"class": SOURCE_INCOMPLETE, "now": window.now, "reason": json.dumps({"reason": incomplete})}
+    comparison = await compare(driver, window, rules, read, carry=carry)
+    if not read.is_complete:
+        values = {"class": SOURCE_INCOMPLETE, "now": window.now, "reason": json.dumps({"reason": read.incomplete})}
         await Connection(driver).run(_INCOMPLETE, values)
-    sums = await store.keep(driver, run_id, window, complete=incomplete is None)
+    sums = await store.keep(driver, run_id, window, complete=read.is_complete)
     classes = tuple(class_sum(row, window.now) for row in sums)
     verdict = _verdict(classes)
     totals = {c: {side: asdict(s) for side, s in sides.items()} for c, sides in comparison.totals.items()}
@@ -108,7 +102,7 @@ async def _run(
         verdict=verdict,
         comparison=comparison,
         classes=classes,
-        incomplete=incomplete,
+        incomplete=read.incomplete,
         driver=driver,
     )
 
@@ -118,20 +112,27 @@ INSERT INTO recon_findings (class, at, stripe) VALUES (:class, :now, CAST(CAST(:
 """)
 
 
-async def _read_stripe(driver: asyncpg.Connection, gateway: Gateway, window: Window, progress: Progress) -> str | None:
-    """Stage Stripe's side; returns what could not be read, None where all was. What was read stays, and is true."""
+async def _read_stripe(driver: asyncpg.Connection, gateway: Gateway, window: Window, progress: Progress) -> Read:
+    """Stage Stripe's side. What was read stays, and is true, whatever could not be read."""
     left_out: dict[str, None] = {}
+    source, refunds_shown = Source(driver, progress, left_out.setdefault), False
+    gte, lt = window.created_gte, window.created_lt
     try:
-        await stage_listing(driver, gateway, window.created_gte, window.created_lt, progress, left_out.setdefault)
+        await source.stage_listing(PAYMENTS, gateway.list_payment_intents, gte, lt)
+        await source.stage_listing(
+            REFUNDS, lambda gte, lt: gateway.list_refunds(created_gte=gte, created_lt=lt), gte, lt + MEANWHILE_S
+        )
+        refunds_shown = True
         await find_edges(driver, window)
-        await stage_edges(driver, gateway, progress, left_out.setdefault)
+        await source.stage_edges(PAYMENTS, gateway.retrieve_payment_intent)
+        await source.stage_edges(REFUNDS, gateway.retrieve_refund)
     except IncompleteListing as error:
-        return str(error)
+        return Read(str(error), refunds_shown)
     unseen = await hidden(driver, window)
     if unseen is not None:
-        return f"the listing did not show {unseen}, which exists"
+        return Read(f"the listing did not show {unseen}, which exists")
     more = [f"and {len(left_out) - _NAMED_MAX} more"] if len(left_out) > _NAMED_MAX else []
-    return "; ".join([*list(left_out)[:_NAMED_MAX], *more]) or None
+    return Read("; ".join([*list(left_out)[:_NAMED_MAX], *more]) or None)
 
 
 def _verdict(classes: tuple[ClassSum, ...]) -> str:

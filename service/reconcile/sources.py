@@ -1,48 +1,28 @@
-"""Copies Stripe's side into a staging table in chunks, so that memory does not grow with the number of payments.
+"""Copies Stripe's side into staging tables in chunks, so that memory does not grow with the number of payments.
 
 The staging tables are temporary and belong to one connection; reading, comparing and reporting all use it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
-from typing import Any, Protocol
-from uuid import UUID
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 import asyncpg
 
-from service.effects import in_order
+from service.effects.listing import Listed, in_order
 from service.foundation.postgres.sql import Statement
+from service.reconcile import rows
 from service.reconcile.pages import Numbered, pages
-from service.stripe_gateway.marks import read_marks
-from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
+from service.stripe_gateway.objects import Intent, Refund
 
 CHUNK = 5_000  # rows per COPY: about 3 MB of Python objects
-RETRIEVE_AT_ONCE = 8  # concurrent calls that fetch a PaymentIntent by id; far below Stripe's limit for reads
-
-COLUMNS = (
-    "pi",
-    "created",
-    "amount",
-    "received",
-    "currency",
-    "status",
-    "account_id",
-    "order_id",
-    "attempt",
-    "charge",
-    "charged_at",
-    "returned",
-    "disputed",
-    "txn",
-    "txn_amount",
-    "fee",
-    "txn_currency",
-    "txn_created",
-)
+RETRIEVE_AT_ONCE = 8  # concurrent calls that fetch an object by id; far below Stripe's limit for reads
+# A payment may be read hours after the run began, and show a refund made meanwhile: refunds are listed so much further.
+MEANWHILE_S = 14_400
 
 Progress = Callable[[str], None]
-LeftOut = Callable[[str], None]  # called with a sentence for each PaymentIntent that could not be staged
+LeftOut = Callable[[str], None]  # called with a sentence for each object that could not be staged
 
 
 class Gateway(Protocol):
@@ -56,116 +36,135 @@ class Gateway(Protocol):
         """One PaymentIntent, or None where Stripe says that it has none. Raises IncompleteListing."""
         ...
 
+    def list_refunds(self, *, created_gte: int | None = None, created_lt: int | None = None) -> AsyncIterator[Refund]:
+        """Refunds created in [gte, lt) Unix seconds, balance transactions expanded. Raises IncompleteListing."""
+        ...
 
-async def stage_listing(
-    driver: asyncpg.Connection,
-    gateway: Gateway,
-    created_gte: int,
-    created_lt: int,
-    progress: Progress,
-    left_out: LeftOut,
-) -> int:
-    """Stage what Stripe lists for the window; returns how many. Raises IncompleteListing after staging what it read."""
-    staged, chunk = 0, list[tuple[Any, ...]]()
-    try:
-        async for intent in in_order(gateway.list_payment_intents, created_gte, created_lt):
-            chunk += _rows([intent], left_out)
-            if len(chunk) == CHUNK:
-                staged += await _copy(driver, "recon_stripe", COLUMNS, chunk)
-                progress(f"{staged} PaymentIntents read")
-                chunk = []
-    finally:
-        staged += await _copy(driver, "recon_stripe", COLUMNS, chunk)
-    return staged
+    async def retrieve_refund(self, refund_id: str) -> Refund | None:
+        """One refund, or None where Stripe says that it has none. Raises IncompleteListing."""
+        ...
+
+
+class Shown(Listed, Protocol):
+    """An object of a list of Stripe's that can be staged."""
+
+    @property
+    def flaw(self) -> str | None:
+        """What of it nobody can compare, for people."""
+        ...
+
+
+T = TypeVar("T", bound=Shown)
 
 
 class _Edge(Numbered):
-    pi: str
+    id: str
 
 
-_EDGES = Statement("SELECT n, pi FROM recon_edges WHERE n > :after ORDER BY n LIMIT :most").returning(_Edge)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind(Generic[T]):
+    """One kind of Stripe's objects, and the tables that it is staged in."""
+
+    name: str
+    columns: tuple[str, ...]
+    row: Callable[[T], tuple[Any, ...]]
+    staged: str
+    absent: str
+    edges: Statement[_Edge]
 
 
-async def stage_edges(driver: asyncpg.Connection, gateway: Gateway, progress: Progress, left_out: LeftOut) -> int:
-    """Fetch by id the PaymentIntents that our side knows and the listing did not show; returns how many it asked for.
+_PAYMENT_EDGES = Statement("""
+SELECT n, pi AS id FROM recon_edges WHERE n > :after ORDER BY n LIMIT :most
+""").returning(_Edge)
 
-    Those that Stripe has are staged like the rest. Those that Stripe denies to have go to recon_absent; only these
-    count as missing at Stripe. Raises IncompleteListing.
-    """
-    asked = 0
-    async for page in pages(driver, _EDGES):
-        ids = [edge.pi for edge in page]
-        found = await _retrieve(gateway, ids)
-        await _copy(driver, "recon_stripe", COLUMNS, _rows([intent for intent in found if intent], left_out))
-        absent = [(pi,) for pi, intent in zip(ids, found, strict=True) if intent is None]
-        await _copy(driver, "recon_absent", ("pi",), absent)
-        asked += len(ids)
-        progress(f"{asked} PaymentIntents fetched by id")
-    return asked
+_REFUND_EDGES = Statement("""
+SELECT n, re AS id FROM recon_refund_edges WHERE n > :after ORDER BY n LIMIT :most
+""").returning(_Edge)
+
+PAYMENTS: Kind[Intent] = Kind(
+    name="PaymentIntent",
+    columns=rows.PAYMENT_COLUMNS,
+    row=rows.payment,
+    staged="recon_stripe",
+    absent="recon_absent",
+    edges=_PAYMENT_EDGES,
+)
+
+REFUNDS: Kind[Refund] = Kind(
+    name="refund",
+    columns=rows.REFUND_COLUMNS,
+    row=rows.refund,
+    staged="recon_stripe_refunds",
+    absent="recon_absent_refunds",
+    edges=_REFUND_EDGES,
+)
 
 
-async def _retrieve(gateway: Gateway, ids: Sequence[str]) -> list[Intent | None]:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where Stripe's side is read from, and where it goes."""
+
+    driver: asyncpg.Connection
+    progress: Progress
+    left_out: LeftOut
+
+    async def stage_listing(
+        self, kind: Kind[T], ask: Callable[[int, int], AsyncIterator[T]], created_gte: int, created_lt: int
+    ) -> int:
+        """Stage what `ask` lists; returns how many. Raises IncompleteListing after staging what it read."""
+        staged, chunk = 0, list[tuple[Any, ...]]()
+        try:
+            async for shown in in_order(ask, created_gte, created_lt):
+                chunk += self._rows(kind, [shown])
+                if len(chunk) == CHUNK:
+                    staged += await self._copy(kind.staged, kind.columns, chunk)
+                    self.progress(f"{staged} {kind.name}s read")
+                    chunk = []
+        finally:
+            staged += await self._copy(kind.staged, kind.columns, chunk)
+        return staged
+
+    async def stage_edges(self, kind: Kind[T], retrieve: Callable[[str], Awaitable[T | None]]) -> int:
+        """Fetch by id what our side knows and the listing did not show; returns how many it asked for.
+
+        What Stripe has is staged like the rest. What Stripe denies to have is noted as absent; only that counts as
+        missing at Stripe. Raises IncompleteListing.
+        """
+        asked = 0
+        async for page in pages(self.driver, kind.edges):
+            ids = [edge.id for edge in page]
+            found = await _retrieve(retrieve, ids)
+            await self._copy(kind.staged, kind.columns, self._rows(kind, [shown for shown in found if shown]))
+            absent = [(one,) for one, shown in zip(ids, found, strict=True) if shown is None]
+            await self._copy(kind.absent, kind.columns[:1], absent)
+            asked += len(ids)
+            self.progress(f"{asked} {kind.name}s fetched by id")
+        return asked
+
+    def _rows(self, kind: Kind[T], objects: Sequence[T]) -> list[tuple[Any, ...]]:
+        """The rows of those that can be staged; `left_out` hears of each other one, which would fail the whole COPY."""
+        made = []
+        for shown in objects:
+            if (flaw := shown.flaw) is None:
+                made.append(kind.row(shown))
+            else:
+                self.left_out(f"{kind.name} {shown.id} cannot be compared: {flaw}")
+        return made
+
+    async def _copy(self, table: str, columns: Sequence[str], copied: list[tuple[Any, ...]]) -> int:
+        if copied:
+            await self.driver.copy_records_to_table(table, records=copied, columns=columns)
+        return len(copied)
+
+
+async def _retrieve(retrieve: Callable[[str], Awaitable[T | None]], ids: Sequence[str]) -> list[T | None]:
     """Fetch these in order, RETRIEVE_AT_ONCE at a time; None for one that Stripe has not. Raises the first failure."""
-    found: list[Intent | None] = []
+    found: list[T | None] = []
     for start in range(0, len(ids), RETRIEVE_AT_ONCE):
         some = ids[start : start + RETRIEVE_AT_ONCE]
-        answers = await asyncio.gather(*map(gateway.retrieve_payment_intent, some), return_exceptions=True)
+        answers = await asyncio.gather(*map(retrieve, some), return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
             found.append(answer)
     return found
-
-
-async def _copy(driver: asyncpg.Connection, table: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> int:
-    if rows:
-        await driver.copy_records_to_table(table, records=rows, columns=columns)
-    return len(rows)
-
-
-def _rows(intents: Sequence[Intent], left_out: LeftOut) -> list[tuple[Any, ...]]:
-    """The rows of those that can be staged; `left_out` hears of each other one, which would fail the whole COPY."""
-    rows = []
-    for intent in intents:
-        if (flaw := intent.flaw) is None:
-            rows.append(row(intent))
-        else:
-            left_out(f"PaymentIntent {intent.id} cannot be compared: {flaw}")
-    return rows
-
-
-def row(intent: Intent) -> tuple[Any, ...]:
-    """A PaymentIntent as a row of the staging table, in the order of COLUMNS.
-
-    Metadata that is not in our own spelling counts as none: it is somebody else's, or was tampered with (R19).
-    """
-    charge = intent.latest_charge if isinstance(intent.latest_charge, Charge) else None
-    txn = charge.balance_transaction if charge else None
-    txn = txn if isinstance(txn, BalanceTransaction) else None
-    return (
-        intent.id,
-        _time(intent.created),
-        intent.amount,
-        intent.amount_received,
-        intent.currency,
-        intent.status,
-        *_ours(intent.metadata),
-        intent.charge_id,
-        charge and _time(charge.created),
-        charge.returned if charge else 0,
-        charge and charge.disputed,
-        txn and txn.id,
-        txn and txn.amount,
-        txn and txn.fee,
-        txn and txn.currency,
-        txn and _time(txn.created),
-    )
-
-
-def _ours(metadata: dict[str, str]) -> tuple[UUID, UUID, int] | tuple[None, None, None]:
-    marks = read_marks(metadata)
-    return (None, None, None) if marks is None else (marks.account_id, marks.order_id, marks.attempt)
-
-
-def _time(unix_s: int) -> datetime:
-    return datetime.fromtimestamp(unix_s, UTC)

@@ -1,5 +1,7 @@
 """The comparison as statements on temporary tables, in the order in which compare.py runs them.
 
+Those about refunds are in refund_tables.py.
+
 recon_carried   beside the window: discrepancies that are still open, and what waits longer than it may
 recon_known     what the window's listing must show, noted before it begins
 recon_stripe    Stripe's side, staged: the window's listing, and what was fetched by id
@@ -18,10 +20,13 @@ Parameters, wherever they occur: :since and :until, the window's edges, and :cut
 
 from service.foundation.postgres.sql import Record, Statement
 from service.ledger import charge_reference, duplicate_reference, fee_reference
+from service.ledger.entry import REFUNDS_PAYABLE
 from service.outbox.rows import ROWS
-from service.states import WHOSE_TURN
+from service.reconcile import refund_tables
+from service.states import CHANGE_OPEN, WHOSE_TURN, in_sql
 
 TABLES = (
+    *refund_tables.TABLES,
     "recon_carried",
     "recon_known",
     "recon_stripe",
@@ -36,7 +41,8 @@ TABLES = (
     "recon_report",
 )
 
-STAGING = """
+STAGING = f"""
+{refund_tables.STAGING};
 CREATE TEMP TABLE recon_stripe (
   pi text NOT NULL, created timestamptz NOT NULL, amount bigint NOT NULL, received bigint NOT NULL,
   currency text NOT NULL, status text NOT NULL, account_id uuid, order_id uuid, attempt smallint,
@@ -45,7 +51,7 @@ CREATE TEMP TABLE recon_stripe (
 CREATE TEMP TABLE recon_absent (pi text NOT NULL);
 CREATE TEMP TABLE recon_findings (
   class text NOT NULL, account_id uuid, order_id uuid, pi text, attempt smallint, reference text,
-  amount bigint, currency text, at timestamptz NOT NULL, ours jsonb, stripe jsonb)
+  amount bigint, currency text, at timestamptz NOT NULL, ours jsonb, stripe jsonb, refund text)
 """
 
 # How long an attempt may wait in its state: `:wait_…` is an interval for each state of WHOSE_TURN.
@@ -53,7 +59,8 @@ _TURNS = " ".join(f"WHEN {state!r} THEN :wait_{state}" for state in WHOSE_TURN)
 WAITS = f"CASE {{0}} {_TURNS} ELSE interval '0' END"
 
 # A run over a named window judges its own, and nothing is carried.
-# A bank may take longer than a window is: what waits beyond it is carried from the end of its time on (R36).
+# A bank may take longer than a window is: what waits beyond it is carried from the end of its time on (R36). A capture,
+# a cancellation or a refund may be of an order of any age.
 CARRIED = Statement(f"""
 CREATE TEMP TABLE recon_carried AS
 SELECT fingerprint, account_id, order_id, payment_intent_id AS pi, reference FROM discrepancies
@@ -61,10 +68,13 @@ SELECT fingerprint, account_id, order_id, payment_intent_id AS pi, reference FRO
 UNION ALL
 SELECT NULL, x.account_id, x.order_id, c.payment_intent_id, NULL
   FROM {ROWS}
-  LEFT JOIN charges c ON c.account_id = x.account_id AND c.order_id = x.order_id AND c.attempt = x.attempt
- WHERE x.created_at < :since
+  LEFT JOIN charges c ON x.kind = 'charge'
+   AND c.account_id = x.account_id AND c.order_id = x.order_id AND c.attempt = x.attempt
+ WHERE x.kind <> 'refund' AND (x.created_at < :since OR x.kind <> 'charge' AND x.created_at < :cut_off)
    AND (x.is_parked OR c.id IS NULL
         OR coalesce(c.stripe_created, c.created_at) + {WAITS.format("c.status")} <= :cut_off)
+UNION ALL
+{refund_tables.CARRIED}
 """)
 
 NOTHING_CARRIED = Statement("""
@@ -139,6 +149,8 @@ WITH touched AS (
     CROSS JOIN accounts a JOIN charges c ON c.account_id = a.id AND c.payment_intent_id = s.pi
    WHERE s.order_id IS NULL
   UNION ALL
+  {refund_tables.TOUCHED}
+  UNION ALL
   SELECT e.order_id, false FROM postings p JOIN journal_entries e ON e.id = p.entry_id
    WHERE p.occurred_at >= :since AND p.occurred_at < :until AND e.order_id IS NOT NULL
 ), wanted AS (
@@ -147,20 +159,23 @@ WITH touched AS (
   SELECT order_id, max(created_at) AS promised_at, max(parked_at) AS parked_at,
          max(last_error) FILTER (WHERE parked_at IS NOT NULL) AS parked_why,
          max(deliver_after) FILTER (WHERE parked_at IS NULL AND published = 0) AS asked_at
-    FROM {ROWS} GROUP BY order_id
+    FROM {ROWS} WHERE kind <> 'refund' GROUP BY order_id
 )
-SELECT o.id, o.account_id, o.amount_minor AS amount, o.currency, o.status, o.payment_intent_id AS pi,
+SELECT o.id, o.account_id, o.amount_minor AS amount, o.currency, o.status, o.capture, o.payment_intent_id AS pi,
        o.created_at, o.updated_at, w.selected, x.promised_at, x.parked_at, x.parked_why, x.asked_at
   FROM wanted w JOIN orders o ON o.id = w.order_id LEFT JOIN promise x ON x.order_id = o.id
 """)
 
-CHARGES = Statement("""
+# taken: what a success has taken. asked_for_at: since when a capture or a cancellation of it is under way.
+CHARGES = Statement(f"""
 CREATE TEMP TABLE recon_charges AS
 SELECT c.id, c.account_id, c.order_id, c.attempt, c.amount_minor AS amount, c.currency, c.status,
+       coalesce(c.captured_minor, c.amount_minor) AS taken, k.created_at AS asked_for_at,
        c.payment_intent_id AS pi, c.stripe_charge_id AS charge, c.stripe_created, c.balance_transaction_id AS txn,
        c.created_at, c.updated_at, c.created_at >= :since AND c.created_at < :until
          OR coalesce(o.id IN (SELECT order_id FROM recon_carried), false) AS selected
   FROM recon_orders o JOIN charges c ON c.account_id = o.account_id AND c.order_id = o.id
+  LEFT JOIN changes k ON k.account_id = c.account_id AND k.charge_id = c.id AND k.status IN {in_sql(CHANGE_OPEN)}
 """)
 
 # By id first; by our metadata where the reply with the id was lost. A charge whose id is known takes no other.
@@ -198,14 +213,14 @@ SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, 
        s.txn_currency AS s_txn_currency, s.txn_created AS s_txn_created,
        coalesce(s.returned, 0) AS s_returned, s.disputed AS s_disputed,
        c.id AS c_id, c.attempt, c.amount AS c_amount, c.currency AS c_currency, c.status AS c_status, c.pi AS c_pi,
-       c.txn AS c_txn, c.created_at AS c_created, c.updated_at AS c_updated
+       c.txn AS c_txn, c.created_at AS c_created, c.updated_at AS c_updated, c.taken AS c_taken, c.asked_for_at
   FROM (SELECT s.*, l.charge_id FROM recon_stripe s LEFT JOIN recon_claims l ON l.pi = s.pi) s
   FULL JOIN recon_charges c ON c.id = s.charge_id
 """)
 
-# `assets` is what the entry moved on asset accounts: + the gross of a charge, - a fee. One row per entry: that of its
-# largest asset leg, should an entry ever have two currencies.
-ENTRIES = Statement("""
+# `assets` is what the entry moved on asset accounts: + the gross of a charge, - a fee; `payable` the same of what is
+# owed to customers. One row per entry: that of its largest asset leg, should an entry ever have two currencies.
+ENTRIES = Statement(f"""
 CREATE TEMP TABLE recon_entries AS
 WITH wanted AS (
   SELECT entry_id AS id FROM postings WHERE occurred_at >= :since AND occurred_at < :until
@@ -215,17 +230,20 @@ WITH wanted AS (
   SELECT e.id FROM recon_pairs p JOIN journal_entries e ON e.account_id = p.account_id AND e.reference = p.booking
   UNION
   SELECT e.id FROM recon_pairs p JOIN journal_entries e ON e.account_id = p.account_id AND e.reference = p.fee_booking
+  UNION
+  {refund_tables.BOOKED}
 ), summed AS (
   SELECT w.id, p.currency, sum(p.amount_minor)::bigint AS left_over,
-         coalesce(sum(p.amount_minor) FILTER (WHERE a.type = 'asset'), 0)::bigint AS assets
+         coalesce(sum(p.amount_minor) FILTER (WHERE a.type = 'asset'), 0)::bigint AS assets,
+         coalesce(sum(p.amount_minor) FILTER (WHERE a.code = '{REFUNDS_PAYABLE}'), 0)::bigint AS payable
     FROM wanted w JOIN postings p ON p.entry_id = w.id JOIN ledger_accounts a ON a.id = p.ledger_account_id
    GROUP BY w.id, p.currency
 )
 SELECT DISTINCT ON (e.id) e.id, e.account_id, e.reference, split_part(e.reference, ':', 1) AS kind, e.order_id,
-       e.payment_intent_id AS pi, e.occurred_at, t.currency, t.assets,
+       e.payment_intent_id AS pi, e.occurred_at, t.currency, t.assets, t.payable,
        bool_or(t.left_over <> 0) OVER (PARTITION BY e.id) AS unbalanced
   FROM summed t JOIN journal_entries e ON e.id = t.id
- ORDER BY e.id, abs(t.assets) DESC, t.currency
+ ORDER BY e.id, abs(t.assets) DESC, abs(t.payable) DESC, t.currency
 """)
 
 INDEXES: dict[str, tuple[str, ...]] = {
@@ -237,4 +255,5 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "recon_claims": ("pi",),
     "recon_pairs": ("account_id", "booking"),
     "recon_entries": ("account_id", "reference"),
+    **refund_tables.INDEXES,
 }

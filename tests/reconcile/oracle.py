@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import NamedTuple
 
-from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
+from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent, Refund
+from tests.reconcile.refund_oracle import Found, explained, judge_refunds
 from tests.reconcile.world import ChargeRow, OrderRow, Story
 
-OPEN = {"sending", "unknown", "requires_action", "processing"}
+OPEN = {"sending", "unknown", "requires_action", "processing", "authorized"}
 SAME_WORD = {
     "succeeded": {"succeeded"},
     "duplicate": {"succeeded"},
@@ -21,17 +21,10 @@ SAME_WORD = {
     "canceled": {"canceled"},
     "requires_action": {"requires_action"},
     "processing": {"processing"},
-    "sending": {"requires_action", "processing", "requires_confirmation"},
-    "unknown": {"requires_action", "processing", "requires_confirmation"},
+    "authorized": {"requires_capture"},
+    "sending": {"requires_action", "processing", "requires_capture", "requires_confirmation"},
+    "unknown": {"requires_action", "processing", "requires_capture", "requires_confirmation"},
 }
-
-
-class Found(NamedTuple):
-    """A discrepancy as the oracle names it: class, PaymentIntent or "", order or ""."""
-
-    name: str
-    payment_intent: str
-    order: str
 
 
 @dataclass
@@ -48,11 +41,13 @@ class _Pair:
         return self.charge is not None and self.charge.status == "succeeded"
 
 
-def compare_streams(stories: Iterable[Story], intents: Iterable[Intent], cut_off: datetime) -> list[Found]:
+def compare_streams(
+    stories: Iterable[Story], intents: Iterable[Intent], refunds: list[Refund], cut_off: datetime
+) -> list[Found]:
     """Everything that differs, sorted. Both sides must lie inside the window; entries are those of the stories."""
     ours = sorted(stories, key=lambda story: str(story.order.id))
     theirs = sorted(intents, key=lambda i: (_order_of(i), i.created, i.id))
-    found: list[Found] = []
+    found, back = list(judge_refunds(ours, refunds, cut_off)), explained(refunds)
     for story, seen in _merge(ours, theirs):
         if story is None:
             found += [
@@ -60,9 +55,12 @@ def compare_streams(stories: Iterable[Story], intents: Iterable[Intent], cut_off
                 for i in seen
                 if i.status == "succeeded" and not _is_undone(i)
             ]
-            found += [Found("money_returned", i.id, "") for i in seen if _returned(i)]
         else:
             found += _judge_order(story, seen, cut_off)
+        order = str(story.order.id) if story else ""
+        found += [
+            Found("money_returned", i.id, order) for i in seen if min(_returned(i), i.amount_received) > back[i.id]
+        ]
     return sorted(found)
 
 
@@ -102,7 +100,6 @@ def _judge_order(story: Story, seen: list[Intent], cut_off: datetime) -> list[Fo
     ]
     name = None if found else _judge_alone(story, cut_off)
     found += [Found(name, story.order.pi or "", order)] if name else []
-    found += [Found("money_returned", i.id, order) for i in seen if _returned(i)]
     return found + [Found("ledger_imbalance", e.payment_intent_id or "", order) for e in booked_twice]
 
 
@@ -152,20 +149,28 @@ def _judge_without_stripe(story: Story, charge: ChargeRow, cut_off: datetime) ->
 def _judge_values(order: OrderRow, charge: ChargeRow, intent: Intent) -> str | None:
     if len({order.currency, charge.currency, intent.currency}) > 1:
         return "currency_mismatch"
-    amounts = {order.amount, charge.amount, intent.amount}
-    if intent.status == "succeeded":
-        amounts.add(intent.amount_received)
-    return "amount_mismatch" if len(amounts) > 1 else None
+    is_told = order.capture == "automatic" or charge.status in ("succeeded", "duplicate")
+    if intent.status == "succeeded" and is_told and intent.amount_received != _taken(charge):
+        return "amount_mismatch"
+    return "amount_mismatch" if len({order.amount, charge.amount, intent.amount}) > 1 else None
+
+
+def _taken(charge: ChargeRow) -> int:
+    return charge.amount if charge.taken is None else charge.taken
 
 
 def _judge_states(story: Story, charge: ChargeRow, intent: Intent, cut_off: datetime) -> str | None:
     took = intent.status == "succeeded"
+    if charge.status == "authorized" and intent.status == "canceled":
+        return _young("authorization_expired", _moved(intent), cut_off)
     if intent.status not in SAME_WORD[charge.status] or (took and story.order.status != "paid"):
         final = [charge.updated_at or charge.at] if charge.status not in OPEN else []
         final += (
             [story.order.updated_at or story.order.at] if story.order.status in ("paid", "failed", "canceled") else []
         )
         return _young("status_mismatch", max(_moved(intent), *final, _moved(intent)), cut_off)
+    if charge.status == "authorized" and not story.parked:
+        return _young("authorization_expired", _moved(intent) + timedelta(days=7), cut_off)
     if charge.status in OPEN:
         return _stale(story, charge, cut_off)
     return _judge_books(story, charge, intent, cut_off) if took else None
@@ -173,7 +178,7 @@ def _judge_states(story: Story, charge: ChargeRow, intent: Intent, cut_off: date
 
 def _judge_books(story: Story, charge: ChargeRow, intent: Intent, cut_off: datetime) -> str | None:
     gross = next(e for e in story.entries if e.reference == _booking(charge))
-    if max(p.amount_minor for p in gross.postings) != charge.amount:
+    if max(p.amount_minor for p in gross.postings) != _taken(charge):
         return "ledger_imbalance"
     txn = _txn(intent)
     if txn is None:
@@ -192,13 +197,17 @@ def _judge_alone(story: Story, cut_off: datetime) -> str | None:
         return "stale_pending"
     if order.status == "paid" and "succeeded" not in states:
         return "status_mismatch" if states else "missing_at_stripe"
-    if order.status in ("pending", "processing", "requires_action") and not states & OPEN:
+    if order.status in ("pending", "processing", "requires_action", "authorized") and not states & OPEN:
         return _young("stale_pending", max([order.at, *(c.at for c in story.charges)]), cut_off)
     return None
 
 
 def _stale(story: Story, charge: ChargeRow, cut_off: datetime) -> str:
-    patience = {"requires_action": timedelta(hours=24), "processing": timedelta(days=14)}
+    patience = {
+        "requires_action": timedelta(hours=24),
+        "processing": timedelta(days=14),
+        "authorized": timedelta(days=7),
+    }
     return (
         "stale_pending"
         if story.parked
@@ -220,7 +229,8 @@ def _returned(intent: Intent) -> int:
     charge = intent.latest_charge
     if not isinstance(charge, Charge):
         return 0
-    return charge.amount if charge.disputed or charge.refunded else charge.amount_refunded
+    whole = charge.amount_captured or charge.amount
+    return whole if charge.disputed or charge.refunded else charge.amount_refunded
 
 
 def _is_undone(intent: Intent) -> bool:

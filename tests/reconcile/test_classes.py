@@ -30,7 +30,14 @@ OLD, YOUNG = NOW - 3 * HOUR, NOW - timedelta(minutes=2)
 async def test_two_sides_that_agree_are_clean(tell: Ask, account: UUID) -> None:
     outcome = await tell(paid(account, OLD), paid(account, OLD, 500, "jpy", fee=0), declined(account, OLD))
     assert (outcome.verdict, outcome.found) == ("clean", [])
-    assert outcome.comparison.coverage == {"payment_intents": 3, "charges": 3, "matched": 3, "edges": 0}
+    assert outcome.comparison.coverage == {
+        "payment_intents": 3,
+        "charges": 3,
+        "matched": 3,
+        "refunds": 0,
+        "refunds_matched": 0,
+        "edges": 0,
+    }
 
 
 async def test_nothing_at_all_is_clean(tell: Ask) -> None:

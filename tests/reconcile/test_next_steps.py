@@ -22,10 +22,24 @@ from service.foundation.postgres.sql import begin
 from service.foundation.settings import Settings
 from service.ledger import fee_entry, post
 from service.ops.cli import cli
-from service.reconcile.classes import CLASSES, IN_FLIGHT, SOURCE_INCOMPLETE
+from service.reconcile.classes import CLASSES, IN_FLIGHT, OWED, SOURCE_INCOMPLETE
 from service.stripe_gateway import client as stripe_gateway
 from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
-from tests.reconcile.world import HOUR, FakeStripe, Story, declined, intent, names, paid, success, unknown, write
+from tests.reconcile.world import (
+    HOUR,
+    FakeStripe,
+    Story,
+    declined,
+    give_back,
+    held,
+    intent,
+    made_refund,
+    names,
+    paid,
+    success,
+    unknown,
+    write,
+)
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = re.compile(r"`(eo [^`]*)`")
@@ -204,6 +218,43 @@ def _refunded(account: UUID) -> Case:
     return Case(story)
 
 
+def _refund_past_us(account: UUID) -> Case:
+    story = paid(account, OLD)
+    made_refund(story, OLD, 500)
+    return Case(story)
+
+
+def _refund_gone(account: UUID) -> Case:
+    story = paid(account, OLD)
+    give_back(story, OLD)
+    story.refunded.clear()
+    charge = story.intent.latest_charge
+    assert isinstance(charge, Charge)
+    story.at_stripe(latest_charge=replace(charge, amount_refunded=0))
+    return Case(story)
+
+
+def _refund_of_more(account: UUID) -> Case:
+    story = paid(account, OLD)
+    give_back(story, OLD)
+    story.refund_at_stripe(amount=501)
+    return Case(story)
+
+
+def _refund_canceled_there(account: UUID) -> Case:
+    story = paid(account, OLD)
+    give_back(story, OLD)
+    story.refund_at_stripe(status="canceled")
+    return Case(story)
+
+
+def _expired(account: UUID) -> Case:
+    story = held(account, OLD)
+    story.promised = True
+    story.at_stripe(status="canceled", latest_charge=None)
+    return Case(story)
+
+
 CASES: list[tuple[str, Callable[[UUID], Case]]] = [
     ("missing_locally", _planted),
     ("missing_locally", _unbooked),
@@ -219,6 +270,11 @@ CASES: list[tuple[str, Callable[[UUID], Case]]] = [
     ("fee_missing", _no_fee),
     ("fee_mismatch", _other_fee),
     ("money_returned", _refunded),
+    ("refund_missing_locally", _refund_past_us),
+    ("refund_missing_at_stripe", _refund_gone),
+    ("refund_amount_mismatch", _refund_of_more),
+    ("refund_status_mismatch", _refund_canceled_there),
+    ("authorization_expired", _expired),
 ]
 
 
@@ -237,7 +293,7 @@ def shell(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 def test_every_class_has_a_case() -> None:
-    assert {name for name, _ in CASES} == set(CLASSES) - {IN_FLIGHT, SOURCE_INCOMPLETE}
+    assert {name for name, _ in CASES} == set(CLASSES) - {IN_FLIGHT, SOURCE_INCOMPLETE, OWED}
 
 
 @pytest.mark.slow  # whole commands, several per case
@@ -251,7 +307,8 @@ async def test_after_the_printed_steps_it_is_gone_or_acknowledged(
     plant: Callable[[UUID], Case],
 ) -> None:
     case = plant(account)
-    stripe = Stripe(list((await write(engine, [case.story])).intents.values()))
+    written = await write(engine, [case.story])
+    stripe = Stripe(list(written.intents.values()), list(written.refunds.values()))
     monkeypatch.setattr(stripe_gateway, "StripeGateway", lambda *_: stripe)
     desk = Desk(engine, shell, stripe, case)
     code, found = await desk.report()

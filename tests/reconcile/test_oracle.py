@@ -19,20 +19,27 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.foundation.postgres.db import create_engine
 from service.foundation.settings import Settings
 from service.reconcile import Span, reconcile
-from service.states import CHARGE_STATUSES, ORDER_STATUSES
-from service.stripe_gateway.objects import Charge, Intent
+from service.states import CHARGE_STATUSES, ORDER_STATUSES, REFUND_STATUSES
+from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
 from tests.reconcile.conftest import NOW, RULES
-from tests.reconcile.oracle import Found, compare_streams
+from tests.reconcile.oracle import compare_streams
+from tests.reconcile.refund_oracle import Found
 from tests.reconcile.world import (
     FakeStripe,
     Story,
+    captured,
     declined,
     default_account,
+    give_back,
+    held,
     intent,
+    made_refund,
+    marks_of,
     names,
     paid,
     success,
     unknown,
+    unsent,
     waiting,
     write,
 )
@@ -42,6 +49,7 @@ pytestmark = pytest.mark.slow
 GRACE_S = 600
 INTENT_STATUSES = (
     "succeeded", "processing", "requires_action", "requires_confirmation", "requires_payment_method", "canceled",
+    "requires_capture",
 )  # fmt: skip
 _windows = count(1)
 
@@ -197,10 +205,88 @@ def _booked_wrong(account: UUID, at: datetime, amount: int) -> tuple[Story | Non
     return _story(story, "ledger_imbalance!")
 
 
+def _captured_in_part(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    return _story(captured(account, at, amount, taken=amount // 2), None)
+
+
+def _held_and_gone(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = held(account, at, amount)
+    story.at_stripe(status="canceled")
+    return _story(story, "authorization_expired")
+
+
+def _given_back(account: UUID, at: datetime, amount: int) -> Story:
+    story = _good(account, at, amount)
+    give_back(story, at, amount // 2)
+    return story
+
+
+def _known_refund(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    return _story(_given_back(account, at, amount), None)
+
+
+def _refund_past_us(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    made_refund(story, at, amount // 2)
+    return _story(story, "refund_missing_locally")
+
+
+def _refund_unbooked(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _given_back(account, at, amount)
+    story.entries.pop()
+    return _story(story, "refund_missing_locally")
+
+
+def _refund_gone(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _given_back(account, at, amount)
+    story.refunded.clear()
+    _goes_back(story, amount_refunded=0)
+    return _story(story, "refund_missing_at_stripe!")
+
+
+def _refund_of_more(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _given_back(account, at, amount)
+    story.refund_at_stripe(amount=amount // 2 + 1)
+    return _story(story, "refund_amount_mismatch!")
+
+
+def _refund_not_heard_of(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    row = unsent(story, at, amount // 2, status="processing")
+    made_refund(story, at, amount // 2, metadata=marks_of(story.order, row.id))
+    return _story(story, "refund_status_mismatch")
+
+
+def _refund_not_sent(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    unsent(story, at, amount // 2)
+    return _story(story, "stale_pending")
+
+
+def _refund_pending(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    give_back(story, at, amount // 2, status="pending")
+    return _story(story, "in_flight!")
+
+
+def _refund_failed(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    give_back(story, at, amount // 2, status="failed")
+    return _story(story, "owed!")
+
+
+def _refund_booked_wrong(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _given_back(account, at, amount)
+    story.refund.drawn = 1
+    return _story(story, "ledger_imbalance!")
+
+
 PLANTS: list[Plant] = [
     _clean, _declined, _declined_then_paid, _planted, _unbooked, _gone, _duplicate, _paid_again_past_us,
     _other_currency, _other_amount, _failed_here, _not_taken_there, _lost_reply, _never_sent, _never_answered, _parked,
     _no_fee, _no_fee_there, _other_fee, _booked_wrong, _refunded, _disputed, _duplicate_refunded,
+    _captured_in_part, _held_and_gone, _known_refund, _refund_past_us, _refund_unbooked, _refund_gone, _refund_of_more,
+    _refund_not_heard_of, _refund_not_sent, _refund_pending, _refund_failed, _refund_booked_wrong,
 ]  # fmt: skip
 
 EVENTS = st.lists(
@@ -235,9 +321,11 @@ def _plant_all(
 
 BREAKS = (
     "order", "charge", "intent", "id", "amount", "currency", "drop", "entry", "fee", "again", "parked", "returned",
+    "refund", "refund id", "refund parked", "refund gone", "refund amount", "refund status", "refund drawn",
+    "refund fee", "refund again",
 )  # fmt: skip
 RETURNS: list[dict[str, Any]] = [{"amount_refunded": 5}, {"refunded": True}, {"disputed": True}]
-BASES: tuple[Callable[[UUID, datetime, int], Story], ...] = (_good, declined, unknown, waiting)
+BASES: tuple[Callable[[UUID, datetime, int], Story], ...] = (_good, declined, unknown, waiting, held, _given_back)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -265,6 +353,8 @@ def _break(story: Story, name: str, at: datetime, data: st.DataObject) -> None:
         story.order.status = data.draw(st.sampled_from(ORDER_STATUSES))
     elif name == "parked":
         story.parked = "poison"
+    elif name.startswith("refund"):
+        _break_refund(story, name, at, data)
     elif name == "again":
         attempt = data.draw(st.integers(1, 2))
         story.intents.append(intent(at, story.order.amount, metadata=names(story.order, attempt)))
@@ -275,6 +365,36 @@ def _break(story: Story, name: str, at: datetime, data: st.DataObject) -> None:
         charge.status, charge.pi = data.draw(st.sampled_from(CHARGE_STATUSES)), None if name == "id" else charge.pi
     elif story.intents:
         _break_intent(story, name, data)
+
+
+def _break_refund(story: Story, name: str, at: datetime, data: st.DataObject) -> None:
+    if name == "refund again" and story.intents and isinstance(story.intent.latest_charge, Charge):
+        status = data.draw(st.sampled_from(["succeeded", "pending", "failed"]))
+        is_ours = data.draw(st.booleans())
+        if story.charges and is_ours:
+            give_back(story, at, 7, status=status)
+        else:
+            made_refund(story, at, 7, status=status)
+    elif name in ("refund", "refund id", "refund parked", "refund drawn") and story.refunds:
+        row = story.refund
+        row.status = data.draw(st.sampled_from(REFUND_STATUSES)) if name == "refund" else row.status
+        row.re = None if name == "refund id" else row.re
+        row.parked = "poison" if name == "refund parked" else row.parked
+        row.drawn = 1 if name == "refund drawn" else row.drawn
+    elif story.refunded:
+        _break_refund_at_stripe(story, name, data)
+
+
+def _break_refund_at_stripe(story: Story, name: str, data: st.DataObject) -> None:
+    txn = story.refunded[-1].balance_transaction
+    if name == "refund gone":
+        story.refunded.pop()
+    elif name == "refund amount":
+        story.refund_at_stripe(amount=story.refunded[-1].amount + 1)
+    elif name == "refund status":
+        story.refund_at_stripe(status=data.draw(st.sampled_from([*REFUND_STATUSES, "requires_action"])))
+    elif name == "refund fee" and isinstance(txn, BalanceTransaction):
+        story.refund_at_stripe(balance_transaction=replace(txn, fee=3))
 
 
 def _break_intent(story: Story, name: str, data: st.DataObject) -> None:
@@ -288,8 +408,13 @@ def _break_intent(story: Story, name: str, data: st.DataObject) -> None:
         story.at_stripe(status=data.draw(st.sampled_from(INTENT_STATUSES)))
     elif name == "returned" and isinstance(story.intent.latest_charge, Charge):
         _goes_back(story, **data.draw(st.sampled_from(RETURNS)))
-    elif name == "fee" and isinstance(story.intent.latest_charge, Charge):
+    elif name == "fee" and _has_fee(story):
         story.fee_at_stripe(fee=data.draw(st.integers(0, 3)))
+
+
+def _has_fee(story: Story) -> bool:
+    charge = story.intent.latest_charge
+    return isinstance(charge, Charge) and isinstance(charge.balance_transaction, BalanceTransaction)
 
 
 def _both(
@@ -301,11 +426,12 @@ def _both(
         engine = create_engine(Settings(database_url=database), name="test")
         try:
             stories, foreign = tell(await default_account(engine))
-            intents = [*foreign, *(await write(engine, stories)).intents.values()]
-            by_sql = await _by_sql(engine, FakeStripe(intents), now)
+            written = await write(engine, stories)
+            intents, refunds = [*foreign, *written.intents.values()], [*written.refunds.values()]
+            by_sql = await _by_sql(engine, FakeStripe(intents, refunds), now)
         finally:
             await engine.dispose()
-        return by_sql, compare_streams(stories, intents, now - timedelta(seconds=GRACE_S))
+        return by_sql, compare_streams(stories, intents, refunds, now - timedelta(seconds=GRACE_S))
 
     return asyncio.run(run())
 
@@ -315,5 +441,8 @@ async def _by_sql(engine: AsyncEngine, stripe: FakeStripe, now: datetime) -> lis
     window = Span(now - timedelta(hours=48), now + timedelta(seconds=1))
     async with reconcile(engine, stripe, window, grace_s=GRACE_S, rules=RULES, now=now) as report:
         return sorted(
-            [Found(d.name, d.payment_intent or "", str(d.order_id or "")) async for d in report.discrepancies()]
+            [
+                Found(d.name, d.payment_intent or "", str(d.order_id or ""), d.refund or "")
+                async for d in report.discrepancies()
+            ]
         )

@@ -13,7 +13,7 @@ from service.reconcile import Span, reconcile
 from service.reconcile.classes import CLASSES, next_step
 from service.reconcile.report import FORMATS, show
 from tests.reconcile.conftest import NOW, RULES
-from tests.reconcile.world import HOUR, FakeStripe, intent, paid, write
+from tests.reconcile.world import HOUR, FakeStripe, give_back, intent, made_refund, paid, write
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ async def _render(engine: AsyncEngine, stripe: FakeStripe, form: str) -> str:
 async def test_json_is_one_document_with_stable_keys(engine: AsyncEngine, stripe: FakeStripe) -> None:
     document = json.loads(await _render(engine, stripe, "json"))
     found = document.pop("discrepancies")
-    sides = {"count": 1, "gross": 5000, "fees": 88, "net": 4912}
+    sides = {"count": 1, "gross": 5000, "refunds": 0, "refunded": 0, "fees": 88, "net": 4912}
     assert document == {
         "schema_version": 1,
         "verdict": "discrepancies",
@@ -55,12 +55,20 @@ async def test_json_is_one_document_with_stable_keys(engine: AsyncEngine, stripe
             "jpy": {
                 "ours": dict.fromkeys(sides, 0),
                 "ledger": dict.fromkeys(sides, 0),
-                "stripe": {"count": 1, "gross": 500, "fees": 0, "net": 500},
+                "stripe": dict.fromkeys(sides, 0) | {"count": 1, "gross": 500, "net": 500},
             },
             "usd": {"ours": sides, "ledger": sides, "stripe": sides},
         },
         "money_at_stake": {"jpy": 500, "usd": 100},
-        "coverage": {"payment_intents": 3, "charges": 2, "matched": 2, "edges": 0},
+        "owed": {},
+        "coverage": {
+            "payment_intents": 3,
+            "charges": 2,
+            "matched": 2,
+            "refunds": 0,
+            "refunds_matched": 0,
+            "edges": 0,
+        },
     }
     assert [(d["class"], d["payment_intent"], d["order_id"]) for d in found] == [
         ("missing_locally", "pi_planted", None),
@@ -107,17 +115,17 @@ async def test_the_table_reads_from_top_to_bottom(engine: AsyncEngine, stripe: F
 _TABLE = f"""\
 window    2026-11-18T12:00:01Z to 2026-11-20T12:00:01Z, by Stripe's created; in flight: after 2026-11-20T11:50:00Z
 
-                       count             gross            fees               net
-jpy       ours             0                 0               0                 0
-jpy       ledger           0                 0               0                 0
-jpy       stripe           1               500               0               500
+                       count             gross  refunds          refunded            fees               net
+jpy       ours             0                 0        0                 0               0                 0
+jpy       ledger           0                 0        0                 0               0                 0
+jpy       stripe           1               500        0                 0               0               500
 
-usd       ours             1             50.00            0.88             49.12
-usd       ledger           1             50.00            0.88             49.12
-usd       stripe           1             50.00            0.88             49.12
+usd       ours             1             50.00        0              0.00            0.88             49.12
+usd       ledger           1             50.00        0              0.00            0.88             49.12
+usd       stripe           1             50.00        0              0.00            0.88             49.12
 
 verdict   2 discrepancies, 500 jpy, 1.00 usd at stake
-coverage  2 pairs of 3 PaymentIntents and 2 charges; 0 more from beyond the window's edges
+coverage  2 pairs of 3 PaymentIntents and 2 charges; 0 of 0 refunds; 0 more from beyond the window's edges
 
 missing_locally: 1, 500 jpy, oldest 3h 0m
   order -  pi_planted  500 jpy  3h 0m
@@ -131,6 +139,34 @@ amount_mismatch: 1, 1.00 usd, oldest 4h 0m
     stripe  amount=2099 charge=ch_wrong status=requires_payment_method currency=usd received=0
     next    {next_step("amount_mismatch", "pi_wrong", WRONG)}  ({WRONG})
 """
+
+
+async def test_refunds_and_what_is_owed_are_told_in_every_format(engine: AsyncEngine, account: UUID) -> None:
+    story = paid(account, OLD)
+    give_back(story, OLD, 300)
+    give_back(story, OLD, 400, status="failed")
+    past_us = made_refund(story, OLD, 50)
+    stripe = await write(engine, [story])
+    document = json.loads(await _render(engine, stripe, "json"))
+    assert {side: (s["refunds"], s["refunded"], s["net"]) for side, s in document["totals"]["usd"].items()} == {
+        "ours": (1, 300, 1611),
+        "ledger": (1, 300, 1611),
+        "stripe": (2, 350, 1561),
+    }
+    assert (document["owed"], document["money_at_stake"]) == ({"usd": 400}, {"usd": 50})
+    assert [(d["class"], d["refund"]) for d in document["discrepancies"]] == [
+        ("refund_missing_locally", past_us.id),
+        ("owed", None),
+    ]
+    table = await _render(engine, stripe, "table")
+    assert (
+        "usd       stripe           1             19.99        2              3.50            0.88             15.61"
+        in table
+    )
+    assert "verdict   1 discrepancy, 0.50 usd at stake; 4.00 usd owed to customers\n" in table
+    assert f"{story.intent.id}  {past_us.id}  0.50 usd" in table
+    rows = list(csv.DictReader(io.StringIO(await _render(engine, stripe, "csv"))))
+    assert [row["refund"] for row in rows] == [past_us.id, ""]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,127 @@
+"""Stripe's objects as rows of the staging tables. Pure.
+
+Metadata that is not in our own spelling counts as none: it is somebody else's, or was tampered with (R19).
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from service.stripe_gateway.marks import read_marks, read_refund_marks
+from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent, Refund
+
+PAYMENT_COLUMNS = (
+    "pi",
+    "created",
+    "amount",
+    "received",
+    "currency",
+    "status",
+    "account_id",
+    "order_id",
+    "attempt",
+    "charge",
+    "charged_at",
+    "returned",
+    "disputed",
+    "txn",
+    "txn_amount",
+    "fee",
+    "txn_currency",
+    "txn_created",
+)
+
+REFUND_COLUMNS = (
+    "re",
+    "created",
+    "amount",
+    "currency",
+    "status",
+    "pi",
+    "charge",
+    "account_id",
+    "order_id",
+    "refund_id",
+    "txn",
+    "txn_amount",
+    "fee",
+    "txn_currency",
+    "txn_created",
+    "failure_txn",
+    "failure_amount",
+    "failure_currency",
+    "failure_created",
+)
+
+
+def payment(intent: Intent) -> tuple[Any, ...]:
+    """A PaymentIntent in the order of PAYMENT_COLUMNS."""
+    charge = intent.latest_charge if isinstance(intent.latest_charge, Charge) else None
+    txn = charge.balance_transaction if charge else None
+    txn = txn if isinstance(txn, BalanceTransaction) else None
+    return (
+        intent.id,
+        _time(intent.created),
+        intent.amount,
+        intent.amount_received,
+        intent.currency,
+        intent.status,
+        *_attempt(intent.metadata),
+        intent.charge_id,
+        charge and _time(intent.charged_at or charge.created),
+        charge.returned if charge else 0,
+        charge and charge.disputed,
+        txn and txn.id,
+        txn and txn.amount,
+        txn and txn.fee,
+        txn and txn.currency,
+        txn and _time(txn.created),
+    )
+
+
+def refund(shown: Refund) -> tuple[Any, ...]:
+    """A refund in the order of REFUND_COLUMNS."""
+    txn_id, amount, fee, currency, created = _movement(shown.balance_transaction)
+    failure_id, failure_amount, _, failure_currency, failure_created = _movement(shown.failure_balance_transaction)
+    return (
+        shown.id,
+        _time(shown.created),
+        shown.amount,
+        shown.currency,
+        shown.status,
+        shown.payment_intent,
+        shown.charge,
+        *_refund(shown.metadata),
+        txn_id,
+        amount,
+        fee,
+        currency,
+        created,
+        failure_id,
+        failure_amount,
+        failure_currency,
+        failure_created,
+    )
+
+
+def _attempt(metadata: dict[str, str]) -> tuple[UUID, UUID, int] | tuple[None, None, None]:
+    marks = read_marks(metadata)
+    return (None, None, None) if marks is None else (marks.account_id, marks.order_id, marks.attempt)
+
+
+def _refund(metadata: dict[str, str] | None) -> tuple[UUID, UUID, UUID] | tuple[None, None, None]:
+    marks = read_refund_marks(metadata)
+    return (None, None, None) if marks is None else (marks.account_id, marks.order_id, marks.refund_id)
+
+
+def _movement(
+    txn: BalanceTransaction | str | None,
+) -> tuple[str | None, int | None, int | None, str | None, datetime | None]:
+    """Id, amount, fee, currency and moment; only the id where Stripe was not asked to expand it."""
+    if isinstance(txn, BalanceTransaction):
+        return txn.id, txn.amount, txn.fee, txn.currency, _time(txn.created)
+    return txn, None, None, None, None
+
+
+def _time(unix_s: int) -> datetime:
+    return datetime.fromtimestamp(unix_s, UTC)
