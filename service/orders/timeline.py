@@ -238,11 +238,13 @@ def _of_refund(refund: _Refund) -> list[dict[str, Any]]:
 
 
 def _calls(noun: str, history: str, about: dict[str, Any], at_stripe: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """An event per entry of a history; answers bear Stripe's ids of what they are about."""
-    for entry in msgspec.json.decode(history):
+    """An event per entry of a history; the last answer bears Stripe's ids of what it is about."""
+    entries: list[dict[str, Any]] = msgspec.json.decode(history)
+    last = next((entry for entry in reversed(entries) if "answer" in entry), None)
+    for entry in entries:
         at = datetime.fromisoformat(entry.pop("at"))
         event = _event_of(noun, entry)
-        yield {"at": at, "event": event, **about, **(at_stripe if "answer" in entry else {}), **entry}
+        yield {"at": at, "event": event, **about, **entry, **(at_stripe if entry is last else {})}
 
 
 def _event_of(noun: str, entry: dict[str, Any]) -> str:

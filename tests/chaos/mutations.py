@@ -322,6 +322,17 @@ MUTATIONS = (
         '    broker.emit_after("process_boot")  # this starts the timer of TimeLimit\n', "",
         ("tests/charges/test_worker_process.py",),
     ),
+    Mutation(
+        "asking: the order's row is not held", "service/orders/operations.py", "   FOR NO KEY UPDATE\n", "",
+        (
+            "tests/web/test_refunds.py::test_twenty_at_once_over_the_cap",
+            "tests/web/test_order_changes.py::test_of_a_cancel_and_a_worker",
+        ),
+    ),
+    Mutation(
+        "asking: a refund under way is not counted", "service/refunds/asking.py",
+        " - order.amount_refunding_minor", "", ("tests/web/test_refunds.py::test_twenty_at_once_over_the_cap",),
+    ),
 )  # fmt: skip
 
 
