@@ -1,4 +1,4 @@
-"""`verify` holds the books against the refunds and their orders: no more back than taken, and what is owed is booked."""
+"""`verify` holds the books against the refunds: no more back than was taken, and what is owed is booked as owed."""
 
 from typing import Any
 from uuid import UUID, uuid4
