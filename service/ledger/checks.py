@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.foundation.postgres.sql import NO_TIMEOUT, Connection, Record, Statement, snapshot
 from service.ledger.entry import CHART, JournalEntry, Posting
 from service.ledger.journal import charge_reference, duplicate_reference
+from service.ledger.refund_checks import PAYABLE_DIFFERS, REFUNDED_TOO_MUCH
 from service.ledger.rollups import HORIZON
 
 FINDINGS_MAX = 100  # per pass: one fault repeated a million times is one fault, and memory stays flat
@@ -77,6 +78,8 @@ _FAULTS = {
             ON d.account_id = c.account_id
            AND d.reference = replace(c.reference, '{charge_reference("")}', '{duplicate_reference("")}')
          WHERE c.reference LIKE '{charge_reference("")}%'""",
+    "refunded_too_much": REFUNDED_TOO_MUCH,
+    "payable_differs": PAYABLE_DIFFERS,
     "rollup_differs": f"""
         WITH horizon AS MATERIALIZED ({HORIZON}),
         recomputed AS (

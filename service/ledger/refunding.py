@@ -44,8 +44,11 @@ def refund_failed_reference(stripe_refund_id: str) -> str:
 def refund_pending_entry(*, drawn_minor: int, **refund: Unpack[Refunded]) -> JournalEntry | None:
     """Stripe was told to give the money back, so the customer is owed it; None where all of it was owed before.
 
-    `drawn_minor`: of the amount, what a refund that failed left owed. `occurred_at`: refund.created.
+    `drawn_minor`: of the amount, what a refund that failed left owed. `occurred_at`: refund.created. Raises ValueError
+    for more of it than there is.
     """
+    if not 0 <= drawn_minor <= refund["amount_minor"]:
+        raise ValueError(f"refund {refund['stripe_refund_id']} of {refund['amount_minor']} draws {drawn_minor}")
     more = refund["amount_minor"] - drawn_minor
     if more == 0:
         return None
@@ -71,7 +74,7 @@ def refund_entries(
     """All that is to be on the books of `refund` as Stripe shows it, its balance transactions expanded.
 
     What was booked when it was seen before is among it, and a repeat for the books. Raises ValueError for a balance
-    transaction that is not expanded, or that did not move the refund's amount.
+    transaction that is not expanded, or that did not move the refund's amount, and for more drawn than there is.
     """
     found: list[JournalEntry | None] = []
     found.append(refund_pending_entry(drawn_minor=drawn_minor, **_of(account_id, order_id, refund, refund.created)))

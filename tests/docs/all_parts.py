@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.docs import reference
+from tests.docs import accounting, reference
 from tests.docs.cards import cards
 from tests.docs.database import tables
 from tests.model.document import DIAGRAMS, SCHEDULES
@@ -20,6 +20,7 @@ QUICK: dict[str, Callable[[], str]] = {
     "discrepancy classes": reference.discrepancy_classes,
     "chart of accounts": reference.chart_of_accounts,
     "journal entries": reference.journal_entries,
+    **accounting.PARTS,
     "tables": tables,
     "test cards": cards,
     **DIAGRAMS,

@@ -103,6 +103,24 @@ def test_a_database_with_keys_and_orders_goes_down_and_up_again(server: Postgres
     migrate.downgrade(url, "base")
 
 
+GIVEN_BACK = """
+INSERT INTO ledger_accounts (account_id, code, currency, type)
+SELECT id, 'contra:refunds', 'usd', 'contra_income' FROM accounts
+"""
+
+
+def test_once_a_refund_is_booked_its_migration_stays_and_nothing_is_half_undone(postgres: Postgres) -> None:
+    execute(postgres.url, "CREATE DATABASE given_back")
+    url = postgres.database_url("given_back")
+    migrate.upgrade(url)
+    migrate.downgrade(url, "0008")
+    migrate.upgrade(url)
+    execute(url, GIVEN_BACK)
+    with pytest.raises(Unavailable, match="ledger_accounts_type_known_check"):
+        migrate.downgrade(url, "0008")
+    command.check(migrate._alembic(url))
+
+
 def test_a_migration_that_waits_for_a_lock_holds_up_no_reader(postgres: Postgres) -> None:
     """Who wants a lock that a long transaction holds stands before all who come later: so it must not stand long."""
     execute(postgres.url, "CREATE DATABASE busy")

@@ -1,0 +1,58 @@
+"""What must hold between the books, the refunds and their orders: passes of `checks`.
+
+Both begin at the refunds: by the unique key of the entries, in which their references lie together, and at their table.
+So they cost what the refunds cost, however many charges there are.
+"""
+
+from service.ledger.entry import CONTRA_REFUNDS, REFUNDS_PAYABLE, REVENUE, SUSPENSE
+from service.ledger.journal import REDATED, REFUND, REVERSAL
+from service.states import REFUND_OPEN, in_sql
+
+# Every entry of a refund, and what corrects one: `refund:`, `refund_pending:`, `refund_failed:`, `reversal:refund:`, …
+_ENTRIES = f"""
+SELECT e.* FROM (SELECT DISTINCT account_id FROM ledger_accounts WHERE code = '{REFUNDS_PAYABLE}') refunding
+  JOIN journal_entries e ON e.account_id = refunding.account_id
+   AND (e.reference LIKE '{REFUND}%' OR e.reference LIKE '{REVERSAL}:{REFUND}%'
+        OR e.reference LIKE '{REDATED}:{REFUND}%')"""
+
+# What a promise gave up, against what was taken for the same payment. A draw on what is owed gives up nothing anew.
+REFUNDED_TOO_MUCH = f"""
+WITH refunded AS MATERIALIZED (SELECT DISTINCT account_id, order_id FROM ({_ENTRIES}) e)
+SELECT ARRAY[CAST(e.order_id AS text), coalesce(e.payment_intent_id, '')] AS ids,
+       format('%s given back of %s %s', coalesce(sum(p.amount_minor) FILTER (WHERE l.code = '{CONTRA_REFUNDS}'), 0),
+              coalesce(-sum(p.amount_minor) FILTER (WHERE l.code <> '{CONTRA_REFUNDS}'), 0), p.currency) AS detail
+  FROM refunded r
+  JOIN journal_entries e ON e.order_id = r.order_id AND e.account_id = r.account_id
+  JOIN postings p ON p.entry_id = e.id
+  JOIN ledger_accounts l ON l.id = p.ledger_account_id AND l.code IN ('{REVENUE}', '{SUSPENSE}', '{CONTRA_REFUNDS}')
+ GROUP BY e.account_id, e.order_id, e.payment_intent_id, p.currency
+HAVING sum(p.amount_minor) > 0"""
+
+# What each refund adds to what its order's failed ones left owed. One that was not made at Stripe yet has promised
+# nothing; what it draws is promised since before. One that failed is owed, and where it had left the balance, its money
+# is on its way back until the second balance transaction.
+_UNDER_WAY = f"""CASE
+    WHEN r.status IN {in_sql(REFUND_OPEN)} AND r.stripe_refund_id IS NULL THEN r.drawn_minor
+    WHEN r.status IN {in_sql(REFUND_OPEN)} AND r.balance_transaction_id IS NULL THEN r.amount_minor
+    WHEN r.status = 'succeeded' AND r.balance_transaction_id IS NULL THEN r.amount_minor
+    WHEN r.status NOT IN {in_sql(REFUND_OPEN)} AND r.status <> 'succeeded'
+     AND r.balance_transaction_id IS NOT NULL AND r.failure_transaction_id IS NULL THEN -r.amount_minor
+    ELSE 0 END"""
+
+PAYABLE_DIFFERS = f"""
+WITH booked AS (
+  SELECT e.account_id, e.order_id, p.currency, -sum(p.amount_minor) AS minor
+    FROM ({_ENTRIES}) e
+    JOIN postings p ON p.entry_id = e.id
+    JOIN ledger_accounts l ON l.id = p.ledger_account_id AND l.code = '{REFUNDS_PAYABLE}'
+   GROUP BY 1, 2, 3
+), counted AS (
+  SELECT o.account_id, o.id AS order_id, o.currency, o.amount_owed_minor + sum({_UNDER_WAY}) AS minor
+    FROM refunds r JOIN orders o ON o.id = r.order_id
+   GROUP BY o.id
+)
+SELECT ARRAY[coalesce(CAST(order_id AS text), 'no order')] AS ids,
+       format('%s %s booked as payable, %s owed or under way', coalesce(b.minor, 0), currency, coalesce(c.minor, 0))
+         AS detail
+  FROM booked b FULL JOIN counted c USING (account_id, order_id, currency)
+ WHERE coalesce(b.minor, 0) <> coalesce(c.minor, 0)"""
