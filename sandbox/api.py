@@ -35,7 +35,7 @@ ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
     "GET charges": lists.CHARGES.list,
     "GET charges/:id": lists.CHARGES.retrieve,
     "POST refunds": refunds.create,
-    "GET refunds": lists.REFUNDS.list,
+    "GET refunds": lists.refunds,
     "GET refunds/:id": lists.REFUNDS.retrieve,
     "POST refunds/:id": refunds.update,
     "POST refunds/:id/cancel": refunds.cancel,

@@ -136,6 +136,14 @@ BALANCE_TRANSACTIONS = Resource(
 EVENTS = Resource("event", "events", "id", events.COLUMNS, ("type",), _event, events.KEPT_S)
 
 
+def refunds(sandbox: Sandbox, call: Call) -> Execution:
+    """`GET /v1/refunds`: Stripe's reference says that a charge that does not exist is an error."""
+    charge = Form(call.params).text("charge")
+    if charge is not None and sandbox.store.row("SELECT 1 FROM charges WHERE id = ?", (charge,)) is None:
+        raise no_such("charge", charge, "charge", status=400)
+    return REFUNDS.list(sandbox, call)
+
+
 def account_itself(sandbox: Sandbox, call: Call) -> Execution:
     """`GET /v1/account`: the sandbox's account, whose id was made at its first start."""
     expand.wanted(Form(call.params), "account")

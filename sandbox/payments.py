@@ -8,7 +8,7 @@ import msgspec
 from sandbox import account, balance, card_details, declines, events, schedule, witness
 from sandbox.cards import CARDS, Card
 from sandbox.declines import Decline
-from sandbox.errors import ApiError
+from sandbox.errors import ApiError, invalid, no_such
 from sandbox.ids import new_id
 from sandbox.objects import Charge, PaymentIntent, decode_charge, decode_intent, encode
 from sandbox.state import Origin, Sandbox
@@ -93,9 +93,20 @@ def save(sandbox: Sandbox, intent: PaymentIntent, event: str, origin: Origin, at
 
 
 def load_charge(sandbox: Sandbox, charge_id: str) -> Charge:
-    """The charge as it is now; it must exist."""
-    (body,) = sandbox.store.row("SELECT body FROM charges WHERE id = ?", (charge_id,))
-    return decode_charge(body)
+    """The charge as it is now, or Stripe's 404."""
+    row = sandbox.store.row("SELECT body FROM charges WHERE id = ?", (charge_id,))
+    if row is None:
+        raise no_such("charge", charge_id, "id")
+    return decode_charge(row[0])
+
+
+def mark_disputed(sandbox: Sandbox, charge_id: str, *, disputed: bool) -> None:
+    """Say whether the owner of the card disputes the charge. No event tells it: there are no disputes yet."""
+    charge = load_charge(sandbox, charge_id)
+    if not charge.captured:
+        raise invalid(f"Charge {charge_id} was not captured, so it cannot be disputed.")
+    charge.disputed = disputed
+    sandbox.store.write("UPDATE charges SET body = ? WHERE id = ?", (encode(charge), charge_id))
 
 
 def change_charge(sandbox: Sandbox, charge: Charge, event: str, origin: Origin, at: int) -> None:

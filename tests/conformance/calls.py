@@ -17,10 +17,16 @@ from stripe.params import (
     EventListParams,
     EventRetrieveParams,
     PaymentIntentCancelParams,
+    PaymentIntentCaptureParams,
     PaymentIntentConfirmParams,
     PaymentIntentCreateParams,
     PaymentIntentListParams,
     PaymentIntentRetrieveParams,
+    RefundCancelParams,
+    RefundCreateParams,
+    RefundListParams,
+    RefundRetrieveParams,
+    RefundUpdateParams,
 )
 
 
@@ -49,6 +55,40 @@ class CancelIntent:
     NODE: ClassVar = "paymentIntents.cancel"
     id: str
     params: PaymentIntentCancelParams = field(default_factory=PaymentIntentCancelParams)
+
+
+@dataclass(frozen=True)
+class CaptureIntent:
+    NODE: ClassVar = "paymentIntents.capture"
+    id: str
+    params: PaymentIntentCaptureParams = field(default_factory=PaymentIntentCaptureParams)
+
+
+@dataclass(frozen=True)
+class CreateRefund:
+    NODE: ClassVar = "refunds.create"
+    params: RefundCreateParams
+
+
+@dataclass(frozen=True)
+class RetrieveRefund:
+    NODE: ClassVar = "refunds.retrieve"
+    id: str
+    params: RefundRetrieveParams = field(default_factory=RefundRetrieveParams)
+
+
+@dataclass(frozen=True)
+class UpdateRefund:
+    NODE: ClassVar = "refunds.update"
+    id: str
+    params: RefundUpdateParams
+
+
+@dataclass(frozen=True)
+class CancelRefund:
+    NODE: ClassVar = "refunds.cancel"
+    id: str
+    params: RefundCancelParams = field(default_factory=RefundCancelParams)
 
 
 @dataclass(frozen=True)
@@ -97,6 +137,12 @@ class ListCharges:
 
 
 @dataclass(frozen=True)
+class ListRefunds:
+    NODE: ClassVar = "refunds.list"
+    params: RefundListParams
+
+
+@dataclass(frozen=True)
 class ListMovements:
     NODE: ClassVar = "balanceTransactions.list"
     params: BalanceTransactionListParams
@@ -108,12 +154,17 @@ class ListEvents:
     params: EventListParams
 
 
-Listing = ListIntents | ListCharges | ListMovements | ListEvents
+Listing = ListIntents | ListCharges | ListRefunds | ListMovements | ListEvents
 Single = (
     CreateIntent
     | RetrieveIntent
     | ConfirmIntent
     | CancelIntent
+    | CaptureIntent
+    | CreateRefund
+    | RetrieveRefund
+    | UpdateRefund
+    | CancelRefund
     | RetrieveCharge
     | RetrieveMovement
     | RetrieveEvent

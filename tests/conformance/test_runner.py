@@ -151,6 +151,18 @@ def test_what_the_sandbox_lacks_is_left_out_there_and_judged_at_stripe(monkeypat
     assert runner.run(case, Canned(answered({"a": 1})), STRIPE).differences, "it lacks it no longer"
 
 
+def test_what_stripe_has_nothing_for_is_left_out_there_and_judged_in_the_sandbox(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = Case("a case", [Do("x", RetrieveBalance(), expect={"a": 1})], stripe_lacks="a card for it")
+    client = Canned(answered({}))
+    assert runner.run(case, client, STRIPE).left_out == "Stripe's test mode lacks this: a card for it"
+    assert client.wanted == []
+
+    monkeypatch.setattr(Stripe, "is_stripe", False)
+    assert runner.run(case, client, STRIPE).differences
+
+
 def test_what_only_stripe_knows_is_written_down_and_judges_nothing() -> None:
     result = run([Do("x", RetrieveBalance(), noted=True)], refused({}))
     assert result.differences == []

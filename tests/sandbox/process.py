@@ -52,6 +52,7 @@ class SandboxProcess(Remote):
         self.control("POST", "rate_limit", {"rps": None})
         self.control("POST", "fees", {"delay_s": 0.2})
         self.control("POST", "strict", {"rules": []})
+        self.control("POST", "balance", {"currency": "usd", "available": None})
 
     def wait(self) -> int:
         """Wait for its end and return the exit code."""

@@ -255,7 +255,7 @@ def _cases(endpoint: str, fields: Tree, objects: Objects) -> Iterator[Case]:
     """One request per documented parameter and word, however deep."""
     kind = endpoint.partition(" ")[2].partition("/")[0]
     cursors = dict.fromkeys(("starting_after", "ending_before"), objects.ids.get(kind))
-    special: Tree = {"client_secret": objects.secret, **cursors}
+    special: Tree = {"client_secret": objects.secret, "charge": objects.ids["charges"], **cursors}
     for name, parameter in fields.items():
         beside = BESIDE.get((endpoint, name), {})
         for path, value in values(name, parameter):

@@ -1,6 +1,17 @@
 """The suite: what Stripe does, as far as this project relies on it."""
 
-from tests.conformance.cases import charging, declines, idempotency, money, reading, refusals, three_d_secure
+from tests.conformance.cases import (
+    captures,
+    charging,
+    declines,
+    idempotency,
+    money,
+    reading,
+    refunds,
+    refunds_kept,
+    refusals,
+    three_d_secure,
+)
 
 CASES = [
     *charging.CASES,
@@ -10,4 +21,7 @@ CASES = [
     *refusals.CASES,
     *reading.CASES,
     *money.CASES,
+    *captures.CASES,
+    *refunds.CASES,
+    *refunds_kept.CASES,
 ]

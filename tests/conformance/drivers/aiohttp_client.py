@@ -48,7 +48,13 @@ class AiohttpDriver:
             match request.call:
                 case calls.AutoPage(listing, most):
                     return python.paged(await _first(await self._page(listing, options), most))
-                case calls.ListIntents() | calls.ListCharges() | calls.ListMovements() | calls.ListEvents() as listing:
+                case (
+                    calls.ListIntents()
+                    | calls.ListCharges()
+                    | calls.ListRefunds()
+                    | calls.ListMovements()
+                    | calls.ListEvents() as listing
+                ):
                     return python.succeeded(await self._page(listing, options))
                 case single:
                     return python.succeeded(await self._single(single, options))
@@ -61,6 +67,8 @@ class AiohttpDriver:
                 return await self._v1.payment_intents.list_async(params, options)
             case calls.ListCharges(params):
                 return await self._v1.charges.list_async(params, options)
+            case calls.ListRefunds(params):
+                return await self._v1.refunds.list_async(params, options)
             case calls.ListMovements(params):
                 return await self._v1.balance_transactions.list_async(params, options)
             case calls.ListEvents(params):
@@ -77,6 +85,16 @@ class AiohttpDriver:
                 return await self._v1.payment_intents.confirm_async(intent, params, options)
             case calls.CancelIntent(intent, params):
                 return await self._v1.payment_intents.cancel_async(intent, params, options)
+            case calls.CaptureIntent(intent, params):
+                return await self._v1.payment_intents.capture_async(intent, params, options)
+            case calls.CreateRefund(params):
+                return await self._v1.refunds.create_async(params, options)
+            case calls.RetrieveRefund(refund, params):
+                return await self._v1.refunds.retrieve_async(refund, params, options)
+            case calls.UpdateRefund(refund, params):
+                return await self._v1.refunds.update_async(refund, params, options)
+            case calls.CancelRefund(refund, params):
+                return await self._v1.refunds.cancel_async(refund, params, options)
             case calls.RetrieveCharge(charge, params):
                 return await self._v1.charges.retrieve_async(charge, params, options)
             case calls.RetrieveMovement(movement, params):

@@ -11,6 +11,7 @@ from stripe import (
     Event,
     ListObject,
     PaymentIntent,
+    Refund,
     RequestOptions,
     StripeError,
     StripeObject,
@@ -19,7 +20,13 @@ from stripe import (
 from tests.conformance.calls import Options
 from tests.conformance.drivers.outcome import Outcome, Versions
 
-Page = ListObject[PaymentIntent] | ListObject[Charge] | ListObject[BalanceTransaction] | ListObject[Event]
+Page = (
+    ListObject[PaymentIntent]
+    | ListObject[Charge]
+    | ListObject[Refund]
+    | ListObject[BalanceTransaction]
+    | ListObject[Event]
+)
 
 
 def versions() -> Versions:

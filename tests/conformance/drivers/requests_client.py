@@ -47,7 +47,13 @@ class RequestsDriver:
             match request.call:
                 case calls.AutoPage(listing, most):
                     return python.paged(islice(self._page(listing, options).auto_paging_iter(), most))
-                case calls.ListIntents() | calls.ListCharges() | calls.ListMovements() | calls.ListEvents() as listing:
+                case (
+                    calls.ListIntents()
+                    | calls.ListCharges()
+                    | calls.ListRefunds()
+                    | calls.ListMovements()
+                    | calls.ListEvents() as listing
+                ):
                     return python.succeeded(self._page(listing, options))
                 case single:
                     return python.succeeded(self._single(single, options))
@@ -60,6 +66,8 @@ class RequestsDriver:
                 return self._v1.payment_intents.list(params, options)
             case calls.ListCharges(params):
                 return self._v1.charges.list(params, options)
+            case calls.ListRefunds(params):
+                return self._v1.refunds.list(params, options)
             case calls.ListMovements(params):
                 return self._v1.balance_transactions.list(params, options)
             case calls.ListEvents(params):
@@ -76,6 +84,16 @@ class RequestsDriver:
                 return self._v1.payment_intents.confirm(intent, params, options)
             case calls.CancelIntent(intent, params):
                 return self._v1.payment_intents.cancel(intent, params, options)
+            case calls.CaptureIntent(intent, params):
+                return self._v1.payment_intents.capture(intent, params, options)
+            case calls.CreateRefund(params):
+                return self._v1.refunds.create(params, options)
+            case calls.RetrieveRefund(refund, params):
+                return self._v1.refunds.retrieve(refund, params, options)
+            case calls.UpdateRefund(refund, params):
+                return self._v1.refunds.update(refund, params, options)
+            case calls.CancelRefund(refund, params):
+                return self._v1.refunds.cancel(refund, params, options)
             case calls.RetrieveCharge(charge, params):
                 return self._v1.charges.retrieve(charge, params, options)
             case calls.RetrieveMovement(movement, params):
