@@ -1,10 +1,9 @@
 """Whom the tests of this folder speak to.
 
-`target`/`api`: our sandbox, or Stripe's test mode when EO_CONFORMANCE_STRIPE_KEY holds a `sk_test_…` key.
-`sandbox`, `own_sandbox`/`own_api`: always our own process, shared or of the test's own.
+`sandbox`/`sandbox_api`: a process that the tests share. `own_sandbox`/`own_api`: one of the test's own. `shop` and
+`own_shop`: one paid order in either. Stripe itself is held to the contract by `tests/conformance`.
 """
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import stripe
 
 from tests.sandbox.client import Api, Target
 from tests.sandbox.process import KEY, SandboxProcess
+from tests.sandbox.shop import Shop
 
-STRIPE = "https://api.stripe.com"
 stripe.enable_telemetry = False
 
 
@@ -41,23 +40,6 @@ def own_sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
     process.kill()
 
 
-@pytest.fixture(scope="session")
-def target(request: pytest.FixtureRequest) -> Target:
-    """Whom the conformance suite holds to the contract."""
-    key = os.environ.get("EO_CONFORMANCE_STRIPE_KEY")
-    if key:
-        return Target(STRIPE, key)
-    process: SandboxProcess = request.getfixturevalue("shared_sandbox")
-    return Target(process.base, KEY)
-
-
-@pytest.fixture
-async def api(target: Target) -> AsyncIterator[Api]:
-    """stripe-python, speaking to the target."""
-    async with Api(target) as api:
-        yield api
-
-
 @pytest.fixture
 async def own_api(own_sandbox: SandboxProcess) -> AsyncIterator[Api]:
     """stripe-python, speaking to the test's own sandbox."""
@@ -67,6 +49,18 @@ async def own_api(own_sandbox: SandboxProcess) -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def sandbox_api(sandbox: SandboxProcess) -> AsyncIterator[Api]:
-    """stripe-python, speaking to the shared sandbox, whatever the target is."""
+    """stripe-python, speaking to the shared sandbox."""
     async with Api(Target(sandbox.base, KEY)) as api:
         yield api
+
+
+@pytest.fixture
+def shop(sandbox: SandboxProcess, sandbox_api: Api) -> Shop:
+    """A shop in the shared sandbox."""
+    return Shop(sandbox_api, sandbox)
+
+
+@pytest.fixture
+def own_shop(own_sandbox: SandboxProcess, own_api: Api) -> Shop:
+    """A shop in a sandbox of its own."""
+    return Shop(own_api, own_sandbox)

@@ -9,6 +9,7 @@ from tests.conformance.scenario import Case, Do, Refusal, create, pay
 
 # Card: code, decline code. MISSING and null are the same here: not every code has a decline code.
 DECLINES = {
+    "pm_card_chargeDeclined": ("card_declined", "generic_decline"),
     "pm_card_visa_chargeDeclined": ("card_declined", "generic_decline"),
     "pm_card_visa_chargeDeclinedInsufficientFunds": ("card_declined", "insufficient_funds"),
     "pm_card_visa_chargeDeclinedLostCard": ("card_declined", "lost_card"),

@@ -4,12 +4,14 @@ Sources: the SDK's types, Stripe's page on asynchronous capture, the fixtures of
 """
 
 from tests.conformance.calls import (
+    CreateIntent,
     ListEvents,
     ListMovements,
     RetrieveAccount,
     RetrieveBalance,
     RetrieveCharge,
     RetrieveEvent,
+    RetrieveIntent,
     RetrieveMovement,
 )
 from tests.conformance.expectations import Distinct, Filled, Only, Present, Starts, Whole
@@ -17,13 +19,16 @@ from tests.conformance.scenario import Case, Do, Refusal, ill_typed, number, pay
 
 CASES = [
     Case("the fee is not known when the card is charged", [
-        Do("paid", pay()),
+        Do("charged", CreateIntent({**pay().params, "expand": ["latest_charge"]}), expect={
+            "latest_charge.status": "succeeded", "latest_charge.balance_transaction": None,
+        }),
+        Do("paid", RetrieveIntent("{charged.id}")),
         Do("charge", RetrieveCharge("{paid.latest_charge}"), expect={"balance_transaction": Starts("txn_")},
            patient=True),
         Do("movement", RetrieveMovement("{charge.balance_transaction}"), expect={
             "object": "balance_transaction", "type": "charge", "reporting_category": "charge", "amount": 1999,
             "source": "{charge.id}", "fee": Whole(1), "net": Whole(1), "status": "pending", "exchange_rate": None,
-            "available_on": Whole(1), "fee_details.0.type": "stripe_fee", "fee_details.0.amount": Whole(1),
+            "available_on": Whole(1), "fee_details.0.type": "stripe_fee", "fee_details.0.amount": "{this.fee}",
             "balance_type": "payments", "description": None,
         }),
         Do("by source", ListMovements({"source": "{charge.id}", "type": "charge"}), expect={

@@ -4,7 +4,7 @@ Sources: Stripe's API reference on pagination and on expanding. Lists expect an 
 """
 
 from tests.conformance.calls import AutoPage, CreateIntent, ListCharges, ListIntents, RetrieveCharge, RetrieveIntent
-from tests.conformance.expectations import Distinct, Includes, Lacks, Present, Says, Starts
+from tests.conformance.expectations import Distinct, Includes, Lacks, Present, Same, Says, Starts
 from tests.conformance.scenario import Case, Do, Refusal, create, number, pay
 
 FIVE = [Do(name, create()) for name in ("a", "b", "c", "d", "e")]
@@ -99,6 +99,9 @@ CASES = [
         Do("exactly", ListIntents({"limit": 100, "created": number("{made.created}")}), expect={
             "data.*.id": Includes(("{made.id}",)),
         }),
+        Do("within", ListIntents({"limit": 100, "created": {
+            "gte": number("{made.created}"), "lte": number("{made.created}"),
+        }}), expect={"data.*.id": Includes(("{made.id}",)), "data.*.created": Same()}),
         Do("before", ListIntents({"limit": 100, "created": {"lt": number("{made.created}")}}), expect={
             "data.*.id": Lacks("{made.id}"),
         }),
