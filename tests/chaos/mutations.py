@@ -312,7 +312,9 @@ MUTATIONS = (
     ),
     Mutation(
         "driver: its second try returns rows of another class", _DRIVER,
-        ", record_class=Row", "", (_CONNECTIONS + "test_a_column_whose_type_changed",),
+        "super()._do_execute(query, executor, timeout, retry=False, **how)",
+        "super()._do_execute(query, executor, timeout, retry=retry, **how)",
+        (_CONNECTIONS + "test_a_column_whose_type_changed",),
     ),
     Mutation(
         "driver: the kernel does not watch the peer", _DRIVER,
