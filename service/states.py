@@ -117,6 +117,10 @@ RefundStatus = Literal["pending", "processing", "succeeded", "failed", "canceled
 REFUND_STATUSES: tuple[str, ...] = get_args(RefundStatus)
 # Nothing is left to do for it by itself; a success may still turn into a failure.
 REFUND_FINAL = frozenset({"succeeded", "failed", "canceled"})
+# The money did not reach the customer.
+REFUND_NOT_GIVEN = REFUND_FINAL - {"succeeded"}
+# Stripe's words for a refund that waits: for the bank, or for what the customer is to do.
+REFUND_WAITS_AT_STRIPE = frozenset({"pending", "requires_action"})
 # It has ended, and the customer has not got the money.
 REFUND_ENDED_UNPAID = frozenset({"failed", "canceled"})
 # It is counted as under way, so that no other refund takes the same money (R26).

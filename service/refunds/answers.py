@@ -8,6 +8,7 @@ from service.effects.lookup import hopeless, not_shown
 from service.effects.model import Outcome, Rules
 from service.effects.refusals import Fault, fault_of
 from service.refunds.effect import OpenRefund
+from service.states import REFUND_WAITS_AT_STRIPE
 from service.stripe_gateway.objects import Answer, BalanceTransaction, Refund
 
 # Refusals that are about this very refund, beside those that name one of its own parameters.
@@ -66,7 +67,7 @@ def judge_refund(refund: OpenRefund, shown: Refund) -> Outcome:
         return _failed(shown) if _is_back(shown) else waiting
     if shown.status == "canceled":
         return replace(waiting, status="canceled", waits_for=None)
-    if shown.status in ("pending", "requires_action"):
+    if shown.status in REFUND_WAITS_AT_STRIPE:
         return waiting
     return replace(waiting, waits_for="human")
 

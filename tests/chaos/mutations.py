@@ -34,7 +34,7 @@ _FORTH = "migrations/versions/2026_11_27_0004_a_database_that_forgot.py"
 _RECOVERY = "tests/recovery/"
 _FORGOT = "tests/acceptance/test_a_database_that_forgot.py::"
 _IDENTITY = "tests/recovery/test_identity.py::"
-_DRIVER = "service/foundation/postgres/driver.py"
+_DRIVER, _SQL = "service/foundation/postgres/driver.py", "tests/foundation/test_sql.py::"
 _SILENCE, _CONNECTIONS = "tests/chaos/test_silence.py::", "tests/foundation/test_connections.py::"
 
 
@@ -139,7 +139,8 @@ MUTATIONS = (
     ),
     Mutation(
         "database: closed connections are used once more", "service/foundation/postgres/db.py",
-        '    event.listen(engine.sync_engine, "checkout", _refuse_distrusted)\n', "", ("tests/chaos/test_restarts.py",),
+        '    event.listen(engine.sync_engine, "checkout", _refuse_distrusted)\n', "",
+        (_SQL + "test_connections_that_the_server", _SQL + "test_the_neighbours"),
     ),
     Mutation(
         "refusals: what is our fault fails the order", "service/charges/answers.py",
@@ -311,7 +312,9 @@ MUTATIONS = (
     ),
     Mutation(
         "driver: its second try returns rows of another class", _DRIVER,
-        ", record_class=Row", "", (_CONNECTIONS + "test_a_column_whose_type_changed",),
+        "super()._do_execute(query, executor, timeout, retry=False, **how)",
+        "super()._do_execute(query, executor, timeout, retry=retry, **how)",
+        (_CONNECTIONS + "test_a_column_whose_type_changed",),
     ),
     Mutation(
         "driver: the kernel does not watch the peer", _DRIVER,

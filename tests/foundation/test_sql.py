@@ -131,6 +131,34 @@ async def test_a_lost_connection_is_replaced_and_is_called_unreachable(single: A
         assert await _pid(connection) != pid
 
 
+async def test_connections_that_the_server_has_closed_meanwhile_fail_nobody(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    """As a restart of PostgreSQL leaves a pool."""
+    async with connect(engine) as one, connect(engine) as other:
+        kept = [one._driver, other._driver]
+        pids = [await _pid(one), await _pid(other)]
+    killer = create_engine(settings, name="killer", as_app=False)
+    for pid in pids:
+        async with connect(killer) as another:
+            await another.rows(KILL, {"pid": pid})
+    await killer.dispose()
+    async with asyncio.timeout(10):
+        while not all(driver.is_closed() for driver in kept):
+            await asyncio.sleep(0.01)
+    async with connect(engine) as one, connect(engine) as other:
+        assert not {await _pid(one), await _pid(other)} & set(pids)
+
+
+async def test_the_neighbours_of_a_connection_that_missed_its_deadline_are_used_no_more(engine: AsyncEngine) -> None:
+    async with connect(engine) as one, connect(engine) as other:
+        pids = {await _pid(one), await _pid(other)}
+        late = one._driver
+    late.distrust()
+    async with connect(engine) as one, connect(engine) as other:
+        assert not {await _pid(one), await _pid(other)} & pids
+
+
 @pytest.mark.parametrize("value", ["x", 2**63], ids=["no number", "too large"])
 async def test_a_value_that_no_column_holds_is_not_called_unreachable(single: AsyncEngine, value: object) -> None:
     async with connect(single) as connection:

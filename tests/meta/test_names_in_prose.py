@@ -21,7 +21,7 @@ SINGLE = re.compile(r"`([A-Za-z]\w*_\w+|[A-Z]\w*[a-z][A-Z]\w*)(?:\(\))?`")
 SUFFIXES = {".py", ".md", ".toml", ".yaml", ".yml", ".json", ".conf", ".txt", ".svg"}
 COLUMNS = {str(column) for table in metadata.tables.values() for column in table.columns}
 # Fields of Stripe's objects, and settings of other programs.
-OF_OTHERS = {"charge.created", "ignore_startup_parameters"}
+OF_OTHERS = {"charge.created", "ignore_startup_parameters", "stripe.handleNextAction"}
 # Its text is about Stripe's names; a test of its own holds what it says of the sandbox's.
 STRIPES_PAGE = "docs/sandbox.md"
 # It keeps the names that were in use when something changed.
