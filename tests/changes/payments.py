@@ -17,7 +17,7 @@ _numbers = count(1)
 
 async def authorized(world: World, **changes: Any) -> Promise:
     """An order whose money is held."""
-    promise = await world.manual_order(**changes)
+    promise = await world.order(capture="manual", **changes)
     await world.deliver(promise)
     assert await world.status(promise) == "authorized"
     return promise

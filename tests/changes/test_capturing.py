@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from service.effects import Effect, Outcome, judge_send
+from service.foundation.errors import Conflict
 from service.stripe_gateway import paths
 from service.stripe_gateway.objects import Answer
 from tests.changes.payments import assert_captured_once, assert_let_go, authorized, calls, change, order, past_us, truth
@@ -182,7 +183,7 @@ async def test_what_is_held_is_let_go(world: World) -> None:
 async def test_no_second_change_is_begun_while_one_is_under_way(world: World) -> None:
     promise = await authorized(world)
     await ask_capture(world, promise)
-    with pytest.raises(Exception, match="changes_one_open"):
+    with pytest.raises(Conflict, match="its capture is under way"):
         await ask_cancel(world, promise)
 
 

@@ -84,7 +84,7 @@ class OrderMachine(RuleBasedStateMachine):
 
     @initialize(manual=st.booleans())
     def place(self, *, manual: bool = False) -> None:
-        self.promise: Promise = self.do(self.books.manual_order() if manual else self.books.order())
+        self.promise: Promise = self.do(self.books.order(capture="manual" if manual else "automatic"))
         self.order = "pending"
 
     def rows(self) -> list[UUID]:

@@ -1,14 +1,17 @@
 """A refund pends, is refused, is canceled, or fails long after it succeeded: all is stored, booked and counted."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from service import outbox
-from service.effects import Settlement, judge_send, settle
+from service.effects import Rules, Settlement, judge_send, settle
+from service.effects.patience import with_an_end
 from service.refunds import REFUND, OpenRefund, judge_refund
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from tests.charges.answers import error
-from tests.charges.faults import Passes
 from tests.charges.refusing import RefusingStripe
 from tests.charges.wishes import Asked, ask_refund
 from tests.charges.world import World
@@ -77,28 +80,35 @@ async def test_a_refund_whose_balance_is_short_is_a_promise_until_there_is_enoug
     await assert_given_back_once(own_world, promise, asked, 500)
 
 
-async def test_a_refund_that_nobody_ends_is_asked_for_rarely_and_given_to_a_human_after_a_month(
-    own_world: World, a_day_passes: Passes
-) -> None:
-    promise = await paid(own_world, payment_method=ASKS)
-    await own_world.deliver(asked := await ask_refund(own_world, promise, 500))
-    await own_world.deliver(asked)
-    before = await refund(own_world, asked)
-    await own_world.deliver(asked)
-    after = await refund(own_world, asked)
+async def test_a_question_about_a_refund_that_brings_no_news_writes_no_history(world: World) -> None:
+    promise = await paid(world, payment_method=ASKS)
+    await world.deliver(asked := await ask_refund(world, promise, 500))
+    await world.deliver(asked)
+    before = await refund(world, asked)
+    await world.deliver(asked)
+    after = await refund(world, asked)
     assert (after["history"], after["polls"]) == (before["history"], before["polls"] + 1)
-    await a_day_passes(24 * 30.9)
-    await own_world.deliver(asked)
-    assert (await own_world.open_row(asked))["parked_at"] is None
-    await a_day_passes(24 * 0.2)
-    await own_world.deliver(asked)
-    row = await own_world.open_row(asked)
-    assert row["last_error"] == "unfinished: still pending at Stripe (requires_action)"
-    assert await sums(own_world, promise) == (0, 500, 0), "it is not over"
-    await end(own_world, asked, "succeeded")
-    await outbox.retry(own_world.engine, [asked.outbox_id])
-    await own_world.work()
-    await assert_given_back_once(own_world, promise, asked, 500)
+    assert (await world.open_row(asked))["parked_at"] is None
+
+
+async def test_a_refund_that_nobody_ends_is_given_to_a_human_after_a_month(world: World) -> None:
+    promise = await paid(world, payment_method=ASKS)
+    await world.deliver(asked := await ask_refund(world, promise, 500))
+    held, rules = await opened(world, asked), Rules.of(world.settings)
+    async with StripeGateway(world.settings) as gateway:
+        answer, outcome = await REFUND.retrieve(gateway, held)
+    later = [replace(held, opened_at=held.opened_at + timedelta(days=days)) for days in (30.9, 31.1)]
+    assert [with_an_end(one, outcome, rules).parked for one in later] == [
+        None,
+        "unfinished: still pending at Stripe (requires_action)",
+    ]
+    await settle(world.engine, REFUND, [Settlement(later[1], outcome, answer)], world.settings)
+    assert (await world.open_row(asked))["parked_at"] is not None
+    assert await sums(world, promise) == (0, 500, 0), "it is not over"
+    await end(world, asked, "succeeded")
+    await outbox.retry(world.engine, [asked.outbox_id])
+    await world.work()
+    await assert_given_back_once(world, promise, asked, 500)
 
 
 async def test_a_refund_that_fails_days_later_is_settled_from_what_stripe_shows_and_its_customer_is_owed(
