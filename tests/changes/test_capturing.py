@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from stripe.params import PaymentIntentCancelParams, PaymentIntentCaptureParams
 
 from service.effects import Effect, Outcome, judge_send
 from service.foundation.errors import Conflict
@@ -178,6 +179,17 @@ async def test_what_is_held_is_let_go(world: World) -> None:
     await assert_let_go(world, promise)
     assert truth(world, promise)["released"] == {"usd": 1999}
     assert (await change(world, promise))["request"] == {"cancellation_reason": "requested_by_customer"}
+
+
+async def test_the_sdk_knows_each_parameter_of_a_capture_and_of_a_cancellation(world: World) -> None:
+    taken, let_go = await authorized(world), await authorized(world)
+    await world.deliver(await ask_capture(world, taken, 1200), await ask_cancel(world, let_go))
+    capture, cancel = (await change(world, taken))["request"], (await change(world, let_go))["request"]
+    assert capture == {"expand": ["latest_charge.balance_transaction"], "amount_to_capture": 1200}
+    assert capture.keys() <= PaymentIntentCaptureParams.__annotations__.keys()
+    assert cancel.keys() <= PaymentIntentCancelParams.__annotations__.keys()
+    reasons = str(PaymentIntentCancelParams.__annotations__["cancellation_reason"])
+    assert all(f"'{reason}'" in reasons for reason in ("requested_by_customer", "abandoned", "duplicate"))
 
 
 async def test_no_second_change_is_begun_while_one_is_under_way(world: World) -> None:

@@ -242,6 +242,19 @@ async def test_a_balance_that_is_too_short_is_a_state_and_no_failure_and_opens_n
     await assert_given_back_once(world, promise, asked, 500)
 
 
+async def test_a_short_balance_that_many_refunds_meet_stops_no_charge(world: World) -> None:
+    promises = [await paid(world) for _ in range(world.settings.breaker_after + 1)]
+    with RefusingStripe(world.stripe.base, error=SHORT, refuses=_a_refund) as refusing:
+        worker = await world.worker(stripe_api_base=refusing.base)
+        for promise in promises:
+            await world.deliver(await ask_refund(world, promise, 500), worker=worker)
+        assert refusing.refused == len(promises)
+        assert worker.breaker.reason is None
+        another = await world.order()
+        await world.deliver(another, worker=worker)
+    await world.assert_charged_once(another)
+
+
 def _a_refund(method: str, form: str) -> bool:
     return method == "POST" and "payment_intent=" in form
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from stripe.params import RefundCreateParams
 
 from tests.charges.faults import Passes
 from tests.charges.wishes import ask_capture, ask_refund
@@ -46,6 +47,7 @@ async def test_a_refund_tells_stripe_whose_it_is_and_what_its_producer_said(worl
     await world.deliver(asked)
     request = (await refund(world, asked))["request"]
     instance = str((await world.one("SELECT uuid FROM instance"))["uuid"])
+    assert request.keys() <= RefundCreateParams.__annotations__.keys(), "the SDK knows each of its parameters"
     assert request["reason"] == "requested_by_customer"
     assert request["metadata"] == {
         "case": "42",
