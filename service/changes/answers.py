@@ -62,6 +62,7 @@ def judge_intent(change: OpenChange, intent: Intent) -> Outcome:
         return Outcome(
             status="sending",
             next_call="send",
+            proven_unexecuted=change.first_send,
             next_try=not change.first_send,
             intent=intent,
             waits_for="stripe",

@@ -152,7 +152,7 @@ SETS = """next_call = i.next_call, token = NULL, lease_until = NULL, unclear_in_
       key_conflict = c.key_conflict OR i.conflict,
       maybe_executed = c.maybe_executed AND NOT (i.proven_unexecuted OR i.next_try),
       first_sent_at = CASE WHEN NOT (i.proven_unexecuted OR i.next_try) THEN c.first_sent_at
-                           WHEN c.next_call = 'lookup' THEN now() END,  -- a clean look-up tells the key's age (R17)
+                           WHEN c.next_call <> 'send' THEN now() END,  -- a clean look at Stripe tells its age (R17)
       last_sent_at = CASE WHEN i.proven_unexecuted OR i.next_try THEN NULL ELSE c.last_sent_at END,
       failure = i.failure::jsonb,
       history = CASE WHEN i.entry IS NULL THEN c.history

@@ -147,6 +147,7 @@ def test_a_canceled_payment_is_canceled_and_only_an_end_that_is_shown_is_believe
             outcome = judge_send(CHANGE, asked, answer)
             assert (outcome.status, outcome.next_call) == ("sending", "retrieve")
     raced = judge_send(CHANGE, change(), NO_ENDS[0])
+    assert raced.next_try, "the refusal is saved under this key"
     assert with_an_end(change(), raced, RULES).retry_s == 0.0, "it may have succeeded just now"
     lost = judge_send(CHANGE, change(), nothing())
     assert (lost.status, lost.next_call, lost.next_try) == ("sending", "send", False), "the same bytes, the same key"

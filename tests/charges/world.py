@@ -92,12 +92,6 @@ class Books:
         outbox_ids = {row["order_id"]: row["id"] for row in rows}
         return [Promise(UUID(c.id), outbox_ids[UUID(c.id)], account, c.key) for c in candidates]
 
-    async def manual_order(self, key: str | None = None, **changes: Any) -> Promise:
-        """One order whose money is only to be held at first."""
-        promise = await self.order(key, **changes)
-        await self.run("UPDATE orders SET capture = 'manual' WHERE id = :id", id=promise.order_id)
-        return promise
-
     async def default_account(self) -> UUID:
         return UUID(str((await self.one("SELECT id FROM accounts WHERE is_default"))["id"]))
 

@@ -84,7 +84,7 @@ class OrderMachine(RuleBasedStateMachine):
 
     @initialize(manual=st.booleans())
     def place(self, *, manual: bool = False) -> None:
-        self.promise: Promise = self.do(self.books.manual_order() if manual else self.books.order())
+        self.promise: Promise = self.do(self.books.order(capture="manual" if manual else "automatic"))
         self.order = "pending"
 
     def rows(self) -> list[UUID]:
@@ -124,7 +124,9 @@ class OrderMachine(RuleBasedStateMachine):
     def open(self, ids: list[UUID]) -> None:
         # Before its time a message changes nothing: here its time has always come.
         self.do(self.books.run(_DUE, id=self.promise.order_id))
-        opened = self.do(open_effects(self.books.engine, ids, self.books.settings, KINDS)).effects
+        first = self.do(open_effects(self.books.engine, ids, self.books.settings, KINDS))
+        alone = [self.do(open_effects(self.books.engine, [i], self.books.settings, KINDS)) for i in first.suspects]
+        opened = [effect for message in (first, *alone) for effect in message.effects]
         assert len({e.id for e in opened}) == len(opened) <= 2, "one effect is opened by one worker at a time"
         for effect in opened:
             if isinstance(effect, OpenCharge):

@@ -20,7 +20,7 @@ def test_whatever_happens_to_an_order_its_promises_hold(machine: type[OrderMachi
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=80,
+            max_examples=int(__import__("os").environ.get("EX", "80")),
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=list(HealthCheck),
