@@ -131,6 +131,7 @@ def fingerprint_of(intent: Intent) -> bytes:
         customer=intent.customer or UNSET,
         description=intent.description or UNSET,
         metadata=producers_own(intent.metadata),
+        capture="manual" if intent.capture_method == "manual" else "automatic",
     )
     return fingerprint(request)
 
