@@ -37,7 +37,7 @@ class Findings:
     """What a listing brought back.
 
     sums: minor units by currency, of the payments that were adopted and of what could only be reported. since, until:
-    Stripe's moments of what was lost.
+    Stripe's moments of what was lost. intents: Stripe's ids of the payments that were adopted.
     """
 
     adopted: int = 0
@@ -48,6 +48,7 @@ class Findings:
     until: datetime | None = None
     listed: int = 0
     refunds: RefundsFound = field(default_factory=RefundsFound)
+    intents: set[str] = field(default_factory=set)
 
     def add(self, listed: Listed, verdict: Verdict) -> None:
         """Count one PaymentIntent."""
@@ -57,6 +58,7 @@ class Findings:
             self.settled += 1
         if verdict.step is Step.ADOPT:
             self.adopted += 1
+            self.intents.add(intent.id)
             self.sums["adopted"][currency] += intent.amount
         if verdict.step in (Step.BLOCK, Step.REPORT):
             about = {"payment_intent": intent.id, "order_id": str(listed.marks.order_id), "status": status}

@@ -43,7 +43,7 @@ async def examine_refunds(
     missing = await known_refunds(engine, span.gte, NO_END)
     async for page in by_pages(ask, span.gte):
         missing.difference_update(shown.id for shown in page)
-        news += await _news(engine, page, span)
+        news += await _news(engine, page, span, findings)
         await span.page_done()
     await prove_complete(missing, retrieve)
     for listed, verdict in reversed(news):
@@ -53,12 +53,20 @@ async def examine_refunds(
         await span.page_done()
 
 
-async def _news(engine: AsyncEngine, page: list[Refund], span: Span) -> list[tuple[ListedRefund, Verdict]]:
+async def _news(
+    engine: AsyncEngine, page: list[Refund], span: Span, findings: Findings
+) -> list[tuple[ListedRefund, Verdict]]:
+    """Those that are to be brought back; a dry run counts those of the payments that would be."""
     ours = [listed for shown in page if (listed := ListedRefund.of(shown, span.instance)) is not None]
     if not ours:
         return []
     known = await what_is_known(engine, ours)
-    verdicts = [judge_listed(listed, knows) for listed, knows in zip(ours, known, strict=True)]
+    verdicts = [
+        Verdict(Step.ADOPT)
+        if span.dry_run and listed.shown.payment_intent in findings.intents
+        else judge_listed(listed, knows)
+        for listed, knows in zip(ours, known, strict=True)
+    ]
     return [(one, verdict) for one, verdict in zip(ours, verdicts, strict=True) if verdict.step is not Step.NOTHING]
 
 

@@ -128,3 +128,10 @@ async def assert_given_back(world: World, order: Promise, *amounts: int) -> None
     assert kinds.count("refund") - kinds.count("refund_failed") == len(amounts)
     assert await world.all("SELECT FROM outbox WHERE parked_at IS NULL") == []
     await world.balanced()
+
+
+async def posted(world: World, path: str, **request: Any) -> None:
+    """Something was asked of Stripe that this database does not know of."""
+    async with StripeGateway(world.settings) as gateway:
+        answer = await gateway.post(path, request, key=fresh_key(), version=STRIPE_VERSION)
+    assert answer.http_status == 200, answer

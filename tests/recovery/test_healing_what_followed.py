@@ -13,10 +13,11 @@ from tests.recovery.refunding import (
     given_back,
     lost_refund,
     paid,
+    posted,
     refunds_of,
     sums,
 )
-from tests.recovery.test_what_followed_comes_back import captured, posted, taken
+from tests.recovery.test_what_followed_comes_back import captured, taken
 
 pytestmark = pytest.mark.slow
 

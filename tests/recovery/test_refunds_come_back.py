@@ -1,6 +1,7 @@
 """A refund that was forgotten is found at Stripe, booked once, and never made again (R31)."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -47,6 +48,19 @@ async def test_a_forgotten_refund_that_is_asked_for_again_a_day_later_is_made_on
     (row,) = await refunds_of(world, order)
     assert (row["id"], row["producer_key"], row["stripe_refund_id"]) == (ours, lost.key, stripe_id)
     assert (row["id"] == lost.marks.refund_id) is not comes_first
+
+
+async def test_a_send_that_was_forgotten_is_settled_by_the_refunds_id(own_world: World, a_day_passes: Passes) -> None:
+    world = own_world
+    order, key = await paid(world), fresh_key()
+    ours = await asks(world, order, key, amount=700)
+    lost = await lost_refund(world, order, 700, key=key)
+    await replace(lost, marks=replace(lost.marks, refund_id=ours)).sent(world)
+    await forgets(world)
+    await a_day_passes(25)
+    await world.work()
+    await assert_given_back(world, order, 700)
+    assert (await found(world))["refunds"]["settled"] == 1
 
 
 async def test_a_forgotten_refund_comes_back_with_all_that_its_producer_gave(remembering: World) -> None:

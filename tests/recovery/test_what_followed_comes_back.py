@@ -1,12 +1,9 @@
 """Captures, cancellations and further attempts that were forgotten: the PaymentIntent's own state tells (R31)."""
 
-from typing import Any
-
 import pytest
 
 from service import changes
 from service.changes import CancelRequest, CaptureRequest
-from service.effects.request import STRIPE_VERSION
 from service.orders.operations import Wish
 from service.stripe_gateway import paths
 from service.stripe_gateway.client import StripeGateway
@@ -22,16 +19,9 @@ from tests.recovery.forgetting import (
     promise_of,
     shown,
 )
-from tests.recovery.refunding import forgets
+from tests.recovery.refunding import forgets, posted
 
 pytestmark = pytest.mark.slow
-
-
-async def posted(world: World, path: str, **request: Any) -> None:
-    """What a worker of the forgotten life has asked of Stripe."""
-    async with StripeGateway(world.settings) as gateway:
-        answer = await gateway.post(path, request, key=fresh_key(), version=STRIPE_VERSION)
-    assert answer.http_status == 200, answer
 
 
 async def captured(world: World, intent: str, amount: int) -> None:
