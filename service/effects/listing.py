@@ -74,4 +74,4 @@ async def prove_complete(missing: Collection[str], retrieve: Callable[[str], Awa
     for intent_id in missing:
         if await retrieve(intent_id) is not None:
             raise IncompleteListing(f"the listing did not show {intent_id}, which exists")
-        log.event(Event.STRIPE_OBJECT_GONE, payment_intent=intent_id)
+        log.event(Event.STRIPE_OBJECT_GONE, stripe_object=intent_id)

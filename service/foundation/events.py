@@ -158,7 +158,7 @@ HELP: dict[Event, Help] = {
     ),
     Event.RECOVERY_LOSS_FOUND: Help(
         "error",
-        "the database had forgotten payments, and has them again",
+        "the database had forgotten payments or refunds, and has them again",
         "read its numbers; see [restore](../howto/restore-a-backup.md)",
     ),
     Event.RECOVERY_VERIFIED: Help("info", "Stripe was asked what this database may have forgotten"),
@@ -192,7 +192,7 @@ HELP: dict[Event, Help] = {
         "a bug while asking Stripe who it is",
         "report it; nothing is sent meanwhile",
     ),
-    Event.STRIPE_OBJECT_GONE: Help("warning", "Stripe no longer has a PaymentIntent that its list must show"),
+    Event.STRIPE_OBJECT_GONE: Help("warning", "Stripe no longer has a payment or refund that its list must show"),
     Event.STRIPE_UNANSWERED: Help(
         "error",
         "Stripe settles no call of a worker; `method` and `why` say which and how",

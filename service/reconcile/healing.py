@@ -1,6 +1,6 @@
 """Healing: books the successes that Stripe shows for the discrepancies of a report, one after the other."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,22 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.foundation.settings import Settings
 from service.reconcile.classes import HEALABLE, HEALABLE_REFUNDS
 from service.reconcile.results import Discrepancy, Report
-from service.recovery import Step, Verdict, heal
+from service.recovery import Step, Verdict, heal, heal_refund
 from service.stripe_gateway.objects import IncompleteListing
 
 if TYPE_CHECKING:  # the SDK costs half a second
     from service.stripe_gateway.client import StripeGateway
 
 _DONE = {Step.SETTLE: "settled", Step.ADOPT: "adopted"}
-
-
-# Puts one payment or refund, named by Stripe's id, on the books; a dry run only tells. May raise IncompleteListing.
-Heal = Callable[[str, bool], Awaitable[Verdict]]
-
-
-async def leave_refund(refund_id: str, _is_dry: bool) -> Verdict:
-    """A refund that Stripe shows and the books do not hold is for a human."""
-    return Verdict(Step.REPORT, f"book {refund_id} by hand")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +26,6 @@ class Healer:
     gateway: "StripeGateway"
     settings: Settings
     say: Callable[[str], None]
-    heal_refund: Heal = leave_refund
 
     async def heal(self, report: Report, *, dry_run: bool) -> None:
         """Heal what can be healed; leave the rest as it is. `dry_run`: only say what would be done."""
@@ -52,15 +42,12 @@ class Healer:
         """What was done, or would be; None where Stripe's word cannot put it right."""
         try:
             if found.name in HEALABLE and found.payment_intent is not None:
-                return await self._heal_payment(found.payment_intent, dry_run)
+                return await heal(self.engine, self.gateway, self.settings, found.payment_intent, dry_run=dry_run)
             if found.name in HEALABLE_REFUNDS and found.refund is not None:
-                return await self.heal_refund(found.refund, dry_run)
+                return await heal_refund(self.engine, self.gateway, self.settings, found.refund, dry_run=dry_run)
         except IncompleteListing as error:
             return Verdict(Step.REPORT, str(error))
         return None
-
-    async def _heal_payment(self, intent_id: str, is_dry: bool) -> Verdict:
-        return await heal(self.engine, self.gateway, self.settings, intent_id, dry_run=is_dry)
 
 
 def _words(found: Discrepancy, verdict: Verdict, *, dry_run: bool) -> str:

@@ -11,7 +11,7 @@ from service.foundation.postgres.records import Record
 from service.orders.identity import CHARGE, fingerprint, is_fingerprint, wire_key
 from service.orders.keys import is_key
 from service.orders.model import OrderRequest
-from service.states import CHARGE_FINAL, CHARGE_MONEY_MOVED, INTENT_ENDED
+from service.states import CHARGE_FINAL, CHARGE_MONEY_MOVED, CHARGE_PROVEN, INTENT_ENDED
 from service.stripe_gateway.marks import Marks, producers_own
 from service.stripe_gateway.objects import Intent
 
@@ -61,7 +61,7 @@ class Verdict:
 def judge(intent: Intent, marks: Marks, known: Known) -> Verdict:
     """What to do about `intent`, given what is known of it. Knowing its order is not enough: its id must be known."""
     if known.holder_status is not None:
-        if intent.status != "succeeded" or known.holder_status in CHARGE_MONEY_MOVED:
+        if not _ends(intent, known.holder_status):
             return Verdict(Step.NOTHING)
         if known.holder_id != known.charge_id:
             return Verdict(Step.REPORT, "its metadata was changed: it names another attempt than the one that has it")
@@ -76,6 +76,13 @@ def judge(intent: Intent, marks: Marks, known: Known) -> Verdict:
     if not known.by_id and marks.fingerprint != known.fingerprint:
         return Verdict(Step.BLOCK, _TAKEN)
     return _of_a_known_order(intent, known)
+
+
+def _ends(intent: Intent, charge_status: str) -> bool:
+    """Whether Stripe's word is an end that the charge has not come to: proof, whoever brings it (R21)."""
+    if intent.status == "succeeded":
+        return charge_status not in CHARGE_MONEY_MOVED
+    return intent.status in CHARGE_PROVEN and charge_status not in CHARGE_FINAL
 
 
 _TAKEN = "its key was used for another request after this database forgot it"
@@ -124,6 +131,7 @@ def fingerprint_of(intent: Intent) -> bytes:
         customer=intent.customer or UNSET,
         description=intent.description or UNSET,
         metadata=producers_own(intent.metadata),
+        capture="manual" if intent.capture_method == "manual" else "automatic",
     )
     return fingerprint(request)
 

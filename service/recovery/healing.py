@@ -1,7 +1,7 @@
 """One payment that Stripe took and this database has not on the books: put right by Stripe's own success (R21, R23).
 
-Nothing is ever sent: the PaymentIntent is read, and settled or adopted as any other whose answer was lost. What is
-settled already is only completed, forward: its journal entry, its order's state.
+Nothing is ever sent: the PaymentIntent is read, and settled or adopted as any other whose answer was lost, and so are
+its refunds. What is settled already is only completed, forward: its journal entry, its order's state.
 """
 
 from datetime import UTC, datetime
@@ -16,11 +16,13 @@ from service.foundation.settings import Settings
 from service.ledger import JournalEntry
 from service.recovery import lives
 from service.recovery.adoption import Step, Verdict, judge
+from service.recovery.instance import instance_of
 from service.recovery.knowing import Listed, what_is_known
-from service.recovery.verification import brought_back, instance_of, with_key
+from service.recovery.refund_healing import adopt_refund
+from service.recovery.verification import brought_back, with_key
 from service.states import CHARGE_MONEY_MOVED, ORDER_TRANSITIONS
 from service.stripe_gateway.marks import read_marks
-from service.stripe_gateway.objects import Charge, Intent
+from service.stripe_gateway.objects import Intent
 
 if TYPE_CHECKING:  # the SDK costs half a second
     from service.stripe_gateway.client import StripeGateway
@@ -54,6 +56,8 @@ async def heal(
     verdict = await brought_back(engine, listed, await lives.current(engine, settings), settings)
     if not _is_settled(await _holder(engine, intent)):
         return Verdict(Step.REPORT, "it could not be settled: what Stripe shows is not this charge's")
+    async for shown in gateway.list_refunds(payment_intent=intent_id):
+        await adopt_refund(engine, shown, settings)
     return verdict
 
 
@@ -65,12 +69,16 @@ class _Held(Record):
     order_id: UUID
     stripe_charge_id: str | None
     amount_minor: int
+    captured_minor: int | None
     currency: str
+    charged_at: datetime | None
+    capture: str
     order_status: str
 
 
 _HOLDER = Statement("""
-SELECT c.status, c.account_id, c.order_id, c.stripe_charge_id, c.amount_minor, c.currency, o.status AS order_status
+SELECT c.status, c.account_id, c.order_id, c.stripe_charge_id, c.amount_minor, c.captured_minor, c.currency,
+       c.charged_at, o.capture, o.status AS order_status
   FROM accounts a JOIN charges c ON c.account_id = a.id AND c.payment_intent_id = :intent
   JOIN orders o ON o.id = c.order_id
 """).returning(_Held)
@@ -87,8 +95,12 @@ def _is_settled(held: _Held | None) -> bool:
 
 
 def _differs(held: _Held, intent: Intent) -> bool:
-    is_whole = intent.amount_received in (intent.amount, 0)
-    return not is_whole or (intent.amount, intent.currency) != (held.amount_minor, held.currency)
+    if (intent.amount, intent.currency) != (held.amount_minor, held.currency):
+        return True
+    taken = intent.amount_received or intent.amount  # 0: Stripe does not say
+    if _is_settled(held):
+        return taken != (held.captured_minor or held.amount_minor)
+    return taken != intent.amount and not (held.capture == "manual" and 0 < taken < intent.amount)
 
 
 _BOOKED = Statement("SELECT FROM journal_entries WHERE account_id = :account AND reference = :reference")
@@ -130,14 +142,14 @@ def _can_be_paid(status: str) -> bool:
 
 
 def _entry(held: _Held, intent: Intent) -> JournalEntry:
-    charge = intent.latest_charge
     make = ledger.duplicate_entry if held.status == "duplicate" else ledger.charge_entry
+    at_stripe = datetime.fromtimestamp(intent.charged_at or intent.created, UTC)
     return make(
         account_id=held.account_id,
         order_id=held.order_id,
         payment_intent_id=intent.id,
         stripe_charge_id=held.stripe_charge_id or intent.charge_id or "",
-        amount_minor=held.amount_minor,
+        amount_minor=held.captured_minor or held.amount_minor,
         currency=held.currency,
-        occurred_at=datetime.fromtimestamp(charge.created if isinstance(charge, Charge) else intent.created, UTC),
+        occurred_at=held.charged_at or at_stripe,
     )

@@ -1,11 +1,11 @@
 """Asking Stripe what this database may have forgotten, before anything is sent under a new life of it (R31).
 
-Every PaymentIntent of this installation, from now back to the life's bound, must be known here by its Stripe id under
-its order and attempt. What is not is settled or adopted; what cannot be is reported, loudly, and stops nothing.
+Every PaymentIntent and refund of this installation, from now back to the life's bound, must be known here by its Stripe
+id under its order. What is not is settled or adopted; what cannot be is reported, loudly, and stops nothing.
 A listing of which a page is missing verifies nothing.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -14,22 +14,24 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.charges import CHARGE, judge_intent, known_intents
-from service.effects import Settlement, in_order, prove_complete, settle
+from service.effects import Settlement, prove_complete, settle
 from service.effects.settling import is_about_content
 from service.foundation import log
 from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.events import Event
 from service.foundation.postgres.db import Refused
-from service.foundation.postgres.sql import Record, Statement, connect
 from service.foundation.settings import Settings
 from service.recovery import lives
 from service.recovery.adoption import Step, Verdict, fingerprint_of, judge
 from service.recovery.findings import Findings, joined, said
+from service.recovery.instance import instance_of
 from service.recovery.knowing import Listed, what_is_known
 from service.recovery.lives import Life
+from service.recovery.paging import NO_END, Span, by_pages
+from service.recovery.refund_verification import examine_refunds
 from service.recovery.store import bring_back
 from service.stripe_gateway.marks import read_marks
-from service.stripe_gateway.objects import Answer, ContradictoryListing, IncompleteListing, Intent
+from service.stripe_gateway.objects import Answer, IncompleteListing, Intent
 
 if TYPE_CHECKING:  # the SDK costs half a second, and an api that only shows a life's state makes no call
     from service.stripe_gateway.client import StripeGateway
@@ -37,8 +39,6 @@ if TYPE_CHECKING:  # the SDK costs half a second, and an api that only shows a l
 Progress = Callable[[Findings], None]
 ANOTHER = "another process asks Stripe what this database may have forgotten"
 _LISTED = Answer(http_status=200, note="listed")
-_NO_END = 4_102_444_800  # Unix seconds, the year 2100: a listing that ended now would trust this host's clock
-_TOGETHER = 25  # PaymentIntents between two signs of life: each may cost a call and a transaction
 
 
 class NotTheVerifier(Exception):
@@ -95,6 +95,9 @@ async def recover(
     return findings
 
 
+BetweenPages = Callable[[Findings], Awaitable[None]]
+
+
 async def examine(
     engine: AsyncEngine,
     gateway: "StripeGateway",
@@ -103,30 +106,40 @@ async def examine(
     *,
     since: datetime | None = None,
     dry_run: bool = False,
-    between_pages: Callable[[Findings], Awaitable[None]] | None = None,
+    between_pages: BetweenPages | None = None,
 ) -> Findings:
-    """Compare Stripe's list from now back to `since` (the life's bound) with this database, and bring back what is not
-    here; a dry run only tells. Raises IncompleteListing.
+    """Compare Stripe's lists from now back to `since` (the life's bound) with this database, and bring back what is not
+    here; a dry run only tells. Payments come first, for a refund is of one. Raises IncompleteListing.
     """
     findings = Findings()
-    gte = int((since or life.bound).timestamp())
-    instance = await instance_of(engine)
-    missing = await known_intents(engine, gte, _NO_END)
-    async for page in _by_pages(_to_the_end(gateway, gte)):
-        findings.listed += len(page)
-        missing.difference_update(intent.id for intent in page)
-        ours = _of_this_installation(page, instance)
-        await _compare(engine, gateway, settings, life, ours, findings, dry_run=dry_run)
+
+    async def page_done() -> None:
         if between_pages is not None:
             await between_pages(findings)
 
+    gte = int((since or life.bound).timestamp())
+    span = Span(gte=gte, instance=await instance_of(engine), page_done=page_done, dry_run=dry_run)
+    await _payments(engine, gateway, settings, life, span, findings)
+    await examine_refunds(engine, gateway, settings, life, span, findings)
+    return findings
+
+
+async def _payments(
+    engine: AsyncEngine, gateway: "StripeGateway", settings: Settings, life: Life, span: Span, findings: Findings
+) -> None:
+    missing = await known_intents(engine, span.gte, NO_END)
+    async for page in by_pages(gateway.list_payment_intents, span.gte):
+        findings.listed += len(page)
+        missing.difference_update(intent.id for intent in page)
+        ours = _of_this_installation(page, span.instance)
+        await _compare(engine, gateway, settings, life, ours, findings, dry_run=span.dry_run)
+        await span.page_done()
+
     async def retrieve(intent_id: str) -> Intent | None:
-        if between_pages is not None:
-            await between_pages(findings)
+        await span.page_done()
         return await gateway.retrieve_payment_intent(intent_id)
 
     await prove_complete(missing, retrieve)
-    return findings
 
 
 async def _compare(
@@ -164,12 +177,17 @@ async def brought_back(engine: AsyncEngine, listed: Listed, life: Life, settings
             raise
         return Verdict(Step.REPORT, f"it cannot be stored ({type(error).__name__})")
     crash_point(CrashPoint.RECOVERY_AFTER_ADOPT)
-    if charge is not None:
+    if charge is not None and _shows_its_moment(listed.intent):
         shown = Answer(http_status=200, intent=listed.intent)
         await settle(
             engine, CHARGE, [Settlement(charge, judge_intent(charge, listed.intent, shown), _LISTED)], settings
         )
     return verdict
+
+
+def _shows_its_moment(intent: Intent) -> bool:
+    """Not where the money was captured a moment ago: its worker then asks again, and is told the time (R28)."""
+    return intent.status != "succeeded" or intent.capture_method != "manual" or intent.charged_at is not None
 
 
 async def with_key(gateway: "StripeGateway", listed: Listed) -> Listed:
@@ -186,50 +204,3 @@ def _of_this_installation(page: list[Intent], instance: UUID) -> list[Listed]:
     """Those that bear our marks, and no other installation's."""
     marked = ((intent, read_marks(intent.metadata)) for intent in page)
     return [Listed(intent, marks) for intent, marks in marked if marks and marks.instance in (None, instance)]
-
-
-async def _to_the_end(gateway: "StripeGateway", gte: int) -> AsyncIterator[Intent]:
-    """From now back to `gte`. Where a page cannot be read it is asked again from the oldest second that was shown, so
-    that a listing of thousands of pages needs each of them once; no progress means IncompleteListing.
-    """
-    lt, oldest = _NO_END, set[str]()
-    while True:
-        shown = lt
-        try:
-            async for intent in in_order(gateway.list_payment_intents, gte, lt):
-                if intent.id in oldest:
-                    continue
-                if intent.created + 1 < shown:
-                    shown, oldest = intent.created + 1, set()
-                oldest.add(intent.id)
-                yield intent
-        except ContradictoryListing:
-            raise  # nobody knows from where on it would have to be asked again
-        except IncompleteListing:
-            if shown == lt:
-                raise
-            lt = shown
-        else:
-            return
-
-
-async def _by_pages(intents: AsyncIterator[Intent]) -> AsyncIterator[list[Intent]]:
-    page: list[Intent] = []
-    async for intent in intents:
-        page.append(intent)
-        if len(page) == _TOGETHER:
-            yield page
-            page = []
-    yield page
-
-
-class _Instance(Record):
-    uuid: UUID
-
-
-_INSTANCE = Statement("SELECT uuid FROM instance WHERE id = 1").returning(_Instance)
-
-
-async def instance_of(engine: AsyncEngine) -> UUID:
-    async with connect(engine) as connection:
-        return (await connection.one(_INSTANCE)).uuid

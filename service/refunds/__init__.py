@@ -7,12 +7,14 @@ effect    a refund between opening and settling                                 
 kind      a refund as a kind of effect
 answers   what Stripe's word about a refund means                                                        [pure]
 settling  the refund, its order's sums, and the bookings of what moved
+known     which refunds a listing must show
 """
 
 from service.refunds.answers import judge_lookup, judge_refund
 from service.refunds.asking import Refunded, refund
 from service.refunds.effect import OpenRefund
 from service.refunds.kind import REFUND
+from service.refunds.known import known_refunds
 from service.refunds.model import Refund, RefundPage, RefundRequest, check_refund
 from service.refunds.reading import ended, get, page, page_of_order
 
@@ -28,6 +30,7 @@ __all__ = [
     "get",
     "judge_lookup",
     "judge_refund",
+    "known_refunds",
     "page",
     "page_of_order",
     "refund",

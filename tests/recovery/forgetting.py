@@ -75,6 +75,7 @@ class Forgotten:
             customer=body.get("customer"),
             description=body.get("description"),
             metadata=self.request.metadata,
+            capture=self.request.capture,
         )
         key = wire_key(
             account_id=marks.account_id,

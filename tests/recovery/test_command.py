@@ -7,13 +7,17 @@ import sys
 from typing import Any
 
 import pytest
+from uuid_utils.compat import uuid7
 
 from service.foundation.settings import Settings
 from service.recovery import current
+from service.stripe_gateway import paths
 from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.marks import RefundMarks
 from tests import forks
 from tests.charges.world import World
-from tests.recovery.forgetting import forgotten, fresh_key
+from tests.recovery.forgetting import forgotten, found, fresh_key
+from tests.recovery.refunding import posted
 
 pytestmark = pytest.mark.slow
 
@@ -57,12 +61,43 @@ async def test_it_brings_back_and_says_so_for_programs(world: World) -> None:
     code, out, _ = await eo(world.settings, "recover", "--json")
     found = json.loads(out)
     assert code == 0
-    assert found.keys() == {"adopted", "settled", "reported", "sums", "since", "until"}
+    assert found.keys() == {"adopted", "settled", "refunds", "reported", "sums", "since", "until"}
     assert (found["adopted"], found["settled"], found["reported"]) == (1, 0, [])
     assert found["sums"]["adopted"] == {"usd": 1999}
     assert await orders_of(world) == [{"status": "paid"}]
     code, out, _ = await eo(world.settings, "recover", "--json")
     assert (code, json.loads(out)["adopted"]) == (0, 0)
+
+
+async def test_refunds_are_counted_and_a_dry_run_counts_those_of_forgotten_orders(world: World) -> None:
+    lost = await forgotten(world, fresh_key())
+    await posted(world, paths.REFUNDS, payment_intent=str(await lost.sent(world)), amount=500)
+    code, out, _ = await eo(world.settings, "recover", "--dry-run")
+    assert code == 0
+    assert "refunds   would be 0 adopted, 1 made past us, 0 settled (500 usd in minor units)" in out
+    for times in (1, 0):
+        code, out, _ = await eo(world.settings, "recover", "--json")
+        sums = {"usd": 500} if times else {}
+        assert (code, json.loads(out)["refunds"]) == (0, {"adopted": 0, "past_us": times, "settled": 0, "sums": sums})
+
+
+async def test_a_refund_of_ours_of_an_unknown_payment_is_reported(world: World) -> None:
+    stranger = await forgotten(world, fresh_key(), account_id=(await world.one("SELECT gen_random_uuid() AS id"))["id"])
+    intent = await stranger.sent(world)
+    marks = RefundMarks(
+        account_id=stranger.marks.account_id,
+        order_id=stranger.marks.order_id,
+        refund_id=uuid7(),
+        key=fresh_key(),
+        instance=stranger.marks.instance,
+    )
+    await posted(world, paths.REFUNDS, payment_intent=str(intent), amount=500, metadata=marks.metadata({}))
+    for _ in range(2):
+        code, out, _ = await eo(world.settings, "recover")
+        assert code == 1
+        assert "500 usd  succeeded" in out
+        assert "its payment is unknown here" in out
+    assert len((await found(world))["reported"]) == 2, "the payment and the refund, each once"
 
 
 async def test_what_can_only_be_reported_makes_it_exit_1(world: World) -> None:

@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 from service.charges.request import payment_intent_request
 from service.effects.request import STRIPE_VERSION
 from service.foundation.postgres.sql import Connection
-from service.recovery import store
+from service.recovery import order_rows
 from service.recovery.knowing import Listed
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Intent
@@ -199,13 +199,13 @@ async def test_a_repeat_that_comes_in_the_very_moment_of_adoption_has_the_money(
 ) -> None:
     lost = await forgotten(world, fresh_key())
     await lost.sent(world)
-    insert = store._insert_order
+    insert = order_rows.insert_order
 
     async def too_late(tx: Connection, listed: Listed) -> bool:
         await lost.repeated(world)
         return await insert(tx, listed)
 
-    monkeypatch.setattr(store, "_insert_order", too_late)
+    monkeypatch.setattr(order_rows, "insert_order", too_late)
     assert await asked(world) is None
     (order,) = await world.all("SELECT id, status FROM orders")
     assert (order["status"], order["id"] == lost.marks.order_id) == ("paid", False)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,7 @@ from service.foundation.postgres.db import close, create_engine
 from service.foundation.settings import Settings
 from service.ops.arguments import Instant
 from service.recovery.binding import check_binding
-from service.recovery.findings import Findings
+from service.recovery.findings import Findings, RefundsFound
 from service.recovery.lives import current
 from service.recovery.verification import NotTheVerifier, examine, recover
 from service.stripe_gateway.objects import IncompleteListing
@@ -27,7 +28,7 @@ from service.stripe_gateway.objects import IncompleteListing
 @click.option("--since", type=Instant(), help="List from there, if it lies before the life's bound.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(*, dry_run: bool, since: datetime | None, as_json: bool) -> None:
-    """Compare Stripe's payments of this installation with this database, and bring back what it has forgotten.
+    """Compare Stripe's payments and refunds of this installation with this database, and bring back what is not here.
 
     Relays and workers do this by themselves before they send anything after a restart, restore or failover.
 
@@ -66,7 +67,7 @@ async def _recover(settings: Settings, since: datetime | None, *, dry_run: bool)
             await check_binding(engine, account_id, is_live=settings.stripe_is_live)
             life = await current(engine, settings)
             begin = _begin(life.bound, since)
-            _say(f"Stripe's payments since {begin.isoformat(timespec='seconds')} are compared.")
+            _say(f"Stripe's payments and refunds since {begin.isoformat(timespec='seconds')} are compared.")
             if dry_run:
                 return await examine(
                     engine, gateway, settings, life, since=begin, dry_run=True, between_pages=_progress
@@ -93,18 +94,29 @@ def _print(findings: Findings, *, dry_run: bool) -> None:
     verb = "would be " if dry_run else ""
     click.echo(f"{verb}adopted   {findings.adopted}{_minor_units(findings, 'adopted')}")
     click.echo(f"{verb}settled   {findings.settled}")
+    _print_refunds(findings.refunds, verb)
     click.echo(f"reported  {len(findings.reported)}{_minor_units(findings, 'reported')}")
     for one in findings.reported:
         click.echo(_line(one))
 
 
+def _print_refunds(refunds: RefundsFound, verb: str) -> None:
+    found = f"{refunds.adopted} adopted, {refunds.past_us} made past us, {refunds.settled} settled"
+    click.echo(f"refunds   {verb}{found}{_in_minor_units(refunds.sums)}")
+
+
 def _minor_units(findings: Findings, kind: str) -> str:
-    sums = ", ".join(f"{amount} {currency}" for currency, amount in sorted(findings.sums[kind].items()))
-    return f" ({sums} in minor units)" if sums else ""
+    return _in_minor_units(findings.sums[kind])
+
+
+def _in_minor_units(sums: Mapping[str, int]) -> str:
+    words = ", ".join(f"{amount} {currency}" for currency, amount in sorted(sums.items()))
+    return f" ({words} in minor units)" if words else ""
 
 
 def _line(one: dict[str, Any]) -> str:
-    about = f"  {one['payment_intent']}  {one['amount']} {one['currency']}  {one['status']}  order {one['order_id']}"
+    shown = one.get("refund") or one["payment_intent"]
+    about = f"  {shown}  {one['amount']} {one['currency']}  {one['status']}  order {one['order_id']}"
     return f"{about}\n    {one['why']}"
 
 
