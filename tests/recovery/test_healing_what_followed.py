@@ -108,7 +108,7 @@ async def test_a_partial_capture_that_was_forgotten_is_healed(remembering: World
 async def held(world: World) -> tuple[Promise, str]:
     """An order of which 1500 of 1999 usd were captured past us."""
     world.stripe.control("POST", "fees", {"delay_s": 0})
-    order = await world.manual_order(fresh_key())
+    order = await world.order(fresh_key(), capture="manual")
     await world.deliver(order)
     intent = str((await world.charge(order))["payment_intent_id"])
     await captured(world, intent, 1500)

@@ -30,7 +30,7 @@ async def captured(world: World, intent: str, amount: int) -> None:
 
 async def authorized(world: World) -> tuple[Promise, str]:
     """An order of 1999 usd whose money is held, and its PaymentIntent."""
-    order = await world.manual_order(fresh_key())
+    order = await world.order(fresh_key(), capture="manual")
     await world.deliver(order)
     assert await world.status(order) == "authorized"
     return order, str((await world.charge(order))["payment_intent_id"])

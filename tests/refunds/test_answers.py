@@ -140,7 +140,7 @@ def test_no_answer_leaves_the_table_of_transitions_or_another_key(name: str) -> 
         assert not outcome.next_try, "a refund has one key for ever: beside another one a forgotten try could be made"
 
 
-NOT_OURS = (
+NOT_OURS: tuple[dict[str, object], ...] = (
     {"amount": 501},
     {"currency": "eur"},
     {"payment_intent": "pi_2"},
