@@ -36,9 +36,6 @@ def intent_is(db: Database, a: int, intent: str, on: On, *, by_pay: bool = False
         return db
     if intent == "succeeded":
         return _taken(db, a, known)
-    if known.status == "declined" and known.said == "500" and on("R31 its id"):
-        known = Row("open")  # called never executed; now Stripe shows it
-        db = db._replace(order="processing" if db.order == "failed" and wanted(db) == a else db.order)
     newest = wanted(db) == a or not on("R25 newest")
     moves = newest and db.order in ("pending", "processing", "requires_action", "authorized")
     if known.status in ("declined", "canceled", "succeeded", "duplicate"):

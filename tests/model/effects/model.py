@@ -149,10 +149,8 @@ class Effects:
             return None
         first = db.rows[CHARGE]
         db = db._replace(order="processing")
-        if first is not None and first.said == "500":  # never executed
-            if self.on("R25 never executed"):
-                return row(db, CHARGE, Row())
-            return row(db, SECOND, Row())
+        if first is not None and first.said == "500":  # never executed: the same key, as old as the order
+            return row(db, CHARGE, Row(born=POST if self.on("R25 as old") else 0))
         if not self.on("R25"):
             return row(db, SECOND, Row())
         return row(db, BEFORE, Row(copy=int(s.restored)))
@@ -297,7 +295,7 @@ class Effects:
         """What it will mean if Stripe does not show it (R18, R37)."""
         if known.last == NEVER and not known.said:
             return "unsent"
-        if effect in CHANGES and known.said in ("refused", "conflict"):
+        if effect in CHANGES:
             return "next" if self.on("R37 next try") else "send"
         if known.last >= MISS or not self.on("R18"):
             if effect in CHARGES or (effect in REFUNDS and not self.on("R26 asked again")):
@@ -348,6 +346,9 @@ class Effects:
             yield self._answer(s, i, w, "conflict", "sends, and the key was used for another request")
         elif known.answer in ("500", "undecided"):
             yield self._answer(s, i, w, "500", "sends, Stripe replays the 500")
+        elif known.answer == "short":
+            outcome = "cleared" if w.first or not self.on("R16") else "look"
+            yield self._answer(s, i, w, outcome, "sends, Stripe replays that its balance is short")
         else:
             name = f"sends, Stripe replays {known.answer}"
             yield from self._replies(s, i, w, known.answer, name, known.re, None)
@@ -378,6 +379,9 @@ class Effects:
         if fresh:
             after = key(s, w.effect, w.nth, Key("undecided", w.copy))
             yield self._answer(after, i, w, "500", "sends: a saved 500, Stripe is undecided")._replace(works=False)
+        if fresh and w.effect in REFUNDS:
+            after = key(s, w.effect, w.nth, Key("short", w.copy))
+            yield self._answer(after, i, w, unexecuted, "sends: Stripe's balance is short")._replace(works=False)
 
     # ── settle ────────────────────────────────────────────────────────────────────────────────────────────────────
 
