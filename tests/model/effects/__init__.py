@@ -1,1 +1,1 @@
-"""All five effects of one order in one model: what the protocol of the charge needs, asked of captures, cancels, refunds."""
+"""The five effects of one order in one model: charge, capture, cancellation, further attempt and refund."""

@@ -1,4 +1,4 @@
-"""What a fact of Stripe's makes of the database: one transaction for row, order and books, under the order's row lock."""
+"""What a fact of Stripe's makes of the database: one transaction for row, order and books, under the order's lock."""
 
 from collections.abc import Callable
 
@@ -88,7 +88,7 @@ def refund_is(db: Database, effect: int, re: int, status: str, amount: int, on: 
     if known.status == "refused" and known.re == -1:
         return db
     was, now = _STAGE[known.status], _STAGE[status if status != "pending" else "processing"]
-    if now <= was and (on("R38 stages") or now == was or was == 0):
+    if now <= was and (on("R38 stages") or was in (now, 0)):
         return db
     if was == 0:
         drawn = min(db.owed, amount) if on("R26 drawn") else known.drawn
@@ -112,9 +112,7 @@ def shown(db: Database, re: int, made: Made, amount: int, on: On) -> Database:
     if effect == PAST or another or not on("R37 metadata"):
         if known is None and not (mine is not None and mine.re == re):
             db = row(db, PAST, Row())._replace(refunding=db.refunding + amount)
-        return refund_is(
-            db, PAST if known is None or known.re == re or known.re == -1 else effect, re, made.status, amount, on
-        )
+        return refund_is(db, PAST if known is None or known.re in (re, -1) else effect, re, made.status, amount, on)
     if db.rows[effect] is None:
         db = row(db, effect, Row(copy=made.copy))._replace(refunding=db.refunding + amount)
     return refund_is(db, effect, re, made.status, amount, on)
