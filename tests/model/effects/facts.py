@@ -1,6 +1,6 @@
 """What a fact of Stripe's makes of the database: one transaction for row, order and books, under the order's lock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tests.model.effects.rows import (
     BEFORE,
@@ -11,13 +11,14 @@ from tests.model.effects.rows import (
     SECOND,
     Database,
     Made,
+    Order,
     Row,
     State,
     row,
 )
 
 On = Callable[[str], bool]
-WAITS = {"action": "requires_action", "bank": "processing", "held": "authorized"}
+WAITS: Mapping[str, Order] = {"action": "requires_action", "bank": "processing", "held": "authorized"}
 _STAGE = {"pending": 0, "open": 0, "processing": 1, "succeeded": 2, "failed": 3, "refused": 3}
 
 
@@ -49,7 +50,7 @@ def intent_is(db: Database, a: int, intent: str, on: On, *, by_pay: bool = False
     if known.status == "authorized" and intent != "held":
         return db  # an old answer
     db = row(db, a, Row(intent if intent != "held" else "authorized"))
-    return db._replace(order=WAITS[intent]) if moves else db  # type: ignore[arg-type]
+    return db._replace(order=WAITS[intent]) if moves else db
 
 
 def wanted(db: Database) -> int:
@@ -88,7 +89,7 @@ def refund_is(db: Database, effect: int, re: int, status: str, amount: int, on: 
     if known.status == "refused" and known.re == -1:
         return db
     was, now = _STAGE[known.status], _STAGE[status if status != "pending" else "processing"]
-    if now <= was and (on("R38 stages") or was in (now, 0)):
+    if now <= was and (on("R26 stages") or was in (now, 0)):
         return db
     if was == 0:
         drawn = min(db.owed, amount) if on("R26 drawn") else known.drawn

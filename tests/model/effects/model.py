@@ -20,6 +20,7 @@ from tests.model.effects.rows import (
     REFUND,
     REFUNDS,
     Database,
+    Intent,
     Row,
     State,
     fades,
@@ -37,14 +38,15 @@ class Effects(Setting):
 
     def start(self) -> State:
         """Where this interleaving begins."""
-        db, intents = Database(), ("none", "none")
+        db = Database()
+        intents: tuple[Intent, ...] = ("none", "none")
         if self.start_at != "pending":
             intents = (self.start_at, "none")
             db = row(db._replace(order="processing"), CHARGE, Row("open"))
             db = facts.intent_is(db, CHARGE, self.start_at, self.on)
         s = State(
             db, intents, workers=(IDLE,) * self.workers, faults=self.faults, restores=self.restores, past=self.past
-        )  # type: ignore[arg-type]
+        )
         before = row(db, CHARGE, Row("open", maybe=True, first=0, last=0))._replace(order="processing")
         return s._replace(backup=(before if self.unsettled else db) if self.restores else None)
 
@@ -111,7 +113,7 @@ class Effects(Setting):
         keys = tuple(tuple(fades(k) for k in ks) if any(ks) else ks for ks in s.keys)
         workers = tuple(w._replace(late=w.doing == "opened" and not w.look) for w in s.workers)
         db = s.db
-        if s.restored and db.verified and self.on("R38 sweep"):
+        if s.restored and db.verified and self.on("R31 sweep"):
             for re in range(len(s.made)):
                 db = facts.shown_with_others(s._replace(db=db), re, self.on, self.money)
             for a in CHARGES:

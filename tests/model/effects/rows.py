@@ -27,6 +27,7 @@ NAMES = (
 
 T = TypeVar("T")
 Order: TypeAlias = Literal["pending", "processing", "requires_action", "authorized", "paid", "failed", "canceled"]
+Said: TypeAlias = Literal["", "500", "refused", "conflict"]
 Intent: TypeAlias = Literal["none", "action", "bank", "held", "succeeded", "declined", "canceled"]
 
 
@@ -39,7 +40,7 @@ class Row(NamedTuple):
     last: int = NEVER  # age of last_sent_at
     born: int = 0  # age of the row
     look: bool = False  # next_call
-    said: Literal["", "500", "refused", "conflict"] = ""  # what an answer to this try was, where it was one
+    said: Said = ""  # what an answer to this try was, where it was one
     nth: int = 0  # the try, whose number is in the key
     copy: int = 0  # asked for again after the database forgot it: another row, and another id in the metadata
     re: int = NEVER  # the refund's id at Stripe

@@ -139,6 +139,13 @@ RULES_OF_EFFECTS = (
         interleaving=_ANY_TIME,
     ),
     RuleOfEffects(
+        "R26 stages",
+        "A refund never goes back, and each of its stages is booked once.",
+        "What Stripe shows is booked whenever it differs.",
+        steps=7,
+        interleaving="refunds that fail days later",
+    ),
+    RuleOfEffects(
         "R31",
         "In a life of the database that is not verified nothing is opened.",
         "The database goes on as if it had forgotten nothing.",
@@ -181,6 +188,13 @@ RULES_OF_EFFECTS = (
         interleaving="a forgotten further attempt of a forgotten charge",
     ),
     RuleOfEffects(
+        "R31 sweep",
+        "Lists are swept by `created` after the life is closed, too.",
+        "The second listing is the last look.",
+        steps=13,
+        interleaving=_ANY_TIME,
+    ),
+    RuleOfEffects(
         "R32 refund",
         "A refund is found by its producer's key, too, where its repeat has another id.",
         "It is found by its id alone.",
@@ -207,19 +221,5 @@ RULES_OF_EFFECTS = (
         "The change is refused.",
         steps=5,
         interleaving="a further attempt beside its customer",
-    ),
-    RuleOfEffects(
-        "R38 stages",
-        "A refund never goes back, and each of its stages is booked once.",
-        "What Stripe shows is booked whenever it differs.",
-        steps=7,
-        interleaving="refunds that fail days later",
-    ),
-    RuleOfEffects(
-        "R38 sweep",
-        "Lists are swept by `created` after the life is closed, too.",
-        "The second listing is the last look.",
-        steps=13,
-        interleaving=_ANY_TIME,
     ),
 )

@@ -1,6 +1,7 @@
 """Which interleaving it is, and which rule is off."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tests.model.effects.rows import Intent
 
@@ -14,7 +15,7 @@ class Setting:
     """
 
     off: str | None = None
-    start_at: str = "pending"
+    start_at: Intent | Literal["pending"] = "pending"
     asks: frozenset[int] = frozenset()
     ends: tuple[Intent, ...] = ("succeeded", "declined")
     amounts: tuple[int, int, int] = (2, 2, 2)

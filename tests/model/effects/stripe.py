@@ -41,8 +41,9 @@ def runs(
         else:
             twice = any(m.effect == effect for m in s.made)
             harm = "one request is refunded twice" if twice else None
-            for status in ("succeeded", "pending") if pends else ("succeeded",):
-                yield status, len(s.made), s._replace(made=(*s.made, Made(effect, copy, status))), harm  # type: ignore[arg-type]
+            yield "succeeded", len(s.made), s._replace(made=(*s.made, Made(effect, copy))), harm
+            if pends:
+                yield "pending", len(s.made), s._replace(made=(*s.made, Made(effect, copy, "pending"))), harm
 
 
 def _harm(s: State, a: int, end: str) -> str | None:

@@ -22,6 +22,7 @@ from tests.model.effects.rows import (
     Database,
     Key,
     Row,
+    Said,
     State,
     Worker,
     key,
@@ -30,6 +31,8 @@ from tests.model.effects.rows import (
 )
 from tests.model.effects.setting import Setting
 from tests.model.effects.stripe import charge_of, runs
+
+_SAID: dict[str, Said] = {"500": "500", "refused": "refused", "conflict": "conflict"}
 
 
 def opens(m: Setting, s: State, i: int) -> Iterator[Move[State]]:
@@ -202,9 +205,8 @@ def _undecided(m: Setting, db: Database, w: Worker, known: Row) -> Database:
     if w.outcome in ("never", "over"):
         return _ended(m, db, w, known)
     if w.outcome == "send":
-        return row(db, w.effect, known._replace(look=False, said=known.said if m.on("R37 next try") else ""))
-    said = w.outcome if w.outcome in ("500", "refused", "conflict") else known.said
-    return row(db, w.effect, known._replace(look=True, said=said))
+        return row(db, w.effect, known._replace(look=False))
+    return row(db, w.effect, known._replace(look=True, said=_SAID.get(w.outcome, known.said)))
 
 
 def _ended(m: Setting, db: Database, w: Worker, known: Row) -> Database:
