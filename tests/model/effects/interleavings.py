@@ -90,6 +90,6 @@ LONGER: Mapping[str, Effects] = {
         past=True,
     ),
     "a forgotten further attempt beside its customer": _forgets(_pay, later=True),
-    "two forgotten refunds, a backup of any time": _forgets(_two_refunds, faults=1, copies=True),
+    "two forgotten refunds, a backup of any time": _forgets(_two_refunds, copies=True),
     "a forgotten attempt that was never executed": _forgets(Effects(asks=frozenset({BEFORE})), faults=1),
 }
