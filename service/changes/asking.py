@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from service.changes.model import CaptureRequest
-from service.foundation.errors import BadRequest, Conflict
+from service.foundation.errors import BadRequest, Conflict, NotConfirmed
 from service.foundation.money import CURRENCIES
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.orders import operations
@@ -69,6 +69,7 @@ async def cancel(engine: AsyncEngine, wish: Wish) -> Changed:
         if repeat := await operations.remember(tx, wish, order, answered=answered):
             return Changed(order_of(order), repeat.answered, replayed=True)
         if order.status == "pending":
+            await _refuse_while_it_may_be_sent(tx, order)
             await tx.run(_CANCEL_UNOPENED, {"id": order.id})
             await withdraw(tx, order.id)
             order = await operations.read_back(tx, order.id)
@@ -123,6 +124,29 @@ def _refuse_second(payment: "Payment", order: OrderRow) -> None:
         raise Conflict(
             f"The order is {order.status}, and its {payment.open_kind} is under way. "
             "Wait for its end: GET /v1/orders/{id} with Prefer: wait."
+        )
+
+
+class _Sent(Record):
+    maybe: bool
+
+
+# A worker of the life before may still send what this database has forgotten, until the life is closed.
+_MAY_BE_SENT = Statement("""
+SELECT NOT EXISTS (
+  SELECT FROM lives WHERE identity = database_identity()
+     AND (verified_until = 'infinity' OR seen_at <= CAST(:placed AS timestamptz))
+) AS maybe
+""").returning(_Sent)
+
+
+async def _refuse_while_it_may_be_sent(tx: Connection, order: OrderRow) -> None:
+    """Raises NotConfirmed where an earlier life of the database may have opened a pending order (R31)."""
+    if (await tx.one(_MAY_BE_SENT, {"placed": order.created_at})).maybe:
+        raise NotConfirmed(
+            "The database was started anew or restored, and whether the order was sent before is not known yet. "
+            "Repeat the request with the same key in some minutes.",
+            retry_after_s=60,
         )
 
 

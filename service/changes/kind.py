@@ -137,7 +137,7 @@ class ChangeOfPayment(Kind[OpenChange]):
 def _charge(row: LockedRow, known: _Known) -> OpenCharge:
     return OpenCharge(
         id=known.charge_id,
-        outbox_id=row.outbox_id,
+        outbox_id=uuid4(),  # none: that of the change stays, if this worker was overtaken
         account_id=row.account_id,
         order_id=row.order_id,
         idempotency_key="",

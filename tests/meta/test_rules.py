@@ -8,15 +8,18 @@ import pytest
 
 from service.foundation.crash import CrashPoint
 from tests.chaos.mutations import MUTATIONS
-from tests.model.rules import RULES, RULES_OF_LIVES, Rule, RuleOfLives
+from tests.model.document import AnyRule
+from tests.model.effects.rules import RULES_OF_EFFECTS
+from tests.model.rules import RULES, RULES_OF_LIVES
 
 ROOT = Path(__file__).parents[2]
 TEXT = re.sub(r"\n +", " ", (ROOT / "docs/rules.md").read_text())  # each item is one line
 SECTIONS = {part.partition("\n")[0]: part for part in re.split(r"^### ", TEXT, flags=re.MULTILINE)[1:]}
 NOT_BUILT = set(re.findall(r"R\d+", TEXT.partition("**Not built yet**")[2].partition("\n## ")[0])) - SECTIONS.keys()
 PROTOCOL = next((ROOT / "docs").rglob("protocol.md")).read_text()
-# All but the one that is not kept: its schedule is shown for those who run a failover.
-KEPT = [rule for rule in (*RULES, *RULES_OF_LIVES) if rule.name != "R31 fenced"]
+# Their schedules are shown all the same: an old primary goes on; the sweep is not built yet.
+NOT_KEPT = {"R31 fenced", "R31 sweep"}
+KEPT = [rule for rule in (*RULES, *RULES_OF_LIVES, *RULES_OF_EFFECTS) if rule.name not in NOT_KEPT]
 
 
 def named_rules() -> set[str]:
@@ -68,7 +71,7 @@ def test_the_crash_points_that_are_named_exist() -> None:
 
 
 @pytest.mark.parametrize("rule", KEPT, ids=lambda rule: rule.part)
-def test_every_schedule_of_the_model_is_shown_at_its_rule(rule: Rule | RuleOfLives) -> None:
+def test_every_schedule_of_the_model_is_shown_at_its_rule(rule: AnyRule) -> None:
     above = PROTOCOL.partition(f"<!-- generated: {rule.part} -->")[0]
     heading = re.findall(r"^### (.+)$", above, re.MULTILINE)[-1]
     anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

@@ -39,7 +39,7 @@ class Checkable(Protocol[S]):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a search found. `schedule`: the steps to a broken promise, empty when none can be broken."""
+    """What a search found. `schedule`: the steps to a broken promise or to a state without an end, else empty."""
 
     states: int
     schedule: tuple[str, ...] = ()
@@ -51,10 +51,15 @@ class Result:
         """Whether every promise is kept in every schedule, and every state has a way to an end."""
         return self.broken is None and self.stuck is None
 
+    @property
+    def wrong(self) -> str | None:
+        """What the schedule ends in, in one sentence; None when every promise is kept."""
+        return self.broken or (None if self.holds else "without any further fault, this comes to no end")
+
     def __str__(self) -> str:
         steps = [f"{n:>3}. {step}" for n, step in enumerate(self.schedule, 1)]
-        end = self.broken or ("holds" if self.holds else self.stuck)
-        return "\n".join([*steps, f"  => {end} ({self.states:,} states)"])
+        at = "" if self.stuck is None else f"\n{self.stuck}"
+        return "\n".join([*steps, f"  => {self.wrong or 'holds'} ({self.states:,} states){at}"])
 
 
 def check(model: Checkable[S]) -> Result:
@@ -85,17 +90,20 @@ def _search(model: Checkable[S]) -> Result:
                     parents.append(here)
                     broken = broken or model.broken_promise(after)
             if broken:
-                return Result(len(states), _schedule(model, states, parents, here, move.name), broken)
+                return Result(len(states), (*_schedule(model, states, parents, here), move.name), broken)
             if move.works and there != here:
                 works_from.append(here)
                 works_to.append(there)
         here += 1
-    return Result(len(states), stuck=_stuck(model, states, works_from, works_to))
+    stuck = _stuck(model, states, works_from, works_to)
+    if stuck is None:
+        return Result(len(states))
+    return Result(len(states), _schedule(model, states, parents, stuck), stuck=states[stuck])
 
 
-def _schedule(model: Checkable[S], states: list[S], parents: "array[int]", last: int, name: str) -> tuple[str, ...]:
-    """The names of the steps to `last`, and the one after it."""
-    steps = [name]
+def _schedule(model: Checkable[S], states: list[S], parents: "array[int]", last: int) -> tuple[str, ...]:
+    """The names of the steps to state number `last`."""
+    steps: list[str] = []
     while parents[last] >= 0:
         before = states[parents[last]]
         steps.append(next(m.name for m in model.moves(before) if model.canonical(m.after) == states[last]))
@@ -103,8 +111,8 @@ def _schedule(model: Checkable[S], states: list[S], parents: "array[int]", last:
     return tuple(reversed(steps))
 
 
-def _stuck(model: Checkable[S], states: list[S], works_from: "array[int]", works_to: "array[int]") -> S | None:
-    """Liveness: backwards from the ends, along the steps that need no fault."""
+def _stuck(model: Checkable[S], states: list[S], works_from: "array[int]", works_to: "array[int]") -> int | None:
+    """Liveness: backwards from the ends, along the steps that need no fault. Returns the first state without an end."""
     before: list[list[int]] = [[] for _ in states]
     for source, target in zip(works_from, works_to, strict=True):
         before[target].append(source)
@@ -117,4 +125,4 @@ def _stuck(model: Checkable[S], states: list[S], works_from: "array[int]", works
             if not reaches[source]:
                 reaches[source] = 1
                 todo.append(source)
-    return next((s for n, s in enumerate(states) if not reaches[n]), None)
+    return next((n for n in range(len(states)) if not reaches[n]), None)

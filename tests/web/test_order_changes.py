@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -190,6 +191,26 @@ async def test_a_pending_order_is_canceled_at_once_and_nothing_of_it_is_owed(api
     assert await owed(engine) == []
     again = await ask(api, order_id, "cancel")
     assert (again.status_code, again.headers["idempotent-replayed"]) == (200, "true")
+
+
+async def test_what_an_earlier_life_may_have_sent_is_not_canceled_before_the_life_is_closed(
+    api: Api, engine: AsyncEngine
+) -> None:
+    order_id = await order_in(api, engine, "pending")
+    life = "UPDATE lives SET verified_until = now() + interval '1 hour', seen_at = now() + CAST(:since AS interval)"
+    await rows(engine, life, since=timedelta(seconds=1))
+    answer = await ask(api, order_id, "cancel")
+    assert_problem(answer, 503, "not-confirmed")
+    assert await one(engine, "SELECT status FROM orders") == "pending"
+    assert len(await owed(engine)) == 1
+    await rows(engine, "UPDATE lives SET verified_until = 'infinity'")
+    assert (await ask(api, order_id, "cancel")).status_code == 200, "the key is free"
+
+
+async def test_what_was_accepted_in_this_life_is_canceled_at_once(api: Api, engine: AsyncEngine) -> None:
+    await rows(engine, "UPDATE lives SET verified_until = now() + interval '1 hour', seen_at = now()")
+    order_id = await order_in(api, engine, "pending")
+    assert (await ask(api, order_id, "cancel")).status_code == 200
 
 
 async def test_a_key_that_was_never_sent_an_order_is_404_for_each(api: Api) -> None:
