@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from msgspec import UNSET
-from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from service.changes.model import CaptureRequest
@@ -17,8 +16,8 @@ from service.foundation.postgres.sql import Connection, Record, Statement
 from service.orders import operations
 from service.orders.identity import CANCEL, CAPTURE, wire_key
 from service.orders.model import Order
-from service.orders.operations import Wish
-from service.orders.reading import OrderRow, captured, order_of
+from service.orders.operations import Operations, Wish
+from service.orders.reading import COLUMNS, OrderRow, captured, order_of
 from service.outbox.handling import withdraw
 from service.outbox.rows import promise
 from service.states import CHANGE_OPEN, WHOSE_TURN, in_sql
@@ -35,7 +34,7 @@ class Changed:
     replayed: bool
 
 
-async def capture(engine: AsyncEngine, wish: Wish, request: CaptureRequest) -> Changed:
+async def capture(there: Operations, wish: Wish, request: CaptureRequest) -> Changed:
     """Take the money that is held. Durable when it returns.
 
     Raises NotFound, Conflict, UnprocessableKey, BadRequest for an amount that the currency does not take, NotConfirmed.
@@ -54,10 +53,10 @@ async def capture(engine: AsyncEngine, wish: Wish, request: CaptureRequest) -> C
             await add_change(tx, order, payment, kind=CAPTURE, wanted_by="producer", amount=amount)
         return Changed(order_of(order), answered, replayed=False)
 
-    return await operations.carry_out(engine, work)
+    return await there.carry_out(work)
 
 
-async def cancel(engine: AsyncEngine, wish: Wish) -> Changed:
+async def cancel(there: Operations, wish: Wish) -> Changed:
     """End an order without taking money. Durable when it returns.
 
     Raises NotFound, Conflict, UnprocessableKey, NotConfirmed.
@@ -69,10 +68,7 @@ async def cancel(engine: AsyncEngine, wish: Wish) -> Changed:
         if repeat := await operations.remember(tx, wish, order, answered=answered):
             return Changed(order_of(order), repeat.answered, replayed=True)
         if order.status == "pending":
-            await _refuse_while_it_may_be_sent(tx, order)
-            await tx.run(_CANCEL_UNOPENED, {"id": order.id})
-            await withdraw(tx, order.id)
-            order = await operations.read_back(tx, order.id)
+            order = await _cancel_unopened(tx, order)
         elif order.status in _CANCELED_AT_STRIPE:
             payment = await payment_to_change(tx, order, CANCEL)
             if payment.open_kind != CANCEL:
@@ -82,7 +78,7 @@ async def cancel(engine: AsyncEngine, wish: Wish) -> Changed:
             raise _not_canceled(order)
         return Changed(order_of(order), answered, replayed=False)
 
-    return await operations.carry_out(engine, work)
+    return await there.carry_out(work)
 
 
 # Stripe has a payment that waits for somebody else than the bank, so it can still be canceled.
@@ -127,30 +123,34 @@ def _refuse_second(payment: "Payment", order: OrderRow) -> None:
         )
 
 
-class _Sent(Record):
-    maybe: bool
+# No charge is on record. But a worker of an earlier life may still hold one that this database forgot, also of an order
+# that was placed again since, under its key: its adoption would make the canceled order paid. So nothing is canceled
+# before the life is closed. In the first life there is no such worker, once Stripe was asked (R31).
+_CANCEL_UNOPENED = Statement(f"""
+UPDATE orders SET status = 'canceled', updated_at = now()
+ WHERE id = :id AND EXISTS (
+   SELECT FROM lives l
+    WHERE l.identity = database_identity()
+      AND (l.verified_until = 'infinity'
+        OR (l.verified_until > now() AND l.seen_at <= orders.created_at
+            AND NOT EXISTS (SELECT FROM lives earlier WHERE earlier.id <> l.id))))
+RETURNING {COLUMNS}
+""").returning(OrderRow)
+_LIFE_CLOSES_S = 30  # a life is closed some minutes after it began
 
 
-# A worker of the life before may still send what this database has forgotten, until the life is closed.
-_MAY_BE_SENT = Statement("""
-SELECT NOT EXISTS (
-  SELECT FROM lives WHERE identity = database_identity()
-     AND (verified_until = 'infinity' OR seen_at <= CAST(:placed AS timestamptz))
-) AS maybe
-""").returning(_Sent)
-
-
-async def _refuse_while_it_may_be_sent(tx: Connection, order: OrderRow) -> None:
-    """Raises NotConfirmed where an earlier life of the database may have opened a pending order (R31)."""
-    if (await tx.one(_MAY_BE_SENT, {"placed": order.created_at})).maybe:
+async def _cancel_unopened(tx: Connection, order: OrderRow) -> OrderRow:
+    """The order, canceled before anything of it was sent. Raises NotConfirmed where that is not known yet."""
+    canceled = await tx.row(_CANCEL_UNOPENED, {"id": order.id})
+    if canceled is None:
         raise NotConfirmed(
-            "The database was started anew or restored, and whether the order was sent before is not known yet. "
-            "Repeat the request with the same key in some minutes.",
-            retry_after_s=60,
+            "The order is pending, but the database was started, promoted or restored some minutes ago, and a charge "
+            "that it may have forgotten could still be under way. The order is not canceled. Repeat the request with "
+            "the same key; `eo status` shows when Stripe was asked.",
+            retry_after_s=_LIFE_CLOSES_S,
         )
-
-
-_CANCEL_UNOPENED = Statement("UPDATE orders SET status = 'canceled', updated_at = now() WHERE id = :id")
+    await withdraw(tx, order.id)
+    return canceled
 
 
 class Payment(Record):

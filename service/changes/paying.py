@@ -5,7 +5,6 @@ Before the next attempt is sent, the PaymentIntent of the one before must be can
 """
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from service.changes.asking import ACCEPTED, Changed, Payment, add_change, newest_payment
@@ -17,13 +16,13 @@ from service.foundation.postgres.sql import Connection, Statement
 from service.orders import operations
 from service.orders.identity import CANCEL
 from service.orders.model import Failure
-from service.orders.operations import Wish
+from service.orders.operations import Operations, Wish
 from service.orders.reading import OrderRow, order_of
 from service.outbox.rows import promise
 from service.states import CHARGE_ENDED_UNPAID, ORDER_MOVES_BY_ITSELF
 
 
-async def pay(engine: AsyncEngine, wish: Wish, request: PayRequest) -> Changed:
+async def pay(there: Operations, wish: Wish, request: PayRequest) -> Changed:
     """Begin another attempt with another payment method. Durable when it returns.
 
     Raises NotFound, Conflict, UnprocessableKey, NotConfirmed.
@@ -46,7 +45,7 @@ async def pay(engine: AsyncEngine, wish: Wish, request: PayRequest) -> Changed:
         await tx.run(_BEGIN, {"id": order.id, "attempt": attempt, "payment_method": request.payment_method})
         return Changed(order_of(await operations.read_back(tx, order.id)), ACCEPTED, replayed=False)
 
-    return await operations.carry_out(engine, work)
+    return await there.carry_out(work)
 
 
 def _why_failed(order: OrderRow) -> str | None:

@@ -39,15 +39,18 @@ QUEUE_BATCHES = 40
 
 
 class GroupCommit:
-    """Accepts the orders of one process. Lives in one event loop; `close` it before that ends."""
+    """Accepts the orders of one process. Lives in one event loop; `close` it before that ends.
+
+    `durability` and `waker` are for whatever else this process commits. They end with it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._engine = _engine(settings, settings.door_writers, settings.door_lock_timeout_ms)
-        self._waker = Waker(create_engine(settings, name="wake-up", pool=pools.WAKE_UP))
+        self.waker = Waker(create_engine(settings, name="wake-up", pool=pools.WAKE_UP))
         self._splitting = _engine(
             settings, pools.SPLITTING, SPLIT_LOCK_TIMEOUT_MS
         )  # connects when first used, so mostly never
-        self._durability = Durability(self._engine)
+        self.durability = Durability(self._engine)
         self._batch_max = settings.door_batch_max
         self._writers = settings.door_writers
         self._waiting: deque[Waiting] = deque()
@@ -86,7 +89,7 @@ class GroupCommit:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await asyncio.gather(self._waker.close(), self._durability.close(), close(self._engine), close(self._splitting))
+        await asyncio.gather(self.waker.close(), self.durability.close(), close(self._engine), close(self._splitting))
 
     def _wake(self) -> None:
         self._wake_is_due = False
@@ -106,11 +109,11 @@ class GroupCommit:
 
     async def _write_batch(self, batch: Sequence[Waiting]) -> None:
         try:
-            self._durability.check()
+            self.durability.check()
             crash_point(CrashPoint.API_BEFORE_COMMIT)
             placed = await self._place(self._engine, batch)
             crash_point(CrashPoint.API_AFTER_COMMIT)
-            self._waker.wake()
+            self.waker.wake()
             answer(batch, placed)
             self._note_away(away=False)
         except Exception as error:  # noqa: BLE001  whatever it is, every waiter hears of it

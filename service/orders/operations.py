@@ -18,9 +18,11 @@ from uuid_utils.compat import uuid7
 from service.foundation.deadlines import DOOR_BATCH_S
 from service.foundation.errors import NotConfirmed, NotFound, UnprocessableKey
 from service.foundation.postgres.db import is_unreachable, repeat_on_deadlock
+from service.foundation.postgres.durability import Durability
 from service.foundation.postgres.sql import Connection, Record, Statement, begin, connect
 from service.orders.identity import fingerprint, same_request
 from service.orders.reading import COLUMNS, OrderRow
+from service.outbox import Waker
 
 T = TypeVar("T")
 
@@ -56,26 +58,38 @@ async def is_known(engine: AsyncEngine, wish: Wish) -> bool:
         return await connection.row(_IS_KNOWN, _names(wish)) is not None
 
 
-async def carry_out(engine: AsyncEngine, work: Callable[[Connection], Awaitable[T]]) -> T:
-    """What `work` returns, run in one transaction that is committed by then; `work` may be run more than once.
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The operations of one process. They share what the door of its orders has to know and to tell."""
 
-    Raises NotConfirmed where PostgreSQL is away or its answer was lost: then nothing, or everything, is stored (R6).
-    """
+    engine: AsyncEngine
+    durability: Durability
+    waker: Waker
 
-    async def run() -> T:
-        async with begin(engine) as tx:
+    async def carry_out(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What `work` returns, run in one transaction that is committed by then; `work` may be run more than once.
+
+        Raises NotConfirmed where PostgreSQL is away or its answer was lost: then nothing, or everything, is stored
+        (R6); and where PostgreSQL may forget what it commits (R30).
+        """
+        self.durability.check()
+        try:
+            async with asyncio.timeout(DOOR_BATCH_S):
+                done = await repeat_on_deadlock(lambda: self._transact(work))
+        except Exception as error:
+            if not is_unreachable(error):
+                raise
+            raise NotConfirmed(
+                "PostgreSQL is away, or its answer was lost; this is not confirmed. "
+                "Repeat the request with the same key.",
+                retry_after_s=1,
+            ) from error
+        self.waker.wake()
+        return done
+
+    async def _transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        async with begin(self.engine) as tx:
             return await work(tx)
-
-    try:
-        async with asyncio.timeout(DOOR_BATCH_S):
-            return await repeat_on_deadlock(run)
-    except Exception as error:
-        if not is_unreachable(error):
-            raise
-        raise NotConfirmed(
-            "PostgreSQL is away, or its answer was lost; this is not confirmed. Repeat the request with the same key.",
-            retry_after_s=1,
-        ) from error
 
 
 # A row that another transaction has changed meanwhile is read again once it is locked, so it is never an old one.

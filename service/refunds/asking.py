@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from service.foundation.errors import BadRequest, Conflict, UnprocessableKey
@@ -16,7 +15,7 @@ from service.foundation.money import CURRENCIES, spelled
 from service.foundation.postgres.sql import Connection, Statement
 from service.orders import operations
 from service.orders.identity import refund_wire_key
-from service.orders.operations import Wish
+from service.orders.operations import Operations, Wish
 from service.orders.reading import OrderRow, captured
 from service.outbox.rows import promise
 from service.refunds.model import Refund, RefundRequest
@@ -33,7 +32,7 @@ class Refunded:
     replayed: bool
 
 
-async def refund(engine: AsyncEngine, wish: Wish, request: RefundRequest) -> Refunded:
+async def refund(there: Operations, wish: Wish, request: RefundRequest) -> Refunded:
     """Give money back. Durable when it returns.
 
     Raises NotFound, Conflict, UnprocessableKey, NotConfirmed, or BadRequest where the order's currency forbids it.
@@ -51,7 +50,7 @@ async def refund(engine: AsyncEngine, wish: Wish, request: RefundRequest) -> Ref
         amount = _amount(order, request)
         return Refunded(await _add(tx, wish, order, request, amount), replayed=False)
 
-    return await operations.carry_out(engine, work)
+    return await there.carry_out(work)
 
 
 # Also one that was made before this database forgot it, and was brought back from Stripe under its key (R31).

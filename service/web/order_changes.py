@@ -38,7 +38,7 @@ async def capture_order(request: AnyRequest) -> ASGIResponse:
     The rest is released. The order stays `authorized` until Stripe has answered.
     """
     wish, wanted = await keyed.read_wish(request, CAPTURE, CaptureRequest, check_change)
-    return await _shown(request, await changes.capture(resources_of(request).engine, wish, wanted))
+    return await _shown(request, await changes.capture(resources_of(request).operations, wish, wanted))
 
 
 @ROUTES.operation(
@@ -59,7 +59,7 @@ async def cancel_order(request: AnyRequest) -> ASGIResponse:
     A pending order is canceled at once, and never charged.
     """
     wish, _ = await keyed.read_wish(request, CANCEL, CancelRequest, check_change)
-    return await _shown(request, await changes.cancel(resources_of(request).engine, wish))
+    return await _shown(request, await changes.cancel(resources_of(request).operations, wish))
 
 
 @ROUTES.operation(
@@ -74,7 +74,7 @@ async def cancel_order(request: AnyRequest) -> ASGIResponse:
 async def pay_order(request: AnyRequest) -> ASGIResponse:
     """Try once more to take the money of an order that was declined: 202 once it is durable."""
     wish, wanted = await keyed.read_wish(request, PAY, PayRequest, check_change)
-    return await _shown(request, await changes.pay(resources_of(request).engine, wish, wanted))
+    return await _shown(request, await changes.pay(resources_of(request).operations, wish, wanted))
 
 
 async def _shown(request: AnyRequest, changed: Changed) -> ASGIResponse:

@@ -17,6 +17,7 @@ from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
 from service.monitoring import Heart, ReadyCheck
 from service.orders import GroupCommit
+from service.orders.operations import Operations
 from service.web.payment_pages import PaymentPages
 from service.web.ratelimit import RateLimit
 from service.web.waiting import Waiting
@@ -30,6 +31,7 @@ class Resources:
 
     engine: AsyncEngine
     group_commit: GroupCommit
+    operations: Operations
     keys: ApiKeys
     waiting: Waiting
     redis: Redis | None
@@ -95,6 +97,7 @@ def make_resources(settings: Settings) -> Resources:
     return Resources(
         engine,
         group_commit,
+        Operations(engine, group_commit.durability, group_commit.waker),
         ApiKeys(engine),
         Waiting(engine),
         redis,

@@ -29,6 +29,7 @@ from service.orders.model import OrderRequest
 from service.orders.store import Candidate, Placed
 from service.outbox import wakeup
 from tests.chaos.proxy import Wires
+from tests.web.afterwards import ask
 from tests.web.conftest import assert_problem, serve
 
 pytestmark = pytest.mark.slow
@@ -256,6 +257,21 @@ async def test_fsync_turned_off_while_running_closes_the_door(
     await _change(admin_of_own, "fsync", "on")
     await _until(there, Placed)
     await there.close()
+
+
+async def test_fsync_turned_off_while_running_lets_nothing_be_asked_of_an_order(
+    settings: Settings, own_server: Postgres, admin_of_own: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durability, "DURABLE_ASKED_S", 0.0)
+    async with serve(replace(settings, database_url=own_server.url)) as api:
+        order_id = (await api.order("kept")).json()["id"]
+        asked = {"capture": {}, "cancel": {}, "pay": {"payment_method": "pm_card_visa"}, "refunds": {}}
+        await _change(admin_of_own, "fsync", "off")
+        for what, wanted in asked.items():
+            async with asyncio.timeout(60):
+                while (answer := await ask(api, order_id, what, f"{what}-1", **wanted)).status_code != 503:
+                    assert answer.status_code == 409  # the new setting reaches a server's sessions later
+            assert "fsync = off" in assert_problem(answer, 503, "not-confirmed")["detail"]
 
 
 async def _until(there: GroupCommit, kind: type[object]) -> object:

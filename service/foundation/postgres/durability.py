@@ -43,7 +43,7 @@ async def check_durable(engine: AsyncEngine) -> None:
 
 
 class Durability:
-    """Looks beside the work, every few seconds while there is any, so that nobody's order waits for the answer."""
+    """Looks beside the work, every few seconds while there is any, so that no request waits for the answer."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -58,7 +58,9 @@ class Durability:
             self._looked_at = now
             self._looking = asyncio.create_task(self._look())
         if self._lost is not None:
-            raise NotConfirmed(f"{self._lost} The order is not confirmed. Repeat the request later.", retry_after_s=5)
+            raise NotConfirmed(
+                f"{self._lost} This is not confirmed. Repeat the request later, with the same key.", retry_after_s=5
+            )
 
     async def close(self) -> None:
         """Look no more."""
