@@ -220,7 +220,7 @@ MUTATIONS = (
     Mutation(
         "ends: stragglers are looked for from one end", "service/ledger/fees.py",
         "ends = [due_fees.oldest, due_fees.youngest]", "ends = [due_fees.oldest]",
-        ("tests/ledger/test_fees.py::test_fees_that_never_come",),
+        ("tests/ledger/test_fees.py::test_the_oldest_and_the_youngest",),
     ),
     Mutation(
         "life: sending under one that Stripe was not asked about", _OPENING,

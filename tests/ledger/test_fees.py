@@ -327,6 +327,17 @@ async def test_fees_that_never_come_hide_no_others(engine: AsyncEngine) -> None:
     assert max(calls) <= 1 + fees.ONE_BY_ONE_MAX + fees.FEW
 
 
+async def test_the_oldest_and_the_youngest_late_fee_wait_behind_no_others(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fees, "DUE_MAX", 4)
+    await paid(engine, "oldest", at=NOW - timedelta(days=4))
+    await paid(engine, *range(20), at=NOW - timedelta(days=3))
+    await paid(engine, "youngest", at=NOW - timedelta(hours=1))
+    stripe = Stripe([transaction(name, at=NOW - timedelta(minutes=1)) for name in ("oldest", "youngest")])
+    assert (await sweep(engine, stripe)).booked == 2
+
+
 async def test_late_fees_each_get_their_turn(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """None of them can be listed: Stripe shows others between, page after page."""
     monkeypatch.setattr(fees, "ONE_BY_ONE_MAX", 3)
