@@ -6,9 +6,12 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import changes, refunds
-from service.orders.operations import Wish
+from service.foundation.postgres.durability import Durability
+from service.orders.operations import Operations, Wish
+from service.outbox import Waker
 from tests.charges.world import Books, Promise
 
 _numbers = count(1)
@@ -21,30 +24,35 @@ class Asked(Promise):
     effect: UUID | None = None
 
 
+def api(engine: AsyncEngine) -> Operations:
+    """The operations of an API process on this engine."""
+    return Operations(engine, Durability(engine), Waker(engine))
+
+
 async def ask_capture(books: Books, order: Promise, amount: int | None = None) -> Asked:
     """Take what is held, or so much of it."""
     request = changes.CaptureRequest() if amount is None else changes.CaptureRequest(amount)
-    await changes.capture(books.engine, _wish("capture", order, request), request)
+    await changes.capture(api(books.engine), _wish("capture", order, request), request)
     return await _newest(books, order)
 
 
 async def ask_cancel(books: Books, order: Promise) -> Asked:
     """Let go what is held, or what its customer has not finished."""
-    await changes.cancel(books.engine, _wish("cancel", order, changes.CancelRequest()))
+    await changes.cancel(api(books.engine), _wish("cancel", order, changes.CancelRequest()))
     return await _newest(books, order)
 
 
 async def ask_pay(books: Books, order: Promise, payment_method: str = "pm_card_visa") -> Asked:
     """Begin another attempt of a failed order; the promise is of the attempt, or of the cancellation before it."""
     request = changes.PayRequest(payment_method)
-    await changes.pay(books.engine, _wish("pay", order, request), request)
+    await changes.pay(api(books.engine), _wish("pay", order, request), request)
     return await _newest(books, order)
 
 
 async def ask_refund(books: Books, order: Promise, amount: int, *, key: str | None = None, **more: Any) -> Asked:
     """Give so much back, in minor units."""
     request = msgspec.convert({"amount": amount, **more}, refunds.RefundRequest)
-    await refunds.refund(books.engine, _wish("refund", order, request, key), request)
+    await refunds.refund(api(books.engine), _wish("refund", order, request, key), request)
     return await _newest(books, order)
 
 

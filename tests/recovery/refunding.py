@@ -15,6 +15,7 @@ from service.refunds import RefundRequest
 from service.stripe_gateway import paths
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.marks import RefundMarks
+from tests.charges.wishes import api
 from tests.charges.world import Promise, World
 from tests.recovery.forgetting import begin_another_life, fresh_key
 
@@ -83,7 +84,7 @@ async def asks(world: World, order: Promise, key: str, **wanted: Any) -> UUID:
     """The producer asks for a refund; our id of it."""
     request = msgspec.convert(wanted, RefundRequest)
     wish = Wish(REFUND, order.account_id, order.order_id, key, request)
-    return UUID(str((await refunds.refund(world.engine, wish, request)).refund.id))
+    return UUID(str((await refunds.refund(api(world.engine), wish, request)).refund.id))
 
 
 async def paid(world: World, **changes: Any) -> Promise:

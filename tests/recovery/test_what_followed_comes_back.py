@@ -7,6 +7,7 @@ from service.changes import CancelRequest, CaptureRequest
 from service.orders.operations import Wish
 from service.stripe_gateway import paths
 from service.stripe_gateway.client import StripeGateway
+from tests.charges.wishes import api
 from tests.charges.world import Promise, World
 from tests.recovery.forgetting import (
     DECLINES,
@@ -61,7 +62,7 @@ async def test_an_order_whose_money_is_held_comes_back_as_authorized(world: Worl
     assert (row["status"], row["capture"]) == ("authorized", "manual")
     order = promise_of(lost)
     assert await world.row_of(order.order_id) is not None
-    await changes.capture(world.engine, *capture_of(order, fresh_key(), 1500))
+    await changes.capture(api(world.engine), *capture_of(order, fresh_key(), 1500))
     await world.all_due()
     await world.work()
     assert await taken(world, order) == ("paid", 1500, [1500])
@@ -104,13 +105,13 @@ async def test_a_forgotten_capture_that_is_asked_for_again_takes_the_money_once(
     await forgets(world)
     await a_day_passes(25)
     key = fresh_key()
-    await changes.capture(world.engine, *capture_of(order, key, 1500))  # before Stripe was asked
+    await changes.capture(api(world.engine), *capture_of(order, key, 1500))  # before Stripe was asked
     assert await asked(world) is None
     assert await taken(world, order) == ("paid", 1500, [1500])
     await world.all_due()
     await world.work()
     assert [change["status"] for change in await world.changes(order)] == ["done"]
-    again = await changes.capture(world.engine, *capture_of(order, key, 1500))
+    again = await changes.capture(api(world.engine), *capture_of(order, key, 1500))
     assert (again.order.status, again.replayed) == ("paid", True)
     assert await taken(world, order) == ("paid", 1500, [1500])
     assert world.stripe.truth(str(order.order_id))["captured"] == {"usd": 1500}
@@ -124,7 +125,7 @@ async def test_a_forgotten_capture_that_is_asked_for_after_it_came_back_is_done_
     await captured(world, intent, 1500)
     await forgets(world)
     assert await asked(world) is None
-    answer = await changes.capture(world.engine, *capture_of(order, fresh_key(), 1500))
+    answer = await changes.capture(api(world.engine), *capture_of(order, fresh_key(), 1500))
     assert (answer.answered, answer.order.status) == (200, "paid")
     assert await world.changes(order) == []
 
@@ -149,7 +150,7 @@ async def test_a_forgotten_cancellation_ends_the_order_and_its_repeat(rememberin
     await posted(world, paths.cancel(intent), cancellation_reason="requested_by_customer")
     await forgets(world)
     wish = Wish("cancel", order.account_id, order.order_id, fresh_key(), CancelRequest())
-    await changes.cancel(world.engine, wish)
+    await changes.cancel(api(world.engine), wish)
     assert await asked(world) is None
     assert await world.status(order) == "canceled"
     await world.all_due()
