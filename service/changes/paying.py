@@ -35,10 +35,13 @@ async def pay(there: Operations, wish: Wish, request: PayRequest) -> Changed:
         payment = await newest_payment(tx, order, CANCEL)
         code = _why_failed(order)
         _check(order, code, payment)
-        attempt = order.attempt if code == NEVER_EXECUTED else order.attempt + 1
-        if code == NEVER_EXECUTED and payment is not None:
+        is_at_stripe = payment is not None and payment.payment_intent_id is not None
+        # A listing may have shown since that it ran all the same: then it is an attempt like any other.
+        runs_again = code == NEVER_EXECUTED and not is_at_stripe
+        attempt = order.attempt if runs_again else order.attempt + 1
+        if runs_again and payment is not None:
             await tx.run(_SEND_AGAIN, {"charge": payment.id})
-        if payment is not None and payment.payment_intent_id is not None and payment.status != "canceled":
+        if payment is not None and is_at_stripe and payment.status != "canceled":
             await add_change(tx, order, payment, kind=CANCEL, wanted_by="pay")
         else:
             await _promise(tx, order, attempt)
