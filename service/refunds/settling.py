@@ -97,6 +97,7 @@ WITH incoming AS (
     FROM incoming i JOIN before b ON b.id = i.id
    WHERE c.id = i.id
      AND (c.token = i.token OR (i.refund IS NOT NULL AND i.status IN {in_sql(REFUND_FINAL)}))
+     AND (i.refund = c.stripe_refund_id) IS NOT FALSE  -- known by its id, it is never another one
      AND {may_move("refund")}
   RETURNING c.id, c.order_id, c.amount_minor, c.drawn_minor, c.status, b.was, b.is_new,
             c.stripe_refund_id IS NOT NULL AS is_made, i.outbox_id, i.final, i.delay, i.error, i.parked

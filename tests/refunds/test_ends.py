@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace as replace_field
 
 from service import outbox
 from service.effects import Rules, Settlement, judge_send, settle
@@ -48,6 +49,22 @@ async def opened(world: World, asked: Asked) -> OpenRefund:
     (held,) = await world.open_effects(asked)
     assert isinstance(held, OpenRefund)
     return held
+
+
+async def test_a_refund_that_has_its_id_is_never_another_one(world: World) -> None:
+    promise = await paid(world)
+    held = await opened(world, asked := await ask_refund(world, promise, 500))
+    async with StripeGateway(world.settings) as gateway:
+        answer = await REFUND.send(gateway, held)
+    assert answer.refund is not None
+    assert await settle(
+        world.engine, REFUND, [Settlement(held, judge_refund(held, answer.refund), answer)], world.settings
+    )
+    another = replace_field(answer.refund, id="re_another", status="failed", balance_transaction=None)
+    failed = Settlement(held, judge_refund(held, another), Answer(http_status=200, refund=another))
+    assert failed.outcome.status == "failed"
+    assert not await settle(world.engine, REFUND, [failed], world.settings)
+    await assert_given_back_once(world, promise, asked, 500)
 
 
 async def test_a_refund_that_pends_is_promised_in_the_books_and_followed_to_its_end(world: World) -> None:
