@@ -56,7 +56,7 @@ class LookUps:
         complete = True
         try:
             listed = self._gateway.list_refunds(payment_intent=refund.payment_intent_id)
-            found = [shown async for shown in listed if refund.matches(shown)]
+            found = [shown async for shown in listed if refund.is_named_by(shown)]
         except IncompleteListing as error:
             log.event(Event.CHARGE_LOOKUP_INCOMPLETE, reason=str(error))
             complete = False

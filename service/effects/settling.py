@@ -149,7 +149,7 @@ def in_order(settlements: Sequence[Settlement[E]]) -> list[Settlement[E]]:
 
 # A key that a refusal is saved under is used up: the next try has another one, under which nothing was sent.
 SETS = """next_call = i.next_call, token = NULL, lease_until = NULL, unclear_in_a_row = i.unclear_answers,
-      key_conflict = (c.key_conflict OR i.conflict) AND NOT i.next_try,
+      key_conflict = (c.key_conflict OR i.conflict) AND NOT (i.proven_unexecuted OR i.next_try),
       maybe_executed = c.maybe_executed AND NOT (i.proven_unexecuted OR i.next_try),
       first_sent_at = CASE WHEN NOT (i.proven_unexecuted OR i.next_try) THEN c.first_sent_at
                            WHEN c.next_call <> 'send' THEN now() END,  -- a clean look at Stripe tells its age (R17)

@@ -88,12 +88,16 @@ def _failed(shown: Refund) -> Outcome:
 
 
 def judge_lookup(refund: OpenRefund, found: Sequence[Refund], *, complete: bool, rules: Rules) -> Outcome:
-    """What the list of the payment's refunds shows of this one.
+    """What the list of the payment's refunds shows of this one. `found`: those that bear its name.
 
-    One that never ran is still owed: it is sent again under the same key, and never called failed by a miss.
+    One that never ran is still owed: it is sent again under the same key, and never called failed by a miss. Where
+    Stripe had the key for another request, of which no refund came, the key is free once Stripe has forgotten it.
     """
     if found:
         outcome = judge_refund(refund, min(found, key=lambda one: (one.created, one.id)))
         return outcome if outcome.refund is not None else (hopeless(refund, rules) or outcome)
     again = Outcome(status=refund.unsent, next_call="send", proven_unexecuted=True, retry_s=0.0)
+    if complete and refund.key_conflict:
+        is_free = (refund.since_last_send_s or rules.miss_counts_after_s) >= rules.miss_counts_after_s
+        return again if is_free else Outcome(status=refund.undecided, next_call="lookup")
     return not_shown(refund, again, rules, complete=complete)

@@ -46,12 +46,14 @@ class OpenRefund(Effect):
             return False
         if self.stripe_refund_id is not None:
             return shown.id == self.stripe_refund_id
-        found = read_refund_marks(shown.metadata)
-        return found is not None and self._is_named_by(found)
+        return self.is_named_by(shown)
 
-    def _is_named_by(self, found: RefundMarks) -> bool:
-        """Of the same id; or of the same key, where the refund was forgotten here and its producer repeated it."""
-        if found.account_id != self.account_id:
+    def is_named_by(self, shown: Refund) -> bool:
+        """Whether the metadata of `shown` names this refund: its id, or its key where the refund was forgotten here and
+        its producer repeated it.
+        """
+        found = read_refund_marks(shown.metadata)
+        if found is None or found.account_id != self.account_id:
             return False
         same_key = self.marks.key is not None and found.key == self.marks.key
         return found.refund_id == self.id or (same_key and found.order_id == self.order_id)

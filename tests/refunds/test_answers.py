@@ -208,3 +208,14 @@ def test_a_balance_that_stays_short_is_a_humans_turn_after_a_month() -> None:
         outcome = with_an_end(old, judge_send(REFUND, old, short), RULES)
         assert (outcome.parked is not None) == parked
         assert outcome.refusal is None, "no breaker hears of it: charges go on"
+
+
+def test_a_key_that_stripe_had_for_another_request_is_free_once_stripe_forgets_it() -> None:
+    """A refund that Stripe once refused and this database forgot, for instance; where one was made, nothing is sent."""
+    for hours, meant in ((0.1, LOOK_UP), (24.4, LOOK_UP), (24.6, SEND)):
+        sent = NOW - hours * HOUR
+        conflict = resent(first_sent_at=sent, last_sent_at=sent, key_conflict=True)
+        outcome = judge_lookup(conflict, [], complete=True, rules=RULES)
+        assert (meaning(outcome), outcome.parked) == (meant, None)
+        other = judge_lookup(conflict, [shown(amount=501)], complete=True, rules=RULES)
+        assert other.next_call == "lookup", "another sum went back under the key"
