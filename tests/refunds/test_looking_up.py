@@ -25,9 +25,6 @@ from tests.refunds.giving_back import (
     sums,
 )
 
-NOT_EXECUTED = ("drop_before", "html_502", "rate_limited", "conflict_409", "lock_timeout", "error_500_before")
-EXECUTED = ("executed_reply_lost", "cut_body", "html_502_executed", "executed_500", "no_request_id", "wrong_amount")
-
 
 async def test_a_refund_that_was_made_and_answered_500_is_found_in_the_list(world: World) -> None:
     promise = await paid(world)
