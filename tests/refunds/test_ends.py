@@ -27,6 +27,14 @@ from tests.refunds.giving_back import (
     sums,
 )
 
+# The books of an order of 19.99 whose customer is owed 5.00.
+OWED = {
+    "assets:stripe:balance": 1999,
+    "revenue:orders": -1999,
+    "contra:refunds": 500,
+    "liabilities:refunds_payable": -500,
+}
+
 
 async def end(world: World, asked: Asked, status: str, reason: str | None = None) -> None:
     """The refund ends so at Stripe."""
@@ -62,12 +70,7 @@ async def test_a_refund_whose_balance_is_short_is_a_promise_until_there_is_enoug
     own_world.stripe.control("POST", "balance", {"currency": "usd", "available": 0})
     await own_world.deliver(asked := await ask_refund(own_world, promise, 500))
     assert (await refund(own_world, asked))["status"] == "processing"
-    assert await booked(own_world, promise) == {
-        "assets:stripe:balance": 1999,
-        "revenue:orders": -1999,
-        "contra:refunds": 500,
-        "liabilities:refunds_payable": -500,
-    }
+    assert await booked(own_world, promise) == OWED
     own_world.stripe.control("POST", "balance", {"currency": "usd", "available": None})
     await own_world.deliver(asked)
     await assert_given_back_once(own_world, promise, asked, 500)
@@ -120,12 +123,7 @@ async def test_a_refund_that_fails_days_later_is_settled_from_what_stripe_shows_
     assert row["failure_transaction_id"] is not None
     assert await sums(world, promise) == (0, 0, 500)
     assert given_back(world, promise) == (0, 0)
-    assert await booked(world, promise) == {
-        "assets:stripe:balance": 1999,
-        "revenue:orders": -1999,
-        "contra:refunds": 500,
-        "liabilities:refunds_payable": -500,
-    }
+    assert await booked(world, promise) == OWED
     assert not await told(world, held, asked), "and told twice it changes nothing"
     assert await sums(world, promise) == (0, 0, 500)
     await world.balanced()
@@ -148,6 +146,33 @@ async def test_what_a_failed_refund_left_owed_is_drawn_down_by_the_next_one(worl
     assert balances["contra:refunds"] == 500 + next_amount - drawn, "promised once, however often it is tried"
     assert balances["assets:stripe:balance"] == 1999 - next_amount
     assert balances.get("liabilities:refunds_payable", 0) == drawn - 500
+    await world.balanced()
+
+
+async def test_a_refund_that_fails_before_the_money_left_is_owed_too(own_world: World) -> None:
+    promise = await paid(own_world)
+    own_world.stripe.control("POST", "balance", {"currency": "usd", "available": 0})
+    await own_world.deliver(asked := await ask_refund(own_world, promise, 500))
+    await end(own_world, asked, "failed")
+    await own_world.deliver(asked)
+    assert (await refund(own_world, asked))["status"] == "failed"
+    assert await sums(own_world, promise) == (0, 0, 500)
+    assert await booked(own_world, promise) == OWED
+    await own_world.balanced()
+
+
+async def test_a_second_refund_that_fails_leaves_owed_what_was_owed_before(world: World) -> None:
+    promise = await paid(world, payment_method=FAILS_LATER)
+    for _ in range(2):
+        asked = await ask_refund(world, promise, 500)
+        held = await opened(world, asked)
+        await world.leases_end()
+        await world.deliver(asked)
+        assert await sums(world, promise) == (500, 0, 0)
+        await end(world, asked, "failed")
+        assert await told(world, held, asked)
+        assert await sums(world, promise) == (0, 0, 500)
+        assert await booked(world, promise) == OWED
     await world.balanced()
 
 
