@@ -54,9 +54,17 @@ class LookUps:
         """Read the list of its payment's refunds: it is short, and immediately consistent at Stripe."""
         found: list[Refund] = []
         complete = True
+
+        def ask(gte: int, lt: int) -> AsyncIterator[Refund]:
+            return self._gateway.list_refunds(payment_intent=refund.payment_intent_id, created_gte=gte, created_lt=lt)
+
         try:
-            listed = self._gateway.list_refunds(payment_intent=refund.payment_intent_id)
-            found = [shown async for shown in listed if refund.is_named_by(shown)]
+            missing = await refunds.known_refunds_of(self._engine, refund.order_id, refund.payment_intent_id)
+            async for shown in in_order(ask, 0, _until(refund, self._rules)):
+                missing.discard(shown.id)
+                if refund.is_named_by(shown):
+                    found.append(shown)
+            await prove_complete(missing, self._gateway.retrieve_refund)
         except IncompleteListing as error:
             log.event(Event.CHARGE_LOOKUP_INCOMPLETE, reason=str(error))
             complete = False
@@ -106,6 +114,11 @@ class LookUps:
                         await leasing.renew(self._engine, kind_of(of_kind[0]), of_kind, self._settings)
             except Exception as error:  # noqa: BLE001  a lease only saves calls
                 log.event(Event.CHARGE_LEASE_NOT_RENEWED, **log.of_error(error))
+
+
+def _until(refund: OpenRefund, rules: Rules) -> int:
+    """Unix seconds before which Stripe's clock dates whatever was sent until the refund was opened (R28)."""
+    return int(refund.opened_at.timestamp() + rules.clock_skew_max_s + rules.lease_s) + 1
 
 
 class _Search:

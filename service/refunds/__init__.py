@@ -14,7 +14,7 @@ from service.refunds.answers import judge_lookup, judge_refund
 from service.refunds.asking import Refunded, refund
 from service.refunds.effect import OpenRefund
 from service.refunds.kind import REFUND
-from service.refunds.known import known_refunds
+from service.refunds.known import known_refunds, known_refunds_of
 from service.refunds.model import Refund, RefundPage, RefundRequest, check_refund
 from service.refunds.reading import ended, get, page, page_of_order
 
@@ -31,6 +31,7 @@ __all__ = [
     "judge_lookup",
     "judge_refund",
     "known_refunds",
+    "known_refunds_of",
     "page",
     "page_of_order",
     "refund",

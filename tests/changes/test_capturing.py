@@ -6,11 +6,22 @@ from typing import Any
 import pytest
 from stripe.params import PaymentIntentCancelParams, PaymentIntentCaptureParams
 
-from service.effects import Effect, Outcome, judge_send
+from service.effects import STRIPE_VERSION, Effect, Outcome, judge_send
 from service.foundation.errors import Conflict
 from service.stripe_gateway import paths
+from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
-from tests.changes.payments import assert_captured_once, assert_let_go, authorized, calls, change, order, past_us, truth
+from tests.changes.payments import (
+    assert_captured_once,
+    assert_let_go,
+    authorized,
+    calls,
+    change,
+    order,
+    past_us,
+    payment,
+    truth,
+)
 from tests.charges.faults import Passes
 from tests.charges.wishes import ask_cancel, ask_capture
 from tests.charges.world import World
@@ -92,6 +103,28 @@ async def test_a_refused_capture_is_tried_again_under_another_key(world: World) 
     await assert_captured_once(world, promise, 1999)
     assert (await change(world, promise))["nth"] == 2
     assert await calls(world, promise) == ["send", "retrieve", "send"]
+
+
+async def test_a_capture_whose_key_stripe_has_for_another_is_sent_under_the_next_one(world: World) -> None:
+    """A life that this database forgot has used the key: Stripe refused it, and remembers that (R31, R32)."""
+    promise = await authorized(world)
+    asked = await ask_capture(world, promise, 1200)
+    (forgotten,) = await world.open_effects(asked)
+    await world.leases_end()
+    async with StripeGateway(world.settings) as gateway:
+        refused = await gateway.post(
+            paths.capture(await payment(world, promise)),
+            {"amount_to_capture": 5000},
+            key=forgotten.idempotency_key,
+            version=STRIPE_VERSION,
+        )
+    assert refused.http_status == 400
+    await world.run("UPDATE changes SET maybe_executed = false, first_sent_at = NULL, last_sent_at = NULL")
+    for _ in range(3):  # refused, asked for, sent
+        await world.deliver(asked)
+    await assert_captured_once(world, promise, 1200)
+    assert (await change(world, promise))["nth"] == 2
+    assert (await change(world, promise))["key_conflict"] is False
 
 
 async def test_a_capture_that_outlives_its_key_asks_for_the_payment(own_world: World, a_day_passes: Passes) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from service.refunds import OpenRefund
 from tests.charges.wishes import Asked
 from tests.charges.world import Promise, World
 
@@ -9,7 +10,12 @@ PENDS = "pm_card_pendingRefund"
 FAILS_LATER = "pm_card_refundFail"
 ASKS = "pm_sandbox_refundAsks"
 REFUNDS = {"method": "POST", "path": "^/v1/refunds$"}
-LIST = {"method": "GET", "path": "^/v1/refunds$"}
+LIST = {"method": "GET", "path": "^/v1/refunds$"}  # the questions of a look-up
+
+
+def once(fault: str, **how: Any) -> dict[str, Any]:
+    """A rule that strikes the next refund, once."""
+    return {"fault": fault, "times": 1, **REFUNDS, **how}
 
 
 async def paid(world: World, **changes: Any) -> Promise:
@@ -65,3 +71,10 @@ async def assert_given_back_once(world: World, promise: Promise, asked: Asked, a
     ]
     assert await world.row(asked) is None
     await world.balanced()
+
+
+async def opened(world: World, asked: Asked) -> OpenRefund:
+    """The refund, as a worker has it in hand now."""
+    (held,) = await world.open_effects(asked)
+    assert isinstance(held, OpenRefund)
+    return held

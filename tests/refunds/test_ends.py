@@ -7,12 +7,11 @@ import pytest
 from msgspec.structs import replace as replace_field
 
 from service import outbox
-from service.effects import Rules, Settlement, judge_send, settle
+from service.effects import Rules, Settlement, settle
 from service.effects.patience import with_an_end
 from service.refunds import REFUND, OpenRefund, judge_refund
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
-from tests.charges.answers import error
 from tests.charges.refusing import RefusingStripe
 from tests.charges.wishes import Asked, ask_refund
 from tests.charges.world import World
@@ -24,10 +23,19 @@ from tests.refunds.giving_back import (
     booked,
     calls,
     given_back,
+    opened,
     paid,
     refund,
     sums,
 )
+
+# The books of an order of 19.99 whose customer is owed 5.00.
+OWED = {
+    "assets:stripe:balance": 1999,
+    "revenue:orders": -1999,
+    "contra:refunds": 500,
+    "liabilities:refunds_payable": -500,
+}
 
 
 async def end(world: World, asked: Asked, status: str, reason: str | None = None) -> None:
@@ -43,12 +51,6 @@ async def told(world: World, held: OpenRefund, asked: Asked) -> bool:
     assert answer.refund is not None
     outcome = judge_refund(held, answer.refund)
     return bool(await settle(world.engine, REFUND, [Settlement(held, outcome, answer)], world.settings))
-
-
-async def opened(world: World, asked: Asked) -> OpenRefund:
-    (held,) = await world.open_effects(asked)
-    assert isinstance(held, OpenRefund)
-    return held
 
 
 async def test_a_refund_that_has_its_id_is_never_another_one(world: World) -> None:
@@ -86,12 +88,7 @@ async def test_a_refund_whose_balance_is_short_is_a_promise_until_there_is_enoug
     own_world.stripe.control("POST", "balance", {"currency": "usd", "available": 0})
     await own_world.deliver(asked := await ask_refund(own_world, promise, 500))
     assert (await refund(own_world, asked))["status"] == "processing"
-    assert await booked(own_world, promise) == {
-        "assets:stripe:balance": 1999,
-        "revenue:orders": -1999,
-        "contra:refunds": 500,
-        "liabilities:refunds_payable": -500,
-    }
+    assert await booked(own_world, promise) == OWED
     own_world.stripe.control("POST", "balance", {"currency": "usd", "available": None})
     await own_world.deliver(asked)
     await assert_given_back_once(own_world, promise, asked, 500)
@@ -144,12 +141,7 @@ async def test_a_refund_that_fails_days_later_is_settled_from_what_stripe_shows_
     assert row["failure_transaction_id"] is not None
     assert await sums(world, promise) == (0, 0, 500)
     assert given_back(world, promise) == (0, 0)
-    assert await booked(world, promise) == {
-        "assets:stripe:balance": 1999,
-        "revenue:orders": -1999,
-        "contra:refunds": 500,
-        "liabilities:refunds_payable": -500,
-    }
+    assert await booked(world, promise) == OWED
     assert not await told(world, held, asked), "and told twice it changes nothing"
     assert await sums(world, promise) == (0, 0, 500)
     await world.balanced()
@@ -172,6 +164,33 @@ async def test_what_a_failed_refund_left_owed_is_drawn_down_by_the_next_one(worl
     assert balances["contra:refunds"] == 500 + next_amount - drawn, "promised once, however often it is tried"
     assert balances["assets:stripe:balance"] == 1999 - next_amount
     assert balances.get("liabilities:refunds_payable", 0) == drawn - 500
+    await world.balanced()
+
+
+async def test_a_refund_that_fails_before_the_money_left_is_owed_too(own_world: World) -> None:
+    promise = await paid(own_world)
+    own_world.stripe.control("POST", "balance", {"currency": "usd", "available": 0})
+    await own_world.deliver(asked := await ask_refund(own_world, promise, 500))
+    await end(own_world, asked, "failed")
+    await own_world.deliver(asked)
+    assert (await refund(own_world, asked))["status"] == "failed"
+    assert await sums(own_world, promise) == (0, 0, 500)
+    assert await booked(own_world, promise) == OWED
+    await own_world.balanced()
+
+
+async def test_a_second_refund_that_fails_leaves_owed_what_was_owed_before(world: World) -> None:
+    promise = await paid(world, payment_method=FAILS_LATER)
+    for _ in range(2):
+        asked = await ask_refund(world, promise, 500)
+        held = await opened(world, asked)
+        await world.leases_end()
+        await world.deliver(asked)
+        assert await sums(world, promise) == (500, 0, 0)
+        await end(world, asked, "failed")
+        assert await told(world, held, asked)
+        assert await sums(world, promise) == (0, 0, 500)
+        assert await booked(world, promise) == OWED
     await world.balanced()
 
 
@@ -274,52 +293,3 @@ async def test_a_short_balance_that_many_refunds_meet_stops_no_charge(world: Wor
 
 def _a_refund(method: str, form: str) -> bool:
     return method == "POST" and "payment_intent=" in form
-
-
-# -- fenced ---------------------------------------------------------------------------------------------------------
-
-
-async def test_a_worker_that_was_taken_over_changes_nothing_but_its_proof_settles(world: World) -> None:
-    promise = await paid(world)
-    asked = await ask_refund(world, promise, 500)
-    zombie = await opened(world, asked)
-    await world.leases_end()
-    holder = await opened(world, asked)
-    lost = Answer(http_status=None, note="TimeoutError")
-    unknown = judge_send(REFUND, zombie, lost)
-    assert not await settle(world.engine, REFUND, [Settlement(zombie, unknown, lost)], world.settings)
-    assert (await refund(world, asked))["token"] == holder.token
-    async with StripeGateway(world.settings) as gateway:
-        made = await REFUND.send(gateway, zombie)
-    assert made.refund is not None
-    proof = judge_refund(zombie, made.refund)
-    assert await settle(world.engine, REFUND, [Settlement(zombie, proof, made)], world.settings)
-    await assert_given_back_once(world, promise, asked, 500)
-    assert not await settle(world.engine, REFUND, [Settlement(holder, unknown, lost)], world.settings)
-    assert not await settle(world.engine, REFUND, [Settlement(holder, proof, made)], world.settings)
-    await assert_given_back_once(world, promise, asked, 500)
-
-
-async def test_a_refusal_by_a_worker_that_was_taken_over_frees_no_amount(world: World) -> None:
-    """Only Stripe's object is proof: the holder's own request may have been made meanwhile."""
-    promise = await paid(world)
-    asked = await ask_refund(world, promise, 500)
-    zombie = await opened(world, asked)
-    await world.leases_end()
-    await opened(world, asked)
-    refusal = error(400, "invalid_request_error", code="charge_already_refunded")
-    failed = judge_send(REFUND, zombie, refusal)
-    assert failed.status == "failed"
-    assert not await settle(world.engine, REFUND, [Settlement(zombie, failed, refusal)], world.settings)
-    assert await sums(world, promise) == (0, 500, 0)
-
-
-async def test_a_refund_at_stripe_that_is_not_this_one_is_not_believed(world: World) -> None:
-    promise, another = await paid(world), await paid(world)
-    asked, theirs = await ask_refund(world, promise, 500), await ask_refund(world, another, 500)
-    await world.deliver(theirs)
-    held = await opened(world, asked)
-    async with StripeGateway(world.settings) as gateway:
-        shown = (await gateway.get_refund((await refund(world, theirs))["stripe_refund_id"])).refund
-    assert shown is not None
-    assert judge_refund(held, shown).refund is None

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from stripe.params import RefundCreateParams
 
-from tests.charges.faults import Passes
 from tests.charges.wishes import ask_capture, ask_refund
 from tests.charges.world import Promise, World
 from tests.refunds.giving_back import (
@@ -15,6 +14,7 @@ from tests.refunds.giving_back import (
     booked,
     calls,
     given_back,
+    once,
     paid,
     refund,
     sums,
@@ -22,11 +22,6 @@ from tests.refunds.giving_back import (
 
 NOT_EXECUTED = ("drop_before", "html_502", "rate_limited", "conflict_409", "lock_timeout", "error_500_before")
 EXECUTED = ("executed_reply_lost", "cut_body", "html_502_executed", "executed_500", "no_request_id", "wrong_amount")
-
-
-def once(fault: str, **how: Any) -> dict[str, Any]:
-    """A rule that strikes the next refund, once."""
-    return {"fault": fault, "times": 1, **REFUNDS, **how}
 
 
 @pytest.mark.parametrize("amount", [1999, 1200, 1])
@@ -116,88 +111,6 @@ async def test_a_lost_reply_to_a_refund_is_asked_for_under_the_same_key_with_the
     assert (again["idempotency_key"], again["request"]) == (first["idempotency_key"], first["request"])
     assert await calls(world, asked) == ["send", "send"]
     await assert_given_back_once(world, promise, asked, 500)
-
-
-async def test_a_refund_that_was_made_and_answered_500_is_found_in_the_list(world: World) -> None:
-    promise = await paid(world)
-    world.stripe.faults(once("executed_500"))
-    asked = await ask_refund(world, promise, 500)
-    await world.work()
-    assert await calls(world, asked) == ["send", "lookup"]
-    await assert_given_back_once(world, promise, asked, 500)
-
-
-async def test_an_equal_refund_of_the_same_payment_is_not_taken_for_the_lost_one(world: World) -> None:
-    promise = await paid(world)
-    await world.deliver(await ask_refund(world, promise, 500))
-    world.stripe.faults(once("error_500_before"))
-    lost = await ask_refund(world, promise, 500)
-    for _ in range(3):
-        await world.deliver(lost)
-    assert (await refund(world, lost))["stripe_refund_id"] is None
-    assert await sums(world, promise) == (500, 500, 0)
-
-
-async def test_a_key_of_a_refund_is_not_posted_again_after_20_hours_but_looked_up(
-    own_world: World, a_day_passes: Passes
-) -> None:
-    promise = await paid(own_world)
-    own_world.stripe.faults(once("executed_reply_lost"))
-    await own_world.deliver(asked := await ask_refund(own_world, promise, 500))
-    await a_day_passes(25)  # Stripe has forgotten the key: a post would give back again
-    await own_world.work()
-    assert await calls(own_world, asked) == ["send", "lookup"]
-    await assert_given_back_once(own_world, promise, asked, 500)
-
-
-async def test_a_refund_of_which_nothing_ran_is_made_after_24_h_30_and_not_before_under_the_same_key(
-    own_world: World, a_day_passes: Passes
-) -> None:
-    """It is still owed, so it is never called failed by a miss; another key could make a forgotten one twice."""
-    promise = await paid(own_world)
-    own_world.stripe.faults(once("drop_before"))
-    await own_world.deliver(asked := await ask_refund(own_world, promise, 500))
-    key = (await refund(own_world, asked))["idempotency_key"]
-    for hours in (20.5, 3.5, 0.4):
-        await a_day_passes(hours)
-        await own_world.deliver(asked)
-        assert given_back(own_world, promise) == (0, 0)
-        assert await sums(own_world, promise) == (0, 500, 0)
-    await a_day_passes(0.2)
-    await own_world.work()
-    assert await calls(own_world, asked) == ["send", *["lookup"] * 4, "send"]
-    assert (await refund(own_world, asked))["idempotency_key"] == key
-    await assert_given_back_once(own_world, promise, asked, 500)
-
-
-async def test_an_incomplete_list_of_refunds_says_nothing_even_after_a_day(
-    own_world: World, a_day_passes: Passes
-) -> None:
-    promise = await paid(own_world)
-    own_world.stripe.faults(
-        once("executed_reply_lost"),
-        {"fault": "error_500_before", "saved": False, "method": "GET", "path": "^/v1/refunds$"},
-    )
-    await own_world.deliver(asked := await ask_refund(own_world, promise, 500))
-    await a_day_passes(25)
-    await own_world.deliver(asked)
-    row = await refund(own_world, asked)
-    assert (row["status"], row["next_call"]) == ("processing", "lookup")
-    own_world.stripe.calm()
-    await own_world.work()
-    await assert_given_back_once(own_world, promise, asked, 500)
-
-
-async def test_a_refund_that_was_asked_for_long_ago_looks_before_it_is_sent(
-    own_world: World, a_day_passes: Passes
-) -> None:
-    """It may have been sent in a life that this database forgot (R17)."""
-    promise = await paid(own_world)
-    asked = await ask_refund(own_world, promise, 500)
-    await a_day_passes(21)
-    await own_world.work()
-    assert await calls(own_world, asked) == ["lookup", "send"]
-    await assert_given_back_once(own_world, promise, asked, 500)
 
 
 async def test_two_workers_make_one_refund(world: World) -> None:
