@@ -17,9 +17,9 @@ class _Inserted(Record):
 
 _INSERT_ORDER = Statement("""
 INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
-                    description, metadata, capture, attempt, status, created_at)
+                    description, metadata, capture, status, created_at)
 VALUES (:id, :account, :key, :fingerprint, :amount, :currency, :method, :customer, :description,
-        CAST(:metadata AS jsonb), :capture, :attempt, 'processing', :created)
+        CAST(:metadata AS jsonb), :capture, 'processing', :created)
 ON CONFLICT DO NOTHING RETURNING id
 """).returning(_Inserted)
 
@@ -39,7 +39,6 @@ async def insert_order(tx: Connection, listed: Listed) -> bool:
         "description": intent.description,
         "metadata": msgspec.json.encode(producers_own(intent.metadata)).decode(),
         "capture": "manual" if intent.capture_method == "manual" else "automatic",
-        "attempt": marks.attempt,
         "created": placed_at(marks.order_id, listed.created),
     }
     return await tx.row(_INSERT_ORDER, values) is not None

@@ -255,6 +255,17 @@ MUTATIONS = (
         (_RECOVERY + "test_repeats_that_came_first.py::test_a_repeat_a_day_later", _FORGOT + "test_nobody_asked"),
     ),
     Mutation(
+        "adoption: a refund that is unknown is passed over", "service/recovery/refund_adoption.py",
+        "    if known.row_id is None:\n        return Verdict(Step.ADOPT)",
+        "    if known.row_id is None:\n        return Verdict(Step.NOTHING)",
+        (_RECOVERY + "test_refunds_come_back.py::test_a_forgotten_refund_that_is_asked_for_again",),
+    ),
+    Mutation(
+        "adoption: a refund is not known by its producer's key", "service/recovery/refund_knowing.py",
+        "coalesce(held.id, named.id, keyed.id)", "coalesce(held.id, named.id)",
+        (_RECOVERY + "test_refunds_come_back.py::test_a_forgotten_refund_that_is_asked_for_again",),
+    ),
+    Mutation(
         "conflict: not remembered", _ANSWERS, "key_conflict=True,", "key_conflict=False,",
         (_RECOVERY + "test_a_key_conflict.py::test_a_key_used",),
     ),
