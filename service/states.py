@@ -117,12 +117,10 @@ RefundStatus = Literal["pending", "processing", "succeeded", "failed", "canceled
 REFUND_STATUSES: tuple[str, ...] = get_args(RefundStatus)
 # Nothing is left to do for it by itself; a success may still turn into a failure.
 REFUND_FINAL = frozenset({"succeeded", "failed", "canceled"})
-# The money did not reach the customer.
-REFUND_NOT_GIVEN = REFUND_FINAL - {"succeeded"}
-# Stripe's words for a refund that waits: for the bank, or for what the customer is to do.
-REFUND_WAITS_AT_STRIPE = frozenset({"pending", "requires_action"})
 # It has ended, and the customer has not got the money.
-REFUND_ENDED_UNPAID = frozenset({"failed", "canceled"})
+REFUND_ENDED_UNPAID = REFUND_FINAL - {"succeeded"}
+# Stripe's words for a refund that waits: for the bank, or for the customer, whom Stripe asks where the money shall go.
+REFUND_WAITS_AT_STRIPE = ("pending", "requires_action")
 # It is counted as under way, so that no other refund takes the same money (R26).
 REFUND_OPEN = frozenset(REFUND_STATUSES) - REFUND_FINAL
 REFUND_TRANSITIONS: Mapping[str, frozenset[str]] = {
@@ -152,11 +150,10 @@ AGREED: Mapping[str, tuple[str, ...]] = {
     "unknown": ("requires_action", "processing", "requires_capture", "requires_confirmation"),
 }
 
-# A refund and Stripe's object of it say the same when they are in one of these pairs of states. `requires_action`: the
-# customer is asked by Stripe where the money shall go.
+# A refund and Stripe's object of it say the same when they are in one of these pairs of states.
 REFUND_AGREED: Mapping[str, tuple[str, ...]] = {
-    "pending": ("pending", "requires_action"),
-    "processing": ("pending", "requires_action"),
+    "pending": REFUND_WAITS_AT_STRIPE,
+    "processing": REFUND_WAITS_AT_STRIPE,
     "succeeded": ("succeeded",),
     "failed": ("failed",),
     "canceled": ("canceled",),

@@ -24,7 +24,7 @@ from service.effects.settling import (
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.foundation.settings import Settings
 from service.refunds.effect import OpenRefund
-from service.states import REFUND_FINAL, REFUND_NOT_GIVEN, REFUND_OPEN, REFUND_TRANSITIONS, in_sql
+from service.states import REFUND_ENDED_UNPAID, REFUND_FINAL, REFUND_OPEN, REFUND_TRANSITIONS, in_sql
 from service.stripe_gateway.objects import BalanceTransaction
 
 
@@ -111,7 +111,7 @@ WITH incoming AS (
                WHEN s.was = 'succeeded' THEN -s.amount_minor ELSE 0 END,
       amount_owed_minor = o.amount_owed_minor
         - CASE WHEN s.is_new THEN s.drawn_minor ELSE 0 END
-        + CASE WHEN s.is_made AND s.status IN {in_sql(REFUND_NOT_GIVEN)} THEN s.amount_minor ELSE 0 END,
+        + CASE WHEN s.is_made AND s.status IN {in_sql(REFUND_ENDED_UNPAID)} THEN s.amount_minor ELSE 0 END,
       updated_at = now()
     FROM settled s
    WHERE o.id = s.order_id AND (s.is_new OR s.was <> s.status)

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         BalanceTransactionListParams,
         BalanceTransactionListParamsCreated,
         EventListParams,
-        PaymentIntentCancelParams,
         PaymentIntentListParams,
         PaymentIntentRetrieveParams,
         RefundListParams,
@@ -70,11 +69,6 @@ class StripeGateway(Calls):
         params: RefundRetrieveParams = {"expand": _EXPAND_REFUND}
         return await self._get(paths.refund(refund_id), params)
 
-    async def cancel_payment_intent(self, intent_id: str, *, key: str, version: str) -> Answer:
-        """Cancel a PaymentIntent that nobody finished. Never raises."""
-        params: PaymentIntentCancelParams = {"cancellation_reason": "abandoned"}
-        return await self.post(paths.cancel(intent_id), params, key=key, version=version)
-
     async def retrieve_payment_intent(self, intent_id: str) -> Intent | None:
         """The PaymentIntent, charge and fee expanded; None where Stripe has none. Raises IncompleteListing."""
 
@@ -98,7 +92,7 @@ class StripeGateway(Calls):
         params: PaymentIntentRetrieveParams = {}
         try:
             await self._pace.turn("get_payment_intent")
-            response = await self._raw("get", f"/v1/payment_intents/{intent_id}", params)
+            response = await self._raw("get", paths.payment_intent(intent_id), params)
             found = msgspec.json.decode(response.body, type=Confirmable)
         except Exception as error:
             raise Unavailable(f"Stripe did not show the payment ({_reason(error)}).") from error

@@ -21,6 +21,7 @@ from service.effects.patience import WAITS, with_an_end
 from service.effects.request import STRIPE_VERSION
 from service.foundation.settings import Settings
 from service.states import CHARGE_FINAL, WaitsFor
+from service.stripe_gateway import paths
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from tests.charges.answers import NOW, RULES, change, charge, decline, error, intent, nothing, ok, resent
@@ -249,7 +250,7 @@ async def test_what_ended_at_stripe_long_before_our_cancellation_is_not_given_to
         own_world.stripe.control("POST", f"payment_intents/{intent_id}/complete_action", {"succeed": True})
     else:
         async with StripeGateway(own_world.settings) as gateway:
-            await gateway.cancel_payment_intent(intent_id, key="a key that Stripe forgot", version=STRIPE_VERSION)
+            await gateway.post(paths.cancel(intent_id), {}, key="a key that Stripe forgot", version=STRIPE_VERSION)
     for _ in range(2):  # refused, and asked for
         await own_world.deliver(*await own_world.promises_of_changes(promise))
     assert await own_world.all("SELECT id FROM outbox") == [], "neither parked nor asked for again"

@@ -53,7 +53,7 @@ SENDERS = {
 }  # fmt: skip
 CREATE = "/v1/payment_intents"
 INTENT = {"id": "pi_1", "object": "payment_intent", "created": 1, "amount": 1999, "currency": "usd",
-          "status": "succeeded", "metadata": {}, "latest_charge": "ch_1"}  # fmt: skip
+          "status": "succeeded", "metadata": {}, "latest_charge": "ch_1", "client_secret": "pi_1_secret_1"}  # fmt: skip
 REFUND = {"id": "re_1", "object": "refund", "created": 1, "amount": 1999, "currency": "usd", "status": "succeeded"}
 MOVEMENT = {"id": "txn_1", "amount": 1999, "fee": 88, "net": 1911, "currency": "usd", "created": 1, "type": "charge"}
 
@@ -153,9 +153,9 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "post": lambda g: g.post(paths.capture("pi_1"), CAPTURE, key="k", version=STRIPE_VERSION),
     "get_payment_intent": lambda g: g.get_payment_intent("pi_1"),
     "get_refund": lambda g: g.get_refund("re_1"),
-    "cancel_payment_intent": lambda g: g.cancel_payment_intent("pi_1", key="k", version=STRIPE_VERSION),
     "retrieve_payment_intent": lambda g: g.retrieve_payment_intent("pi_1"),
     "retrieve_refund": lambda g: g.retrieve_refund("re_1"),
+    "confirmable": lambda g: g.confirmable("pi_1"),
     "list_refunds": lambda g: _all(g.list_refunds(payment_intent="pi_1", created_gte=1, created_lt=2)),
     "list_payment_intents": lambda g: _all(g.list_payment_intents(1, 2, "cus_1")),
     "list_balance_transactions": lambda g: _all(g.list_balance_transactions(1, "ch_1")),
