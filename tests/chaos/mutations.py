@@ -29,6 +29,7 @@ _MATRIX = "tests/chaos/test_crash_matrix.py::"
 _REFUSED = "tests/charges/test_refused_requests.py::"
 _OLD_KEYS = "tests/charges/test_old_keys.py::"
 _ZOMBIE = "tests/chaos/test_zombie.py::"
+_CANCELING = "tests/recovery/test_cancellations_in_a_new_life.py::"
 _LIVES, _ADOPTION = "service/recovery/lives.py", "service/recovery/adoption.py"
 _FORTH = "migrations/versions/2026_11_27_0004_a_database_that_forgot.py"
 _RECOVERY = "tests/recovery/"
@@ -236,6 +237,16 @@ MUTATIONS = (
         "life: a first listing is good for ever", _LIVES,
         "FIRST_LISTING_GOOD_FOR = timedelta(hours=1)", "FIRST_LISTING_GOOD_FOR = timedelta(days=365)",
         (_RECOVERY + "test_lives.py::test_a_first_listing",),
+    ),
+    Mutation(
+        "life: a pending order is canceled in any", "service/changes/asking.py",
+        "l.verified_until = 'infinity'", "true",
+        (_CANCELING + "test_an_order_of_an_earlier",),
+    ),
+    Mutation(
+        "life: an order that was made in it is canceled", "service/changes/asking.py",
+        "            AND NOT EXISTS (SELECT FROM lives earlier WHERE earlier.id <> l.id))))", "))",
+        (_CANCELING + "test_a_repeat_is_not_canceled",),
     ),
     Mutation(
         "life: one that was never closed hands nothing on", _LIVES,
