@@ -50,7 +50,8 @@ _LEFT = """
 SELECT x.kind, x.payload::text, x.order_id::text, x.deliver_after - now() AS due_in,
        x.published, x.deliveries, x.opens_unsettled, x.last_error,
        x.parked_at IS NOT NULL AS parked, o.status, c.status AS charge, c.next_call, c.unclear_in_a_row, c.history::text
-  FROM outbox x JOIN orders o ON o.id = x.order_id LEFT JOIN charges c ON c.order_id = o.id LIMIT 3"""
+  FROM outbox x JOIN orders o ON o.id = x.order_id LEFT JOIN charges c ON c.order_id = o.id
+ WHERE NOT (x.kind = 'charge' AND o.status = 'authorized') LIMIT 3"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import pytest
 from service.foundation.crash import CrashPoint
 from tests.acceptance.fleet import Fleet
 from tests.chaos.customer import Customer
-from tests.chaos.invariants import assert_hold, is_quiet
+from tests.chaos.invariants import assert_hold, is_quiet, what_is_left
 from tests.chaos.lives import Folder
 from tests.chaos.producer import Producer
 from tests.chaos.stories import CAPTURED, LET_GO, PAID_AGAIN, PLAIN, REFUNDED, Story, numbers_of
@@ -58,7 +58,7 @@ DUE = """
 UPDATE outbox x SET deliver_after = CASE WHEN x.kind = 'charge' AND o.status = 'authorized'
     THEN now() + interval '1 hour' ELSE now() END
   FROM orders o WHERE o.id = x.order_id"""
-OWED = {"charge": 2 * OF_EACH, "capture": OF_EACH, "cancel": 2 * OF_EACH, "refund": 2 * OF_EACH}
+OWED = {"charge": 2 * OF_EACH, "capture": OF_EACH, "cancel": 2 * OF_EACH, "refund": 3 * OF_EACH}
 AGAIN = "SELECT count(*) FROM charges WHERE attempt > 1 AND status = 'sending' AND history::text LIKE '%429%'"
 LEASED = "SELECT count(*) FROM charges WHERE lease_until > now()"
 NO_CHARGES = {"fault": "rate_limited", "method": "POST", "path": "payment_intents$"}
@@ -119,7 +119,11 @@ def rearm(fleet: Fleet, where: Mapping[str, str], **environ: str) -> None:
 
 def conclude(fleet: Fleet, asking: Iterable[Producer]) -> None:
     fleet.until(lambda: all(one.is_done for one in asking), within_s=QUIET_WITHIN_S, what="all has its answer")
-    fleet.until(lambda: is_quiet(fleet), within_s=QUIET_WITHIN_S, what="everything is on the books")
+    try:
+        fleet.until(lambda: is_quiet(fleet), within_s=QUIET_WITHIN_S, what="everything is on the books")
+    except AssertionError as error:
+        error.add_note(what_is_left(fleet))
+        raise
 
 
 def hold(fleet: Fleet, producers: Sequence[Producer]) -> None:
@@ -182,7 +186,7 @@ def backlog(fleet: Fleet, stock: Stock) -> list[Customer]:
     fleet.control("DELETE", "faults")
     fleet.rows(DUE)
     asking = stock.customer.go_on(stock.take(*STORIES))
-    fleet.until(lambda: dict(fleet.rows(OWED_NOW)) == OWED, within_s=8, what=f"all is asked for {fleet.rows(OWED_NOW)} {asking.counts} {asking.faults}")
+    fleet.until(lambda: dict(fleet.rows(OWED_NOW)) == OWED, within_s=QUIET_WITHIN_S, what="all is asked for")
     return [again, asking]
 
 
