@@ -30,14 +30,14 @@ from service.effects import (
     settle,
 )
 from service.foundation import log
-from service.foundation.crash import CrashPoint, crash_point
+from service.foundation.crash import CALLING, CrashPoint, crash_point
 from service.foundation.events import Event
 from service.foundation.settings import Settings
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from service.stripe_gateway.pacing import Bucket
 from workers.cut_off import while_cut_off
-from workers.effects import KINDS, kind_of
+from workers.effects import KINDS, kind_of, words_of
 from workers.in_hand import InHand
 from workers.lookups import LookUps
 from workers.room import Room
@@ -97,9 +97,9 @@ class ChargeWorker:
 
     async def _open_and_call(self, outbox_ids: Sequence[UUID], *, alone: bool) -> Opened:
         await self._in_hand.make_excuses()
-        crash_point(CrashPoint.WORKER_BEFORE_OPEN)
+        crash_point(CrashPoint.WORKER_BEFORE_OPEN, outbox_ids)
         began, opened = await self._open(outbox_ids, alone=alone)
-        crash_point(CrashPoint.WORKER_AFTER_OPEN)
+        crash_point(CrashPoint.WORKER_AFTER_OPEN, words_of(opened.effects))
         await self._bucket.give_back(
             len(outbox_ids) - sum(kind_of(e) is CHARGE and e.call == "send" for e in opened.effects)
         )
@@ -143,14 +143,14 @@ class ChargeWorker:
                 await self._settle(batch)
 
     async def _settle(self, batch: list[Settlement[Effect]]) -> None:
-        crash_point(CrashPoint.WORKER_AFTER_REPLY)
+        crash_point(CrashPoint.WORKER_AFTER_REPLY, words_of(s.effect for s in batch))
         changed = 0
         for kind in dict.fromkeys(kind_of(s.effect) for s in batch):
             of_kind = [s for s in batch if kind_of(s.effect) is kind]
             # Settling twice changes nothing, so it is repeated; an answer that is not stored costs a second call.
             record = partial(settle, self._engine, kind, of_kind, self._settings)
             changed += len(await while_cut_off(record, for_s=self._settings.charge_lease_s))
-        crash_point(CrashPoint.WORKER_AFTER_SETTLE)
+        crash_point(CrashPoint.WORKER_AFTER_SETTLE, words_of(s.effect for s in batch))
         if changed < len(batch):
             log.event(Event.CHARGE_FENCED, count=len(batch) - changed)
 
@@ -159,6 +159,7 @@ class ChargeWorker:
         if _boottime() > deadline:
             await arrived.put(Settlement(effect, abandoned(effect)))
             return
+        CALLING.set(*words_of([effect]))
         answer, outcome = await self._ask(effect)
         await self._watch(effect, answer, outcome)
         await arrived.put(Settlement(effect, self._after_refusal(effect, outcome), answer))

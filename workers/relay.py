@@ -63,7 +63,7 @@ class Relay:
         claim = await outbox.claim(self._engine, self._settings, republish_max=self._republishes.left())
         if not claim.ids:
             return 0
-        crash_point(CrashPoint.RELAY_AFTER_CLAIM)
+        crash_point(CrashPoint.RELAY_AFTER_CLAIM, claim.ids)
         self._republishes.spend(claim.republished)
         try:
             await asyncio.to_thread(self._publish, claim)
@@ -71,7 +71,7 @@ class Relay:
             await outbox.put_back(self._engine, claim.ids, after_s=PAUSE_MAX_S)
             raise
         REDIS.succeeded("relay")
-        crash_point(CrashPoint.RELAY_AFTER_PUBLISH)
+        crash_point(CrashPoint.RELAY_AFTER_PUBLISH, claim.ids)
         return len(claim.ids)
 
     def _publish(self, claim: outbox.Claim) -> None:

@@ -53,7 +53,7 @@ async def capture(there: Operations, wish: Wish, request: CaptureRequest) -> Cha
             await add_change(tx, order, payment, kind=CAPTURE, wanted_by="producer", amount=amount)
         return Changed(order_of(order), answered, replayed=False)
 
-    return await there.carry_out(work)
+    return await there.carry_out(wish, work)
 
 
 async def cancel(there: Operations, wish: Wish) -> Changed:
@@ -78,7 +78,7 @@ async def cancel(there: Operations, wish: Wish) -> Changed:
             raise _not_canceled(order)
         return Changed(order_of(order), answered, replayed=False)
 
-    return await there.carry_out(work)
+    return await there.carry_out(wish, work)
 
 
 # Stripe has a payment that waits for somebody else than the bank, so it can still be canceled.

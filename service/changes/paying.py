@@ -48,7 +48,7 @@ async def pay(there: Operations, wish: Wish, request: PayRequest) -> Changed:
         await tx.run(_BEGIN, {"id": order.id, "attempt": attempt, "payment_method": request.payment_method})
         return Changed(order_of(await operations.read_back(tx, order.id)), ACCEPTED, replayed=False)
 
-    return await there.carry_out(work)
+    return await there.carry_out(wish, work)
 
 
 def _why_failed(order: OrderRow) -> str | None:

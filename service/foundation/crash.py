@@ -1,11 +1,15 @@
 """Named points at which a process kills itself where EO_CRASH_AT says so, for tests of crashes.
 
 `EO_CRASH_AT=worker.after_open:3` kills the process with SIGKILL the third time it reaches this point: no handler runs
-and no buffer is flushed. Where EO_CRASH_AT is not set, which is always so outside tests, a point costs one comparison.
+and no buffer is flushed. `EO_CRASH_AT=worker.after_open@refund:3` counts only the times when it has a refund in hand.
+The last line of its log says what it had in hand. Where EO_CRASH_AT is not set, which is always so outside tests, a
+point costs one comparison.
 """
 
 import os
 import signal
+from collections.abc import Iterable
+from contextvars import ContextVar
 from enum import StrEnum
 
 
@@ -25,7 +29,9 @@ class CrashPoint(StrEnum):
     RECOVERY_AFTER_ADOPT = "recovery.after_adopt"  # the order is back, and what became of its charge is not
 
 
-_ARMED, _, _NTH = os.environ.get("EO_CRASH_AT", "").partition(":")
+CALLING: ContextVar[str] = ContextVar("CALLING", default="")  # the effect that this task asks Stripe for
+_WHERE, _, _NTH = os.environ.get("EO_CRASH_AT", "").partition(":")
+_ARMED, _, _WITH = _WHERE.partition("@")
 _left = int(_NTH or 1)
 
 
@@ -34,10 +40,17 @@ def armed(point: CrashPoint) -> bool:
     return point.value == _ARMED
 
 
-def crash_point(point: CrashPoint) -> None:
-    """Kill this process if EO_CRASH_AT names `point` and it has been reached as often as it says."""
+def crash_point(point: CrashPoint, in_hand: Iterable[object] = ()) -> None:
+    """Kill this process if EO_CRASH_AT names `point` and it has been reached as often as it says.
+
+    `in_hand`: what the process is busy with, the kinds of effects where it knows them, else the ids of outbox rows.
+    """
     global _left  # noqa: PLW0603  a countdown to the end of the process
     if _ARMED and armed(point):
+        held = [str(one) for one in in_hand]
+        if _WITH and _WITH not in held:
+            return
         _left -= 1
         if _left <= 0:
+            os.write(2, f"dies at {point} with {' '.join(held)}\n".encode())
             os.kill(os.getpid(), signal.SIGKILL)

@@ -27,6 +27,7 @@ from service.foundation.postgres.db import (
 )
 from service.foundation.postgres.durability import Durability
 from service.foundation.settings import Settings
+from service.orders.identity import CHARGE
 from service.orders.replies import Waiting, answer, not_confirmed, refusal, reject
 from service.orders.store import Candidate, Placed, place
 from service.outbox import Waker
@@ -110,9 +111,9 @@ class GroupCommit:
     async def _write_batch(self, batch: Sequence[Waiting]) -> None:
         try:
             self.durability.check()
-            crash_point(CrashPoint.API_BEFORE_COMMIT)
+            crash_point(CrashPoint.API_BEFORE_COMMIT, [CHARGE])
             placed = await self._place(self._engine, batch)
-            crash_point(CrashPoint.API_AFTER_COMMIT)
+            crash_point(CrashPoint.API_AFTER_COMMIT, [CHARGE])
             self.waker.wake()
             answer(batch, placed)
             self._note_away(away=False)

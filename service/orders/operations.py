@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
+from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.deadlines import DOOR_BATCH_S
 from service.foundation.errors import NotConfirmed, NotFound, UnprocessableKey
 from service.foundation.postgres.db import is_unreachable, repeat_on_deadlock
@@ -66,7 +67,7 @@ class Operations:
     durability: Durability
     waker: Waker
 
-    async def carry_out(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def carry_out(self, wish: Wish, work: Callable[[Connection], Awaitable[T]]) -> T:
         """What `work` returns, run in one transaction that is committed by then; `work` may be run more than once.
 
         Raises NotConfirmed where PostgreSQL is away or its answer was lost: then nothing, or everything, is stored
@@ -75,7 +76,7 @@ class Operations:
         self.durability.check()
         try:
             async with asyncio.timeout(DOOR_BATCH_S):
-                done = await repeat_on_deadlock(lambda: self._transact(work))
+                done = await repeat_on_deadlock(lambda: self._transact(wish, work))
         except Exception as error:
             if not is_unreachable(error):
                 raise
@@ -87,9 +88,12 @@ class Operations:
         self.waker.wake()
         return done
 
-    async def _transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _transact(self, wish: Wish, work: Callable[[Connection], Awaitable[T]]) -> T:
         async with begin(self.engine) as tx:
-            return await work(tx)
+            done = await work(tx)
+            crash_point(CrashPoint.API_BEFORE_COMMIT, [wish.operation])
+        crash_point(CrashPoint.API_AFTER_COMMIT, [wish.operation])
+        return done
 
 
 # A row that another transaction has changed meanwhile is read again once it is locked, so it is never an old one.

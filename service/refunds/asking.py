@@ -50,7 +50,7 @@ async def refund(there: Operations, wish: Wish, request: RefundRequest) -> Refun
         amount = _amount(order, request)
         return Refunded(await _add(tx, wish, order, request, amount), replayed=False)
 
-    return await there.carry_out(work)
+    return await there.carry_out(wish, work)
 
 
 # Also one that was made before this database forgot it, and was brought back from Stripe under its key (R31).

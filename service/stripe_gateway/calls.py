@@ -15,7 +15,7 @@ import msgspec
 import stripe
 
 from service.foundation.addresses.stripe import STRIPE_API
-from service.foundation.crash import CrashPoint, armed, crash_point
+from service.foundation.crash import CALLING, CrashPoint, armed, crash_point
 from service.foundation.deadlines import watched_socket
 from service.foundation.settings import Settings
 from service.stripe_gateway import headers as stripe_headers
@@ -106,7 +106,7 @@ def _crash_traces() -> list[aiohttp.TraceConfig]:
 
     async def on_headers(_session: object, _context: object, params: aiohttp.TraceRequestEndParams) -> None:
         if params.method == "POST":
-            crash_point(CrashPoint.WORKER_REPLY_UNREAD)
+            crash_point(CrashPoint.WORKER_REPLY_UNREAD, [CALLING.get()])
 
     trace = aiohttp.TraceConfig()
     trace.on_request_end.append(on_headers)

@@ -79,11 +79,11 @@ MUTATIONS = (
     ),
     Mutation(
         "relay: publishing completes the row", "workers/relay.py",
-        "        crash_point(CrashPoint.RELAY_AFTER_PUBLISH)\n",
+        "        crash_point(CrashPoint.RELAY_AFTER_PUBLISH, claim.ids)\n",
         "        async with self._engine.begin() as tx:\n"
         "            from sqlalchemy import text\n"
         '            await tx.execute(text("DELETE FROM outbox WHERE id = ANY(:ids)"), {"ids": claim.ids})\n'
-        "        crash_point(CrashPoint.RELAY_AFTER_PUBLISH)\n",
+        "        crash_point(CrashPoint.RELAY_AFTER_PUBLISH, claim.ids)\n",
         ("tests/charges/test_relay.py::test_publishing_completes", _MATRIX + "test_a_death_at[worker.before_open"),
     ),
     Mutation(

@@ -7,27 +7,33 @@ is the promise that everything else is held against.
 """
 
 import asyncio
+import copy
 import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
-CURRENCIES = ("usd", "eur", "jpy", "kwd")
-CARD, DECLINED = "pm_card_visa", "pm_card_chargeDeclined"
+from tests.chaos.stories import wanted
+
 AT_ONCE = 8
 CALL_S = 10.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+UNCLEAR = (429, 503)
 
 
-def wanted(number: int) -> dict[str, Any]:
-    """The order with this number: amounts differ, so that a mix-up cannot hide; one in twelve is declined."""
-    card = DECLINED if number % 12 == 7 else CARD
-    return {"amount": 1_000 + 10 * number, "currency": CURRENCIES[number % len(CURRENCIES)], "payment_method": card}
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A clear answer, and when it was asked for and told, of the monotonic clock."""
+
+    status: int
+    body: Any
+    asked_at: float
+    told_at: float
 
 
 @dataclass
@@ -63,13 +69,10 @@ class Producer:
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self._chance = random.Random(f"producer:{self.seed}:{self.first}")
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._produce()), daemon=True)
-        self._stop = threading.Event()
-        self._numbers: Sequence[int] = range(self.first, self.first + self.count)
         self._forgotten: list[tuple[float, float]] = []
+        self._begin(range(self.first, self.first + self.count))
 
-    def start(self) -> "Producer":
+    def start(self) -> Self:
         """Begin, and return at once."""
         self._thread.start()
         return self
@@ -83,18 +86,39 @@ class Producer:
         self._forgotten.append((since, until))
         return [told.number for told in list(self.accepted.values()) if told.told_at >= since]
 
-    def repeat(self, numbers: Sequence[int]) -> "Producer":
+    def repeat(self, numbers: Iterable[int]) -> Self:
         """Another thread of the same producer, which asks for these again."""
-        again = Producer(self.urls, self.api_key, self.seed, 0, first=-len(numbers), at_once=self.at_once)
-        again.accepted, again.faults, again.counts = self.accepted, self.faults, self.counts
-        again._forgotten = self._forgotten
-        again._numbers = numbers
-        return again.start()
+        return self._another(numbers).start()
 
     @property
     def is_done(self) -> bool:
         """Whether every order was accepted."""
         return not self._thread.is_alive()
+
+    def may_be_forgotten(self, told: Told | Heard) -> bool:
+        """Whether what was told may have been committed between two moments that the database knows nothing of."""
+        return any(told.told_at >= since and told.asked_at <= until for since, until in self._forgotten)
+
+    def key(self, number: int) -> str:
+        """The key of the order with this number."""
+        return f"order-{number}"
+
+    def body(self, number: int) -> Mapping[str, Any]:
+        """The order with this number."""
+        return wanted(number)
+
+    def _begin(self, numbers: Iterable[int]) -> None:
+        self._numbers = list(numbers)
+        self._chance = random.Random(f"producer:{self.seed}:{self._numbers[:1]}")
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._produce()), daemon=True)
+        self._stop = threading.Event()
+
+    def _another(self, numbers: Iterable[int]) -> Self:
+        """What was told to one is known to both."""
+        another = copy.copy(self)
+        another.pause_s = another.sent_twice = 0.0
+        another._begin(numbers)
+        return another
 
     async def _produce(self) -> None:
         numbers = iter(self._numbers)
@@ -106,54 +130,71 @@ class Producer:
         for number in numbers:
             if self._stop.is_set():
                 return
-            if self._chance.random() >= self.sent_twice:
-                await self._place(session, number)
-            elif self._chance.random() < 0.5:
-                self.counts["duplicates"] += 1
-                await self._place(session, number)
-                await self._place(session, number)
-            else:
-                self.counts["duplicates"] += 1
-                await asyncio.gather(self._place(session, number), self._place(session, number))
+            await self._handle(session, number)
             if self.pause_s:
                 await asyncio.sleep(self.pause_s * self._chance.uniform(0.5, 1.5))
 
+    async def _handle(self, session: aiohttp.ClientSession, number: int) -> None:
+        """All that is wanted of one number."""
+        await self._place(session, number)
+
     async def _place(self, session: aiohttp.ClientSession, number: int) -> None:
-        """Ask until the answer is clear, with growing pauses and jitter."""
+        key = self.key(number)
+        for heard in await self._maybe_twice(session, "/v1/orders", self.body(number), key):
+            if heard.status == 201:
+                self._note(key, Told(number, [heard.body["id"]], heard.asked_at, heard.told_at))
+            else:
+                self.faults.append(f"{key}: {heard.status} {heard.body}")
+
+    async def _maybe_twice(
+        self, session: aiohttp.ClientSession, path: str, body: Mapping[str, Any], key: str
+    ) -> list[Heard]:
+        """The answers to one request, or to two of the same: one after the other, or both at the same moment."""
+        if self._chance.random() >= self.sent_twice:
+            return [await self._clear(session, path, body, key)]
+        self.counts["duplicates"] += 1
+        if self._chance.random() < 0.5:
+            return [await self._clear(session, path, body, key), await self._clear(session, path, body, key)]
+        return list(await asyncio.gather(*(self._clear(session, path, body, key) for _ in range(2))))
+
+    async def _clear(
+        self, session: aiohttp.ClientSession, path: str, body: Mapping[str, Any] | None = None, key: str = ""
+    ) -> Heard:
+        """Ask until the answer is clear, with growing pauses and jitter. Without a body: GET."""
         pause_s = FIRST_PAUSE_S
-        while not await self._ask(session, number):
+        while (heard := await self._ask(session, path, body, key)) is None:
             self.counts["repeats"] += 1
             await asyncio.sleep(pause_s * self._chance.uniform(0.5, 1.5))
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+        return heard
 
-    async def _ask(self, session: aiohttp.ClientSession, number: int) -> bool:
-        key = f"order-{number}"
-        url, asked_at = self._chance.choice(self.urls) + "/v1/orders", time.monotonic()
+    def _door(self, path: str) -> str:
+        """The address of the API process that is asked; another one each time."""
+        del path
+        return self._chance.choice(self.urls)
+
+    async def _ask(
+        self, session: aiohttp.ClientSession, path: str, body: Mapping[str, Any] | None, key: str
+    ) -> Heard | None:
+        method, more = ("GET", {}) if body is None else ("POST", {"Idempotency-Key": key})
+        url, asked_at = self._door(path) + path, time.monotonic()
         self.counts["requests"] += 1
         try:
-            async with session.post(url, json=wanted(number), headers={"Idempotency-Key": key}) as answer:
-                body = await answer.json(content_type=None)
+            async with session.request(method, url, json=body, headers=more) as answer:
+                told = await answer.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             self.counts["no answer"] += 1
-            return False
+            return None
         self.counts[f"status {answer.status}"] += 1
-        if answer.status in (429, 503):
-            return False
-        if answer.status == 201:
-            self._note(key, Told(number, [body["id"]], asked_at, time.monotonic()))
-        else:
-            self.faults.append(f"{key}: {answer.status} {body}")
-        return True
+        if answer.status in UNCLEAR:
+            return None
+        return Heard(answer.status, told, asked_at, time.monotonic())
 
     def _note(self, key: str, now: Told) -> None:
         before = self.accepted.setdefault(key, now)
         if before is now:
             return
-        if now.ids[0] != before.ids[-1] and not (self._may_be_forgotten(before) or self._may_be_forgotten(now)):
+        if now.ids[0] != before.ids[-1] and not (self.may_be_forgotten(before) or self.may_be_forgotten(now)):
             self.faults.append(f"{key}: one key, two orders: {before.ids} and {now.ids[0]}")
         now.ids[:0] = [i for i in before.ids if i != now.ids[0]]
         self.accepted[key] = now
-
-    def _may_be_forgotten(self, told: Told) -> bool:
-        """Whether what was told may have been committed between two moments that the database knows nothing of."""
-        return any(told.told_at >= since and told.asked_at <= until for since, until in self._forgotten)
