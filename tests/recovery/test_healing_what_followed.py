@@ -2,6 +2,9 @@
 
 import pytest
 
+from service.effects.model import Rules
+from service.reconcile import Span, reconcile
+from service.reconcile.healing import Healer
 from service.recovery import Step, Verdict, adopt_refund, heal, heal_refund
 from service.stripe_gateway import paths
 from service.stripe_gateway.client import StripeGateway
@@ -38,6 +41,21 @@ async def test_a_refund_made_past_us_is_booked_once_however_often_it_is_healed(r
     assert (await refund_healed(world, refund_id, dry_run=True)).step is Step.ADOPT
     assert await refunds_of(world, order) == [], "a dry run only tells"
     assert [(await refund_healed(world, refund_id)).step for _ in range(2)] == [Step.ADOPT, Step.REPORT]
+    await assert_given_back(world, order, 700)
+
+
+async def test_what_reconciliation_finds_of_a_refund_past_us_it_heals(remembering: World) -> None:
+    world, order = remembering, await paid(remembering)
+    refund_id = await given_back(world, order, 700)
+    said: list[str] = []
+    for _ in range(2):
+        async with (
+            StripeGateway(world.settings) as gateway,
+            reconcile(world.engine, gateway, Span(), grace_s=0, rules=Rules.of(world.settings)) as report,
+        ):
+            await Healer(world.engine, gateway, world.settings, said.append).heal(report, dry_run=False)
+    assert [words for words in said if refund_id in words] == said[:1]
+    assert said[0].endswith(": adopted")
     await assert_given_back(world, order, 700)
 
 
