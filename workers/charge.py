@@ -172,11 +172,16 @@ class ChargeWorker:
         return answer, judge_send(kind, effect, answer)
 
     async def _watch(self, effect: Effect, answer: Answer, outcome: Outcome) -> None:
-        """Tell the breaker what an answer says about all charges: a refusal (R20, R33), or clocks that differ (R28)."""
+        """Tell the breaker what an answer says about all charges: a refusal (R20, R33), or clocks that differ (R28).
+
+        A refused refund says nothing of them, unless our key is refused.
+        """
         if answer.http_status is not None:
+            is_charge, refusal = kind_of(effect) is CHARGE, outcome.refusal
             # A replayed answer was given to an earlier request, and says nothing about Stripe now.
-            through = effect.call == "send" and answer.http_status in (200, 402) and not answer.replayed
-            await self.breaker.record(effect.order_id, outcome.refusal, sent_through=through)
+            through = is_charge and effect.call == "send" and answer.http_status in (200, 402) and not answer.replayed
+            about_us = refusal if is_charge or (refusal is not None and refusal.about == "key") else None
+            await self.breaker.record(effect.order_id, about_us, sent_through=through)
         if answer.date is not None:
             skew = abs(answer.date - effect.opened_at.timestamp())
             if skew > self._settings.clock_skew_max_s + self._settings.charge_lease_s:

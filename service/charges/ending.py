@@ -12,14 +12,19 @@ from service.foundation.events import Event
 from service.foundation.postgres.sql import Statement, begin
 from service.outbox.handling import withdraw
 from service.outbox.rows import ROWS
-from service.states import CHARGE_ENDED_UNPAID, CHARGE_UNANSWERED, in_sql
+from service.states import CHANGE_OPEN, CHARGE_ENDED_UNPAID, CHARGE_UNANSWERED, in_sql
 
 FAILED_BY_HAND = "failed_by_operator"
 
 
-_PARKED = Statement(f"SELECT FROM {ROWS} WHERE order_id = :id AND kind = 'charge' AND is_parked")
+# What is owed is a charge, or the cancellation that must be done before the next one (R25).
+_PARKED = Statement(f"SELECT FROM {ROWS} WHERE order_id = :id AND kind IN ('charge', 'cancel') AND is_parked")
 
-_IN_HAND = Statement("SELECT FROM charges WHERE order_id = :id AND lease_until > now()")
+_IN_HAND = Statement("""
+SELECT FROM charges WHERE order_id = :id AND lease_until > now()
+UNION ALL
+SELECT FROM changes WHERE order_id = :id AND lease_until > now()
+""")
 
 _AT_STRIPE = Statement(f"""
 SELECT FROM charges
@@ -30,6 +35,12 @@ _END_CHARGE = Statement(f"""
 UPDATE charges SET status = 'declined', token = NULL, lease_until = NULL, failure = CAST(:failure AS jsonb),
     history = history || jsonb_build_object('at', now(), 'answer', 'ended by hand'), updated_at = now()
  WHERE order_id = :id AND status IN {in_sql(CHARGE_UNANSWERED)}
+""")
+
+_END_CHANGE = Statement(f"""
+UPDATE changes SET status = 'refused', token = NULL, lease_until = NULL, updated_at = now(),
+    history = history || jsonb_build_object('at', now(), 'answer', 'ended by hand')
+ WHERE order_id = :id AND wanted_by = 'pay' AND status IN {in_sql(CHANGE_OPEN)}
 """)
 
 _TO_PROCESSING = Statement("UPDATE orders SET status = 'processing' WHERE id = :id AND status = 'pending'")
@@ -60,6 +71,7 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
                 "Its PaymentIntent is known and may still take the money: `eo outbox retry` asks Stripe."
             )
         await tx.run(_END_CHARGE, failed)
+        await tx.run(_END_CHANGE, which)
         await tx.run(_TO_PROCESSING, which)
         await tx.run(_TO_FAILED, failed)
         await withdraw(tx, order_id)

@@ -138,9 +138,9 @@ async def excuse(engine: AsyncEngine, ids: Sequence[UUID]) -> None:
             await connection.run(_EXCUSE, {"ids": ids})
 
 
-_WITHDRAW = Statement("DELETE FROM outbox WHERE order_id = :id AND kind = 'charge'")
+_WITHDRAW = Statement("DELETE FROM outbox WHERE order_id = :id AND kind IN ('charge', 'cancel')")
 
 
 async def withdraw(tx: Connection, order_id: UUID) -> None:
-    """No charge of this order is owed any more."""
+    """No charge of this order is owed any more, nor the cancellation before one."""
     await tx.run(_WITHDRAW, {"id": order_id})

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from service import outbox
+from service.charges.ending import fail_by_hand
 from service.stripe_gateway import paths
 from tests.changes.payments import DECLINED, change, declined, order, past_us, payment, truth
 from tests.charges.faults import Passes, once
@@ -130,3 +132,15 @@ async def test_a_lost_reply_to_the_second_attempt_is_asked_for_under_its_own_key
 
 def _confirm(intent_id: str) -> str:
     return f"{paths.payment_intent(intent_id)}/confirm"
+
+
+async def test_a_cancellation_that_waits_for_a_human_can_be_ended_by_one(world: World) -> None:
+    """Stripe does not cancel the declined payment, so the next attempt is never sent; the order must have an end."""
+    promise = await declined(world)
+    asked = await ask_pay(world, promise)
+    await outbox.park(world.engine, asked.outbox_id, "unfinished: Stripe does not do it")
+    await fail_by_hand(world.engine, promise.order_id, "not wanted any more")
+    assert await world.status(promise) == "failed"
+    assert (await change(world, promise))["status"] == "refused"
+    assert await world.row_of(promise.order_id) is None
+    assert truth(world, promise)["charges"] == 0

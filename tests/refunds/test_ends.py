@@ -12,7 +12,6 @@ from service.effects.patience import with_an_end
 from service.refunds import REFUND, OpenRefund, judge_refund
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
-from tests.charges.refusing import RefusingStripe
 from tests.charges.wishes import Asked, ask_refund
 from tests.charges.world import World
 from tests.refunds.giving_back import (
@@ -254,42 +253,3 @@ async def test_a_refund_of_more_than_stripe_has_left_is_refused_and_frees_its_am
     assert await sums(world, promise) == (0, 0, 0)
     await world.deliver(less := await ask_refund(world, promise, 499))
     assert (await refund(world, less))["status"] == "succeeded"
-
-
-SHORT = {"type": "invalid_request_error", "code": "balance_insufficient", "message": "Insufficient funds."}
-
-
-async def test_a_balance_that_is_too_short_is_a_state_and_no_failure_and_opens_no_breaker(world: World) -> None:
-    promise = await paid(world)
-    with RefusingStripe(world.stripe.base, error=SHORT, refuses=_a_refund) as refusing:
-        worker = await world.worker(stripe_api_base=refusing.base)
-        asked = await ask_refund(world, promise, 500)
-        for _ in range(3):
-            await world.deliver(asked, worker=worker)
-        row = await refund(world, asked)
-        assert (row["status"], row["failure"], row["maybe_executed"]) == ("processing", None, False)
-        assert await sums(world, promise) == (0, 500, 0)
-        assert worker.breaker.reason is None
-        assert refusing.refused == 3
-        refusing.refuses = None
-        await world.deliver(asked, worker=worker)
-    again = await refund(world, asked)
-    assert again["idempotency_key"] == row["idempotency_key"], "one key for ever: no forgotten try is made beside it"
-    await assert_given_back_once(world, promise, asked, 500)
-
-
-async def test_a_short_balance_that_many_refunds_meet_stops_no_charge(world: World) -> None:
-    promises = [await paid(world) for _ in range(world.settings.breaker_after + 1)]
-    with RefusingStripe(world.stripe.base, error=SHORT, refuses=_a_refund) as refusing:
-        worker = await world.worker(stripe_api_base=refusing.base)
-        for promise in promises:
-            await world.deliver(await ask_refund(world, promise, 500), worker=worker)
-        assert refusing.refused == len(promises)
-        assert worker.breaker.reason is None
-        another = await world.order()
-        await world.deliver(another, worker=worker)
-    await world.assert_charged_once(another)
-
-
-def _a_refund(method: str, form: str) -> bool:
-    return method == "POST" and "payment_intent=" in form
