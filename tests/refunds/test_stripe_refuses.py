@@ -1,35 +1,14 @@
 """A refund that Stripe does not take now: its balance is short, or our request is odd. No charge waits for that."""
 
-from dataclasses import replace
-from datetime import timedelta
-import pytest
-from msgspec.structs import replace as replace_field
-from service import outbox
-from service.effects import Rules, Settlement, settle
-from service.effects.patience import with_an_end
-from service.refunds import REFUND, OpenRefund, judge_refund
-from service.stripe_gateway.client import StripeGateway
-from service.stripe_gateway.objects import Answer
 from tests.charges.refusing import RefusingStripe
-from tests.charges.wishes import Asked, ask_refund
+from tests.charges.wishes import ask_refund
 from tests.charges.world import World
 from tests.refunds.giving_back import (
-    ASKS,
-    FAILS_LATER,
-    PENDS,
     assert_given_back_once,
-    booked,
-    calls,
-    given_back,
-    opened,
     paid,
     refund,
     sums,
 )
-    "assets:stripe:balance": 1999,
-    "revenue:orders": -1999,
-    "contra:refunds": 500,
-    "liabilities:refunds_payable": -500,
 
 SHORT = {"type": "invalid_request_error", "code": "balance_insufficient", "message": "Insufficient funds."}
 
