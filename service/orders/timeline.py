@@ -180,28 +180,25 @@ async def timeline(
         entries = await connection.rows(_ENTRIES, who)
     events: list[dict[str, Any]] = [{"at": order.created_at, "event": "order.accepted"}]
     events += [{"at": o.created_at, "event": "operation.asked", "operation": o.operation} for o in operations]
-    for charge in charges:
-        events += _of_charge(charge)
-    for change in changes:
-        events += _of_change(change)
-    for refund in refunds:
-        events += _of_refund(refund)
-    for promise in promises:
-        events += _of_promise(promise, checks)
-    events += [
-        {
-            "at": e.created_at,
-            "event": "ledger.booked",
-            "kind": e.kind,
-            "reference": e.reference,
-            "occurred_at": e.occurred_at,
-        }
-        for e in entries
-    ]
+    events += [event for charge in charges for event in _of_charge(charge)]
+    events += [event for change in changes for event in _of_change(change)]
+    events += [event for refund in refunds for event in _of_refund(refund)]
+    events += [event for promise in promises for event in _of_promise(promise, checks)]
+    events += [_of_entry(entry) for entry in entries]
     if order.status != "pending":
         events.append({"at": _since(order, entries), "event": f"order.{order.status}"})
     # One transaction settles charge, ledger and order, at one time: of equals the sort keeps the order of above.
     return sorted(events, key=lambda e: e["at"])
+
+
+def _of_entry(entry: _Entry) -> dict[str, Any]:
+    return {
+        "at": entry.created_at,
+        "event": "ledger.booked",
+        "kind": entry.kind,
+        "reference": entry.reference,
+        "occurred_at": entry.occurred_at,
+    }
 
 
 def _since(order: Order, entries: Sequence[_Entry]) -> datetime:
