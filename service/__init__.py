@@ -1,19 +1,22 @@
-"""effectively-once: orders that are charged once, on a network that only promises at-least-once.
+"""effectively-once: orders that are charged once, and refunded once, where a network only promises at-least-once.
 
 The rooms, in the order of one order's life:
 
 web             HTTP: POST /v1/orders and its neighbours
 orders          the order: its shapes, its key, stored with its outbox row by one statement
 outbox          the promise: a row that stays until the effect is on the books
-charges         the guard: open under a unique index, settle under a token
+effects         the protocol of whatever is done at Stripe: open, look up, settle under a token
+charges         an order's money is taken: one charge per attempt, under a unique index
+changes         what is held is captured or let go; another attempt after a decline
+refunds         money goes back, never more than was taken
 stripe_gateway  the only room that talks to Stripe
 ledger          double entry: what Stripe did, booked once, never changed
 recovery        a database that forgot asks Stripe before it speaks
 reconcile       ours against Stripe's, and an exit code
 
 Beside them: accounts (API keys), monitoring (whether anything moves), ops (the command `eo` and what it starts).
-Below them: foundation (settings, errors, addresses, PostgreSQL, text), and states: every state of an order and of a
-charge, and what may follow it. A room's first lines say what is in it.
+Below them: foundation (settings, errors, addresses, PostgreSQL, text), and states: every state of an order, a charge, a
+change and a refund, and what may follow it. A room's first lines say what is in it.
 The relay and the charge worker live in `workers`, because only they may know the message broker.
 """
 
