@@ -35,7 +35,7 @@ async def test_where_everything_works_every_check_says_so(settings: Settings, sa
         *("postgres", "sessions", "durability", "schema", "writes", "standby", "connections", "redis", "stripe")
     ]
     assert sum_ is not None
-    assert sum_.needed == 13 + 5 + 8 + pools.COMMAND
+    assert sum_.needed == 14 + 5 + 8 + pools.COMMAND
 
 
 async def test_what_is_read_and_takes_no_writes_is_wrong(
