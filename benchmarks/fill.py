@@ -22,5 +22,5 @@ RETURNING id
 
 def backlog(stack: Stack, database: str, orders: int, prefix: str) -> list[str]:
     """Store accepted orders and their promises; returns the ids of the promises."""
-    print_ = fingerprint(decode(BODY, OrderRequest))
+    print_ = fingerprint(decode(BODY.encode(), OrderRequest))
     return [str(row["id"]) for row in stack.rows(database, _FILL, orders, prefix, print_)]

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-BODY = b'{"amount":1999,"currency":"usd","payment_method":"pm_card_visa","metadata":{"cart":"17"}}'
+BODY = '{"amount":1999,"currency":"usd","payment_method":"pm_card_visa","metadata":{"cart":"17"}}'
 END_S = 10.0  # seconds to wait for the last answers after the load
 _TICK_S = 0.001
 _TELL_S = 0.05
@@ -31,6 +31,8 @@ class Load(msgspec.Struct, kw_only=True):
     api_key: str
     prefix: str  # of the idempotency keys: another prefix, other orders
     path: str = "/v1/orders"
+    body: str = BODY
+    of: list[str] = []  # one request for each of these names, which stands in `path` as `{}`
     connections: int = 64
     seconds: float = 3.0
     warm_s: float = 0.5  # not counted
@@ -110,9 +112,10 @@ class Run:
         self._latencies: list[float] = []
         self._due: list[float] = []
         self._counting_from = self._until = 0.0
-        head = f"POST {load.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {load.api_key}\r\n"
-        head += f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\nIdempotency-Key: "
-        self._head, self._tail = head.encode(), b"\r\n\r\n" + BODY
+        self._before, _, after = f"POST {load.path}".partition("{}") if load.of else ("", "", f"POST {load.path}")
+        head = f"{after} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {load.api_key}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(load.body)}\r\nIdempotency-Key: "
+        self._head, self._tail = head.encode(), f"\r\n\r\n{load.body}".encode()
 
     async def run(self) -> Outcome:
         """Connect, send, wait for what is out, count."""
@@ -167,7 +170,11 @@ class Run:
 
     @property
     def _is_enough(self) -> bool:
-        return 0 < self.load.count <= self._sent
+        return 0 < (self.load.count or len(self.load.of)) <= self._sent
+
+    def _head_of(self, number: int) -> bytes:
+        of = self.load.of
+        return f"{self._before}{of[number]}".encode() + self._head if of else self._head
 
     def pump(self) -> None:
         """Send what is due on the connections that are free."""
@@ -176,7 +183,9 @@ class Run:
             due = self._ready.popleft()
             if self.load.record:
                 self._due.append(time.time() - (time.perf_counter() - due))
-            self.idle.pop().send(self._head + key(self.load.prefix, self._sent).encode() + self._tail, due)
+            self.idle.pop().send(
+                self._head_of(self._sent) + key(self.load.prefix, self._sent).encode() + self._tail, due
+            )
             self._sent += 1
 
     def answered(self, connection: Connection, answer: bytes, due: float) -> None:

@@ -67,7 +67,7 @@ async def run(question: Question) -> Answered:
 
 
 async def _order(engine: AsyncEngine, gateway: StripeGateway, account_id: UUID, order_key: str) -> None:
-    candidate = orders.Candidate.of(account_id, order_key, body.decode(BODY, OrderRequest))
+    candidate = orders.Candidate.of(account_id, order_key, body.decode(BODY.encode(), OrderRequest))
     placed = (await orders.place(engine, [candidate]))[0]
     if not isinstance(placed, orders.Placed):
         raise placed

@@ -4,6 +4,7 @@ model         the shapes, as producers send them and as they are shown
 keys          the idempotency key, as producers spell it                                                       [pure]
 identity      the fingerprint of a request, and the key that Stripe is sent                                    [pure]
 group_commit  whoever waits at the same time is stored by one statement
+together      the same for what is asked of orders
 store         the order and its outbox row, in one statement
 reading       one order, a page of them, and which keys are known
 timeline      what happened to an order; why_waiting: what it waits for

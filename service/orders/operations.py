@@ -73,10 +73,14 @@ class Operations:
         Raises NotConfirmed where PostgreSQL is away or its answer was lost: then nothing, or everything, is stored
         (R6); and where PostgreSQL may forget what it commits (R30).
         """
+        return await self.commit(lambda: self._transact(wish, work))
+
+    async def commit(self, store: Callable[[], Awaitable[T]]) -> T:
+        """What `store` returns, which commits by itself; it may be run more than once. Raises as `carry_out`."""
         self.durability.check()
         try:
             async with asyncio.timeout(DOOR_BATCH_S):
-                done = await repeat_on_deadlock(lambda: self._transact(wish, work))
+                done = await repeat_on_deadlock(store)
         except Exception as error:
             if not is_unreachable(error):
                 raise

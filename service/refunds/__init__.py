@@ -2,6 +2,7 @@
 
 model     the shapes, as producers send them and as they are shown
 asking    a refund is judged under its order's lock, and promised by an outbox row
+placing   those that are asked for at the same time, by one statement
 reading   one refund, a page of them, those of one order
 effect    a refund between opening and settling                                                          [pure]
 kind      a refund as a kind of effect
@@ -16,12 +17,14 @@ from service.refunds.effect import OpenRefund
 from service.refunds.kind import REFUND
 from service.refunds.known import known_refunds, known_refunds_of
 from service.refunds.model import Refund, RefundPage, RefundRequest, check_refund
+from service.refunds.placing import RefundDoor
 from service.refunds.reading import ended, get, page, page_of_order
 
 __all__ = [
     "REFUND",
     "OpenRefund",
     "Refund",
+    "RefundDoor",
     "RefundPage",
     "RefundRequest",
     "Refunded",

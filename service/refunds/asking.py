@@ -14,7 +14,6 @@ from service.foundation.errors import BadRequest, Conflict, UnprocessableKey
 from service.foundation.money import CURRENCIES, spelled
 from service.foundation.postgres.sql import Connection, Statement
 from service.orders import operations
-from service.orders.identity import refund_wire_key
 from service.orders.operations import Operations, Wish
 from service.orders.reading import OrderRow, captured
 from service.outbox.rows import promise
@@ -113,9 +112,9 @@ def _next_step(order: OrderRow) -> str:
 # The refund takes its charge from the same statement, so that none is made without one.
 _ADD = Statement(f"""
 WITH made AS (
-  INSERT INTO refunds (id, account_id, order_id, charge_id, producer_key, idempotency_key, amount_minor, currency,
-                       reason, metadata, request, stripe_version)
-  SELECT CAST(:id AS uuid), c.account_id, c.order_id, c.id, CAST(:key AS text), CAST(:wire_key AS text),
+  INSERT INTO refunds (id, account_id, order_id, charge_id, producer_key, amount_minor, currency, reason,
+                       metadata, request, stripe_version)
+  SELECT CAST(:id AS uuid), c.account_id, c.order_id, c.id, CAST(:key AS text),
          CAST(:amount AS bigint), CAST(:currency AS text), CAST(:reason AS text), CAST(:metadata AS jsonb),
          '{{}}', ''
     FROM charges c WHERE c.account_id = :account AND c.order_id = :order AND c.status = 'succeeded'
@@ -149,9 +148,6 @@ async def _add(tx: Connection, wish: Wish, order: OrderRow, request: RefundReque
         "account": order.account_id,
         "order": order.id,
         "key": wish.key,
-        "wire_key": refund_wire_key(
-            account_id=order.account_id, order_key=order.idempotency_key, refund_key=wish.key, nth=1
-        ),
         "amount": amount,
         "currency": order.currency,
         "reason": None if request.reason is UNSET else request.reason,

@@ -34,7 +34,7 @@ async def create_refund(request: AnyRequest) -> ASGIResponse:
     """Give back what was taken, in whole or in part: 201 once it is durable."""
     resources = resources_of(request)
     wish, wanted = await keyed.read_wish(request, REFUND, RefundRequest, check_refund)
-    made = await refunds.refund(resources.operations, wish, wanted)
+    made = await resources.refunds.refund(wish, wanted)
     shown = made.refund
     if wait_s := waiting.wished_s(request.scope["headers"]):
         shown = await resources.waiting.until_ended(shown, wait_s)

@@ -18,6 +18,7 @@ from service.foundation.settings import Settings
 from service.monitoring import Heart, ReadyCheck
 from service.orders import GroupCommit
 from service.orders.operations import Operations
+from service.refunds import RefundDoor
 from service.web.payment_pages import PaymentPages
 from service.web.ratelimit import RateLimit
 from service.web.waiting import Waiting
@@ -32,6 +33,7 @@ class Resources:
     engine: AsyncEngine
     group_commit: GroupCommit
     operations: Operations
+    refunds: RefundDoor
     keys: ApiKeys
     waiting: Waiting
     redis: Redis | None
@@ -54,6 +56,7 @@ async def running_resources(settings: Settings) -> AsyncIterator[Resources]:
         stop.set()
         resources.waiting.close()
         await resources.group_commit.close()
+        await resources.refunds.close()
         await resources.readiness.close()
         await resources.payment_pages.close()
         if beating is not None:
@@ -93,11 +96,13 @@ def make_resources(settings: Settings) -> Resources:
     redis = _redis(settings.redis_url)
     limit = RateLimit(redis, settings.rate_limit_rps) if redis is not None and settings.rate_limit_rps else None
     group_commit = GroupCommit(settings)
+    operations = Operations(engine, group_commit.durability, group_commit.waker)
     readiness = ReadyCheck(settings, group_commit.oldest_s)
     return Resources(
         engine,
         group_commit,
-        Operations(engine, group_commit.durability, group_commit.waker),
+        operations,
+        RefundDoor(settings, operations),
         ApiKeys(engine),
         Waiting(engine),
         redis,

@@ -29,6 +29,7 @@ _MATRIX = "tests/chaos/test_crash_matrix.py::"
 _REFUSED = "tests/charges/test_refused_requests.py::"
 _OLD_KEYS = "tests/charges/test_old_keys.py::"
 _ZOMBIE = "tests/chaos/test_zombie.py::"
+_TOGETHER = "tests/web/test_refunds_together.py::"
 _CANCELING = "tests/recovery/test_cancellations_in_a_new_life.py::"
 _LIVES, _ADOPTION = "service/recovery/lives.py", "service/recovery/adoption.py"
 _FORTH = "migrations/versions/2026_11_27_0004_a_database_that_forgot.py"
@@ -357,6 +358,20 @@ MUTATIONS = (
     Mutation(
         "asking: a refund under way is not counted", "service/refunds/asking.py",
         " - order.amount_refunding_minor", "", ("tests/web/test_refunds.py::test_twenty_at_once_over_the_cap",),
+    ),
+    Mutation(
+        "refunds together: the order's row is not held", "service/refunds/placing.py",
+        "        FOR NO KEY UPDATE SKIP LOCKED) AS o,", "        LIMIT 1) AS o,",
+        (_TOGETHER + "test_what_was_refunded_after", _TOGETHER + "test_an_order_that_is_held"),
+    ),
+    Mutation(
+        "refunds together: two of one order by one statement", "service/refunds/placing.py",
+        "_bound(list(first.values()))", "_bound(wanted)", (_TOGETHER + "test_each_is_told",),
+    ),
+    Mutation(
+        "refunds together: a key that is known makes another", "service/refunds/placing.py",
+        "FROM allowed a JOIN remembered r ON r.id = a.operation_id", "FROM allowed a",
+        (_TOGETHER + "test_each_is_told",),
     ),
 )  # fmt: skip
 

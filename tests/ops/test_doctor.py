@@ -35,7 +35,7 @@ async def test_where_everything_works_every_check_says_so(settings: Settings, sa
         *("postgres", "sessions", "durability", "schema", "writes", "standby", "connections", "redis", "stripe")
     ]
     assert sum_ is not None
-    assert sum_.needed == 13 + 5 + 8 + pools.COMMAND
+    assert sum_.needed == 14 + 5 + 8 + pools.COMMAND
 
 
 async def test_what_is_read_and_takes_no_writes_is_wrong(
@@ -58,7 +58,7 @@ async def test_too_few_connections_for_the_fleet_are_named_with_the_sum(
     checks, _ = await examine(settings, {"api": 4, "relay": 3, "worker": 6})
     check = named(checks, "connections")
     assert not check.ok
-    assert "4 api × 13 + 3 relay × 5 + 6 worker × 8 + 2 for commands = 117" in check.said
+    assert "4 api × 14 + 3 relay × 5 + 6 worker × 8 + 2 for commands = 121" in check.said
     assert "of 97 (the database's connection limit)" in check.said
     assert "EO_DB_POOL" in check.next_step
 

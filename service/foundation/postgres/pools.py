@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from service.foundation.settings import Settings
 
 SPLITTING = 1  # a door's third kind of connection: where a batch failed and is halved
+REFUNDS = 1  # a door's refunds that are stored together
 WAKE_UP = 1  # a door tells the relays that something is due
 READINESS = 1  # what /health/ready asks, so that no pool that hangs holds it up
 RELAY = 4  # claiming, listening, fees, recovery
@@ -18,7 +19,7 @@ COMMAND = 2  # an `eo` command, as long as it runs
 def per_process(settings: Settings) -> Mapping[str, int]:
     """Connections by kind of process."""
     return {
-        "api": settings.db_pool + settings.door_writers + SPLITTING + WAKE_UP + READINESS,
+        "api": settings.db_pool + settings.door_writers + SPLITTING + REFUNDS + WAKE_UP + READINESS,
         "relay": RELAY + ROLLUP,
         "worker": settings.db_pool,
     }
