@@ -83,6 +83,7 @@ class Story:
     intents: list[Intent] = field(default_factory=list)
     parked: str | None = None
     promised: bool = False
+    promises: str = "charge"
     asked_at: datetime | None = None  # when it is asked for again
     refunds: list[RefundRow] = field(default_factory=list)
     refunded: list[Refund] = field(default_factory=list)  # as Stripe shows them
@@ -248,6 +249,28 @@ def _movement(txn: str, amount: int, currency: str, created: int, kind: str) -> 
     return BalanceTransaction(id=txn, amount=amount, fee=0, net=amount, currency=currency, created=created, type=kind)
 
 
+def fails(story: Story, at: datetime) -> None:
+    """The last refund fails at Stripe now, whatever it was; we have not heard of it."""
+    refund, n = story.refunded[-1], next(_numbers)
+    back = _movement(f"txn_back{n}", refund.amount, refund.currency, int(at.timestamp()), "refund_failure")
+    story.refund_at_stripe(status="failed", failure_reason="unknown", failure_balance_transaction=back)
+
+
+def book_failure(story: Story) -> None:
+    """We have heard of it: the last refund is failed here, too, and the customer is owed."""
+    row, (*_, booked) = (
+        story.refund,
+        ledger.refund_entries(
+            account_id=story.order.account_id, order_id=story.order.id, refund=story.refunded[-1], drawn_minor=0
+        ),
+    )
+    back = story.refunded[-1].failure_balance_transaction
+    assert isinstance(back, BalanceTransaction)
+    row.status, row.failure_txn, row.updated_at = "failed", back.id, booked.occurred_at
+    story.order.owed += row.amount
+    story.entries.append(booked)
+
+
 def marks_of(order: OrderRow, refund_id: UUID) -> dict[str, str]:
     """Our metadata, as every refund of ours bears it."""
     return {"eo_account": str(order.account_id), "eo_order": str(order.id), "eo_refund": str(refund_id)}
@@ -313,9 +336,11 @@ class FakeStripe:
         self.intents = {i.id: i for i in intents}
         self.refunds = {r.id: r for r in refunds or []}
         self.hidden_refunds: set[str] = set()
+        self.hidden_failures: set[str] = set()
         self.refunds_break = False
         self.breaks_after: int | None = None
         self.unreadable: set[str] = set()
+        self.gone: set[str] = set()
         self.retrieved: list[str] = []
 
     async def list_payment_intents(self, created_gte: int, created_lt: int) -> AsyncIterator[Intent]:
@@ -343,11 +368,22 @@ class FakeStripe:
         if self.refunds_break:
             raise IncompleteListing("a page of /v1/refunds could not be read: 500")
 
+    async def list_refund_failures(self, created_gte: int, created_lt: int) -> AsyncIterator[BalanceTransaction]:
+        failures = [
+            replace(txn, source=refund.id)
+            for refund in self.refunds.values()
+            if isinstance(txn := refund.failure_balance_transaction, BalanceTransaction)
+            and created_gte <= txn.created < created_lt
+            and refund.id not in self.hidden_failures
+        ]
+        for found in sorted(failures, key=lambda txn: (-txn.created, txn.id)):
+            yield found
+
     async def retrieve_refund(self, refund_id: str) -> Refund | None:
         self.retrieved.append(refund_id)
         if refund_id in self.unreadable:
             raise IncompleteListing(f"refund {refund_id} could not be read: 500")
-        return self.refunds.get(refund_id)
+        return None if refund_id in self.gone else self.refunds.get(refund_id)
 
 
 async def default_account(engine: AsyncEngine) -> UUID:
@@ -426,7 +462,8 @@ def _outbox(story: Story) -> dict[str, Any]:
     order = story.order
     return {
         "id": uuid7(), "account_id": order.account_id, "order_id": order.id, "at": order.at,
-        "asked_at": story.asked_at or order.at, "error": story.parked,
+        "asked_at": story.asked_at or order.at, "error": story.parked, "kind": story.promises,
+        "payload": '{"attempt": 1}' if story.promises == "charge" else json.dumps({"effect": str(uuid7())}),
         "parked_at": order.at if story.parked else None,
     }  # fmt: skip
 
@@ -462,6 +499,7 @@ VALUES (:id, :account_id, :order_id, 'refund', CAST(:effect AS jsonb), :at, :ask
         CAST(:parked_at AS timestamptz))
 """)
 _OUTBOX = text("""
-INSERT INTO outbox (id, account_id, order_id, kind, created_at, deliver_after, last_error, parked_at)
-VALUES (:id, :account_id, :order_id, 'charge', :at, :asked_at, CAST(:error AS text), CAST(:parked_at AS timestamptz))
+INSERT INTO outbox (id, account_id, order_id, kind, payload, created_at, deliver_after, last_error, parked_at)
+VALUES (:id, :account_id, :order_id, :kind, CAST(:payload AS jsonb), :at, :asked_at, CAST(:error AS text),
+        CAST(:parked_at AS timestamptz))
 """)
