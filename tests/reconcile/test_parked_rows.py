@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.reconcile.conftest import NOW, Ask
-from tests.reconcile.world import HOUR, Story, declined, give_back, held, paid, unsent, write
+from tests.reconcile.records import write
+from tests.reconcile.refund_stories import give_back, unsent
+from tests.reconcile.world import HOUR, Story, declined, held, paid
 
 OLD, MONTH = NOW - 3 * HOUR, timedelta(days=30)
 

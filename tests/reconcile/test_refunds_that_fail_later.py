@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.reconcile import Span
 from tests.reconcile.conftest import NOW, Ask
-from tests.reconcile.world import HOUR, Story, book_failure, fails, give_back, made_refund, paid, write
+from tests.reconcile.records import write
+from tests.reconcile.refund_stories import book_failure, fails, give_back, made_refund
+from tests.reconcile.world import HOUR, Story, paid
 
 DAY = timedelta(days=1)
 MADE, FAILED = NOW - 10 * DAY, NOW - 3 * HOUR
