@@ -82,9 +82,15 @@ async def note_known(driver: asyncpg.Connection, window: Window, rules: Rules, *
     await connection.run(refund_tables.KNOWN, _edges(window))
 
 
+async def note_failures(driver: asyncpg.Connection, window: Window) -> None:
+    """Fill recon_known_failures, before Stripe is asked what failed refunds brought back."""
+    await Connection(driver).run(refund_tables.KNOWN_FAILURES, _edges(window))
+
+
 async def find_edges(driver: asyncpg.Connection, window: Window) -> None:
     """Fill recon_edges and recon_refund_edges with the ids that must be fetched one by one."""
     connection = Connection(driver)
+    await connection.run(refund_tables.UNSHOWN_FAILURES)
     for tables, staged, edges in (
         (sql, "recon_stripe", "recon_edges"),
         (refund_tables, "recon_stripe_refunds", "recon_refund_edges"),
@@ -96,12 +102,20 @@ async def find_edges(driver: asyncpg.Connection, window: Window) -> None:
 
 
 async def hidden(driver: asyncpg.Connection, window: Window) -> str | None:
-    """A PaymentIntent or refund that its listing did not show although it had to; None where there is none (R35)."""
+    """What a listing did not show although it had to, by its id; None where there is nothing of the kind (R35)."""
     connection = Connection(driver)
     if (payment := await connection.row(sql.HIDDEN, _edges(window))) is not None:
         return payment.pi
-    refund = await connection.row(refund_tables.HIDDEN, _edges(window))
-    return None if refund is None else refund.re
+    if (refund := await connection.row(refund_tables.HIDDEN, _edges(window))) is not None:
+        return refund.re
+    failure = await connection.row(refund_tables.HIDDEN_FAILURE, _edges(window))
+    return None if failure is None else failure.txn
+
+
+async def of_no_refund(driver: asyncpg.Connection) -> str | None:
+    """A balance transaction that names a failed refund which Stripe does not show; None where there is none."""
+    failure = await Connection(driver).row(refund_tables.OF_NO_REFUND)
+    return None if failure is None else failure.txn
 
 
 async def compare(driver: asyncpg.Connection, window: Window, rules: Rules, read: Read, *, carry: bool) -> Comparison:

@@ -3,6 +3,8 @@
 recon_known_refunds   what the window's listing of refunds must show, noted before it begins
 recon_stripe_refunds  Stripe's side, staged: the listing, and what was fetched by id
 recon_absent_refunds  ids that Stripe says it does not have
+recon_known_failures  what the window's listing of what failed refunds brought back must show, noted before it begins
+recon_failures        that listing, staged: the window's failures, however old their refunds are
 recon_refund_edges    what must still be fetched by id
 recon_refunds         all refunds of the orders in recon_orders
 recon_refund_claims   which of Stripe's refunds belongs to which of ours: each claimed once
@@ -14,12 +16,15 @@ recon_refund_pairs    FULL JOIN of both sides
 from service.foundation.postgres.sql import Record, Statement
 from service.ledger import fee_reference, refund_failed_reference, refund_pending_reference, refund_reference
 from service.outbox.rows import ROWS
-from service.states import REFUND_OPEN, in_sql
+from service.states import REFUND_ENDED_UNPAID, REFUND_OPEN, in_sql
+from service.stripe_gateway.objects import REFUND_FAILURE
 
 TABLES = (
     "recon_known_refunds",
     "recon_stripe_refunds",
     "recon_absent_refunds",
+    "recon_known_failures",
+    "recon_failures",
     "recon_refund_edges",
     "recon_refunds",
     "recon_refund_claims",
@@ -39,8 +44,10 @@ CREATE TEMP TABLE recon_stripe_refunds (
   re text NOT NULL, created timestamptz NOT NULL, amount bigint NOT NULL, currency text NOT NULL, status text NOT NULL,
   pi text, charge text, account_id uuid, order_id uuid, refund_id uuid,
   txn text, txn_amount bigint, fee bigint, txn_currency text, txn_created timestamptz,
-  failure_txn text, failure_amount bigint, failure_currency text, failure_created timestamptz);
-CREATE TEMP TABLE recon_absent_refunds (re text NOT NULL)
+  failure_txn text, failure_amount bigint, failure_currency text, failure_created timestamptz,
+  failure_type text);
+CREATE TEMP TABLE recon_absent_refunds (re text NOT NULL);
+CREATE TEMP TABLE recon_failures (txn text NOT NULL, re text)
 """
 
 # Of sql.CARRIED: refunds that are older than the window, and whose time is over: `:wait_refund` is an interval.
@@ -69,12 +76,49 @@ BOOKED = f"""SELECT e.id FROM recon_refund_pairs p
      '{refund_failed_reference("")}' || p.re, '{fee_reference("")}' || coalesce(p.s_txn, p.r_txn)]) AS booking
     JOIN journal_entries e ON e.account_id = p.account_id AND e.reference = booking"""
 
+
+class Failure(Record):
+    """The balance transaction that brought the money of a failed refund back."""
+
+    txn: str
+
+
 # The refunds of the window that this database knows before Stripe is asked; the listing must show them (R35).
 KNOWN = Statement("""
 CREATE TEMP TABLE recon_known_refunds AS
 SELECT stripe_refund_id AS re FROM refunds
  WHERE stripe_created >= :since AND stripe_created < :until AND stripe_refund_id IS NOT NULL
 """)
+
+_FAILED_INSIDE = f"failure_created >= :since AND failure_created < :until AND failure_type = '{REFUND_FAILURE}'"
+
+# A refund may fail a month after it was made, and no refund listed by `created` shows that. What its failure brought
+# back has a moment of its own. These are known of the window from the books, and from the refunds just listed (R35).
+KNOWN_FAILURES = Statement(f"""
+CREATE TEMP TABLE recon_known_failures AS
+SELECT r.failure_transaction_id AS txn, r.stripe_refund_id AS re
+  FROM accounts a JOIN refunds r ON r.account_id = a.id AND r.status IN {in_sql(REFUND_ENDED_UNPAID)}
+  JOIN journal_entries e ON e.account_id = r.account_id
+   AND e.reference = '{refund_failed_reference("")}' || r.stripe_refund_id
+ WHERE r.failure_transaction_id IS NOT NULL AND e.occurred_at >= :since AND e.occurred_at < :until
+UNION
+SELECT failure_txn, re FROM recon_stripe_refunds WHERE {_FAILED_INSIDE}
+""")
+
+# After this recon_known_failures holds those that no page of the listing has shown.
+UNSHOWN_FAILURES = Statement("DELETE FROM recon_known_failures k USING recon_failures f WHERE f.txn = k.txn")
+
+HIDDEN_FAILURE = Statement(f"""
+SELECT s.failure_txn AS txn FROM recon_known_failures k JOIN recon_stripe_refunds s ON s.failure_txn = k.txn
+ WHERE {_FAILED_INSIDE} LIMIT 1
+""").returning(Failure)
+
+# Money that came back of a refund that Stripe does not have, or does not name.
+OF_NO_REFUND = Statement("""
+SELECT txn FROM recon_failures f
+ WHERE re IS NULL OR re !~ '^[A-Za-z0-9_]+$' OR re IN (SELECT re FROM recon_absent_refunds)
+ ORDER BY txn LIMIT 1
+""").returning(Failure)
 
 # After this recon_known_refunds holds those that no page of the listing has shown.
 UNSHOWN = Statement("DELETE FROM recon_known_refunds k USING recon_stripe_refunds s WHERE s.re = k.re")
@@ -105,6 +149,10 @@ SELECT row_number() OVER (ORDER BY re) AS n, re FROM (
    WHERE created_at >= :since AND created_at < :until AND stripe_refund_id IS NOT NULL
   UNION
   SELECT re FROM recon_known_refunds
+  UNION
+  SELECT re FROM recon_known_failures
+  UNION
+  SELECT re FROM recon_failures WHERE re ~ '^[A-Za-z0-9_]+$'
   UNION
   SELECT reference FROM recon_carried WHERE reference ~ '^[A-Za-z0-9_]+$'
   UNION
@@ -156,7 +204,8 @@ CREATE TEMP TABLE recon_refund_pairs AS
 SELECT coalesce(r.account_id, c.account_id) AS account_id, coalesce(r.order_id, c.order_id) AS order_id,
        coalesce(s.pi, r.pi) AS pi, coalesce(s.re, r.re) AS re, s.re IS NOT NULL AS at_stripe,
        coalesce(s.created >= :since AND s.created < :until, false) OR coalesce(r.selected, false)
-         OR coalesce(s.re IN (SELECT reference FROM recon_carried), false) AS selected,
+         OR coalesce(s.re IN (SELECT reference FROM recon_carried), false)
+         OR coalesce(s.re IN (SELECT re FROM recon_failures), false) AS selected,
        coalesce(s.created, r.stripe_created, r.created_at) >= :since
          AND coalesce(s.created, r.stripe_created, r.created_at) < :until AS counted,
        coalesce(s.created, r.stripe_created, r.created_at) AS at,

@@ -51,7 +51,10 @@ REFUND_COLUMNS = (
     "failure_amount",
     "failure_currency",
     "failure_created",
+    "failure_type",
 )
+
+FAILURE_COLUMNS = ("txn", "re")
 
 
 def payment(intent: Intent) -> tuple[Any, ...]:
@@ -82,7 +85,8 @@ def payment(intent: Intent) -> tuple[Any, ...]:
 def refund(shown: Refund) -> tuple[Any, ...]:
     """A refund in the order of REFUND_COLUMNS."""
     txn_id, amount, fee, currency, created = _movement(shown.balance_transaction)
-    failure_id, failure_amount, _, failure_currency, failure_created = _movement(shown.failure_balance_transaction)
+    failure = shown.failure_balance_transaction
+    failure_id, failure_amount, _, failure_currency, failure_created = _movement(failure)
     return (
         shown.id,
         _time(shown.created),
@@ -101,7 +105,13 @@ def refund(shown: Refund) -> tuple[Any, ...]:
         failure_amount,
         failure_currency,
         failure_created,
+        failure.type if isinstance(failure, BalanceTransaction) else None,
     )
+
+
+def refund_failure(shown: BalanceTransaction) -> tuple[str, str | None]:
+    """What a failed refund brought back, in the order of FAILURE_COLUMNS."""
+    return shown.id, shown.source
 
 
 def _attempt(metadata: dict[str, str]) -> tuple[UUID, UUID, int] | tuple[None, None, None]:

@@ -21,9 +21,18 @@ from service.foundation.postgres.db import as_unavailable, is_unreachable
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.reconcile import store
 from service.reconcile.classes import SOURCE_INCOMPLETE
-from service.reconcile.compare import Read, compare, find_edges, hidden, note_known, open_staging
+from service.reconcile.compare import (
+    Read,
+    compare,
+    find_edges,
+    hidden,
+    note_failures,
+    note_known,
+    of_no_refund,
+    open_staging,
+)
 from service.reconcile.results import ClassSum, Report, class_sum
-from service.reconcile.sources import MEANWHILE_S, PAYMENTS, REFUNDS, Gateway, Progress, Source
+from service.reconcile.sources import FAILURES, MEANWHILE_S, PAYMENTS, REFUNDS, Gateway, Progress, Source
 from service.reconcile.window import Span, Window, fix
 from service.stripe_gateway.objects import IncompleteListing
 
@@ -123,6 +132,8 @@ async def _read_stripe(driver: asyncpg.Connection, gateway: Gateway, window: Win
             REFUNDS, lambda gte, lt: gateway.list_refunds(created_gte=gte, created_lt=lt), gte, lt + MEANWHILE_S
         )
         refunds_shown = True
+        await note_failures(driver, window)
+        await source.stage_listing(FAILURES, gateway.list_refund_failures, gte, lt)
         await find_edges(driver, window)
         await source.stage_edges(PAYMENTS, gateway.retrieve_payment_intent)
         await source.stage_edges(REFUNDS, gateway.retrieve_refund)
@@ -131,6 +142,8 @@ async def _read_stripe(driver: asyncpg.Connection, gateway: Gateway, window: Win
     unseen = await hidden(driver, window)
     if unseen is not None:
         return Read(f"the listing did not show {unseen}, which exists")
+    if (unnamed := await of_no_refund(driver)) is not None:
+        left_out[f"{unnamed} brought back the money of a refund that Stripe does not show"] = None
     more = [f"and {len(left_out) - _NAMED_MAX} more"] if len(left_out) > _NAMED_MAX else []
     return Read("; ".join([*list(left_out)[:_NAMED_MAX], *more]) or None)
 

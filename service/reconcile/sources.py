@@ -14,7 +14,7 @@ from service.effects.listing import Listed, in_order
 from service.foundation.postgres.sql import Statement
 from service.reconcile import rows
 from service.reconcile.pages import Numbered, pages
-from service.stripe_gateway.objects import Intent, Refund
+from service.stripe_gateway.objects import BalanceTransaction, Intent, Refund
 
 CHUNK = 5_000  # rows per COPY: about 3 MB of Python objects
 RETRIEVE_AT_ONCE = 8  # concurrent calls that fetch an object by id; far below Stripe's limit for reads
@@ -44,6 +44,13 @@ class Gateway(Protocol):
         """One refund, or None where Stripe says that it has none. Raises IncompleteListing."""
         ...
 
+    def list_refund_failures(self, created_gte: int, created_lt: int) -> AsyncIterator[BalanceTransaction]:
+        """What failed refunds brought back in [gte, lt) Unix seconds; each names its refund. Raises IncompleteListing.
+
+        A refund may fail a month after it was made.
+        """
+        ...
+
 
 class Shown(Listed, Protocol):
     """An object of a list of Stripe's that can be staged."""
@@ -63,12 +70,18 @@ class _Edge(Numbered):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind(Generic[T]):
-    """One kind of Stripe's objects, and the tables that it is staged in."""
+    """One kind of Stripe's objects, and the table that it is staged in."""
 
     name: str
     columns: tuple[str, ...]
     row: Callable[[T], tuple[Any, ...]]
     staged: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched(Kind[T]):
+    """A kind that is fetched by id, too: what is to be fetched, and where it is noted that Stripe has none."""
+
     absent: str
     edges: Statement[_Edge]
 
@@ -81,7 +94,7 @@ _REFUND_EDGES = Statement("""
 SELECT n, re AS id FROM recon_refund_edges WHERE n > :after ORDER BY n LIMIT :most
 """).returning(_Edge)
 
-PAYMENTS: Kind[Intent] = Kind(
+PAYMENTS: Fetched[Intent] = Fetched(
     name="PaymentIntent",
     columns=rows.PAYMENT_COLUMNS,
     row=rows.payment,
@@ -90,13 +103,20 @@ PAYMENTS: Kind[Intent] = Kind(
     edges=_PAYMENT_EDGES,
 )
 
-REFUNDS: Kind[Refund] = Kind(
+REFUNDS: Fetched[Refund] = Fetched(
     name="refund",
     columns=rows.REFUND_COLUMNS,
     row=rows.refund,
     staged="recon_stripe_refunds",
     absent="recon_absent_refunds",
     edges=_REFUND_EDGES,
+)
+
+FAILURES: Kind[BalanceTransaction] = Kind(
+    name="failed refund",
+    columns=rows.FAILURE_COLUMNS,
+    row=rows.refund_failure,
+    staged="recon_failures",
 )
 
 
@@ -124,7 +144,7 @@ class Source:
             staged += await self._copy(kind.staged, kind.columns, chunk)
         return staged
 
-    async def stage_edges(self, kind: Kind[T], retrieve: Callable[[str], Awaitable[T | None]]) -> int:
+    async def stage_edges(self, kind: Fetched[T], retrieve: Callable[[str], Awaitable[T | None]]) -> int:
         """Fetch by id what our side knows and the listing did not show; returns how many it asked for.
 
         What Stripe has is staged like the rest. What Stripe denies to have is noted as absent; only that counts as

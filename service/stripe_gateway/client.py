@@ -16,6 +16,7 @@ from service.stripe_gateway import headers as stripe_headers
 from service.stripe_gateway import paths
 from service.stripe_gateway.calls import Calls
 from service.stripe_gateway.objects import (
+    REFUND_FAILURE,
     Answer,
     BalanceTransaction,
     Confirmable,
@@ -162,7 +163,16 @@ class StripeGateway(Calls):
         params: BalanceTransactionListParams = {"created": created, "limit": PAGE}
         if source:
             params["source"] = source
-        return self._pages("/v1/balance_transactions", params, BalanceTransaction)
+        return self._pages(paths.BALANCE_TRANSACTIONS, params, BalanceTransaction)
+
+    def list_refund_failures(self, created_gte: int, created_lt: int) -> AsyncIterator[BalanceTransaction]:
+        """What refunds that failed brought back in [gte, lt) Unix seconds, newest first. Raises IncompleteListing.
+
+        The source of each is the refund, which may have been made a month before.
+        """
+        created: BalanceTransactionListParamsCreated = {"gte": created_gte, "lt": created_lt}
+        params: BalanceTransactionListParams = {"created": created, "type": REFUND_FAILURE, "limit": PAGE}
+        return self._pages(paths.BALANCE_TRANSACTIONS, params, BalanceTransaction)
 
     async def account_id(self) -> tuple[str, float | None]:
         """(`acct_…`, Stripe's clock in Unix seconds) of the configured key. A call that charges nobody.

@@ -23,6 +23,8 @@ Moment = Annotated[int, msgspec.Meta(ge=0, le=MOMENT_MAX)]
 _WORD = re.compile(r"[!-~]{1,255}\Z")
 # The types of balance transactions that take a customer's money: with a card, and with anything else.
 TOOK_MONEY = frozenset({"charge", "payment"})
+# The type of those that bring a refund's money back because it failed.
+REFUND_FAILURE = "refund_failure"
 
 
 class IncompleteListing(Exception):
@@ -52,7 +54,11 @@ class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
             return "the moment of its balance transaction is none"
         return _flaw(
             {"amount of its balance transaction": self.amount, "fee": self.fee},
-            {"balance transaction's id": self.id, "settlement currency": self.currency},
+            {
+                "balance transaction's id": self.id,
+                "settlement currency": self.currency,
+                "balance transaction's source": self.source or "none",
+            },
         )
 
 

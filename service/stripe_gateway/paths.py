@@ -2,6 +2,7 @@
 
 PAYMENT_INTENTS = "/v1/payment_intents"
 REFUNDS = "/v1/refunds"
+BALANCE_TRANSACTIONS = "/v1/balance_transactions"
 
 
 def payment_intent(intent_id: str) -> str:

@@ -124,6 +124,27 @@ MUTATIONS = (
         ("tests/reconcile/test_open_discrepancies.py::test_whatever_is_open",),
     ),
     Mutation(
+        "reconcile: a refund is looked at when it is made, and never again", "service/reconcile/run.py",
+        "        await source.stage_listing(FAILURES, gateway.list_refund_failures, gte, lt)\n", "",
+        ("tests/reconcile/test_refunds_that_fail_later.py::test_it_is_found",),
+    ),
+    Mutation(
+        "reconcile: a listing may hide that a refund failed", "service/reconcile/compare.py",
+        "    return None if failure is None else failure.txn\n\n\nasync def of_no_refund",
+        "    return None\n\n\nasync def of_no_refund",
+        ("tests/reconcile/test_refunds_that_fail_later.py::test_a_listing_without",),
+    ),
+    Mutation(
+        "reconcile: a parked refund is its order's", "service/reconcile/sql.py",
+        "FROM {ROWS} WHERE kind <> 'refund' GROUP BY order_id", "FROM {ROWS} GROUP BY order_id",
+        ("tests/reconcile/test_parked_rows.py::test_a_parked_refund",),
+    ),
+    Mutation(
+        "reconcile: a parked refund is forgotten", "service/reconcile/refund_tables.py",
+        "r.stripe_refund_id IS NULL OR x.is_parked", "r.stripe_refund_id IS NULL",
+        ("tests/reconcile/test_parked_rows.py::test_a_parked_refund",),
+    ),
+    Mutation(
         "lookup: it does not keep its lease", "workers/lookups.py",
         "renewing = asyncio.create_task(self._keep_leases(charges, givings))",
         "renewing = asyncio.create_task(asyncio.sleep(0))",

@@ -159,6 +159,7 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "list_refunds": lambda g: _all(g.list_refunds(payment_intent="pi_1", created_gte=1, created_lt=2)),
     "list_payment_intents": lambda g: _all(g.list_payment_intents(1, 2, "cus_1")),
     "list_balance_transactions": lambda g: _all(g.list_balance_transactions(1, "ch_1")),
+    "list_refund_failures": lambda g: _all(g.list_refund_failures(1, 2)),
     "key_of": lambda g: g.key_of(msgspec.convert(INTENT | {"id": "pi_other"}, Intent)),
     "account_id": lambda g: g.account_id(),
     "lacking_permissions": lambda g: g.lacking_permissions(),

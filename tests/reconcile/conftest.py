@@ -12,8 +12,12 @@ from service.effects.model import Rules
 from service.foundation.settings import Settings
 from service.reconcile import Discrepancy, Span, reconcile
 from service.reconcile.compare import Comparison
-from tests.reconcile.world import FakeStripe, Story, default_account, write
+from tests.charges.conftest import own_stripe, own_world
+from tests.reconcile.fake_stripe import FakeStripe
+from tests.reconcile.records import default_account, write
+from tests.reconcile.world import Story
 
+__all__ = ["own_stripe", "own_world"]
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 RULES = Rules.of(Settings())
 

@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.stripe_gateway.objects import Charge
 from tests.reconcile.conftest import NOW, Ask
-from tests.reconcile.world import HOUR, Story, captured, give_back, held, write
+from tests.reconcile.records import write
+from tests.reconcile.refund_stories import give_back
+from tests.reconcile.world import HOUR, Story, captured, held
 
 OLD, YOUNG = NOW - 3 * HOUR, NOW - timedelta(minutes=2)
 DAY = timedelta(days=1)

@@ -10,19 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.reconcile.conftest import NOW, Ask
-from tests.reconcile.world import (
-    HOUR,
-    FakeStripe,
-    Story,
-    declined,
-    intent,
-    names,
-    paid,
-    success,
-    unknown,
-    waiting,
-    write,
-)  # fmt: skip
+from tests.reconcile.fake_stripe import FakeStripe
+from tests.reconcile.records import write
+from tests.reconcile.world import HOUR, Story, declined, intent, names, paid, success, unknown, waiting
 
 OLD, YOUNG = NOW - 3 * HOUR, NOW - timedelta(minutes=2)
 

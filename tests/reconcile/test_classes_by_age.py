@@ -11,19 +11,8 @@ from service.effects.model import Rules
 from service.foundation.settings import Settings
 from service.reconcile import Span
 from tests.reconcile.conftest import NOW, Ask
-from tests.reconcile.world import (
-    HOUR,
-    Story,
-    declined,
-    intent,
-    names,
-    paid,
-    success,
-    unknown,
-    waiting,
-    without_fee,
-    write,
-)
+from tests.reconcile.records import write
+from tests.reconcile.world import HOUR, Story, declined, intent, names, paid, success, unknown, waiting, without_fee
 
 OLD, YOUNG = NOW - 3 * HOUR, NOW - timedelta(minutes=2)
 

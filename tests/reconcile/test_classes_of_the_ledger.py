@@ -9,12 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service import ledger
 from service.stripe_gateway.objects import Charge
 from tests.reconcile.conftest import NOW, Ask
-from tests.reconcile.world import (
-    HOUR,
-    paid,
-    without_fee,
-    write,
-)
+from tests.reconcile.records import write
+from tests.reconcile.world import HOUR, paid, without_fee
 
 OLD, YOUNG = NOW - 3 * HOUR, NOW - timedelta(minutes=2)
 

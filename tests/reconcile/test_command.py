@@ -21,7 +21,8 @@ from service.foundation.settings import Settings
 from service.ops.embedded import free_port
 from tests import forks
 from tests.conftest import NOBODY
-from tests.reconcile.world import OrderRow, Story, default_account, unknown, waiting, write
+from tests.reconcile.records import default_account, write
+from tests.reconcile.world import OrderRow, Story, unknown, waiting
 from tests.sandbox.process import KEY, SandboxProcess
 
 pytestmark = pytest.mark.slow

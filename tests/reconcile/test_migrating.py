@@ -13,7 +13,8 @@ from service.foundation.postgres import migrate
 from service.foundation.postgres.db import create_engine
 from service.foundation.settings import Settings
 from tests.reconcile.conftest import NOW
-from tests.reconcile.world import HOUR, default_account, paid, write
+from tests.reconcile.records import default_account, write
+from tests.reconcile.world import HOUR, paid
 
 pytestmark = pytest.mark.slow
 

@@ -25,21 +25,10 @@ from service.ops.cli import cli
 from service.reconcile.classes import CLASSES, IN_FLIGHT, OWED, SOURCE_INCOMPLETE
 from service.stripe_gateway import client as stripe_gateway
 from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
-from tests.reconcile.world import (
-    HOUR,
-    FakeStripe,
-    Story,
-    declined,
-    give_back,
-    held,
-    intent,
-    made_refund,
-    names,
-    paid,
-    success,
-    unknown,
-    write,
-)
+from tests.reconcile.fake_stripe import FakeStripe
+from tests.reconcile.records import write
+from tests.reconcile.refund_stories import give_back, made_refund
+from tests.reconcile.world import HOUR, Story, declined, held, intent, names, paid, success, unknown
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = re.compile(r"`(eo [^`]*)`")

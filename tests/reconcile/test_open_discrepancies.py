@@ -18,7 +18,9 @@ from service.reconcile import Span
 from service.reconcile.acknowledging import acknowledge
 from service.stripe_gateway.objects import Charge
 from tests.reconcile.conftest import NOW, Ask, Outcome
-from tests.reconcile.world import HOUR, FakeStripe, Story, intent, names, paid, success, unknown, waiting, write
+from tests.reconcile.fake_stripe import FakeStripe
+from tests.reconcile.records import write
+from tests.reconcile.world import HOUR, Story, intent, names, paid, success, unknown, waiting
 
 OLD, WEEK = NOW - 3 * HOUR, 7 * 24 * HOUR
 LATER = NOW + WEEK

@@ -22,27 +22,12 @@ from service.reconcile import Span, reconcile
 from service.states import CHARGE_STATUSES, ORDER_STATUSES, REFUND_STATUSES
 from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
 from tests.reconcile.conftest import NOW, RULES
+from tests.reconcile.fake_stripe import FakeStripe
 from tests.reconcile.oracle import compare_streams
+from tests.reconcile.records import default_account, write
 from tests.reconcile.refund_oracle import Found
-from tests.reconcile.world import (
-    FakeStripe,
-    Story,
-    captured,
-    declined,
-    default_account,
-    give_back,
-    held,
-    intent,
-    made_refund,
-    marks_of,
-    names,
-    paid,
-    success,
-    unknown,
-    unsent,
-    waiting,
-    write,
-)
+from tests.reconcile.refund_stories import give_back, made_refund, marks_of, unsent
+from tests.reconcile.world import Story, captured, declined, held, intent, names, paid, success, unknown, waiting
 
 pytestmark = pytest.mark.slow
 

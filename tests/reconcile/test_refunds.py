@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service import ledger
 from service.stripe_gateway.objects import BalanceTransaction, Charge
 from tests.reconcile.conftest import NOW, Ask
-from tests.reconcile.world import HOUR, Story, give_back, made_refund, marks_of, paid, unsent, write
+from tests.reconcile.records import write
+from tests.reconcile.refund_stories import give_back, made_refund, marks_of, unsent
+from tests.reconcile.world import HOUR, Story, paid
 
 OLD, YOUNG = NOW - 3 * HOUR, NOW - timedelta(minutes=2)
 WEEK = timedelta(days=7)

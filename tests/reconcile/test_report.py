@@ -13,7 +13,10 @@ from service.reconcile import Span, reconcile
 from service.reconcile.classes import CLASSES, next_step
 from service.reconcile.report import FORMATS, show
 from tests.reconcile.conftest import NOW, RULES
-from tests.reconcile.world import HOUR, FakeStripe, give_back, intent, made_refund, paid, write
+from tests.reconcile.fake_stripe import FakeStripe
+from tests.reconcile.records import write
+from tests.reconcile.refund_stories import give_back, made_refund
+from tests.reconcile.world import HOUR, intent, paid
 
 pytestmark = pytest.mark.slow
 

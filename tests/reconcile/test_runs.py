@@ -16,7 +16,9 @@ from service.reconcile import CutShort, Span, reconcile, sources
 from service.reconcile.window import day, fix, iso
 from service.stripe_gateway.objects import Intent
 from tests.reconcile.conftest import NOW, RULES, Ask
-from tests.reconcile.world import HOUR, FakeStripe, Story, declined, intent, names, paid, success, waiting, write
+from tests.reconcile.fake_stripe import FakeStripe
+from tests.reconcile.records import write
+from tests.reconcile.world import HOUR, Story, declined, intent, names, paid, success, waiting
 
 OLD = NOW - 3 * HOUR
 DAY = Span(datetime(2026, 11, 19, tzinfo=UTC), datetime(2026, 11, 20, tzinfo=UTC))

@@ -1,0 +1,64 @@
+"""A Stripe that answers a reconciliation from dictionaries."""
+
+from collections.abc import AsyncIterator
+
+from msgspec.structs import replace
+
+from service.stripe_gateway.objects import BalanceTransaction, IncompleteListing, Intent, Refund
+
+
+class FakeStripe:
+    """A gateway that answers from what it was given, newest first."""
+
+    def __init__(self, intents: list[Intent], refunds: list[Refund] | None = None) -> None:
+        self.intents = {i.id: i for i in intents}
+        self.refunds = {r.id: r for r in refunds or []}
+        self.hidden_refunds: set[str] = set()
+        self.hidden_failures: set[str] = set()
+        self.refunds_break = False
+        self.breaks_after: int | None = None
+        self.unreadable: set[str] = set()
+        self.gone: set[str] = set()
+        self.retrieved: list[str] = []
+
+    async def list_payment_intents(self, created_gte: int, created_lt: int) -> AsyncIterator[Intent]:
+        inside = [i for i in self.intents.values() if created_gte <= i.created < created_lt]
+        for shown, found in enumerate(sorted(inside, key=lambda i: (-i.created, i.id))):
+            if shown == self.breaks_after:
+                break
+            yield found
+        if self.breaks_after is not None:
+            raise IncompleteListing("a page of /v1/payment_intents could not be read: 500")
+
+    async def retrieve_payment_intent(self, intent_id: str) -> Intent | None:
+        self.retrieved.append(intent_id)
+        if intent_id in self.unreadable:
+            raise IncompleteListing(f"PaymentIntent {intent_id} could not be read: 500")
+        return self.intents.get(intent_id)
+
+    async def list_refunds(
+        self, *, created_gte: int | None = None, created_lt: int | None = None
+    ) -> AsyncIterator[Refund]:
+        gte, lt = created_gte or 0, created_lt or 2**62
+        inside = [r for r in self.refunds.values() if gte <= r.created < lt and r.id not in self.hidden_refunds]
+        for found in sorted(inside, key=lambda r: (-r.created, r.id)):
+            yield found
+        if self.refunds_break:
+            raise IncompleteListing("a page of /v1/refunds could not be read: 500")
+
+    async def list_refund_failures(self, created_gte: int, created_lt: int) -> AsyncIterator[BalanceTransaction]:
+        failures = [
+            replace(txn, source=refund.id)
+            for refund in self.refunds.values()
+            if isinstance(txn := refund.failure_balance_transaction, BalanceTransaction)
+            and created_gte <= txn.created < created_lt
+            and refund.id not in self.hidden_failures
+        ]
+        for found in sorted(failures, key=lambda txn: (-txn.created, txn.id)):
+            yield found
+
+    async def retrieve_refund(self, refund_id: str) -> Refund | None:
+        self.retrieved.append(refund_id)
+        if refund_id in self.unreadable:
+            raise IncompleteListing(f"refund {refund_id} could not be read: 500")
+        return None if refund_id in self.gone else self.refunds.get(refund_id)
