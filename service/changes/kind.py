@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-import msgspec
-
 from service.changes import answers, settling
 from service.changes.effect import OpenChange
 from service.charges import OpenCharge
@@ -56,32 +54,14 @@ class ChangeOfPayment(Kind[OpenChange]):
         found = {c.id: c for c in await tx.rows(_READ, {"ids": [r.effect for r in rows if r.effect]})}
         return {r.outbox_id: found[r.effect] for r in rows if r.effect in found}
 
-    def effect(self, row: LockedRow, known: KnownEffect, request: Request, **of_effect: Any) -> OpenChange:
+    def effect(self, row: LockedRow, known: KnownEffect, **of_effect: Any) -> OpenChange:
         """The change, and the charge that its answer may settle."""
         assert isinstance(known, _Known)  # noqa: S101  what `known` has read
         return OpenChange(
-            id=known.id,
-            outbox_id=row.outbox_id,
-            account_id=row.account_id,
-            order_id=row.order_id,
             kind=known.kind,
             charge=_charge(row, known),
             amount=known.amount_minor,
             wanted_by=known.wanted_by,
-            request=dict(request.params),
-            stripe_version=request.version,
-            status=known.status,
-            call="send",
-            token=uuid4(),
-            life=row.life,
-            born_at=known.born_at,
-            opened_at=row.now,
-            last_sent_at=known.last_sent_at,
-            deliveries=row.deliveries + 1,
-            unclear_answers=known.unclear_in_a_row,
-            nth=known.nth,
-            key_conflict=known.key_conflict,
-            history=tuple(msgspec.json.decode(known.history)),
             **of_effect,
         )
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import msgspec
 from uuid_utils.compat import uuid7
 
 from service.charges import answers, settling
@@ -64,7 +63,9 @@ class ChargeKind(Kind[OpenCharge]):
         request = request_of(row)
         return _open_charge(
             row,
+            **reopening.held(row),
             id=uuid7(),
+            born_at=row.created_at,
             idempotency_key=key_of(row),
             request=request.params,
             stripe_version=request.version,
@@ -80,23 +81,10 @@ class ChargeKind(Kind[OpenCharge]):
         """Store them under the unique index, and move their orders to processing."""
         return await insert(tx, effects, settings, alone=alone)
 
-    def effect(self, row: LockedRow, known: KnownEffect, request: Request, **of_effect: Any) -> OpenCharge:
+    def effect(self, row: LockedRow, known: KnownEffect, **of_effect: Any) -> OpenCharge:
         """A re-delivery, or the takeover of a charge whose worker fell silent."""
         assert isinstance(known, _Known)  # noqa: S101  what `known` has read
-        return _open_charge(
-            row,
-            id=known.id,
-            request=request.params,
-            stripe_version=request.version,
-            status=known.status,
-            call="send",
-            last_sent_at=known.last_sent_at,
-            unclear_answers=known.unclear_in_a_row,
-            payment_intent_id=known.payment_intent_id,
-            key_conflict=known.key_conflict,
-            history=tuple(msgspec.json.decode(known.history)),
-            **of_effect,
-        )
+        return _open_charge(row, payment_intent_id=known.payment_intent_id, **of_effect)
 
     def request(self, row: LockedRow, known: KnownEffect) -> Request:  # noqa: ARG002  an order says all
         """Create and confirm a PaymentIntent."""
@@ -137,22 +125,14 @@ class ChargeKind(Kind[OpenCharge]):
 
 
 def _open_charge(row: LockedRow, **of_charge: Any) -> OpenCharge:
-    """A charge with a fresh token, of a locked row and what is said of it besides."""
+    """A charge, of a locked row and what is said of it besides."""
     return OpenCharge(
-        outbox_id=row.outbox_id,
-        account_id=row.account_id,
-        order_id=row.order_id,
         attempt=row.attempt,
         amount=row.amount_minor,
         currency=row.currency,
         capture=row.capture,
         customer=row.customer,
-        token=uuid4(),
         marks=marks_of(row),
-        life=row.life,
-        born_at=row.created_at,
-        opened_at=row.now,
-        deliveries=row.deliveries + 1,
         **of_charge,
     )
 

@@ -48,8 +48,8 @@ class Kind(ABC, Generic[E]):
         """What is stored of the effects that these outbox rows owe, by the row's id."""
 
     @abstractmethod
-    def effect(self, row: LockedRow, known: KnownEffect, request: Request, **of_effect: Any) -> E:
-        """The effect as a worker holds it."""
+    def effect(self, row: LockedRow, known: KnownEffect, **of_effect: Any) -> E:
+        """The effect as a worker holds it: what all have in common is given, the kind adds its own."""
 
     @abstractmethod
     def request(self, row: LockedRow, known: KnownEffect) -> Request:

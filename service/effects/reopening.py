@@ -6,8 +6,8 @@ All of it happens under the order's lock, in the transaction of `opening`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Generic
-from uuid import UUID
+from typing import Any, Generic
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -69,12 +69,36 @@ def _known_effect(kind: Kind[E], row: LockedRow, known: KnownEffect, settings: S
     effect = kind.effect(
         row,
         known,
-        request,
+        **held(row),
+        id=known.id,
         idempotency_key=(known.maybe_executed and known.idempotency_key) or kind.key(row, known),
+        request=dict(request.params),
+        stripe_version=request.version,
+        status=known.status,
+        call="send",
         first_send=not known.maybe_executed,
+        born_at=known.born_at,
         first_sent_at=first_sent(row, known.born_at, known.first_sent_at, settings),
+        last_sent_at=known.last_sent_at,
+        unclear_answers=known.unclear_in_a_row,
+        nth=known.nth,
+        key_conflict=known.key_conflict,
+        history=tuple(msgspec.json.decode(known.history)),
     )
     return _with_call(effect, known.next_call, settings, wanted=kind.is_wanted(row))
+
+
+def held(row: LockedRow) -> dict[str, Any]:
+    """What an effect in hand has of its outbox row, and a fresh token."""
+    return {
+        "outbox_id": row.outbox_id,
+        "account_id": row.account_id,
+        "order_id": row.order_id,
+        "token": uuid4(),
+        "life": row.life,
+        "opened_at": row.now,
+        "deliveries": row.deliveries + 1,
+    }
 
 
 def first_sent(row: LockedRow, born_at: datetime, known: datetime | None, settings: Settings) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 
@@ -56,33 +56,15 @@ class RefundKind(Kind[OpenRefund]):
         found = {c.id: c for c in await tx.rows(_READ, {"ids": [r.effect for r in rows if r.effect]})}
         return {r.outbox_id: found[r.effect] for r in rows if r.effect in found}
 
-    def effect(self, row: LockedRow, known: KnownEffect, request: Request, **of_effect: Any) -> OpenRefund:
+    def effect(self, row: LockedRow, known: KnownEffect, **of_effect: Any) -> OpenRefund:
         """The refund."""
         assert isinstance(known, _Known)  # noqa: S101  what `known` has read
         return OpenRefund(
-            id=known.id,
-            outbox_id=row.outbox_id,
-            account_id=row.account_id,
-            order_id=row.order_id,
             amount=known.amount_minor,
             currency=known.currency,
             payment_intent_id=known.payment_intent_id,
             marks=_marks(row, known),
             stripe_refund_id=known.stripe_refund_id,
-            request=dict(request.params),
-            stripe_version=request.version,
-            status=known.status,
-            call="send",
-            token=uuid4(),
-            life=row.life,
-            born_at=known.born_at,
-            opened_at=row.now,
-            last_sent_at=known.last_sent_at,
-            deliveries=row.deliveries + 1,
-            unclear_answers=known.unclear_in_a_row,
-            nth=known.nth,
-            key_conflict=known.key_conflict,
-            history=tuple(msgspec.json.decode(known.history)),
             **of_effect,
         )
 
