@@ -56,7 +56,7 @@ def judge_intent(charge: OpenCharge, intent: Intent, answer: Answer) -> Outcome:
         if intent.charge_id is None or not _may_be_received(charge, intent.amount_received):
             return mismatch(charge)
         return Outcome(status="succeeded", order_status="paid", intent=intent)
-    if intent.status == "canceled" and intent.cancellation_reason == BEFORE_ANOTHER_ATTEMPT:
+    if intent.status == "canceled" and _was_declined(intent):
         return _declined(intent, None)  # as a forgetful database meets it
     if intent.status == "canceled":
         return Outcome(status="canceled", order_status="canceled", intent=intent)
@@ -68,6 +68,11 @@ def judge_intent(charge: OpenCharge, intent: Intent, answer: Answer) -> Outcome:
     # requires_confirmation or a status of tomorrow: not what a confirmed payment can be.
     odd = Outcome(status=charge.undecided, next_call="retrieve", intent=intent, waits_for="human")
     return replace(odd, unclear_answers=charge.unclear_answers + 1, retry_s=answer.retry_after_s)
+
+
+def _was_declined(intent: Intent) -> bool:
+    """Whether it was declined before we canceled it. Somebody may give the same reason for what is held, or asked."""
+    return intent.cancellation_reason == BEFORE_ANOTHER_ATTEMPT and intent.last_payment_error is not None
 
 
 def _may_be_received(charge: OpenCharge, amount: int) -> bool:

@@ -22,6 +22,7 @@ _LAST: tuple[tuple[str, str, str], ...] = (
         "Nothing: it is asked again. Where it lasts, see the balance in Stripe's dashboard.",
     ),
     (r"200 requires_action", "the customer has to confirm the payment (3-D Secure)", "The customer acts."),
+    (r"200 requires_capture", "the money was held and not taken", "Capture or cancel it, before Stripe lets go."),
     (r"Stripe is being|it could not be found out|another", "Stripe had to be asked what was forgotten", _RECOVER),
     (r"abandoned before the call", "the worker had no time left to call", "Nothing; start workers where it lasts."),
     (r"", "the answer to the last call was lost or unclear", "Nothing: Stripe is asked whether it charged."),

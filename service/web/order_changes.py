@@ -80,5 +80,5 @@ async def pay_order(request: AnyRequest) -> ASGIResponse:
 async def _shown(request: AnyRequest, changed: Changed) -> ASGIResponse:
     order = changed.order
     if wait_s := waiting.wished_s(request.scope["headers"]):
-        order = await resources_of(request).waiting.until_changed(order, wait_s)
+        order = await resources_of(request).waiting.until_settled(order, wait_s)
     return body.answer(order, changed.answered, keyed.replayed(changed.replayed))

@@ -15,7 +15,7 @@ from service.foundation import log
 from service.foundation.events import Event
 from service.orders import Order, settled
 from service.refunds import Refund, ended
-from service.states import ORDER_MOVES_BY_ITSELF, REFUND_OPEN
+from service.states import ORDER_WANTS_MONEY, REFUND_OPEN
 from service.web.operation import Parameter
 
 WAIT_MAX_S = 30
@@ -65,12 +65,11 @@ class Waiting:
         self._closed = False
 
     async def until_settled(self, order: Order, within_s: float) -> Order:
-        """The order once nothing more happens to it by itself, or as given when the time is over first."""
-        return await self._until(settled, order, within_s) if order.status in ORDER_MOVES_BY_ITSELF else order
+        """The order once nothing more happens to it by itself, or as given when the time is over first.
 
-    async def until_changed(self, order: Order, within_s: float) -> Order:
-        """As `until_settled`, and once no change of its payment is under way."""
-        return await self._until(settled, order, within_s)
+        One that waits for its customer, or holds money, may have a capture or a cancellation under way.
+        """
+        return await self._until(settled, order, within_s) if order.status in ORDER_WANTS_MONEY else order
 
     async def until_ended(self, refund: Refund, within_s: float) -> Refund:
         """The refund once nothing is left to do for it, or as given when the time is over first."""

@@ -184,6 +184,15 @@ async def test_a_capture_of_what_was_let_go_at_stripe_ends_and_the_order_follows
     assert (await change(world, promise))["status"] == "refused"
 
 
+async def test_a_reason_of_ours_that_somebody_gives_at_stripe_declines_nothing(world: World) -> None:
+    """`duplicate` is what a declined attempt is canceled for before the next one; the dashboard offers it, too."""
+    promise = await authorized(world)
+    await past_us(world, promise, paths.cancel, {"cancellation_reason": "duplicate"})
+    await ask_cancel(world, promise)
+    await world.work()
+    await assert_let_go(world, promise)
+
+
 async def test_an_authorization_that_ends_at_stripe_makes_the_order_canceled(
     own_world: World, a_day_passes: Passes
 ) -> None:

@@ -376,6 +376,17 @@ async def test_a_waiting_capture_is_answered_when_its_change_has_ended(api: Api,
     assert (answer.status_code, answer.json()["status"]) == (202, "paid")
 
 
+async def test_a_read_waits_for_a_change_that_is_under_way(api: Api, engine: AsyncEngine) -> None:
+    """It is what a second capture is told to do."""
+    order_id = await order_in(api, engine, "authorized")
+    await ask(api, order_id, "capture")
+    read = asyncio.create_task(api.http.get(f"/v1/orders/{order_id}", headers={"Prefer": "wait=30"}))
+    await asyncio.sleep(0.3)
+    assert not read.done()
+    await rows(engine, "WITH c AS (UPDATE changes SET status = 'done') UPDATE orders SET status = 'paid'")
+    assert (await read).json()["status"] == "paid"
+
+
 async def test_a_replay_costs_no_limit(settings: Settings, engine: AsyncEngine) -> None:
     async with serve(replace(settings, rate_limit_rps=1)) as api:
         order_id = await order_in(api, engine, "authorized")

@@ -34,6 +34,7 @@ def owed(last_error: str | None = None, *, parked: bool = False, out: bool = Fal
         (owed("500 api_error"), "error of its own", "whether it charged"),
         (owed("breaker open: 400 parameter_unknown"), "nothing was sent", "/health/ready"),
         (owed("Stripe is being asked what this database may have forgotten"), "was forgotten", "eo recover"),
+        (owed("200 requires_capture"), "held", "Capture or cancel"),
         (owed("TimeoutError"), "lost or unclear", "whether it charged"),
         (owed("key_conflict: pi_1", parked=True), "parked for a human", "eo outbox retry"),
         (owed("refused: 400 x, and other orders are not", parked=True), "takes others", "retry"),
