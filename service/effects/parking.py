@@ -34,7 +34,7 @@ HELP: dict[Parked, tuple[str, str]] = {
         "Stripe has the key for another request, or it charges another order here",
         (
             f"see whose payment it is: `{ORDER}` and `{KEY}` in its metadata at Stripe. `retry` looks again and never "
-            "posts; `eo orders fail` ends the order"
+            "posts; `eo orders fail` ends the order, `eo refunds fail` the refund"
         ),
     ),
     Parked.REFUSED: (

@@ -45,6 +45,7 @@ class Event(StrEnum):
     RECOVERY_VERIFIED = "recovery.verified"
     REDIS_AWAY = "redis.away"
     REDIS_BACK = "redis.back"
+    REFUND_FAILED_BY_OPERATOR = "refund.failed_by_operator"
     RELAY_TASK_FAILED = "relay.task_failed"
     REQUEST = "request"
     REQUEST_FAILED = "request.failed"
@@ -168,6 +169,7 @@ HELP: dict[Event, Help] = {
         "longer than a restart takes: bring it back; `why` names the kind of failure",
     ),
     Event.REDIS_BACK: Help("info", "Redis can be used again, after `away_s` seconds"),
+    Event.REFUND_FAILED_BY_OPERATOR: Help("warning", "`eo refunds fail` ended a refund"),
     Event.RELAY_TASK_FAILED: Help(
         "error",
         "a bug in the `task` it names",

@@ -28,7 +28,11 @@ _LAST: tuple[tuple[str, str, str], ...] = (
     (r"", "the answer to the last call was lost or unclear", "Nothing: Stripe is asked whether it charged."),
 )
 _PARKED: tuple[tuple[str, str, str], ...] = (
-    (r"key_conflict", "Stripe has its key for another request", "`eo outbox retry`, or `eo orders fail` to end it."),
+    (
+        r"key_conflict",
+        "Stripe has its key for another request",
+        "`eo outbox retry`; `eo orders fail` (a refund: `eo refunds fail`).",
+    ),
     (r"refused", "Stripe refuses this order and takes others", "Look it up in Stripe's dashboard, then retry."),
     (r"poison", "its workers died again and again", "Read the worker's log, repair, then `eo outbox retry`."),
     (r"look-ups", "Stripe's lists could not be read for a day", "`eo outbox retry` once Stripe lists again."),

@@ -4,7 +4,8 @@ model     the shapes, as producers send them and as they are shown
 asking    a refund is judged under its order's lock, and promised by an outbox row
 placing   those that are asked for at the same time, by one statement
 reading   one refund, a page of them, those of one order
-effect    a refund between opening and settling                                                          [pure]
+effect    a refund between opening and ending    a refund that only a human can end
+settling                                                          [pure]
 kind      a refund as a kind of effect
 answers   what Stripe's word about a refund means                                                        [pure]
 settling  the refund, its order's sums, and the bookings of what moved

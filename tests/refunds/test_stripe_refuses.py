@@ -1,5 +1,10 @@
 """A refund that Stripe does not take now: its balance is short, or our request is odd. No charge waits for that."""
 
+import pytest
+
+from service import outbox
+from service.foundation.errors import NotFound
+from service.refunds.ending import fail_by_hand
 from tests.charges.refusing import RefusingStripe
 from tests.charges.wishes import ask_refund
 from tests.charges.world import World
@@ -63,3 +68,21 @@ async def test_a_form_that_is_refused_of_refunds_stops_no_charge(world: World) -
 
 def _a_refund(method: str, form: str) -> bool:
     return method == "POST" and "payment_intent=" in form
+
+
+async def test_a_refund_that_waits_for_a_human_can_be_ended_by_one(world: World) -> None:
+    """Its amount would else be under way for ever, and could not be given back (R36)."""
+    promise = await paid(world)
+    asked = await ask_refund(world, promise, 500)
+    assert asked.effect is not None
+    with pytest.raises(NotFound):
+        await fail_by_hand(world.engine, asked.effect, "not wanted")
+    await outbox.park(world.engine, asked.outbox_id, "key_conflict: Stripe has the key for another request")
+    await fail_by_hand(world.engine, asked.effect, "not wanted")
+    row = await refund(world, asked)
+    assert (row["status"], row["failure"]["code"]) == ("failed", "failed_by_operator")
+    assert await sums(world, promise) == (0, 0, 0)
+    assert await world.row(asked) is None
+    await world.deliver(again := await ask_refund(world, promise, 1999))
+    assert (await refund(world, again))["status"] == "succeeded"
+    await world.balanced()

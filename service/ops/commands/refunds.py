@@ -1,4 +1,4 @@
-"""`eo refunds`: look at refunds."""
+"""`eo refunds`: look at refunds, or end one by hand."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,14 @@ import click
 
 from service.foundation.money import spelled
 from service.ops import table
-from service.ops.arguments import one_of
+from service.ops.arguments import REASON, one_of
 from service.ops.terminal import ask, json_option, print_json, print_rows
 from service.states import REFUND_STATUSES
 
 
 @click.group()
 def refunds() -> None:
-    """Refunds: list them, or show one."""
+    """Refunds: list them, show one, or end one by hand."""
 
 
 @refunds.command("list")
@@ -49,6 +49,17 @@ def refunds_show(*, refund: str, as_json: bool) -> None:
         return
     shown = {"account": account, **to_builtins(found), "amount": spelled(found.amount, found.currency)}
     click.echo("\n".join(table.fields({name: value for name, value in shown.items() if value}, table.width())))
+
+
+@refunds.command("fail")
+@click.argument("refund_id", type=click.UUID)
+@click.option("--reason", required=True, type=REASON, help="Shown to the producer.")
+def refunds_fail(refund_id: Any, reason: str) -> None:
+    """End a parked refund as failed. Nothing of it is sent any more, and its amount can be refunded again."""
+    from service.refunds.ending import fail_by_hand  # noqa: PLC0415
+
+    ask(lambda engine: fail_by_hand(engine, refund_id, reason))
+    click.echo(f"eo: refund {refund_id} is failed.", err=True)
 
 
 def _row(refund: Mapping[str, Any]) -> dict[str, Any]:
