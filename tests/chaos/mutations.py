@@ -381,16 +381,16 @@ MUTATIONS = (
         " - order.amount_refunding_minor", "", ("tests/web/test_refunds.py::test_twenty_at_once_over_the_cap",),
     ),
     Mutation(
-        "refunds together: the order's row is not held", "service/refunds/placing.py",
+        "together: the order's row is not held", "service/refunds/placing.py",
         "        FOR NO KEY UPDATE SKIP LOCKED) AS o,", "        LIMIT 1) AS o,",
         (_TOGETHER + "test_what_was_refunded_after", _TOGETHER + "test_an_order_that_is_held"),
     ),
     Mutation(
-        "refunds together: two of one order by one statement", "service/refunds/placing.py",
+        "together: two of one order by one statement", "service/refunds/placing.py",
         "_bound(list(first.values()))", "_bound(wanted)", (_TOGETHER + "test_each_is_told",),
     ),
     Mutation(
-        "refunds together: a key that is known makes another", "service/refunds/placing.py",
+        "together: a key that is known makes another", "service/refunds/placing.py",
         "FROM allowed a JOIN remembered r ON r.id = a.operation_id", "FROM allowed a",
         (_TOGETHER + "test_each_is_told",),
     ),
