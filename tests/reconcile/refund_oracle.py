@@ -95,7 +95,9 @@ def _judge(story: Story, row: RefundRow, refund: Refund | None, cut_off: datetim
         return "refund_amount_mismatch"
     if refund.status not in SAME_WORD[row.status]:
         moment = _time(refund.created) if row.status in OPEN else settled
-        return _young("refund_status_mismatch", moment, cut_off)
+        back = refund.failure_balance_transaction
+        came_back = [_time(back.created)] if isinstance(back, BalanceTransaction) else []
+        return _young("refund_status_mismatch", max([moment, *came_back]), cut_off)
     moved = {"refund": refund.balance_transaction, "refund_failed": refund.failure_balance_transaction}
     if row.re and any(moved[kind] and kind not in booked for kind in moved):
         return _young("refund_missing_locally", settled, cut_off)

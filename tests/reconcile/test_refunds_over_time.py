@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import pytest
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -35,15 +34,16 @@ def _moved(story: Story, **changes: Any) -> None:
 # --- what waits
 
 
-@pytest.mark.parametrize("status", ["pending", "processing"])
 async def test_a_refund_that_is_not_settled_is_in_flight_within_the_grace_and_stale_after_it(
-    tell: Ask, account: UUID, status: str
+    tell: Ask, account: UUID
 ) -> None:
-    young, old = paid(account, NOW - 5 * HOUR), paid(account, NOW - 5 * HOUR)
-    unsent(young, YOUNG, status=status)
-    unsent(old, OLD, status=status)
-    outcome = await tell(young, old)
-    assert {d.order_id: d.name for d in outcome.found} == {young.order.id: "in_flight", old.order.id: "stale_pending"}
+    expected, stories = {}, []
+    for status in ("pending", "processing"):
+        for at, name in ((YOUNG, "in_flight"), (OLD, "stale_pending")):
+            stories.append(story := paid(account, NOW - 5 * HOUR))
+            unsent(story, at, status=status)
+            expected[story.order.id] = name
+    assert {d.order_id: d.name for d in (await tell(*stories)).found} == expected
 
 
 async def test_a_refund_pending_at_stripe_is_in_flight_for_a_month_and_stale_after_it(
@@ -77,12 +77,10 @@ async def test_a_refund_that_nobody_sent_is_found_beyond_the_window(tell: Ask, a
 # --- what is owed
 
 
-@pytest.mark.parametrize("status", ["failed", "canceled"])
-async def test_a_refund_that_failed_is_owed_and_no_discrepancy(tell: Ask, account: UUID, status: str) -> None:
-    story = _refunded(account, NOW - WEEK, status=status)
-    outcome = await tell(story)
+async def test_a_refund_that_failed_is_owed_and_no_discrepancy(tell: Ask, account: UUID) -> None:
+    outcome = await tell(*(_refunded(account, NOW - WEEK, status=status) for status in ("failed", "canceled")))
     assert (outcome.verdict, outcome.money_at_stake) == ("clean", {})
-    assert outcome.only("owed").amount == 500
+    assert [(d.name, d.amount) for d in outcome.found] == [("owed", 500)] * 2
 
 
 async def test_what_the_next_refund_draws_on_is_owed_no_more(tell: Ask, account: UUID) -> None:
