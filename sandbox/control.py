@@ -5,7 +5,8 @@ GET    truth                                       totals: charges, amounts per 
 GET    truth?per=order                             {"totals", "orders": [{account, order, charges, amounts, …}]}
 GET    truth?order=ID                              one order; `charges: 0` when it was never charged
 POST   clock       {"advance_s": n}                move the clock forward: Date, created stamps, age of keys
-POST   age         {"seconds": n}                  make every stored key and object older, the clock stays
+POST   age         {"seconds": n}                  make every stored key and object older, the clock stays;
+                   also "refunds": false           refunds and their balance transactions stay as they are
 POST   faults      the plan (see faults.py)        replaces the plan and its counts
 GET    faults                                      the plan with matched/fired per rule
 DELETE faults                                      no more faults
@@ -53,9 +54,10 @@ class Advance(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Age(msgspec.Struct, forbid_unknown_fields=True):
-    """How much older everything becomes."""
+    """How much older everything becomes; refunds may keep their age, as the books that name their moments do."""
 
     seconds: int
+    refunds: bool = True
 
 
 class LatencyWanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -205,7 +207,7 @@ class Control:
         wanted = msgspec.json.decode(body, type=Age)
         if wanted.seconds < 0:
             raise ValueError("nothing becomes younger")
-        self._sandbox.age(wanted.seconds)
+        self._sandbox.age(wanted.seconds, refunds=wanted.refunds)
         return {"aged_s": wanted.seconds}
 
     def _plan(self, body: bytes) -> Json:

@@ -68,9 +68,9 @@ class Sandbox:
         self.rate_limit = rate_limit
         self.strict = strict
 
-    def age(self, seconds: int) -> None:
+    def age(self, seconds: int, *, refunds: bool = True) -> None:
         """Make all objects and keys, and the account, older by so many seconds; the clock stays."""
-        self.store.age(seconds)
+        self.store.age(seconds, refunds=refunds)
         self.created -= seconds
         self.store.set_meta("created", str(self.created))
 

@@ -228,10 +228,11 @@ class Store:
         self._written.clear()
         self._release(RolledBack())
 
-    def age(self, seconds: int) -> None:
-        """Make every stored key, object and plan `seconds` older while the clock stays."""
-        for table in AGED_TABLES:
-            self.write(f"UPDATE {table} SET created = created - ?1, body = older(body, ?1)", (seconds,))
+    def age(self, seconds: int, *, refunds: bool = True) -> None:
+        """Make every stored key, object and plan `seconds` older while the clock stays; refunds may keep their age."""
+        for table in AGED_TABLES if refunds else [name for name in AGED_TABLES if name != "refunds"]:
+            which = "" if refunds or table != "balance_transactions" else " WHERE source NOT LIKE 're\\_%' ESCAPE '\\'"
+            self.write(f"UPDATE {table} SET created = created - ?1, body = older(body, ?1){which}", (seconds,))
         self.write("UPDATE balance_transactions SET available_on = available_on - ?", (seconds,))
         self.write("UPDATE scheduled SET due = due - ?", (seconds,))
 

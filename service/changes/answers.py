@@ -26,10 +26,16 @@ _LOST = "requires_payment_method"
 
 
 def spoken(change: OpenChange, answer: Answer) -> Outcome | None:
-    """Stripe's word about the key: the PaymentIntent, also inside an error."""
+    """Stripe's word about the key: the PaymentIntent, also inside an error.
+
+    The replay of a capture may be as old as its key, and tell of no moment at which the money was taken: then the
+    PaymentIntent is asked for.
+    """
     if answer.intent is None:
         return None
     outcome = judge_intent(change, answer.intent)
+    if outcome.final and change.kind == "capture" and answer.replayed and answer.intent.charged_at is None:
+        return replace(_present_state(change), next_try=False)
     return outcome if outcome.final else replace(_present_state(change), intent=outcome.intent)
 
 

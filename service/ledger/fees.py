@@ -110,7 +110,8 @@ class FeeSweep:
                 asked = await self._list(search, result)
             for row in list(search.missing.values())[:ONE_BY_ONE_MAX]:
                 source = row.stripe_charge_id
-                await self._read_through(search, result, _earliest(row), source=source)
+                # From the beginning: its moment may be that of an answer which came long after the money was taken.
+                await self._read_through(search, result, 0, source=source)
                 asked += [row] if search.missing.pop(source, None) else []
         except IncompleteListing as error:
             result.complete = False

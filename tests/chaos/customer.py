@@ -5,6 +5,7 @@ a 2xx is a promise, a 409 a refusal that its order's state must explain.
 """
 
 import asyncio
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ from tests.chaos.producer import Heard, Producer
 from tests.chaos.stories import STORY, Act, Step, opening, story_of
 
 ROUTES = {"capture": "capture", "cancel": "cancel", "pay": "pay", "refund": "refunds"}
-PATIENCE_S = 20.0  # how long an order's next state is waited for; then the story breaks off
+PATIENCE_S = 30.0  # how long an order's next state is waited for; then the story breaks off
 LOOK_S = (0.1, 1.0)  # between two looks at an order: the first, the longest
 ENDED = frozenset({"paid", "failed", "canceled"})
 
@@ -53,6 +54,7 @@ class Customer(Producer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._repeats = False
+        self._placed = threading.Event()
 
     def key(self, number: int) -> str:
         """The key of the order with this number."""
@@ -75,8 +77,13 @@ class Customer(Producer):
     def repeat(self, numbers: Iterable[int]) -> Self:
         """Another thread, which asks for these again, and for all that was asked of them."""
         another = self._another(numbers)
-        another._repeats = True
+        another._repeats, another._placed = True, threading.Event()
         return another.start()
+
+    @property
+    def has_placed(self) -> bool:
+        """Whether a repeating thread has placed all orders anew."""
+        return self._placed.is_set() or self.is_done
 
     def forgotten(self, since: float, until: float) -> list[int]:
         """The numbers told of meanwhile, of their orders or of what was asked of these."""
@@ -84,16 +91,23 @@ class Customer(Producer):
         of_later = [a.number for a in list(self.asked.values()) if any(h.told_at >= since for h in list(a.answers))]
         return list(dict.fromkeys([*numbers, *of_later]))
 
-    async def _handle(self, session: aiohttp.ClientSession, number: int) -> None:
+    async def _produce(self) -> None:
+        await super()._produce()
         if self._repeats:
+            self._placed.set()
+            await super()._produce()
+
+    async def _handle(self, session: aiohttp.ClientSession, number: int) -> None:
+        if self._repeats and not self._placed.is_set():
             await self._place(session, number)
+        elif self._repeats:
             for asked in [a for a in list(self.asked.values()) if a.number == number and a.answers]:
                 await self._step(session, number, asked.step)
-            return
-        if self.key(number) not in self.accepted:
-            await self._place(session, number)
-        if self.acts:
-            await self._tell(session, number)
+        else:
+            if self.key(number) not in self.accepted:
+                await self._place(session, number)
+            if self.acts:
+                await self._tell(session, number)
 
     async def _tell(self, session: aiohttp.ClientSession, number: int) -> None:
         for act in story_of(number).acts:

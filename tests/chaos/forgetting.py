@@ -26,6 +26,7 @@ KINDS: dict[str, Callable[..., Memory]] = {
 EVERY_S = 14.0  # a storm shorter than two of these has one forgetting
 UP_WITHIN_S = 30.0
 REPEATED_WITHIN_S = 60.0
+SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +126,23 @@ class Forgetting:
         self._later += lost[1::2]
 
     def _forget_and_be_asked_again(self) -> None:
-        """Keys are accepted anew before anybody could look whether they are new."""
-        self._forget()
-        self._until_repeated()
+        """Keys are accepted anew before anybody could look whether they are new.
 
-    def _until_repeated(self) -> None:
-        self._monkey.until(
-            lambda: all(one.is_done for one in self._repeating),
-            within_s=REPEATED_WITHIN_S,
-            what="what was asked again is accepted",
-        )
+        What was asked of the orders has to wait: a pending one is not canceled until somebody has looked.
+        """
+        self._forget()
+        self._until_repeated(lambda one: one.has_placed)
+
+    def _until_repeated(self, is_repeated: Callable[[Producer], bool] = lambda one: one.is_done) -> None:
+        try:
+            self._monkey.until(
+                lambda: all(is_repeated(one) for one in self._repeating),
+                within_s=REPEATED_WITHIN_S,
+                what="what was asked again is accepted",
+            )
+        except AssertionError as error:
+            error.add_note(f"unclear: {self._producer.unclear.most_common(SHOWN)}")
+            raise
 
     def _repeat(self, numbers: list[int]) -> None:
         if numbers:

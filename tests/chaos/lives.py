@@ -72,7 +72,8 @@ class Dump:
 
     def put_in_force(self, *, age: str = "") -> None:
         """Load it over what is there."""
-        script = f"{self.script()} SET search_path = public; {age}"
+        # In a deadlock with processes that read meanwhile, the first to look for one gives way: they.
+        script = f"SET LOCAL deadlock_timeout = '10s'; {self.script()} SET search_path = public; {age}"
         for left in reversed(range(REPEATS)):
             try:
                 sql(self._postgres, script)

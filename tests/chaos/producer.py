@@ -21,7 +21,7 @@ import aiohttp
 from tests.chaos.stories import wanted
 
 AT_ONCE = 8
-CALL_S = 10.0
+CALL_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 UNCLEAR = (429, 503)
 
@@ -67,6 +67,7 @@ class Producer:
     accepted: dict[str, Told] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    unclear: Counter[str] = field(default_factory=Counter)  # how often each request that has no clear answer was sent
 
     def __post_init__(self) -> None:
         self._forgotten: list[tuple[float, float]] = []
@@ -94,6 +95,11 @@ class Producer:
     def is_done(self) -> bool:
         """Whether every order was accepted."""
         return not self._thread.is_alive()
+
+    @property
+    def has_placed(self) -> bool:
+        """The same; whoever asks for more later may not be done yet."""
+        return self.is_done
 
     def may_be_forgotten(self, told: Told | Heard) -> bool:
         """Whether what was told may have been committed between two moments that the database knows nothing of."""
@@ -164,8 +170,10 @@ class Producer:
         pause_s = FIRST_PAUSE_S
         while (heard := await self._ask(session, path, body, key)) is None:
             self.counts["repeats"] += 1
+            self.unclear[f"{path} {key}"] += 1
             await asyncio.sleep(pause_s * self._chance.uniform(0.5, 1.5))
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+        self.unclear.pop(f"{path} {key}", None)
         return heard
 
     def _door(self, path: str) -> str:

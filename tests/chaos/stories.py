@@ -142,7 +142,7 @@ STORIES = (
         frozenset({"paid"}),
         (
             act("paid", Step("past us", ":0", share=0.3)),
-            act("paid", Step("refund", share=0.3)),
+            act("paid", Step("refund", share=0.8)),
         ),
     ),
     Story(

@@ -38,27 +38,31 @@ _MORE: list[dict[str, Any]] = [
 ]
 
 DAY_S = 25 * 3600  # more than a look-up needs to count
-_OLDER = """
-LOCK TABLE orders, outbox, charges, lives, order_aliases, instance;
-UPDATE orders SET created_at = created_at - $1, updated_at = updated_at - $1;
-UPDATE outbox SET created_at = created_at - $1, deliver_after = deliver_after - $1, parked_at = parked_at - $1;
-UPDATE charges SET created_at = created_at - $1, updated_at = updated_at - $1,
-    first_sent_at = first_sent_at - $1, last_sent_at = last_sent_at - $1,
-    lease_until = lease_until - $1, stripe_created = stripe_created - $1, charged_at = charged_at - $1,
+_EFFECT = """
+    created_at = created_at - $1, updated_at = updated_at - $1,
+    first_sent_at = first_sent_at - $1, last_sent_at = last_sent_at - $1, lease_until = lease_until - $1,
     history = (SELECT coalesce(jsonb_agg(
         h.entry || jsonb_build_object('at', (h.entry ->> 'at')::timestamptz - $1) ORDER BY h.n), '[]')
-      FROM jsonb_array_elements(history) WITH ORDINALITY AS h(entry, n));
+      FROM jsonb_array_elements(history) WITH ORDINALITY AS h(entry, n))"""
+_OLDER = """
+LOCK TABLE orders, operations, outbox, charges, changes, refunds, lives, order_aliases, instance;
+UPDATE orders SET created_at = created_at - $1, updated_at = updated_at - $1;
+UPDATE outbox SET created_at = created_at - $1, deliver_after = deliver_after - $1, parked_at = parked_at - $1;
+UPDATE operations SET created_at = created_at - $1;
+UPDATE charges SET stripe_created = stripe_created - $1, charged_at = charged_at - $1, $effect;
+UPDATE changes SET $effect;
+UPDATE refunds SET $effect;
 UPDATE lives SET seen_at = seen_at - $1, bound = bound - $1, verified_until = verified_until - $1,
     heartbeat_at = heartbeat_at - $1, verifier_until = verifier_until - $1;
 UPDATE order_aliases SET created_at = created_at - $1;
 UPDATE instance SET created_at = created_at - $1;
-"""
+""".replace("$effect", _EFFECT)
 
 
 def fault_plan(seed: int) -> dict[str, Any]:
     """Stripe at its worst. No fault strikes the call that asks who it is: it charges nobody."""
     rules = [{"fault": fault, "probability": p} for fault, p in PROBABILITY.items()] + _MORE
-    return {"seed": seed, "rules": [{"path": "payment_intents|balance", **rule} for rule in rules]}
+    return {"seed": seed, "rules": [{"path": "payment_intents|refunds|balance", **rule} for rule in rules]}
 
 
 def older(days: int) -> str:
@@ -68,6 +72,8 @@ def older(days: int) -> str:
 
 def a_day_passes(fleet: Fleet) -> None:
     """Everything stored, here and at Stripe, becomes a day older in one step; both clocks stay (R28).
+
+    Refunds keep Stripe's moments: the books name them, and are not rewritten.
 
     No worker may be running: one that has just looked at its clock would send what is a day old. Nor may a relay, which
     asks for lists: what lay within its window would lie before it.
@@ -80,6 +86,6 @@ async def _age(fleet: Fleet) -> None:
     try:
         async with connection.transaction():
             await connection.execute(older(1))
-            fleet.control("POST", "age", {"seconds": DAY_S})
+            fleet.control("POST", "age", {"seconds": DAY_S, "refunds": False})
     finally:
         await connection.close(timeout=10)

@@ -1,5 +1,6 @@
 """A capture or cancellation comes to its end, also where a worker came late to it, was overtaken, or met a used key."""
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,6 +11,7 @@ from service.effects.model import Outcome, Settlement
 from service.effects.opening import open_effects
 from service.effects.settling import settle
 from service.stripe_gateway.client import StripeGateway
+from tests.charges.answers import change, ok
 from tests.charges.world import Promise, World
 from workers.effects import KINDS
 
@@ -92,3 +94,11 @@ async def test_after_a_used_key_a_change_is_sent_under_the_next(world: World) ->
 
 async def _is_canceled(world: World, promise: Promise) -> bool:
     return await world.status(promise) == "canceled"
+
+
+def test_the_replay_of_a_capture_that_tells_no_moment_leads_to_its_payment() -> None:
+    """The money may have been taken hours before, while the books name the moment at which it was."""
+    capture = change("capture", first_send=False)
+    assert judge_send(CHANGE, capture, ok()).status == "done"
+    outcome = judge_send(CHANGE, capture, replace(ok(), replayed=True))
+    assert (outcome.status, outcome.next_call, outcome.next_try, outcome.retry_s) == ("sending", "retrieve", False, 0.0)
