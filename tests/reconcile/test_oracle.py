@@ -260,6 +260,41 @@ def _refund_failed(account: UUID, at: datetime, amount: int) -> tuple[Story | No
     return _story(story, "owed!")
 
 
+def _duplicate_given_back(account: UUID, at: datetime, amount: int) -> Story:
+    story = _good(account, at, amount)
+    success(story, at, duplicate=True, fee=0)
+    give_back(story, at, amount)
+    return story
+
+
+def _duplicate_undone(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    return _story(_duplicate_given_back(account, at, amount), None)
+
+
+def _duplicate_half_undone(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = _good(account, at, amount)
+    success(story, at, duplicate=True)
+    give_back(story, at, amount // 2)
+    return _story(story, "duplicate_charge!")
+
+
+def _duplicate_not_undone(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    """Its refund failed, and Stripe's payment may still show it as given back."""
+    story = _good(account, at, amount)
+    success(story, at, duplicate=True)
+    give_back(story, at, amount, status="failed")
+    _goes_back(story, amount_refunded=amount, refunded=True)
+    return _story(story, "duplicate_charge!")
+
+
+def _duplicates_refund_unbooked(
+    account: UUID, at: datetime, amount: int
+) -> tuple[Story | None, list[Intent], str | None]:
+    story = _duplicate_given_back(account, at, amount)
+    story.entries.pop()
+    return _story(story, "refund_missing_locally")
+
+
 def _refund_booked_wrong(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
     story = _given_back(account, at, amount)
     story.refund.drawn = 1
@@ -272,6 +307,7 @@ PLANTS: list[Plant] = [
     _no_fee, _no_fee_there, _other_fee, _booked_wrong, _refunded, _disputed, _duplicate_refunded,
     _captured_in_part, _held_and_gone, _known_refund, _refund_past_us, _refund_unbooked, _refund_gone, _refund_of_more,
     _refund_not_heard_of, _refund_not_sent, _refund_pending, _refund_failed, _refund_booked_wrong,
+    _duplicate_undone, _duplicate_half_undone, _duplicate_not_undone, _duplicates_refund_unbooked,
 ]  # fmt: skip
 
 EVENTS = st.lists(
@@ -310,7 +346,15 @@ BREAKS = (
     "refund fee", "refund again",
 )  # fmt: skip
 RETURNS: list[dict[str, Any]] = [{"amount_refunded": 5}, {"refunded": True}, {"disputed": True}]
-BASES: tuple[Callable[[UUID, datetime, int], Story], ...] = (_good, declined, unknown, waiting, held, _given_back)
+BASES: tuple[Callable[[UUID, datetime, int], Story], ...] = (
+    _good,
+    declined,
+    unknown,
+    waiting,
+    held,
+    _given_back,
+    _duplicate_given_back,
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
