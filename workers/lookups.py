@@ -1,4 +1,7 @@
-"""Looks up what became of charges whose answers were lost or refused; one scan serves all of a window (R18, R32)."""
+"""Looks up what became of charges and refunds whose answers were lost or refused.
+
+One scan of payments serves all charges of a window (R18, R32); a refund is searched in the list of its payment's.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -33,9 +36,14 @@ class LookUps:
         self._rules = Rules.of(settings)
 
     async def look_up(self, effects: Sequence[Effect]) -> list[Settlement[Effect]]:
-        """Search Stripe's lists for these effects, renewing their leases meanwhile; returns a settlement for each."""
+        """Search Stripe's lists for these effects, renewing their leases meanwhile; returns a settlement for each.
+
+        Raises TypeError for an effect that no list shows: left out it would wait without an end.
+        """
         charges = [e for e in effects if isinstance(e, OpenCharge)]
         givings = [e for e in effects if isinstance(e, OpenRefund)]
+        if others := [e for e in effects if not isinstance(e, OpenCharge | OpenRefund)]:
+            raise TypeError(f"no list of Stripe's shows what became of {others[0]}")
         renewing = asyncio.create_task(self._keep_leases(charges, givings))
         try:
             return [*await self._charges(charges), *[await self._refund(refund) for refund in givings]]

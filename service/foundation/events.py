@@ -90,11 +90,17 @@ HELP: dict[Event, Help] = {
     Event.BREAKER_STAYS_OPEN: Help("warning", "one send was tried, and Stripe refused it as before"),
     Event.CHARGE_FENCED: Help(
         "warning",
-        "answers came after their lease had ended; another worker has the charge",
+        "answers about charges, captures, cancellations or refunds came after their lease had ended; another worker "
+        "has these, or has settled them",
         "many: raise `EO_CHARGE_LEASE_S`",
     ),
-    Event.CHARGE_LEASE_NOT_RENEWED: Help("warning", "a lease was not renewed in a look-up; it is looked again"),
-    Event.CHARGE_LOOKUP_INCOMPLETE: Help("warning", "Stripe's list could not be read to its end; it is read again"),
+    Event.CHARGE_LEASE_NOT_RENEWED: Help(
+        "warning", "leases of charges or refunds were not renewed in a look-up; it is tried again"
+    ),
+    Event.CHARGE_LOOKUP_INCOMPLETE: Help(
+        "warning",
+        "Stripe's list of payments or refunds could not be read to its end; it is read again",
+    ),
     Event.DOOR_BATCH_SPLIT: Help("warning", "one order held up the others of its batch; it is looked for"),
     Event.DOOR_POSTGRES_AWAY: Help(
         "error",

@@ -24,6 +24,8 @@ from service.ledger.journal import (
 )
 from service.ledger.posting import PostResult, post
 from service.ledger.refunding import (
+    refund_duplicate_failed_reference,
+    refund_duplicate_reference,
     refund_entries,
     refund_entry,
     refund_failed_entry,
@@ -53,6 +55,8 @@ __all__ = [
     "post",
     "redate",
     "redated_entry",
+    "refund_duplicate_failed_reference",
+    "refund_duplicate_reference",
     "refund_entries",
     "refund_entry",
     "refund_failed_entry",

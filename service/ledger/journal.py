@@ -18,6 +18,7 @@ from service.ledger.entry import (
 # The kinds of entries. An entry's reference is its kind, and the id of what it books.
 CHARGE, DUPLICATE, FEE = "charge", "duplicate", "fee"
 REFUND_PENDING, REFUND, REFUND_FAILED = "refund_pending", "refund", "refund_failed"
+REFUND_DUPLICATE, REFUND_DUPLICATE_FAILED = "refund_duplicate", "refund_duplicate_failed"
 REVERSAL, REDATED = "reversal", "redated"
 
 

@@ -5,22 +5,26 @@ So they cost what the refunds cost, however many charges there are.
 """
 
 from service.ledger.entry import CONTRA_REFUNDS, REFUNDS_PAYABLE, REVENUE, SUSPENSE
-from service.ledger.journal import REDATED, REFUND, REVERSAL
+from service.ledger.journal import REDATED, REFUND, REFUND_DUPLICATE, REFUND_DUPLICATE_FAILED, REVERSAL
 from service.states import REFUND_OPEN, in_sql
 
-# Every entry of a refund, and what corrects one: `refund:`, `refund_pending:`, `refund_failed:`, `reversal:refund:`, …
+# Every entry of a refund, also of a duplicate's, and what corrects one: `refund:`, `refund_pending:`,
+# `refund_duplicate:`, `reversal:refund:`, …
 _ENTRIES = f"""
-SELECT e.* FROM (SELECT DISTINCT account_id FROM ledger_accounts WHERE code = '{REFUNDS_PAYABLE}') refunding
+SELECT e.* FROM (SELECT DISTINCT account_id FROM ledger_accounts
+        WHERE code IN ('{REFUNDS_PAYABLE}', '{SUSPENSE}')) refunding
   JOIN journal_entries e ON e.account_id = refunding.account_id
    AND (e.reference LIKE '{REFUND}%' OR e.reference LIKE '{REVERSAL}:{REFUND}%'
         OR e.reference LIKE '{REDATED}:{REFUND}%')"""
 
-# What a promise gave up, against what was taken for the same payment. A draw on what is owed gives up nothing anew.
+# What a promise gave up, against what was taken for the same payment. A draw on what is owed gives up nothing anew. The
+# refund of a duplicate takes what suspense had of it.
+_GIVES_BACK = f"(l.code = '{CONTRA_REFUNDS}' OR e.kind IN ('{REFUND_DUPLICATE}', '{REFUND_DUPLICATE_FAILED}'))"
 REFUNDED_TOO_MUCH = f"""
 WITH refunded AS MATERIALIZED (SELECT DISTINCT account_id, order_id FROM ({_ENTRIES}) e)
 SELECT ARRAY[CAST(e.order_id AS text), coalesce(e.payment_intent_id, '')] AS ids,
-       format('%s given back of %s %s', coalesce(sum(p.amount_minor) FILTER (WHERE l.code = '{CONTRA_REFUNDS}'), 0),
-              coalesce(-sum(p.amount_minor) FILTER (WHERE l.code <> '{CONTRA_REFUNDS}'), 0), p.currency) AS detail
+       format('%s given back of %s %s', coalesce(sum(p.amount_minor) FILTER (WHERE {_GIVES_BACK}), 0),
+              coalesce(-sum(p.amount_minor) FILTER (WHERE NOT {_GIVES_BACK}), 0), p.currency) AS detail
   FROM refunded r
   JOIN journal_entries e ON e.order_id = r.order_id AND e.account_id = r.account_id
   JOIN postings p ON p.entry_id = e.id
@@ -30,7 +34,7 @@ HAVING sum(p.amount_minor) > 0"""
 
 # What each refund adds to what its order's failed ones left owed. One that was not made at Stripe yet has promised
 # nothing; what it draws is promised since before. One that failed is owed, and where it had left the balance, its money
-# is on its way back until the second balance transaction.
+# is on its way back until the second balance transaction. That of a duplicate is in suspense until it has left.
 _UNDER_WAY = f"""CASE
     WHEN r.status IN {in_sql(REFUND_OPEN)} AND r.stripe_refund_id IS NULL THEN r.drawn_minor
     WHEN r.status IN {in_sql(REFUND_OPEN)} AND r.balance_transaction_id IS NULL THEN r.amount_minor
@@ -49,6 +53,7 @@ WITH booked AS (
 ), counted AS (
   SELECT o.account_id, o.id AS order_id, o.currency, o.amount_owed_minor + sum({_UNDER_WAY}) AS minor
     FROM refunds r JOIN orders o ON o.id = r.order_id
+    JOIN charges c ON c.id = r.charge_id AND c.status <> 'duplicate'
    GROUP BY o.id
 )
 SELECT ARRAY[coalesce(CAST(order_id AS text), 'no order')] AS ids,

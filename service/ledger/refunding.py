@@ -3,14 +3,25 @@
 Every refund books both the promise and its end, whether or not Stripe was pending in between: what is booked does not
 depend on how often Stripe was asked. A refund that failed leaves the promise standing, because the customer is owed the
 money; the next one of the order keeps it, and promises only what is more.
+
+The refund of a duplicate gives back what nobody earned: it books suspense against Stripe's balance, and no promise. One
+that failed is in suspense again.
 """
 
 from datetime import UTC, datetime
 from typing import TypedDict, Unpack
 from uuid import UUID
 
-from service.ledger.entry import CONTRA_REFUNDS, REFUNDS_PAYABLE, STRIPE_BALANCE, JournalEntry, Posting
-from service.ledger.journal import REFUND, REFUND_FAILED, REFUND_PENDING, fee_entry, move
+from service.ledger.entry import CONTRA_REFUNDS, REFUNDS_PAYABLE, STRIPE_BALANCE, SUSPENSE, JournalEntry, Posting
+from service.ledger.journal import (
+    REFUND,
+    REFUND_DUPLICATE,
+    REFUND_DUPLICATE_FAILED,
+    REFUND_FAILED,
+    REFUND_PENDING,
+    fee_entry,
+    move,
+)
 from service.stripe_gateway.objects import BalanceTransaction, Refund
 
 
@@ -41,6 +52,16 @@ def refund_failed_reference(stripe_refund_id: str) -> str:
     return f"{REFUND_FAILED}:{stripe_refund_id}"
 
 
+def refund_duplicate_reference(stripe_refund_id: str) -> str:
+    """The natural key of the entry of a duplicate's refund that left Stripe's balance."""
+    return f"{REFUND_DUPLICATE}:{stripe_refund_id}"
+
+
+def refund_duplicate_failed_reference(stripe_refund_id: str) -> str:
+    """The natural key of the entry of a duplicate's refund that came back."""
+    return f"{REFUND_DUPLICATE_FAILED}:{stripe_refund_id}"
+
+
 def refund_pending_entry(*, drawn_minor: int, **refund: Unpack[Refunded]) -> JournalEntry | None:
     """Stripe was told to give the money back, so the customer is owed it; None where all of it was owed before.
 
@@ -68,19 +89,37 @@ def refund_failed_entry(**refund: Unpack[Refunded]) -> JournalEntry:
     return _entry(REFUND_FAILED, refund_failed_reference(refund["stripe_refund_id"]), refund, postings)
 
 
+def refund_duplicate_entry(**refund: Unpack[Refunded]) -> JournalEntry:
+    """A duplicate's money left Stripe's balance for the customer. `occurred_at`: balance_transaction.created."""
+    postings = move(refund["amount_minor"], refund["currency"], debit=SUSPENSE, credit=STRIPE_BALANCE)
+    return _entry(REFUND_DUPLICATE, refund_duplicate_reference(refund["stripe_refund_id"]), refund, postings)
+
+
+def refund_duplicate_failed_entry(**refund: Unpack[Refunded]) -> JournalEntry:
+    """It came back, and is nobody's as before. `occurred_at`: failure_balance_transaction.created."""
+    postings = move(refund["amount_minor"], refund["currency"], debit=STRIPE_BALANCE, credit=SUSPENSE)
+    reference = refund_duplicate_failed_reference(refund["stripe_refund_id"])
+    return _entry(REFUND_DUPLICATE_FAILED, reference, refund, postings)
+
+
 def refund_entries(
-    *, account_id: UUID, order_id: UUID | None, refund: Refund, drawn_minor: int
+    *, account_id: UUID, order_id: UUID | None, refund: Refund, drawn_minor: int, of_duplicate: bool
 ) -> tuple[JournalEntry, ...]:
     """All that is to be on the books of `refund` as Stripe shows it, its balance transactions expanded.
 
-    What was booked when it was seen before is among it, and a repeat for the books. Raises ValueError for a balance
-    transaction that is not expanded, or that did not move the refund's amount, and for more drawn than there is.
+    What was booked when it was seen before is among it, and a repeat for the books. `of_duplicate`: its payment is a
+    second success of its order. Raises ValueError for a balance transaction that is not expanded, or that did not move
+    the refund's amount, and for more drawn than there is.
     """
+    gone, back = (refund_entry, refund_failed_entry)
     found: list[JournalEntry | None] = []
-    found.append(refund_pending_entry(drawn_minor=drawn_minor, **_of(account_id, order_id, refund, refund.created)))
+    if of_duplicate:
+        gone, back = (refund_duplicate_entry, refund_duplicate_failed_entry)
+    else:
+        found.append(refund_pending_entry(drawn_minor=drawn_minor, **_of(account_id, order_id, refund, refund.created)))
     for movement, make, sign in (
-        (refund.balance_transaction, refund_entry, -1),
-        (refund.failure_balance_transaction, refund_failed_entry, +1),
+        (refund.balance_transaction, gone, -1),
+        (refund.failure_balance_transaction, back, +1),
     ):
         if movement is None:
             continue

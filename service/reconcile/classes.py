@@ -41,9 +41,10 @@ CLASSES: dict[str, DiscrepancyClass] = {
         "check which account STRIPE_API_KEY is of: Stripe has no {pi}; correct the books by hand, then " + _ACK,
     ),
     "duplicate_charge": DiscrepancyClass(
-        "a second success of one order, booked to suspense or not at all, and not refunded whole; nothing is refunded "
-        "without a human",
-        "`eo reconcile --heal --yes` books it to suspense where it is not; check both payments, refund {pi} at Stripe",
+        "a second success of one order, booked to suspense or not at all, and not given back whole by refunds that "
+        "succeeded; nothing is refunded without a human",
+        "`eo reconcile --heal --yes` books it to suspense where it is not; check both payments, refund {pi} at Stripe; "
+        "`eo reconcile --heal --yes` then books its refund out of suspense",
     ),
     "currency_mismatch": DiscrepancyClass(
         "order, charge and Stripe name different currencies",

@@ -29,10 +29,18 @@ OPEN = in_sql(CHARGE_OPEN)
 _MOVED = in_sql(CHARGE_MONEY_MOVED)
 _WAITS = in_sql(CHARGE_WAITS_AT_STRIPE)
 
+# A success that is not the one of its order.
+_SECOND = "c_status = 'duplicate' OR nth > 1 OR unseen > 0 AND c_status IS DISTINCT FROM 'succeeded'"
+
 PAIRS = Statement(f"""
 INSERT INTO recon_findings
-WITH seen AS (
-  SELECT p.*, o.amount AS o_amount, o.currency AS o_currency, o.status AS o_status, o.updated_at AS o_updated,
+WITH explained AS (
+  {refund_findings.EXPLAINED}
+), seen AS (
+  SELECT p.*,
+         -- What went back for good: without what refunds that have not succeeded may have put into Stripe's sum.
+         least(s_returned, greatest(s_returned - coalesce(x.unsure, 0), x.succeeded)) AS s_given,
+         o.amount AS o_amount, o.currency AS o_currency, o.status AS o_status, o.updated_at AS o_updated,
          o.capture, o.id AS o_id, o.parked_at, o.parked_why, o.asked_at,
          b.id AS b_id, b.currency AS b_currency, b.assets AS b_amount,
          f.id AS f_id, f.currency AS f_currency, -f.assets AS f_fee, a.pi IS NOT NULL AS absent,
@@ -47,24 +55,24 @@ WITH seen AS (
     LEFT JOIN recon_entries b ON b.account_id = p.account_id AND b.reference = p.booking
     LEFT JOIN recon_entries f ON f.account_id = p.account_id AND f.reference = p.fee_booking
     LEFT JOIN recon_absent a ON a.pi = p.c_pi
+    LEFT JOIN explained x ON x.pi = p.pi
 ), judged AS (
   SELECT seen.*, CASE
     WHEN c_id IS NULL AND NOT took THEN NULL  -- not ours, and no money moved
-    WHEN took AND o_id IS NOT NULL AND (
-      c_status = 'duplicate' OR nth > 1 OR unseen > 0 AND c_status IS DISTINCT FROM 'succeeded')
-      THEN CASE WHEN s_returned < s_received THEN 'duplicate_charge' END
+    WHEN took AND o_id IS NOT NULL AND s_given < s_received AND ({_SECOND}) THEN 'duplicate_charge'
+    WHEN took AND o_id IS NOT NULL AND c_status IS DISTINCT FROM 'duplicate' AND ({_SECOND}) THEN NULL
     WHEN c_id IS NULL THEN CASE WHEN s_returned < s_received THEN 'missing_locally' END
     WHEN absent OR NOT at_stripe AND c_pi IS NULL AND c_status IN {_MOVED} THEN 'missing_at_stripe'
     WHEN NOT at_stripe AND c_pi IS NULL THEN CASE WHEN c_status IN {OPEN} THEN 'stale_pending' END
     -- Learnt its PaymentIntent after Stripe was read; or Stripe could not be read, which says nothing.
     WHEN NOT at_stripe THEN CASE WHEN :complete THEN 'in_flight' END
-    WHEN took AND c_status = 'succeeded' AND b_id IS NULL THEN 'missing_locally'
+    WHEN took AND c_status IN {_MOVED} AND b_id IS NULL THEN 'missing_locally'
     WHEN s_currency <> c_currency OR o_currency <> c_currency THEN 'currency_mismatch'
     WHEN s_amount <> c_amount OR o_amount <> c_amount OR took AND s_received <> c_taken
       -- Before a capture is settled here, nothing here says how much was to be taken.
       AND (capture = 'automatic' OR c_status IN {_MOVED}) THEN 'amount_mismatch'
     WHEN c_status = 'authorized' AND s_status = 'canceled' THEN 'authorization_expired'
-    WHEN took AND (c_status <> 'succeeded' OR o_status <> 'paid') THEN 'status_mismatch'
+    WHEN took AND (c_status NOT IN {_MOVED} OR o_status <> 'paid') THEN 'status_mismatch'
     WHEN NOT took AND (c_status, s_status) NOT IN {pairs_in_sql(AGREED)} THEN 'status_mismatch'
     WHEN c_status = 'authorized' AND parked_at IS NULL AND asked_for_at IS NULL THEN 'authorization_expired'
     WHEN c_status IN {OPEN} THEN 'stale_pending'
@@ -80,7 +88,7 @@ WITH seen AS (
   END AS class FROM seen WHERE selected
 ), dated AS (
   SELECT judged.*, CASE class
-    WHEN 'missing_locally' THEN greatest(at, CASE c_status WHEN 'succeeded' THEN c_updated END)
+    WHEN 'missing_locally' THEN greatest(at, CASE WHEN c_status IN {_MOVED} THEN c_updated END)
     -- Our final word may be younger than Stripe's listing; a payment that takes days is asked for every few hours.
     WHEN 'status_mismatch' THEN greatest(at, asked_for_at, CASE WHEN c_status NOT IN {OPEN} THEN c_updated
       WHEN c_status IN {_WAITS} THEN asked_at END,

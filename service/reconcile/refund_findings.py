@@ -3,27 +3,50 @@
 Parameters as in findings.py.
 
 A refund is compared with Stripe's object of it, and with its journal entries: what is owed to the customer since it was
-made, what left Stripe's balance, and what came back when it failed.
+made, what left Stripe's balance, and what came back when it failed. That of a duplicate owes nothing: it is
+booked to suspense.
 """
 
 from service.foundation.postgres.sql import Statement
-from service.ledger import fee_reference, refund_failed_reference, refund_pending_reference, refund_reference
-from service.ledger.journal import REFUND, REFUND_FAILED, REFUND_PENDING
+from service.ledger import (
+    fee_reference,
+    refund_duplicate_failed_reference,
+    refund_duplicate_reference,
+    refund_failed_reference,
+    refund_pending_reference,
+    refund_reference,
+)
+from service.ledger.journal import (
+    REFUND,
+    REFUND_DUPLICATE,
+    REFUND_DUPLICATE_FAILED,
+    REFUND_FAILED,
+    REFUND_PENDING,
+)
 from service.states import REFUND_AGREED, REFUND_ENDED_UNPAID, REFUND_OPEN, in_sql, pairs_in_sql
 
 _OPEN = in_sql(REFUND_OPEN)
 _UNPAID = in_sql(REFUND_ENDED_UNPAID)
+
+
+def _either(of_duplicate: str, of_success: str) -> str:
+    return f"CASE WHEN p.of_duplicate THEN '{of_duplicate}' ELSE '{of_success}' END || p.re"
+
+
 # The references of a refund's entries: the promise, what left Stripe's balance, what came back.
-_MADE, _PAID, _BACK = (
-    f"'{of('')}' || p.re" for of in (refund_pending_reference, refund_reference, refund_failed_reference)
-)
+_MADE = f"'{refund_pending_reference('')}' || p.re"
+_PAID = _either(refund_duplicate_reference(""), refund_reference(""))
+_BACK = _either(refund_duplicate_failed_reference(""), refund_failed_reference(""))
+_KINDS = f"'{REFUND_PENDING}', '{REFUND}', '{REFUND_FAILED}'"
+_GONE = f"('{REFUND}', '{REFUND_DUPLICATE}')"
+_KINDS_OF_DUPLICATES = f"'{REFUND_DUPLICATE}', '{REFUND_DUPLICATE_FAILED}'"
 
 # `made`, `paid`, `back`: what is booked of each entry; `due`: what the first one owes beyond what was owed before.
 # `wrong`: the entry that has another amount than the refund, its balance transaction, or none to stand for.
 REFUNDS = Statement(f"""
 INSERT INTO recon_findings
 WITH seen AS (
-  SELECT p.*, n.re IS NOT NULL AS absent, r_amount - r_drawn AS due,
+  SELECT p.*, n.re IS NOT NULL AS absent, CASE WHEN of_duplicate THEN 0 ELSE r_amount - r_drawn END AS due,
          -- Stripe moved another sum than the refund's; in another currency its rate decides what that is.
          s_txn_currency = r_currency AND s_txn_amount <> -r_amount
            OR s_failure_currency = r_currency AND s_failure_amount <> r_amount AS moved_other,
@@ -86,9 +109,10 @@ SELECT CASE WHEN heals_at > :cut_off THEN 'in_flight' ELSE class END, account_id
     WHEN 'refund_amount_mismatch' THEN CASE WHEN s_currency = r_currency AND (s_pi = r_pi) IS NOT FALSE
       THEN greatest(abs(s_amount - r_amount), CASE WHEN moved_other THEN abs(s_txn_amount + r_amount) END,
         CASE WHEN moved_other THEN abs(s_failure_amount - r_amount) END) ELSE r_amount END
-    WHEN 'ledger_imbalance' THEN CASE split_part(wrong, ':', 1)
-      WHEN '{REFUND_PENDING}' THEN CASE WHEN made_currency = r_currency THEN abs(made - due) ELSE r_amount END
-      WHEN '{REFUND}' THEN CASE WHEN paid_currency = r_currency AND s_txn IS NOT NULL
+    WHEN 'ledger_imbalance' THEN CASE
+      WHEN wrong LIKE '{REFUND_PENDING}:%' THEN CASE WHEN made_currency = r_currency
+        THEN abs(made - due) ELSE r_amount END
+      WHEN split_part(wrong, ':', 1) IN {_GONE} THEN CASE WHEN paid_currency = r_currency AND s_txn IS NOT NULL
         THEN abs(paid - r_amount) ELSE r_amount END
       ELSE CASE WHEN back_currency = r_currency AND s_failure_txn IS NOT NULL
         THEN abs(back - r_amount) ELSE r_amount END END
@@ -122,14 +146,17 @@ SELECT 'owed', o.account_id, o.id, o.payment_intent_id, NULL, NULL, o.amount_owe
  GROUP BY o.id
 """)
 
-# Which entries of refunds are booked for a refund that this database does not have.
-UNCLAIMED = f"""e.kind IN ('{REFUND_PENDING}', '{REFUND}', '{REFUND_FAILED}')
+# Which entries of refunds are booked for a refund that this database does not have, or has of another payment.
+UNCLAIMED = f"""e.kind IN ({_KINDS}, {_KINDS_OF_DUPLICATES})
    AND NOT EXISTS (SELECT FROM recon_refund_pairs p WHERE p.account_id = e.account_id AND p.r_id IS NOT NULL
-     AND p.re = split_part(e.reference, ':', 2))"""
+     AND p.re = split_part(e.reference, ':', 2) AND p.of_duplicate = (e.kind IN ({_KINDS_OF_DUPLICATES})))"""
 
 # What went back of each payment, as far as a refund of ours or of Stripe's tells. One that failed counts: its payment
-# may still show it.
-EXPLAINED = """SELECT pi, sum(coalesce(s_amount, r_amount))::bigint AS amount FROM recon_refund_pairs
+# may still show it. `succeeded` and `unsure` are its parts.
+EXPLAINED = """SELECT pi, sum(coalesce(s_amount, r_amount))::bigint AS amount,
+         sum(coalesce(s_amount, r_amount)) FILTER (WHERE coalesce(s_status, r_status) = 'succeeded') AS succeeded,
+         sum(coalesce(s_amount, r_amount)) FILTER (WHERE coalesce(s_status, r_status) <> 'succeeded') AS unsure
+    FROM recon_refund_pairs
    WHERE at_stripe OR r_re IS NOT NULL AND NOT EXISTS (SELECT FROM recon_absent_refunds n WHERE n.re = r_re)
    GROUP BY pi"""
 
@@ -141,7 +168,7 @@ LINES = f"""SELECT s_currency, 'stripe', 0, 0, 0, 1, s_amount FROM recon_refund_
   SELECT r_currency, 'ours', 0, 0, 0, 1, r_amount FROM recon_refund_pairs
    WHERE counted AND r_txn IS NOT NULL AND r_failure_txn IS NULL
   UNION ALL
-  SELECT e.currency, 'ledger', 0, 0, 0, CASE e.kind WHEN '{REFUND}' THEN 1 ELSE -1 END, -e.assets
+  SELECT e.currency, 'ledger', 0, 0, 0, CASE WHEN e.kind IN {_GONE} THEN 1 ELSE -1 END, -e.assets
     FROM recon_refund_pairs p JOIN recon_entries e ON e.account_id = p.account_id
       AND e.reference IN ({_PAID}, {_BACK})
    WHERE p.counted AND p.r_id IS NOT NULL

@@ -14,7 +14,14 @@ recon_refund_pairs    FULL JOIN of both sides
 """
 
 from service.foundation.postgres.sql import Record, Statement
-from service.ledger import fee_reference, refund_failed_reference, refund_pending_reference, refund_reference
+from service.ledger import (
+    fee_reference,
+    refund_duplicate_failed_reference,
+    refund_duplicate_reference,
+    refund_failed_reference,
+    refund_pending_reference,
+    refund_reference,
+)
 from service.outbox.rows import ROWS
 from service.states import REFUND_ENDED_UNPAID, REFUND_OPEN, in_sql
 from service.stripe_gateway.objects import REFUND_FAILURE
@@ -73,7 +80,8 @@ TOUCHED = """SELECT order_id, false FROM refunds WHERE created_at >= :since AND 
 BOOKED = f"""SELECT e.id FROM recon_refund_pairs p
    CROSS JOIN LATERAL unnest(ARRAY[
      '{refund_pending_reference("")}' || p.re, '{refund_reference("")}' || p.re,
-     '{refund_failed_reference("")}' || p.re, '{fee_reference("")}' || coalesce(p.s_txn, p.r_txn)]) AS booking
+     '{refund_failed_reference("")}' || p.re, '{refund_duplicate_reference("")}' || p.re,
+     '{refund_duplicate_failed_reference("")}' || p.re, '{fee_reference("")}' || coalesce(p.s_txn, p.r_txn)]) AS booking
     JOIN journal_entries e ON e.account_id = p.account_id AND e.reference = booking"""
 
 
@@ -173,7 +181,7 @@ WITH promise AS (
 SELECT r.id, r.account_id, r.order_id, r.amount_minor AS amount, r.drawn_minor AS drawn, r.currency, r.status,
        r.stripe_refund_id AS re, r.stripe_created, r.balance_transaction_id AS txn,
        r.failure_transaction_id AS failure_txn, r.created_at, r.updated_at, c.pi,
-       x.parked_at, x.parked_why, x.asked_at,
+       coalesce(c.status = 'duplicate', false) AS of_duplicate, x.parked_at, x.parked_why, x.asked_at,
        r.created_at >= :since AND r.created_at < :until
          OR coalesce(o.id IN (SELECT order_id FROM recon_carried), false) AS selected
   FROM recon_orders o JOIN refunds r ON r.account_id = o.account_id AND r.order_id = o.id
@@ -215,8 +223,9 @@ SELECT coalesce(r.account_id, c.account_id) AS account_id, coalesce(r.order_id, 
        s.failure_amount AS s_failure_amount, s.failure_currency AS s_failure_currency,
        s.failure_created AS s_failure_created,
        r.id AS r_id, r.amount AS r_amount, r.drawn AS r_drawn, r.currency AS r_currency, r.status AS r_status,
-       r.re AS r_re, r.pi AS r_pi, r.txn AS r_txn, r.failure_txn AS r_failure_txn, r.created_at AS r_created,
-       r.updated_at AS r_updated, r.parked_at, r.parked_why, r.asked_at
+       r.re AS r_re, r.pi AS r_pi, coalesce(r.of_duplicate, false) AS of_duplicate,
+       r.txn AS r_txn, r.failure_txn AS r_failure_txn, r.created_at AS r_created, r.updated_at AS r_updated,
+       r.parked_at, r.parked_why, r.asked_at
   FROM (SELECT s.*, l.refund_id AS claimed_by
           FROM recon_stripe_refunds s LEFT JOIN recon_refund_claims l ON l.re = s.re) s
   FULL JOIN recon_refunds r ON r.id = s.claimed_by

@@ -1,7 +1,8 @@
 """A refund that Stripe shows: is it known here, and what brings it back where it is not (R31). Pure.
 
 One of a payment of ours is always booked, because its money has gone: under its producer's key where its metadata has
-that key and nothing here contradicts it, else as one that was made at Stripe past us.
+that key and nothing here contradicts it, else as one that was made at Stripe past us. So is that of an order's second
+payment, out of suspense.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from uuid import UUID
 from service.foundation.postgres.records import Record
 from service.orders.keys import is_key
 from service.recovery.adoption import Step, Verdict
-from service.states import REFUND_FINAL, REFUND_TRANSITIONS
+from service.states import CHARGE_MONEY_MOVED, REFUND_FINAL, REFUND_TRANSITIONS
 from service.stripe_gateway.marks import RefundMarks, read_refund_marks
 from service.stripe_gateway.objects import Refund
 
@@ -77,8 +78,8 @@ def judge_listed(listed: ListedRefund, known: KnownRefund) -> Verdict:
         return _of_a_known_refund(shown, known)
     if shown.reason == _MOVES_NOTHING:
         return Verdict(Step.NOTHING)
-    if known.charge_status == "duplicate":
-        return Verdict(Step.REPORT, "it gives back a second payment of its order, which is in suspense: book it there")
+    if known.charge_status not in CHARGE_MONEY_MOVED:
+        return Verdict(Step.REPORT, "its payment has no success here yet, which must be booked first")
     if known.row_id is None:
         return Verdict(Step.ADOPT)
     if (reason := _contradiction(shown, known)) is not None:

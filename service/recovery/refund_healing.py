@@ -60,11 +60,14 @@ class _Held(Record):
     amount_minor: int
     currency: str
     drawn_minor: int
+    of_duplicate: bool
 
 
 _HELD = Statement("""
-SELECT r.account_id, r.order_id, r.status, r.amount_minor, r.currency, r.drawn_minor
+SELECT r.account_id, r.order_id, r.status, r.amount_minor, r.currency, r.drawn_minor,
+       c.status = 'duplicate' AS of_duplicate
   FROM accounts a JOIN refunds r ON r.account_id = a.id AND r.stripe_refund_id = :refund
+  JOIN charges c ON c.id = r.charge_id
 """).returning(_Held)
 
 
@@ -87,7 +90,11 @@ async def _complete(engine: AsyncEngine, shown: Refund, *, dry_run: bool) -> Ver
         if held.status not in REFUND_FINAL:
             return Verdict(Step.REPORT, "it has no end yet")
         entries = ledger.refund_entries(
-            account_id=held.account_id, order_id=held.order_id, refund=shown, drawn_minor=held.drawn_minor
+            account_id=held.account_id,
+            order_id=held.order_id,
+            refund=shown,
+            drawn_minor=held.drawn_minor,
+            of_duplicate=held.of_duplicate,
         )
         references = [entry.reference for entry in entries]
         booked = await tx.rows(_BOOKED, {"account": held.account_id, "references": references})

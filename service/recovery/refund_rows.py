@@ -63,7 +63,8 @@ class _Row(Record):
     id: UUID
 
 
-# As one that was sent when Stripe made it. The key on the wire is not known: it may have been a later try's.
+# As one that was sent when Stripe made it. The key on the wire is not known: it may have been a later try's. That of a
+# duplicate is none of its order's sums.
 _INSERT = Statement("""
 WITH adopted AS (
   INSERT INTO refunds (id, account_id, order_id, charge_id, producer_key, amount_minor, currency, reason, metadata,
@@ -75,7 +76,7 @@ WITH adopted AS (
   ON CONFLICT DO NOTHING RETURNING id, order_id, amount_minor
 ), counted AS (
   UPDATE orders o SET amount_refunding_minor = o.amount_refunding_minor + a.amount_minor, updated_at = now()
-    FROM adopted a WHERE o.id = a.order_id
+    FROM adopted a WHERE o.id = a.order_id AND NOT :of_duplicate
 )
 SELECT id FROM adopted
 """).returning(_Row)
@@ -99,6 +100,7 @@ async def _insert(
         "metadata": msgspec.json.encode(producers_own(shown.metadata or {})).decode(),
         "created": listed.created,
         "life": life,
+        "of_duplicate": known.charge_status == "duplicate",
         "placed": placed_at(refund_id, listed.created) if marks else listed.created,
     }
     row = await tx.row(_INSERT, values)

@@ -48,22 +48,23 @@ def _one_per_order(settlements: Sequence[Settlement[OpenRefund]]) -> Iterator[li
 
 
 async def _record(tx: Connection, ordered: list[Settlement[OpenRefund]], settings: Settings) -> set[UUID]:
-    drawn = {row.id: row.drawn_minor for row in await tx.rows(_SETTLE, _bound(ordered, settings))}
+    settled = {row.id: row for row in await tx.rows(_SETTLE, _bound(ordered, settings))}
     await book(
         tx,
         [
             entry
             for s in ordered
-            if s.effect.id in drawn and s.outcome.refund is not None
+            if s.effect.id in settled and s.outcome.refund is not None
             for entry in ledger.refund_entries(
                 account_id=s.effect.account_id,
                 order_id=s.effect.order_id,
                 refund=s.outcome.refund,
-                drawn_minor=drawn[s.effect.id],
+                drawn_minor=settled[s.effect.id].drawn_minor,
+                of_duplicate=settled[s.effect.id].of_duplicate,
             )
         ],
     )
-    return set(drawn)
+    return set(settled)
 
 
 class _Refunds(Incoming, frozen=True):
@@ -78,28 +79,33 @@ class _Refunds(Incoming, frozen=True):
 class _Settled(Record):
     id: UUID
     drawn_minor: int
+    of_duplicate: bool
 
 
-# A first sight of Stripe's object draws down what the customer is owed; one that comes back is owed again.
+# A first sight of Stripe's object draws down what the customer is owed; one that comes back is owed again. An order
+# counts the refunds of its one success: that of a duplicate is none of its sums.
 _SETTLE = Statement(f"""
 WITH incoming AS (
   SELECT * FROM {_Refunds.unnest()}
 ), before AS (
-  SELECT r.id, r.status AS was, r.stripe_refund_id IS NULL AND i.refund IS NOT NULL AS is_new, o.amount_owed_minor
-    FROM incoming i JOIN refunds r ON r.id = i.id JOIN orders o ON o.id = r.order_id
+  SELECT r.id, r.status AS was, r.stripe_refund_id IS NULL AND i.refund IS NOT NULL AS is_new,
+         p.status = 'duplicate' AS of_duplicate,
+         CASE WHEN p.status = 'duplicate' THEN 0 ELSE o.amount_owed_minor END AS owed
+    FROM incoming i JOIN refunds r ON r.id = i.id
+    JOIN orders o ON o.id = r.order_id JOIN charges p ON p.id = r.charge_id
 ), settled AS (
   UPDATE refunds c SET status = i.status, {TRY_SETS}, {SETS},
       stripe_refund_id = coalesce(i.refund, c.stripe_refund_id),
       stripe_created = coalesce(i.created, c.stripe_created),
       balance_transaction_id = coalesce(i.gone, c.balance_transaction_id),
       failure_transaction_id = coalesce(i.back, c.failure_transaction_id),
-      drawn_minor = CASE WHEN b.is_new THEN least(b.amount_owed_minor, c.amount_minor) ELSE c.drawn_minor END
+      drawn_minor = CASE WHEN b.is_new THEN least(b.owed, c.amount_minor) ELSE c.drawn_minor END
     FROM incoming i JOIN before b ON b.id = i.id
    WHERE c.id = i.id
      AND (c.token = i.token OR (i.refund IS NOT NULL AND i.status IN {in_sql(REFUND_FINAL)}))
      AND (i.refund = c.stripe_refund_id) IS NOT FALSE  -- known by its id, it is never another one
      AND {may_move("refund")}
-  RETURNING c.id, c.order_id, c.amount_minor, c.drawn_minor, c.status, b.was, b.is_new,
+  RETURNING c.id, c.order_id, c.amount_minor, c.drawn_minor, c.status, b.was, b.is_new, b.of_duplicate,
             c.stripe_refund_id IS NOT NULL AS is_made, i.outbox_id, i.final, i.delay, i.error, i.parked
 ), moved AS (
   UPDATE orders o SET
@@ -114,13 +120,13 @@ WITH incoming AS (
         + CASE WHEN s.is_made AND s.status IN {in_sql(REFUND_ENDED_UNPAID)} THEN s.amount_minor ELSE 0 END,
       updated_at = now()
     FROM settled s
-   WHERE o.id = s.order_id AND (s.is_new OR s.was <> s.status)
+   WHERE o.id = s.order_id AND NOT s.of_duplicate AND (s.is_new OR s.was <> s.status)
 ), done AS (
   {COMPLETE}
 ), returned AS (
   {GIVE_BACK}
 )
-SELECT id, drawn_minor FROM settled
+SELECT id, drawn_minor, of_duplicate FROM settled
 """).returning(_Settled)
 _MOVES = moves(REFUND_TRANSITIONS, "refund")
 

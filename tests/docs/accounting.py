@@ -11,7 +11,7 @@ from service.foundation.money import CURRENCIES
 from tests.docs.parts import ROOT, table
 
 _STORIES = ROOT / "tests/ledger/stories"
-_SECTIONS = ("captures", "refunds", "failed")
+_SECTIONS = ("captures", "refunds", "failed", "duplicates")
 
 
 def stories(section: str) -> str:

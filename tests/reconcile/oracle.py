@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent, Refund
-from tests.reconcile.refund_oracle import Found, explained, judge_refunds
+from tests.reconcile.refund_oracle import Found, explained, given_for_good, judge_refunds
 from tests.reconcile.world import ChargeRow, OrderRow, Story
 
 OPEN = {"sending", "unknown", "requires_action", "processing", "authorized"}
@@ -56,7 +56,7 @@ def compare_streams(
                 if i.status == "succeeded" and not _is_undone(i)
             ]
         else:
-            found += _judge_order(story, seen, cut_off)
+            found += _judge_order(story, seen, refunds, cut_off)
         order = str(story.order.id) if story else ""
         found += [
             Found("money_returned", i.id, order) for i in seen if min(_returned(i), i.amount_received) > back[i.id]
@@ -87,12 +87,14 @@ def _merge(ours: list[Story], theirs: list[Intent]) -> Iterator[tuple[Story | No
         key, seen = next(groups, ("~", []))
 
 
-def _judge_order(story: Story, seen: list[Intent], cut_off: datetime) -> list[Found]:
+def _judge_order(story: Story, seen: list[Intent], refunds: list[Refund], cut_off: datetime) -> list[Found]:
     pairs = _claim(story, seen)
     winner = _winner(pairs)
     order, found = str(story.order.id), list[Found]()
     for pair in pairs:
-        name = _judge_pair(story, pair, winner, cut_off)
+        name = _judge_second(pair, refunds) if _is_second(pair, winner) else None
+        if name is None and not (_is_second(pair, winner) and not _is_known_duplicate(pair)):
+            name = _judge_pair(story, pair, cut_off)
         if name is not None:
             found.append(Found(name, _id(pair), order))
     booked_twice = [
@@ -126,16 +128,35 @@ def _winner(pairs: list[_Pair]) -> _Pair | None:
     )
 
 
-def _judge_pair(story: Story, pair: _Pair, winner: _Pair | None, cut_off: datetime) -> str | None:
+def _is_known_duplicate(pair: _Pair) -> bool:
+    return pair.charge is not None and pair.charge.status == "duplicate"
+
+
+def _is_second(pair: _Pair, winner: _Pair | None) -> bool:
+    """Whether this success is not the one that its order may have."""
+    return pair.took and (pair is not winner or _is_known_duplicate(pair))
+
+
+def _judge_second(pair: _Pair, refunds: list[Refund]) -> str | None:
+    """It is a discrepancy until all of it went back for good."""
+    intent = pair.intent
+    assert intent is not None
+    given = given_for_good(intent.id, _returned(intent), refunds)
+    return "duplicate_charge" if given < intent.amount_received else None
+
+
+def _judge_pair(story: Story, pair: _Pair, cut_off: datetime) -> str | None:
     charge, intent = pair.charge, pair.intent
     if intent is None:
         assert charge is not None
         return _judge_without_stripe(story, charge, cut_off)
-    if pair.took and (pair is not winner or (charge and charge.status == "duplicate")):
-        return None if _is_undone(intent) else "duplicate_charge"
     if charge is None:
         return _young("missing_locally", _moved(intent), cut_off) if pair.took and not _is_undone(intent) else None
-    if pair.settled and pair.took and _booking(charge) not in {e.reference for e in story.entries}:
+    if (
+        (pair.settled or _is_known_duplicate(pair))
+        and pair.took
+        and _booking(charge) not in {e.reference for e in story.entries}
+    ):
         return _young("missing_locally", max(_moved(intent), charge.updated_at or charge.at), cut_off)
     return _judge_values(story.order, charge, intent) or _judge_states(story, charge, intent, cut_off)
 

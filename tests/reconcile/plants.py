@@ -250,11 +250,46 @@ def _refund_booked_wrong(account: UUID, at: datetime, amount: int) -> tuple[Stor
     return _story(story, "ledger_imbalance!")
 
 
+def duplicate_given_back(account: UUID, at: datetime, amount: int) -> Story:
+    story = good(account, at, amount)
+    success(story, at, duplicate=True, fee=0)
+    give_back(story, at, amount)
+    return story
+
+
+def _duplicate_undone(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    return _story(duplicate_given_back(account, at, amount), None)
+
+
+def _duplicate_half_undone(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    story = good(account, at, amount)
+    success(story, at, duplicate=True)
+    give_back(story, at, amount // 2)
+    return _story(story, "duplicate_charge!")
+
+
+def _duplicate_not_undone(account: UUID, at: datetime, amount: int) -> tuple[Story | None, list[Intent], str | None]:
+    """Its refund failed, and Stripe's payment may still show it as given back."""
+    story = good(account, at, amount)
+    success(story, at, duplicate=True)
+    give_back(story, at, amount, status="failed")
+    goes_back(story, amount_refunded=amount, refunded=True)
+    return _story(story, "duplicate_charge!")
+
+
+def _duplicates_refund_unbooked(
+    account: UUID, at: datetime, amount: int
+) -> tuple[Story | None, list[Intent], str | None]:
+    story = duplicate_given_back(account, at, amount)
+    story.entries.pop()
+    return _story(story, "refund_missing_locally")
+
+
 PLANTS: list[Plant] = [
     _clean, _declined, _declined_then_paid, _planted, _unbooked, _gone, _duplicate, _paid_again_past_us,
     _other_currency, _other_amount, _failed_here, _not_taken_there, _lost_reply, _never_sent, _never_answered, _parked,
     _no_fee, _no_fee_there, _other_fee, _booked_wrong, _refunded, _disputed, _duplicate_refunded,
     _captured_in_part, _held_and_gone, _known_refund, _refund_past_us, _refund_unbooked, _refund_gone, _refund_of_more,
     _refund_not_heard_of, _refund_not_sent, _refund_pending, _refund_failed, _refund_failed_later,
-    _refund_booked_wrong,
+    _refund_booked_wrong, _duplicate_undone, _duplicate_half_undone, _duplicate_not_undone, _duplicates_refund_unbooked,
 ]  # fmt: skip

@@ -38,6 +38,14 @@ def explained(refunds: Iterable[Refund]) -> Counter[str]:
     return sums
 
 
+def given_for_good(intent_id: str, told: int, refunds: Iterable[Refund]) -> int:
+    """What went back of a payment for good, whose sum at Stripe, `told`, may count refunds that have not succeeded."""
+    its_own = [refund for refund in refunds if refund.payment_intent == intent_id]
+    sure = sum(refund.amount for refund in its_own if refund.status == "succeeded")
+    unsure = sum(refund.amount for refund in its_own if refund.status != "succeeded")
+    return min(told, max(sure, told - unsure))
+
+
 def judge_refunds(stories: list[Story], refunds: Iterable[Refund], cut_off: datetime) -> Iterator[Found]:
     """Everything that differs of refunds."""
     left = {refund.id: refund for refund in refunds}
@@ -48,7 +56,9 @@ def judge_refunds(stories: list[Story], refunds: Iterable[Refund], cut_off: date
             if name is not None:
                 payment = (refund and refund.payment_intent) or row.charge.pi or ""
                 yield Found(name, payment, str(story.order.id), (refund.id if refund else row.re) or str(row.id))
-        yield from _booked_for_nobody(story, {(refund.id if refund else row.re) for row, refund in claimed})
+        yield from _booked_for_nobody(
+            story, {(refund.id if refund else row.re): row.charge.status == "duplicate" for row, refund in claimed}
+        )
         if story.order.owed and any(row.status in GAVE_NOTHING for row in story.refunds):
             yield Found("owed", story.order.pi or "", str(story.order.id))
     payers = {charge.pi: str(story.order.id) for story in stories for charge in story.charges}
@@ -74,19 +84,21 @@ def _claim(story: Story, row: RefundRow, left: dict[str, Refund]) -> Refund | No
     return left.pop(min(mine, key=lambda refund: (refund.status != "succeeded", refund.created, refund.id)).id)
 
 
-def _booked_for_nobody(story: Story, known: set[str | None]) -> Iterator[Found]:
+def _booked_for_nobody(story: Story, known: dict[str | None, bool]) -> Iterator[Found]:
     for entry in story.entries:
         kind, _, refund_id = entry.reference.partition(":")
-        if kind in ("refund_pending", "refund", "refund_failed") and refund_id not in known:
+        is_of_duplicate = kind in ("refund_duplicate", "refund_duplicate_failed")
+        is_of_refund = is_of_duplicate or kind in ("refund_pending", "refund", "refund_failed")
+        if is_of_refund and known.get(refund_id) is not is_of_duplicate:
             yield Found("ledger_imbalance", entry.payment_intent_id or "", str(story.order.id))
 
 
 def _judge(story: Story, row: RefundRow, refund: Refund | None, cut_off: datetime) -> str | None:
     if refund is None:
         return _without_stripe(row, cut_off)
-    booked = {e.kind: max(p.amount_minor for p in e.postings) for e in story.entries if e.reference.endswith(refund.id)}
+    booked = _booked(story, row, refund.id)
     settled = max(_time(refund.created), row.updated_at or row.at)
-    due = row.amount - row.drawn
+    due = 0 if row.charge.status == "duplicate" else row.amount - row.drawn
     needed = {"refund_pending": bool(row.re) and due > 0, "refund": row.txn, "refund_failed": row.failure_txn}
     if any(needed[kind] and kind not in booked for kind in needed):
         return _young("refund_missing_locally", settled, cut_off)
@@ -108,6 +120,19 @@ def _judge(story: Story, row: RefundRow, refund: Refund | None, cut_off: datetim
     if row.status in OPEN:
         return "stale_pending" if row.parked else _young("stale_pending", settled + timedelta(days=31), cut_off)
     return _fee(story, refund, cut_off)
+
+
+def _booked(story: Story, row: RefundRow, refund_id: str) -> dict[str, int]:
+    """What is booked of a refund, by the name of a plain one's entries."""
+    of_duplicate = {"refund_duplicate": "refund", "refund_duplicate_failed": "refund_failed"}
+    names = {**of_duplicate, "refund_pending": "refund_pending"}
+    if row.charge.status != "duplicate":
+        names = {name: name for name in ("refund_pending", "refund", "refund_failed")}
+    return {
+        names[e.kind]: max(p.amount_minor for p in e.postings)
+        for e in story.entries
+        if e.reference.partition(":")[2] == refund_id and e.kind in names
+    }
 
 
 def _without_stripe(row: RefundRow, cut_off: datetime) -> str | None:

@@ -48,7 +48,11 @@ def book_failure(story: Story) -> None:
     row, (*_, booked) = (
         story.refund,
         ledger.refund_entries(
-            account_id=story.order.account_id, order_id=story.order.id, refund=story.refunded[-1], drawn_minor=0
+            account_id=story.order.account_id,
+            order_id=story.order.id,
+            refund=story.refunded[-1],
+            drawn_minor=0,
+            of_duplicate=False,
         ),
     )
     back = story.refunded[-1].failure_balance_transaction
@@ -78,10 +82,15 @@ def give_back(story: Story, at: datetime, amount: int = 500, *, status: str = "s
     txn, failure = made.balance_transaction, made.failure_balance_transaction
     row.txn = txn.id if isinstance(txn, BalanceTransaction) else None
     row.failure_txn = failure.id if isinstance(failure, BalanceTransaction) else None
-    if status in ("failed", "canceled"):
+    of_duplicate = story.charge.status == "duplicate"
+    if status in ("failed", "canceled") and not of_duplicate:
         story.order.owed += amount
     story.order.owed -= drawn
     story.entries += ledger.refund_entries(
-        account_id=story.order.account_id, order_id=story.order.id, refund=made, drawn_minor=drawn
+        account_id=story.order.account_id,
+        order_id=story.order.id,
+        refund=made,
+        drawn_minor=drawn,
+        of_duplicate=of_duplicate,
     )
     return row

@@ -187,6 +187,7 @@ async def test_a_refund_booked_at_another_amount_is_an_imbalance(tell: Ask, acco
                 failure_balance_transaction=replace(_of(story.refunded[-1].failure_balance_transaction), amount=450),
             ),
             drawn_minor=0,
+            of_duplicate=False,
         )
         story.entries = [e for e in story.entries if e.kind != kind] + [e for e in wrong if e.kind == kind]
     outcome = await tell(*stories.values())

@@ -18,7 +18,6 @@ from tests.recovery.refunding import (
     paid,
     posted,
     refunds_of,
-    sums,
 )
 from tests.recovery.test_what_followed_comes_back import captured, taken
 
@@ -160,13 +159,3 @@ async def test_a_settled_capture_of_another_sum_is_left_to_a_human(remembering: 
     )
     assert (await healed(world, intent)).step is Step.REPORT
     assert await world.entries(order) == []
-
-
-async def test_the_refund_of_a_duplicate_is_left_to_a_human(remembering: World) -> None:
-    world, order = remembering, await paid(remembering)
-    twice = await forgotten(world, order.key, order_id=order.order_id, attempt=2)
-    intent = str(await twice.sent(world))
-    await posted(world, paths.REFUNDS, payment_intent=intent, amount=1999)
-    assert (await healed(world, intent)).step is Step.ADOPT
-    assert (await world.charge(order, 2))["status"] == "duplicate"
-    assert await sums(world, order) == (0, 0, 0)

@@ -9,17 +9,15 @@ import pytest
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Refund
 from tests.charges.world import World
-from tests.recovery.forgetting import Passes, asked, begin_another_life, forgotten, found, fresh_key
+from tests.recovery.forgetting import Passes, asked, found, fresh_key
 from tests.recovery.refunding import (
     REFUNDS,
     asks,
     assert_given_back,
     forgets,
-    given_back,
     lost_refund,
     paid,
     refunds_of,
-    sums,
 )
 
 pytestmark = pytest.mark.slow
@@ -79,21 +77,6 @@ async def test_edited_marks_never_keep_a_refund_off_the_books(
     assert await asked(world) is None
     await assert_given_back(world, order, 700)
     assert [row["producer_key"] for row in await refunds_of(world, order)] == [None]
-
-
-async def test_the_refund_of_a_second_payment_is_told_and_not_the_orders(remembering: World) -> None:
-    world, order = remembering, await paid(remembering)
-    twice = await forgotten(world, order.key, order_id=order.order_id, attempt=2)
-    await twice.sent(world)
-    await forgets(world)
-    assert await asked(world) is None
-    assert (await world.charge(order, 2))["status"] == "duplicate"
-    await given_back(world, order, 1999, attempt=2)
-    await begin_another_life(world)
-    assert await asked(world) is None
-    assert await sums(world, order) == (0, 0, 0)
-    (reported,) = (await found(world))["reported"]
-    assert "suspense" in reported["why"]
 
 
 async def test_another_installations_refund_is_not_ours(remembering: World) -> None:

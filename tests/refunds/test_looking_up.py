@@ -11,6 +11,7 @@ from service.stripe_gateway import client as stripe_gateway
 from service.stripe_gateway import paths
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Refund
+from tests.charges.answers import change
 from tests.charges.faults import Passes
 from tests.charges.wishes import Asked, ask_refund
 from tests.charges.world import World
@@ -24,6 +25,7 @@ from tests.refunds.giving_back import (
     refund,
     sums,
 )
+from workers.lookups import LookUps
 
 
 async def test_a_refund_that_was_made_and_answered_500_is_found_in_the_list(world: World) -> None:
@@ -199,3 +201,10 @@ async def test_a_refund_that_was_asked_for_long_ago_looks_before_it_is_sent(
     await own_world.work()
     assert await calls(own_world, asked) == ["lookup", "send"]
     await assert_given_back_once(own_world, promise, asked, 500)
+
+
+async def test_what_no_list_of_stripe_shows_is_refused_aloud(world: World) -> None:
+    """A look-up that left it out would wait for it without an end."""
+    async with StripeGateway(world.settings) as gateway:
+        with pytest.raises(TypeError, match="no list"):
+            await LookUps(world.engine, gateway, world.settings).look_up([change(call="lookup")])
