@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service import states
-from service.ledger.journal import CHARGE, DUPLICATE, FEE, REDATED, REFUND, REFUND_FAILED, REFUND_PENDING, REVERSAL
+from service.ledger import journal
 from service.stripe_gateway import marks
 from workers.effects import KINDS
 
@@ -33,7 +33,20 @@ _TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|USING|TABLE)\s+outbox\b")
 
 _OUR_NAME = re.compile(rf"\b(?:{'|'.join(marks.SIX)})\b")
 # At the beginning of a string, or of a literal of SQL.
-_KINDS = f"{CHARGE}|{DUPLICATE}|{FEE}|{REVERSAL}|{REDATED}|{REFUND}|{REFUND_FAILED}|{REFUND_PENDING}"
+_KINDS = "|".join(
+    (
+        journal.CHARGE,
+        journal.DUPLICATE,
+        journal.FEE,
+        journal.REDATED,
+        journal.REFUND,
+        journal.REFUND_DUPLICATE,
+        journal.REFUND_DUPLICATE_FAILED,
+        journal.REFUND_FAILED,
+        journal.REFUND_PENDING,
+        journal.REVERSAL,
+    )
+)
 _REFERENCE = re.compile(rf"(?:^|')(?:{_KINDS}):")
 _DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
