@@ -33,20 +33,19 @@ _TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|USING|TABLE)\s+outbox\b")
 
 _OUR_NAME = re.compile(rf"\b(?:{'|'.join(marks.SIX)})\b")
 # At the beginning of a string, or of a literal of SQL.
-_KINDS = "|".join(
-    (
-        journal.CHARGE,
-        journal.DUPLICATE,
-        journal.FEE,
-        journal.REDATED,
-        journal.REFUND,
-        journal.REFUND_DUPLICATE,
-        journal.REFUND_DUPLICATE_FAILED,
-        journal.REFUND_FAILED,
-        journal.REFUND_PENDING,
-        journal.REVERSAL,
-    )
+_ENTRIES = (
+    journal.CHARGE,
+    journal.DUPLICATE,
+    journal.FEE,
+    journal.REDATED,
+    journal.REFUND,
+    journal.REFUND_DUPLICATE,
+    journal.REFUND_DUPLICATE_FAILED,
+    journal.REFUND_FAILED,
+    journal.REFUND_PENDING,
+    journal.REVERSAL,
 )
+_KINDS = "|".join(_ENTRIES)
 _REFERENCE = re.compile(rf"(?:^|')(?:{_KINDS}):")
 _DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
