@@ -37,7 +37,12 @@ def downgrade() -> None:
     _check("charges", "status_known", f"status IN ({_CHARGES.format('')})")
     _check("charges", "next_call_known", f"next_call IN ({_CALLS.format(', ' + repr('cancel'))})")
     _check("orders", "status_known", f"status IN ({_ORDERS.format('')})")
-    for table, name in (("charges", "status_known"), ("charges", "next_call_known"), ("orders", "status_known")):
+    for table, name in (
+        ("ledger_accounts", "type_known"),
+        ("charges", "status_known"),
+        ("charges", "next_call_known"),
+        ("orders", "status_known"),
+    ):
         op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {table}_{name}_check")
     op.drop_column("charges", "captured_minor")
     op.add_column(

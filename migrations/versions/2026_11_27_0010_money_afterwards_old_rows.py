@@ -15,6 +15,7 @@ _CHECKS = {
     "orders": ("status_known", "refunded_within_captured", "captured_within_amount", "counts_not_negative",
                "capture_known"),
     "charges": ("status_known", "next_call_known"),
+    "ledger_accounts": ("type_known",),
 }
 
 
