@@ -6,9 +6,10 @@ is told by the Stripe stand-in's own books. Nothing here is used by the service,
 plan        what happens when: orders, faults, deaths, all from one seed
 stage       the servers, shared by both, in a temporary folder
 world       one contender's database, Stripe and processes: to be killed, paused, asked, and their CPU counted
-naive       the usual consumer: no key, charge, then record
+naive       the usual consumer: no key; charge or refund, then record
 relay, worker   the service's own, with a broker that duplicates, and with counters on the guards
 feeder      who places the orders, and repeats what is unclear
+refunder    who asks for the refunds, in the same ways
 contenders  naive and ours behind one interface
 score       what is counted
 storm       one contender through the storm

@@ -26,9 +26,9 @@ from service.foundation.errors import Unavailable
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--seed", default=7, show_default=True, help="Draws every fault; the same seed, the same storm.")
-@click.option("--orders", type=click.IntRange(20, 20_000), help="Orders placed during each storm.")
+@click.option("--orders", type=click.IntRange(20, 20_000), help="Orders placed during each storm; a third is refunded.")
 @click.option("--minutes", default=2.0, show_default=True, type=click.FloatRange(0.5, 30), help="About how long.")
-@click.option("--quick", is_flag=True, help="Everything in half a minute, with small numbers.")
+@click.option("--quick", is_flag=True, help="Everything in about a minute, with small numbers.")
 @click.option("--json", "as_json_", is_flag=True, help="One JSON document on stdout, progress on stderr.")
 @click.option(
     "--picture", "svg", type=click.Path(dir_okay=False, path_type=Path), help="Also write the closing as SVG."
@@ -37,8 +37,8 @@ def main(*, seed: int, orders: int | None, minutes: float, quick: bool, as_json_
     """Watch the naive consumer and this service go through the same storm.
 
     Everything runs here in a temporary folder: PostgreSQL, Valkey, a Stripe stand-in, the service's own processes.
-    Nothing of `eo up` is touched, nothing is left behind. Exit 0 only if ours lost nothing, charged nothing twice, and
-    the reconciliation is clean; 1 if not.
+    Nothing of `eo up` is touched, nothing is left behind. Exit 0 only if ours lost nothing, charged and refunded
+    nothing twice, and the reconciliation is clean; 1 if not.
     """
     plan = Plan.of(seed=seed, orders=orders, minutes=minutes, quick=quick)
     console = Console(stderr=as_json_, highlight=False)

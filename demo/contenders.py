@@ -10,14 +10,15 @@ from demo import naive, relay
 from demo.events import DemoEvent
 from demo.feeder import Feeder, HttpFeeder, QueueFeeder
 from demo.plan import Plan
-from demo.score import Score
+from demo.refunder import HttpRefunder, QueueRefunder
+from demo.score import Books, Score
 from demo.stage import Stage
 from demo.world import World
 from service.ops.installation import python
 from service.ops.kinds import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 WORKERS = ("worker-1", "worker-2")
 LEASE_S = 3.0  # seconds that a charge's lease lasts; a worker that is paused for longer has lost it
@@ -50,7 +51,8 @@ class Contender(ABC):
         self.world = world
         self.score = Score()
         self.final = self.score
-        self.fed: list[Feeder] = []
+        self.fed: list[Feeder] = []  # with orders
+        self.refunding: list[Feeder] = []
 
     @abstractmethod
     def start_worker(self, name: str, crash_at: str = "") -> None:
@@ -69,8 +71,12 @@ class Contender(ABC):
         """The feeder that places its orders."""
 
     @abstractmethod
+    def refunder(self) -> Feeder:
+        """The feeder that asks for the refunds of the plan."""
+
+    @abstractmethod
     def is_quiet(self) -> bool:
-        """Whether no order is on its way any more."""
+        """Whether no order and no refund is on its way any more."""
 
     @abstractmethod
     def look(self) -> None:
@@ -78,11 +84,15 @@ class Contender(ABC):
 
     @abstractmethod
     def close_score(self) -> None:
-        """Complete the score, when no order is on its way any more."""
+        """Complete the score, when nothing is on its way any more."""
 
-    def accepted(self) -> dict[str, int]:
-        """All orders whose placing was confirmed, with their amounts."""
-        return {order: amount for feeder in self.fed for order, amount in dict(feeder.accepted).items()}
+    def accepted(self) -> tuple[dict[str, int], dict[str, int]]:
+        """All orders whose placing was confirmed with their amounts, and those whose refund was, with its amount."""
+        return _accepted(self.fed), _accepted(self.refunding)
+
+    def counted(self, what: str) -> int:
+        """The sum of one count of all feeders."""
+        return sum(feeder.counts[what] for feeder in (*self.fed, *self.refunding))
 
     def keep_score(self) -> None:
         """Copy into the score how many faults the storm has made."""
@@ -97,8 +107,12 @@ class Contender(ABC):
         return sum(rule["fired"] for rule in fired)
 
 
+def _accepted(feeders: "Iterable[Feeder]") -> dict[str, int]:
+    return {order: amount for feeder in feeders for order, amount in dict(feeder.accepted).items()}
+
+
 class Naive(Contender):
-    """The naive consumer: it charges, then records, and relies on the broker to deliver once."""
+    """The naive consumer: it charges or refunds, then records, and relies on the broker to deliver once."""
 
     title = "naive"
     about = "the naive consumer: charge, then record; the broker delivers once, surely"
@@ -127,6 +141,14 @@ class Naive(Contender):
         self.fed.append(made)
         return made
 
+    def refunder(self) -> Feeder:
+        """A feeder that publishes to the queue."""
+        plan, url = self.plan, self.world.environ["REDIS_URL"]
+        wanted = plan.refunded(self.world.rows(_NAIVE_PAID))
+        made = QueueRefunder(self.world.database, url, wanted, messages_twice=plan.messages_twice, **plan.asking())
+        self.refunding.append(made)
+        return made
+
     def is_quiet(self) -> bool:
         """Whether no message is waiting, delayed, or being worked on."""
         names = [f"{naive.NAMESPACE}:{name}.msgs" for name in (naive.QUEUE, f"{naive.QUEUE}.DQ")]
@@ -135,18 +157,17 @@ class Naive(Contender):
     def look(self) -> None:
         """Bring the score up to date."""
         self._look_at_counts()
-        self.score.read(self.accepted(), self.world.truth())
+        self.score.read(*self.accepted(), self.world.truth())
 
     def close_score(self) -> None:
         """Complete the score from its table of orders, which says of each whether it is paid."""
         self._look_at_counts()
-        row = self.world.rows(_NAIVE_BOOKS)[0]
-        self.score.close(self.accepted(), self.world.truth(), paid=row["paid"], booked=row["booked"], ledger_off=0)
+        self.score.close(*self.accepted(), self.world.truth(), Books(**self.world.rows(_NAIVE_BOOKS)[0]))
 
     def _look_at_counts(self) -> None:
         self.score.deliveries = self.world.counted()[DemoEvent.DELIVERED]
         self.score.troubles = self._troubles()
-        self.score.duplicates = sum(f.counts["requests_twice"] + f.counts["messages_twice"] for f in self.fed)
+        self.score.duplicates = self.counted("requests_twice") + self.counted("messages_twice")
 
 
 class Ours(Contender):
@@ -189,6 +210,13 @@ class Ours(Contender):
         self.fed.append(made)
         return made
 
+    def refunder(self) -> Feeder:
+        """A feeder that asks for refunds over HTTP."""
+        wanted = self.plan.refunded(self.world.rows(_PAID))
+        made = HttpRefunder(self.world.url("api"), self._api_key, wanted, **self.plan.asking())
+        self.refunding.append(made)
+        return made
+
     def is_quiet(self) -> bool:
         """Whether the outbox is empty and every fee is booked. Messages still in the broker are copies of done ones."""
         return not self.world.rows(_OPEN)[0][0]
@@ -197,22 +225,21 @@ class Ours(Contender):
         """Bring the score up to date."""
         truth = self.world.truth()
         self._look_at_counts(truth["totals"]["replays"])
-        self.score.read(self.accepted(), truth)
+        self.score.read(*self.accepted(), truth)
 
     def close_score(self) -> None:
         """Complete the score from the ledger, and from the orders, each of which must be paid."""
         truth = self.world.truth()
         self._look_at_counts(truth["totals"]["replays"])
-        row = self.world.rows(_BOOKS)[0]
-        self.score.close(self.accepted(), truth, paid=row["paid"], booked=row["booked"], ledger_off=row["imbalance"])
+        self.score.close(*self.accepted(), truth, Books(**self.world.rows(_BOOKS)[0]))
 
     def _look_at_counts(self, replays: int) -> None:
         counted = self.world.counted()
         self.score.deliveries = counted[DemoEvent.DELIVERED]
         self.score.troubles = self._troubles()
-        self.score.duplicates = counted[DemoEvent.DOUBLED] + sum(f.counts["requests_twice"] for f in self.fed)
+        self.score.duplicates = counted[DemoEvent.DOUBLED] + self.counted("requests_twice")
         self.score.absorbed = {
-            "door": sum(f.counts["door"] for f in self.fed),
+            "door": self.counted("door"),
             "open": counted[DemoEvent.ABSORBED],
             "stripe": replays,
             "settle": counted["charge.fenced"],
@@ -221,16 +248,23 @@ class Ours(Contender):
 
 
 _NAIVE_BOOKS = """
-SELECT count(*) AS paid, coalesce(sum(amount), 0)::bigint AS booked FROM orders WHERE status = 'paid'"""
+SELECT count(*) AS paid, coalesce(sum(amount), 0)::bigint AS charged,
+       coalesce(sum(refunded), 0)::bigint AS refunded, 0 AS ledger_off
+  FROM orders WHERE status = 'paid'"""
+
+_NAIVE_PAID = "SELECT id::text, amount FROM orders WHERE status = 'paid' ORDER BY id"
+_PAID = "SELECT id::text, amount_minor FROM orders WHERE status = 'paid' ORDER BY id"
 
 _OPEN = """
 SELECT (SELECT count(*) FROM outbox)
      + (SELECT count(*) FROM charges WHERE status IN ('succeeded', 'duplicate') AND balance_transaction_id IS NULL)"""
 
-# Booked: what the ledger says was charged, from its entries; the imbalance: every entry's debits minus its credits.
+# What the ledger says was charged and went back, from its entries; and every entry's debits minus its credits.
 _BOOKS = """
 SELECT (SELECT count(*) FROM orders WHERE status = 'paid') AS paid,
        (SELECT coalesce(sum(p.amount_minor), 0)::bigint FROM postings p JOIN journal_entries e ON e.id = p.entry_id
-         WHERE e.kind IN ('charge', 'duplicate') AND p.amount_minor > 0) AS booked,
+         WHERE e.kind IN ('charge', 'duplicate') AND p.amount_minor > 0) AS charged,
+       (SELECT coalesce(sum(p.amount_minor), 0)::bigint FROM postings p JOIN journal_entries e ON e.id = p.entry_id
+         WHERE e.kind = 'refund' AND p.amount_minor > 0) AS refunded,
        (SELECT coalesce(sum(abs(s)), 0)::bigint FROM
-         (SELECT sum(amount_minor) AS s FROM postings GROUP BY entry_id, currency) AS sums) AS imbalance"""
+         (SELECT sum(amount_minor) AS s FROM postings GROUP BY entry_id, currency) AS sums) AS ledger_off"""

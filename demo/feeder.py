@@ -10,12 +10,17 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import asyncpg
 from uuid_utils import uuid7
 
 from demo import naive
+
+if TYPE_CHECKING:
+    import dramatiq
 
 _AT_ONCE = 16
 _CALL_S = 10.0
@@ -29,11 +34,12 @@ def amount(number: int) -> int:
 
 
 class Feeder(ABC):
-    """Places `count` orders. `accepted`: order id → amount, of all that were said to be taken."""
+    """Places `count` orders. `accepted`: order id → amount in minor units, of all that were said to be taken."""
 
     def __init__(self, *, first: int, count: int, over_s: float, seed: int, requests_twice: float) -> None:
         self.accepted: dict[str, int] = {}
         self.counts: Counter[str] = Counter()
+        self.count = count
         self._numbers = range(first, first + count)
         self._every_s = over_s / count
         self._seed = seed
@@ -92,12 +98,23 @@ class Feeder(ABC):
             pause_s = min(_PAUSE_MAX_S, pause_s * 2)
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to the service's API."""
+
+    path: str
+    key: str
+    body: dict[str, Any]
+
+
 class HttpFeeder(Feeder):
     """Places orders over the service's API, and repeats unclear ones under the same Idempotency-Key."""
 
+    order_field = "id"  # where the answer names the order
+
     def __init__(self, url: str, api_key: str, **options: float) -> None:
         super().__init__(**options)  # type: ignore[arg-type]
-        self._url = url + "/v1/orders"
+        self._url = url
         self._api_key = api_key
 
     async def open(self) -> None:
@@ -111,22 +128,29 @@ class HttpFeeder(Feeder):
 
     async def ask(self, number: int) -> bool:
         """Place one order; True for the answer 201, False for any other and for none."""
-        body = {"amount": amount(number), "currency": "usd", "payment_method": "pm_card_visa"}
+        request = self.request(number)
         try:
-            headers = {"Idempotency-Key": f"order-{number}"}
-            async with self._session.post(self._url, json=body, headers=headers) as answer:
-                order = await answer.json(content_type=None)
+            headers = {"Idempotency-Key": request.key}
+            async with self._session.post(self._url + request.path, json=request.body, headers=headers) as answer:
+                made = await answer.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return False
         if answer.status != 201:
             return False
         self.counts["door"] += answer.headers.get("Idempotent-Replayed") == "true"
-        self.accepted[order["id"]] = amount(number)
+        self.accepted[made[self.order_field]] = request.body["amount"]
         return True
+
+    def request(self, number: int) -> Request:
+        """The request for one number, the same each time."""
+        body = {"amount": amount(number), "currency": "usd", "payment_method": "pm_card_visa"}
+        return Request("/v1/orders", f"order-{number}", body)
 
 
 class QueueFeeder(Feeder):
     """Stores the order and publishes a message, as the naive shop does. A repeated request is a second message."""
+
+    actor = naive.CHARGE
 
     def __init__(self, database: str, redis: str, *, messages_twice: float, **options: float) -> None:
         super().__init__(**options)  # type: ignore[arg-type]
@@ -148,34 +172,40 @@ class QueueFeeder(Feeder):
 
     async def ask(self, number: int) -> bool:
         """Place one order; True once the broker has accepted its message."""
-        is_repeat = number in self._ids and self._ids[number] in self.accepted
-        order_id = self._ids.setdefault(number, str(uuid7()))
-        if not await self._store(order_id, number) or not await self._enqueue(number):
+        order_id, minor = self.order(number)
+        is_repeat = order_id in self.accepted
+        message = naive.message(self.actor, order_id, minor)
+        if not await self.store(order_id, minor) or not await self._enqueue(message):
             return False
         chance = self.chance("message", number)
         if not is_repeat and chance.random() < self._messages_twice:
             self.counts["messages_twice"] += 1
-            copy = asyncio.create_task(self._enqueue_later(number, chance.uniform(0, _LATER_S)))
+            copy = asyncio.create_task(self._enqueue_later(message, chance.uniform(0, _LATER_S)))
             self._copies.add(copy)
             copy.add_done_callback(self._copies.discard)
-        self.accepted[order_id] = amount(number)
+        self.accepted[order_id] = minor
         return True
 
-    async def _store(self, order_id: str, number: int) -> bool:
+    def order(self, number: int) -> tuple[str, int]:
+        """The order of one number, and its amount in minor units."""
+        return self._ids.setdefault(number, str(uuid7())), amount(number)
+
+    async def store(self, order_id: str, minor: int) -> bool:
+        """Store the order where it is not stored yet; False where that failed."""
         statement = "INSERT INTO orders (id, amount) VALUES ($1::text::uuid, $2) ON CONFLICT DO NOTHING"
         try:
-            await self._pool.execute(statement, order_id, amount(number))
+            await self._pool.execute(statement, order_id, minor)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
         return True
 
-    async def _enqueue(self, number: int) -> bool:
+    async def _enqueue(self, message: "dramatiq.Message[None]") -> bool:
         try:
-            await asyncio.to_thread(self._broker.enqueue, naive.message(self._ids[number], amount(number)))
+            await asyncio.to_thread(self._broker.enqueue, message)
         except Exception:  # noqa: BLE001  the broker is away: the caller asks again
             return False
         return True
 
-    async def _enqueue_later(self, number: int, after_s: float) -> None:
+    async def _enqueue_later(self, message: "dramatiq.Message[None]", after_s: float) -> None:
         await asyncio.sleep(after_s)
-        await self._enqueue(number)
+        await self._enqueue(message)

@@ -1,4 +1,4 @@
-"""The usual consumer, as many tutorials show it: take the message, charge, record, acknowledge.
+"""The usual consumer, as many tutorials show it: take the message, charge or refund, record, acknowledge.
 
 Dramatiq's defaults, its retries too (only their backoff is shorter, so that two minutes are enough). It believes that
 a message comes once and that an error means that nothing happened. Demonstration only: nothing else uses this.
@@ -22,10 +22,11 @@ from service.foundation.events import Event
 from service.foundation.log import configure, event
 from service.foundation.settings import Settings
 
-QUEUE, ACTOR, NAMESPACE = "naive", "charge_order", "naive"
+QUEUE, NAMESPACE = "naive", "naive"
+CHARGE, REFUND = "charge_order", "refund_order"
 SCHEMA = """
 CREATE TABLE orders (id uuid PRIMARY KEY, amount bigint NOT NULL, status text NOT NULL DEFAULT 'pending',
-                     payment_intent text)"""
+                     payment_intent text, refunded bigint NOT NULL DEFAULT 0)"""
 _THREADS = 8
 _HEARTBEAT_MS = 5_000  # after so long another worker takes a dead one's messages; the default is 60 s
 _MAINTENANCE = 100_000  # of one million commands so many look for dead workers
@@ -44,13 +45,13 @@ def make_broker(url: str) -> RedisBroker:
     return broker
 
 
-def message(order_id: str, amount: int) -> "dramatiq.Message[None]":
-    """The message to charge one order."""
-    return dramatiq.Message(queue_name=QUEUE, actor_name=ACTOR, args=(order_id, amount), kwargs={}, options=_RETRY)
+def message(actor: str, order_id: str, amount: int) -> "dramatiq.Message[None]":
+    """The message to charge one order, or to refund so much of it."""
+    return dramatiq.Message(queue_name=QUEUE, actor_name=actor, args=(order_id, amount), kwargs={}, options=_RETRY)
 
 
 class Consumer:
-    """Charges, then records. Its connections are made when the first message comes."""
+    """Charges or refunds, then records. Its connections are made when the first message comes."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -70,10 +71,18 @@ class Consumer:
         )
         crash_point(CrashPoint.WORKER_AFTER_SETTLE)
 
+    async def refund_order(self, order_id: str, amount: int) -> None:
+        """Refund so much of one order and record it. A process may die between any two lines, as above."""
+        event(DemoEvent.DELIVERED, count=1)
+        await self._connect()
+        crash_point(CrashPoint.WORKER_BEFORE_OPEN)
+        intent = await self._database.fetchval("SELECT payment_intent FROM orders WHERE id = $1::text::uuid", order_id)
+        await self._refund(intent, amount)
+        crash_point(CrashPoint.WORKER_AFTER_REPLY)
+        await self._database.execute("UPDATE orders SET refunded = $2 WHERE id = $1::text::uuid", order_id, amount)
+        crash_point(CrashPoint.WORKER_AFTER_SETTLE)
+
     async def _charge(self, order_id: str, amount: int) -> str:
-        """Charge without an Idempotency-Key. Any error is raised, and Dramatiq delivers the message again."""
-        if self._stripe is None:
-            raise RuntimeError("not connected")
         form = {
             "amount": str(amount),
             "currency": "usd",
@@ -83,7 +92,16 @@ class Consumer:
             "confirm": "true",
             "metadata[eo_order]": order_id,  # only the witness reads it, to know the order of a charge
         }
-        async with self._stripe.post(f"{self._settings.stripe_api_base}/v1/payment_intents", data=form) as answer:
+        return await self._post("/v1/payment_intents", form)
+
+    async def _refund(self, intent: str, amount: int) -> str:
+        return await self._post("/v1/refunds", {"payment_intent": intent, "amount": str(amount)})
+
+    async def _post(self, path: str, form: dict[str, str]) -> str:
+        """Post without an Idempotency-Key. Any error is raised, and Dramatiq delivers the message again."""
+        if self._stripe is None:
+            raise RuntimeError("not connected")
+        async with self._stripe.post(self._settings.stripe_api_base + path, data=form) as answer:
             crash_point(CrashPoint.WORKER_REPLY_UNREAD)
             answer.raise_for_status()
             return str((await answer.json())["id"])
@@ -104,7 +122,8 @@ def main() -> None:
     settings = Settings.from_env()
     consumer = Consumer(settings)
     broker = make_broker(settings.redis_url)
-    dramatiq.actor(broker=broker, queue_name=QUEUE, actor_name=ACTOR)(consumer.charge_order)
+    for name, work in ((CHARGE, consumer.charge_order), (REFUND, consumer.refund_order)):
+        dramatiq.actor(broker=broker, queue_name=QUEUE, actor_name=name)(work)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

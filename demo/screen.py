@@ -85,6 +85,7 @@ def _rows(scores: list[Score]) -> list[tuple[str, Sequence[str | Text]]]:
     absorbed = [(f"  {words}", [_absorbed(s, guard) for s in scores]) for guard, words in GUARDS.items()]
     return [
         ("orders accepted", [_count(s.orders) for s in scores]),
+        ("refunds accepted", [_count(s.refunds_wanted) for s in scores]),
         ("deliveries to a worker", [_count(s.deliveries) for s in scores]),
         ("requests and messages sent twice", [_count(s.duplicates) for s in scores]),
         ("processes killed", [_count(s.killed) for s in scores]),
@@ -96,7 +97,12 @@ def _rows(scores: list[Score]) -> list[tuple[str, Sequence[str | Text]]]:
         ("orders charged twice or more", [_bad(s.twice) for s in scores]),
         ("  overcharged", [_bad(s.overcharged, money=True) for s in scores]),
         ("orders lost: accepted, never charged", [_bad(s.lost) for s in scores]),
+        ("refunds at Stripe", [_count(s.refunds) for s in scores]),
+        ("orders refunded twice or more", [_bad(s.refunded_twice) for s in scores]),
+        ("  given back too much", [_bad(s.over_refunded, money=True) for s in scores]),
+        ("refunds lost: accepted, never given", [_bad(s.refunds_lost) for s in scores]),
         ("Stripe's charges minus our books", [_bad(s.off_books, money=True) for s in scores]),
+        ("Stripe's refunds minus our books", [_bad(s.refunds_off_books, money=True) for s in scores]),
         ("ledger: debits minus credits", [_ledger(s) for s in scores]),
     ]
 
@@ -128,5 +134,6 @@ def usd(minor: int) -> str:
 def _in_one_line(score: Score) -> str:
     return (
         f"{score.orders} orders, {score.deliveries} deliveries, {score.killed} killed, {score.stripe_requests} "
-        f"requests, {score.charges} charges, {score.twice} charged twice, {sum(score.absorbed.values())} absorbed"
+        f"requests, {score.charges} charges, {score.twice} charged twice, {score.refunds} refunds, "
+        f"{score.refunded_twice} refunded twice, {sum(score.absorbed.values())} absorbed"
     )

@@ -1,10 +1,11 @@
-"""Runs one contender through the storm: orders arrive, workers die at crash points, the servers lose power."""
+"""Runs one contender through the storm: orders, then refunds, while workers die and the servers lose power."""
 
 import signal
 import time
 from collections.abc import Callable, Iterator
 
 from demo.contenders import LEASE_S, WORKERS, Contender
+from demo.feeder import Feeder
 from demo.plan import MOMENTS, TROUBLE_WORDS, Plan
 from demo.screen import Screen
 from service.foundation.errors import Unavailable
@@ -38,7 +39,7 @@ class Storm:
         self._looked_at = 0.0
 
     def rage(self) -> None:
-        """Run from the first order until no order is on its way. Raises Unavailable where that takes too long."""
+        """Run from the first order until no refund is on its way. Raises Unavailable where that takes too long."""
         contender, plan = self._contender, self._plan
         self._start()
         feeder = contender.feeder(
@@ -48,15 +49,37 @@ class Storm:
             requests_twice=plan.requests_twice,
             messages_twice=plan.messages_twice,
         )
+        self._feed(feeder, self._steps())
+        self._drain("orders are placed")
+        self._give_back()
+        contender.close_score()
+        self._screen.show()
+
+    def _give_back(self) -> None:
+        """Refund some of the orders under the same troubles."""
+        self._dying = self._plan.dying_of_refunds()
+        feeder = self._contender.refunder()
+        self._say(f"{feeder.count} refunds in {self._plan.refunds_s:.0f} s, each of a part of a paid order")
+        self._feed(feeder, self._refund_steps())
+        self._drain("refunds are asked for")
+        self._spare_workers()
+
+    def _feed(self, feeder: Feeder, steps: Iterator[tuple[float, Callable[[], None]]]) -> None:
+        """Until everything is accepted, and every step was made."""
         feeder.start()
-        steps = self._steps()
         due = next(steps, None)
         while not feeder.is_done or due or self._later:
-            if due and not self._later and len(feeder.accepted) >= due[0] * plan.orders:
+            if due and not self._later and len(feeder.accepted) >= due[0] * feeder.count:
                 due[1]()
                 due = next(steps, None)
             self._tick()
-        self._drain()
+
+    def _spare_workers(self) -> None:
+        """Start those anew that would still die, now that nothing is on its way."""
+        for name in list(self._moments):
+            del self._moments[name]
+            self._world.kill(name)
+            self._revive(name)
 
     def _start(self) -> None:
         self._world.control("POST", "latency", _LATENCY)
@@ -74,6 +97,14 @@ class Storm:
             yield share, lambda name=name: self._kill(name, "in the middle of its work")  # type: ignore[misc]
         yield 0.6, self._slow_down
         yield 0.85, self._kill_postgres
+
+    def _refund_steps(self) -> Iterator[tuple[float, Callable[[], None]]]:
+        """The same for the refunds. A worker that is killed is started again to die at the next drawn moment."""
+        for share, name in zip((0.1, 0.3), WORKERS, strict=True):
+            yield share, lambda name=name: self._kill(name, "in the middle of its refunds")  # type: ignore[misc]
+        for name in self._contender.others[:1]:
+            yield 0.6, lambda name=name: self._kill(name, "in the middle of its work")  # type: ignore[misc]
+        yield 0.8, self._kill_postgres
 
     # --- what happens
 
@@ -163,9 +194,9 @@ class Storm:
         self._screen.show()
         self._looked_at = time.monotonic()
 
-    def _drain(self) -> None:
+    def _drain(self, words: str) -> None:
         self._dying = iter(())
-        self._say("all orders are placed; waiting until nothing is on its way any more")
+        self._say(f"all {words}; waiting until nothing is on its way any more")
         deadline = time.monotonic() + _DRAIN_S
         quiet_since = None
         while quiet_since is None or time.monotonic() - quiet_since < _QUIET_S:
@@ -173,9 +204,7 @@ class Storm:
             quiet = self._contender.is_quiet() and not self._revive_at
             quiet_since = (quiet_since or time.monotonic()) if quiet else None
             if time.monotonic() > deadline:
-                raise Unavailable(f"{self._contender.title} was not quiet {_DRAIN_S:.0f} s after its last order")
-        self._contender.close_score()
-        self._screen.show()
+                raise Unavailable(f"{self._contender.title} was not quiet {_DRAIN_S:.0f} s after all {words}")
 
     def _say(self, words: str) -> None:
         self._screen.say(words)

@@ -30,7 +30,7 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether the service lost no order, charged none twice, its books balance and the reconciliation is clean."""
+        """Whether the service lost nothing, did nothing twice, its books balance and the reconciliation is clean."""
         calm = all(m.twice == 0 and m.lost == 0 for m in self.our_rates)
         return self.ours.is_perfect and calm and self.reconciliation["verdict"] == "clean"
 
@@ -88,11 +88,11 @@ def tables(result: Result) -> Iterable[RenderableType]:
 
 def _reconciliation(found: dict[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", "charges", "gross", "fees", "net"):
+    for name in ("", "charges", "gross", "refunded", "fees", "net"):
         table.add_column(name, justify="right" if name else "left", min_width=10)
     for sides in found["totals"].values():
         for side, s in sides.items():
-            table.add_row(side, f"{s['count']:,}", usd(s["gross"]), usd(s["fees"]), usd(s["net"]))
+            table.add_row(side, f"{s['count']:,}", usd(s["gross"]), usd(s["refunded"]), usd(s["fees"]), usd(s["net"]))
     clean = found["verdict"] == "clean"
     table.add_row(
         Text(found["verdict"], style="bold green" if clean else "bold red"), f"{len(found['discrepancies'])} ≠"
@@ -146,7 +146,11 @@ def _verdict(result: Result) -> Text:
     naive, ours = result.naive, result.ours
     words = (
         f"\nnaive: {naive.twice} orders charged twice ({usd(naive.overcharged)} too much), {naive.lost} lost\n"
-        f"effectively-once: {ours.twice} charged twice, {ours.lost} lost; the reconciliation is "
-        f"{result.reconciliation['verdict']}\nseed {result.plan.seed}, {result.took_s:.0f} s"
+        f"       {naive.refunded_twice} refunded twice ({usd(naive.over_refunded)} too much), "
+        f"{naive.refunds_lost} refunds lost\n"
+        f"effectively-once: {ours.twice} charged twice, {ours.lost} lost, {ours.refunded_twice} refunded twice, "
+        f"{ours.refunds_lost} refunds lost;\n"
+        f"       the reconciliation is {result.reconciliation['verdict']}\n"
+        f"seed {result.plan.seed}, {result.took_s:.0f} s"
     )
     return Text(words, style="bold green" if result.ok else "bold red")

@@ -14,14 +14,14 @@ from service.ops.child import wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 COMMAND = [sys.executable, "-P", "-m", "service", "demo", "--quick", "--json"]
-LONGEST_S = 200.0  # half a minute on an idle machine
+LONGEST_S = 200.0  # about a minute on an idle machine
 
 
 def environment(folder: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "TMPDIR": str(folder)}
 
 
-def test_the_naive_consumer_charges_twice_and_this_service_does_not(servers_folder: Path) -> None:
+def test_the_naive_consumer_charges_and_refunds_twice_and_this_service_does_not(servers_folder: Path) -> None:
     done = subprocess.run(
         COMMAND, env=environment(servers_folder), capture_output=True, text=True, timeout=LONGEST_S, check=False
     )
@@ -34,6 +34,14 @@ def test_the_naive_consumer_charges_twice_and_this_service_does_not(servers_fold
     assert ours["charges"] == ours["orders"] == naive["orders"] == said["plan"]["orders"]
     assert naive["twice"] > 0
     assert naive["off_books"] != 0
+    assert (ours["refunded_twice"], ours["over_refunded"]) == (0, 0)
+    assert (ours["refunds_lost"], ours["refunds_off_books"]) == (0, 0)
+    assert ours["refunds"] == ours["refunds_wanted"] == said["plan"]["refunds"]
+    assert naive["refunded_twice"] > 0
+    assert naive["over_refunded"] > 0
+    assert naive["refunds_off_books"] != 0
+    usd = said["reconciliation"]["totals"]["usd"]
+    assert usd["stripe"] == usd["ours"] == usd["ledger"]
     for score in (naive, ours):
         assert score["killed"] > 0
         assert score["troubles"] > 0

@@ -246,7 +246,8 @@ async def test_the_usual_consumer_of_the_demo_sends_names_that_stripe_knows(witn
     consumer = Consumer(witness.settings())
     async with aiohttp.ClientSession() as consumer._stripe:
         await consumer._charge("order", 1999)
-    assert [sent.problems() for sent in witness.sent] == [[]]
+        await consumer._refund("pi_1", 499)
+    assert [sent.problems() for sent in witness.sent] == [[], []]
 
 
 NAIVE = """
