@@ -32,7 +32,7 @@ TROUBLE_WORDS = {
 _ORDERS_PER_S = 40  # orders per second that two workers charge with ease, also while Stripe is slow
 _REFUNDS_PER_S = 30
 _EVERY = 3  # one of so many paid orders is refunded
-_PART = 4  # one of so many parts of its amount: Stripe allows copies, as long as the sum is not above the charge
+_PART = 10  # one of so many parts of its amount goes back: Stripe itself refuses a copy only above the whole charge
 RATES = (0.0, 0.0001, 0.05, 0.15)
 
 
