@@ -91,8 +91,8 @@ CLASSES: dict[str, DiscrepancyClass] = {
         "accepted or sent, and without an end for longer than the grace; a payment or refund that waits at Stripe: "
         "longer than a customer or a bank may; parked, at any age",
         "`eo outbox list --parked` says why it waits: repair that, then `eo outbox retry ID`, or end it with"
-        " `eo orders fail ORDER --reason TEXT` (a refund: `eo refunds fail`); where nothing is parked, see with"
-        " `eo status` that all parts run",
+        " `eo orders fail ORDER --reason TEXT` (docs/howto/parked-rows.md has the command for a refund); where nothing"
+        " is parked, see with `eo status` that all parts run",
     ),
     "ledger_imbalance": DiscrepancyClass(
         "an entry does not balance, has another amount than its charge or refund, or books one that is not ours or was "

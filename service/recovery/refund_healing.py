@@ -14,6 +14,7 @@ from service.recovery.instance import instance_of
 from service.recovery.refund_adoption import ListedRefund, judge_listed
 from service.recovery.refund_knowing import what_is_known
 from service.recovery.refund_verification import refund_brought_back
+from service.refunds.settling import movement_id
 from service.states import REFUND_FINAL
 from service.stripe_gateway.objects import Refund
 
@@ -80,6 +81,13 @@ SELECT reference FROM journal_entries WHERE account_id = :account AND reference 
 """).returning(_Booked)
 
 
+_MOVED = Statement("""
+UPDATE refunds SET balance_transaction_id = coalesce(CAST(:gone AS text), balance_transaction_id),
+    failure_transaction_id = coalesce(CAST(:back AS text), failure_transaction_id), updated_at = now()
+ WHERE account_id = :account AND stripe_refund_id = :refund
+""")
+
+
 async def _complete(engine: AsyncEngine, shown: Refund, *, dry_run: bool) -> Verdict:
     """Book what a settled refund has not on the books."""
     async with begin(engine) as tx:
@@ -100,6 +108,9 @@ async def _complete(engine: AsyncEngine, shown: Refund, *, dry_run: bool) -> Ver
         booked = await tx.rows(_BOOKED, {"account": held.account_id, "references": references})
         if len(booked) == len(references):
             return Verdict(Step.REPORT, "it is settled and booked; what differs else is for a human")
-        if not dry_run and (await ledger.post(tx, entries)).conflicting:
-            raise RuntimeError(f"{shown.id} is on the books with other content")
+        if not dry_run:
+            if (await ledger.post(tx, entries)).conflicting:
+                raise RuntimeError(f"{shown.id} is on the books with other content")
+            gone, back = movement_id(shown.balance_transaction), movement_id(shown.failure_balance_transaction)
+            await tx.run(_MOVED, {"account": held.account_id, "refund": shown.id, "gone": gone, "back": back})
     return Verdict(Step.SETTLE)

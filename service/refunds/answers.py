@@ -6,6 +6,7 @@ from dataclasses import replace
 from service.effects.answers import ask_again, mismatch
 from service.effects.lookup import hopeless, not_shown
 from service.effects.model import Outcome, Rules
+from service.effects.parking import KEY_AT_STRIPE
 from service.effects.refusals import Fault, fault_of
 from service.refunds.effect import OpenRefund
 from service.states import REFUND_WAITS_AT_STRIPE
@@ -95,6 +96,8 @@ def judge_lookup(refund: OpenRefund, found: Sequence[Refund], *, complete: bool,
     """
     if found:
         outcome = judge_refund(refund, min(found, key=lambda one: (one.created, one.id)))
+        if outcome.refund is None and refund.key_conflict:  # another sum went back under this key
+            return Outcome(status=refund.undecided, next_call="lookup", parked=KEY_AT_STRIPE)
         return outcome if outcome.refund is not None else (hopeless(refund, rules) or outcome)
     again = Outcome(status=refund.unsent, next_call="send", proven_unexecuted=True, retry_s=0.0)
     if complete and refund.key_conflict:

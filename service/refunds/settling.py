@@ -138,11 +138,12 @@ def _bound(ordered: list[Settlement[OpenRefund]], settings: Settings) -> dict[st
         settings,
         refund=[r.id if r else None for r in shown],
         created=[datetime.fromtimestamp(r.created, UTC) if r else None for r in shown],
-        gone=[_id(r.balance_transaction) if r else None for r in shown],
-        back=[_id(r.failure_balance_transaction) if r else None for r in shown],
+        gone=[movement_id(r.balance_transaction) if r else None for r in shown],
+        back=[movement_id(r.failure_balance_transaction) if r else None for r in shown],
     )
     return batch.bound() | _MOVES
 
 
-def _id(movement: BalanceTransaction | str | None) -> str | None:
+def movement_id(movement: BalanceTransaction | str | None) -> str | None:
+    """The id of a balance transaction, expanded or not."""
     return movement.id if isinstance(movement, BalanceTransaction) else movement

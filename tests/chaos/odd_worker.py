@@ -8,7 +8,7 @@ poison:AMOUNT   an order of this amount kills it, every time
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from unittest.mock import patch
 
@@ -18,16 +18,16 @@ from service.stripe_gateway.objects import Answer
 from workers import main
 
 
-def stopping_at(point: str) -> Callable[[CrashPoint], None]:
+def stopping_at(point: str) -> Callable[..., None]:
     """`crash_point`, and once a stop."""
     left = [point]
 
-    def stop_once(reached: CrashPoint) -> None:
+    def stop_once(reached: CrashPoint, in_hand: Iterable[object] = ()) -> None:
         if left == [reached.value]:
             left.clear()
             # To this very thread: a signal to the process may go to another one first, and this one would run on.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
-        crash_point(reached)
+        crash_point(reached, in_hand)
 
     return stop_once
 

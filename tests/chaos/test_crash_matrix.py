@@ -262,7 +262,7 @@ def test_a_stripe_that_dies_between_the_charge_and_its_answer(fleet: Fleet, prod
     print(f"seed {SEED}: the {nth}. charge")
     fleet.control("POST", "faults", {"rules": [{"fault": "crash_after_execution", "method": "POST", "nth": [nth]}]})
     produce(fleet, producers)
-    fleet.until(lambda: fleet.dead() == ["sandbox"], within_s=DIES_WITHIN_S, what="the sandbox dies")
+    fleet.until(lambda: not fleet.part("sandbox").is_running, within_s=DIES_WITHIN_S, what="the sandbox dies")
     assert fleet.part("sandbox").exit_status == -signal.SIGKILL
     fleet.restart("sandbox")
     conclude(fleet, producers)
