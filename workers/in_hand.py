@@ -37,13 +37,15 @@ class InHand:
 
         Such an order did not kill its worker. Where PostgreSQL fails again, the next open calls this again.
         """
-        try:
-            while self._owed:
-                await outbox.excuse(self._engine, self._owed[-1])
-                self._owed.pop()
-        except Exception as error:
-            if not is_unreachable(error):
-                raise
+        while self._owed:
+            rows = self._owed.pop()  # before the wait: other messages of this process make theirs meanwhile
+            try:
+                await outbox.excuse(self._engine, rows)
+            except Exception as error:
+                self._owed.append(rows)
+                if not is_unreachable(error):
+                    raise
+                return
 
     async def excuse(self) -> None:
         """Uncount the opens of all rows in hand; called when this process is being stopped."""
