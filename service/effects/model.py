@@ -1,5 +1,6 @@
 """An effect at Stripe between opening and settling. Pure data."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -11,7 +12,7 @@ from service.stripe_gateway.objects import Answer, Intent, Refund
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class Effect(ABC):
     """An effect this worker may act on until its lease ends, as it stood when it was opened.
 
     `first_send` is R16's: no request of this effect can have been executed before the one about to be made.
@@ -45,9 +46,9 @@ class Effect:
     history: tuple[dict[str, Any], ...] = ()
 
     @property
+    @abstractmethod
     def undecided(self) -> str:
         """Its state while nothing new is known about it."""
-        raise NotImplementedError
 
     @property
     def has_run(self) -> bool:
@@ -55,9 +56,9 @@ class Effect:
         return False
 
     @property
+    @abstractmethod
     def found_by(self) -> NextCall:
         """The call that finds out what became of it: its object is asked for, or searched in Stripe's lists."""
-        raise NotImplementedError
 
     @property
     def age_s(self) -> float | None:
