@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 SEED = 20_261_124
 FUZZ_S = 30
+TAKEN, GIVEN_BACK = 19_999_877, 12_345_677  # no random id of hexadecimal digits shows eight given ones
 CASES_MIN = 15  # on a machine that is busy with other tests; some hundreds on a quiet one
 # What no schema says and the description says in words: an amount's bounds per currency, a cursor that was never given
 # out, a key that was used for another body. Such requests fit the schema and are refused with a documented 4xx.
@@ -62,8 +63,9 @@ def routes(description: dict[str, Any], wanted: str) -> list[tuple[str, dict[str
 
 
 def test_another_account_sees_nothing_of_the_first_through_any_route(fleet: Fleet) -> None:
-    ours = fleet.post("/v1/orders", {**ORDER, "customer": "cus_first"}, key="isolated", prefer="wait=10").body
-    back = fleet.post(f"/v1/orders/{ours['id']}/refunds", {"amount": 1234}, key="isolated").body
+    order = {**ORDER, "amount": TAKEN, "customer": "cus_first"}
+    ours = fleet.post("/v1/orders", order, key="isolated", prefer="wait=10").body
+    back = fleet.post(f"/v1/orders/{ours['id']}/refunds", {"amount": GIVEN_BACK}, key="isolated").body
     made = fleet.eo("keys", "create", "--account", "second", "--json")
     assert made.returncode == 0, made.stderr
     key = json.loads(made.stdout)["key"]
@@ -76,7 +78,7 @@ def test_another_account_sees_nothing_of_the_first_through_any_route(fleet: Flee
             answer = fleet.get((path.replace(place, ids[place]) if place else path) + query, api_key=key)
             text = json.dumps(answer.body)
             said = text.replace(ours["id"], "") if answer.status >= 400 else text  # an error may name what was asked
-            for secret in (ours["id"], ours["payment_intent"], back["id"], "cus_first", "1999", "1234"):
+            for secret in (ours["id"], ours["payment_intent"], back["id"], "cus_first", str(TAKEN), str(GIVEN_BACK)):
                 assert secret not in said, f"{path}{query} shows {secret}: {text}"
             if place and not query:
                 assert answer.status == 404, f"{path}: {answer.status}"

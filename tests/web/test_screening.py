@@ -16,6 +16,7 @@ import uuid_utils
 from service.foundation.errors import BadRequest
 from service.foundation.text.glyphs import as_seen
 from service.foundation.text.screening import has_card_number, screen
+from tests.cards import shows_the_card
 from tests.web.conftest import ORDER, Api, assert_problem
 
 CARDS = """
@@ -201,7 +202,7 @@ def test_two_harmless_strings_are_never_joined_into_a_card() -> None:
 def test_a_refusal_says_nothing_of_the_content() -> None:
     with pytest.raises(BadRequest) as refused:
         screen(["4242424242424242"])
-    assert "4242" not in refused.value.detail
+    assert not shows_the_card(refused.value.detail)
     with pytest.raises(BadRequest):
         screen(["a\x00b"])
 
@@ -224,7 +225,7 @@ async def test_a_card_number_is_refused_in_every_field(api: Api, card: str, capl
         assert_problem(await api.order("k", **change), 400, "card-data-rejected")
     answer = await api.http.post("/v1/orders/batch", json={"orders": bodies})
     assert [result["status"] for result in answer.json()["results"]] == [400, 400, 400]
-    assert "4242" not in answer.text + caplog.text
+    assert not shows_the_card(answer.text + caplog.text)
 
 
 async def test_a_card_number_in_a_path_or_query_is_not_repeated(api: Api, caplog: pytest.LogCaptureFixture) -> None:
