@@ -25,10 +25,14 @@ ENDED = frozenset({"paid", "failed", "canceled"})
 
 @dataclass
 class Asked:
-    """What was asked of an order under one key, and every clear answer, in the order of their arrival."""
+    """What was asked of an order under one key, and every clear answer, in the order of their arrival.
+
+    since: when it was asked for first, of the monotonic clock.
+    """
 
     number: int
     step: Step
+    since: float = field(default_factory=time.monotonic)
     answers: list[Heard] = field(default_factory=list)
 
     @property
@@ -90,6 +94,15 @@ class Customer(Producer):
         numbers = super().forgotten(since, until)
         of_later = [a.number for a in list(self.asked.values()) if any(h.told_at >= since for h in list(a.answers))]
         return list(dict.fromkeys([*numbers, *of_later]))
+
+    def asked_of(self, number: int) -> list[Asked]:
+        """All that was asked of the order with this number."""
+        return [asked for asked in self.asked.values() if asked.number == number]
+
+    def is_forgotten(self, asked: Asked) -> bool:
+        """Whether the database may have taken this once and forgotten it, answered or not."""
+        first = Heard(0, None, asked.since, asked.answers[0].told_at if asked.answers else time.monotonic())
+        return any(self.may_be_forgotten(heard) for heard in [first, *asked.answers])
 
     async def _produce(self) -> None:
         await super()._produce()
