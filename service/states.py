@@ -16,7 +16,11 @@ A change is what is asked of a known PaymentIntent: to capture it, or to cancel 
 A refund is `pending` until it is opened, and `processing` until Stripe says how it ended: `succeeded`, `failed` or
 `canceled`. A success can still fail, days later: then the money comes back, and the customer is owed it.
 
-Beside its state each of the three stores the next call: what its next delivery asks of Stripe.
+A dispute and a payout are Stripe's own, and their words are Stripe's: we only follow. A movement is one balance
+transaction: it is `waiting` until what moved the money is known here, then `booked`; what nobody can explain stands in
+`suspense`.
+
+Beside its state each charge, change and refund stores the next call: what its next delivery asks of Stripe.
 
 An outbox row has no word: it is fresh, out (`published` above 0) or parked, and deleted when its attempt has ended.
 
@@ -134,6 +138,43 @@ REFUND_TRANSITIONS: Mapping[str, frozenset[str]] = {
 # Nothing is left to do for a charge, change or refund in one of these; no machine uses such a word for anything else.
 EFFECT_FINAL = CHARGE_FINAL | CHANGE_FINAL | REFUND_FINAL
 
+# What Stripe says of a dispute. An inquiry (`warning_…`) holds no money; `prevented` ended before it took any.
+DisputeStatus = Literal[
+    "warning_needs_response",
+    "warning_under_review",
+    "warning_closed",
+    "needs_response",
+    "under_review",
+    "won",
+    "lost",
+    "prevented",
+    "appeal_needs_response",
+    "appeal_under_review",
+]
+DISPUTE_STATUSES: tuple[str, ...] = get_args(DisputeStatus)
+# The bank holds the money or has taken it: what an order shows as disputed.
+DISPUTE_HOLDS_MONEY = frozenset(
+    {"needs_response", "under_review", "appeal_needs_response", "appeal_under_review", "lost"}
+)
+# Nobody has decided yet: no refund is made meanwhile, because the bank may give the same money back.
+DISPUTE_OPEN = DISPUTE_HOLDS_MONEY - {"lost"}
+# Stripe may come back to any of them: no state of a dispute is for ever.
+DISPUTE_DECIDED = frozenset({"warning_closed", "won", "lost", "prevented"})
+
+# A payout may show `paid` first and fail within five business days.
+PayoutStatus = Literal["pending", "in_transit", "paid", "failed", "canceled"]
+PAYOUT_STATUSES: tuple[str, ...] = get_args(PayoutStatus)
+# It has come to an end, although a paid one may still fail.
+PAYOUT_FINAL = frozenset({"paid", "failed", "canceled"})
+# The money did not reach the bank.
+PAYOUT_CAME_BACK = PAYOUT_FINAL - {"paid"}
+
+# A movement of Stripe's balance waits for what it is of, is booked, or stands in suspense.
+MovementStatus = Literal["waiting", "booked", "suspense"]
+MOVEMENT_STATUSES: tuple[str, ...] = get_args(MovementStatus)
+# It has no booking that says what it is.
+MOVEMENT_OPEN = frozenset({"waiting", "suspense"})
+
 NextCall = Literal["send", "lookup", "retrieve"]
 NEXT_CALLS: tuple[NextCall, ...] = get_args(NextCall)
 
@@ -159,7 +200,15 @@ REFUND_AGREED: Mapping[str, tuple[str, ...]] = {
     "canceled": ("canceled",),
 }
 
-_WORDS: tuple[str, ...] = (*ORDER_STATUSES, *CHARGE_STATUSES, *CHANGE_STATUSES, *REFUND_STATUSES)
+_WORDS: tuple[str, ...] = (
+    *ORDER_STATUSES,
+    *CHARGE_STATUSES,
+    *CHANGE_STATUSES,
+    *REFUND_STATUSES,
+    *DISPUTE_STATUSES,
+    *PAYOUT_STATUSES,
+    *MOVEMENT_STATUSES,
+)
 
 
 def in_sql(words: Iterable[str]) -> str:

@@ -11,12 +11,20 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from service.foundation.postgres import schema
-from service.foundation.postgres.schema import accepting, booking, changing, charging, installation, reconciling
+from service.foundation.postgres.schema import (
+    accepting,
+    booking,
+    changing,
+    charging,
+    installation,
+    reconciling,
+    telling,
+)
 from tests.docs.parts import comments, table
 
 _DIALECT = make_url("postgresql+asyncpg://").get_dialect()()
 # In the order in which the page shows them.
-_SUBJECTS = (installation, accepting, charging, changing, booking, reconciling)
+_SUBJECTS = (installation, accepting, charging, changing, booking, telling, reconciling)
 # By the texts that a call in the schema has for arguments: ("orders_by_time", "created_at").
 Reasons = Mapping[tuple[str, ...], str]
 

@@ -20,7 +20,8 @@ _RIGHTS = {
     "SELECT, INSERT": "accounts ledger_accounts journal_entries postings acknowledgements operations",
     "SELECT, INSERT, UPDATE": (
         "api_keys instance lives order_aliases orders charges changes refunds ledger_rollups ledger_horizon"
-        " reconciliation_runs discrepancies"
+        " reconciliation_runs discrepancies stripe_events sweeps balance_transactions settlement_currencies disputes"
+        " fraud_warnings payouts"
     ),
     "SELECT, INSERT, UPDATE, DELETE": "outbox duties undated_charges",
 }

@@ -5,6 +5,7 @@ accepting     orders, operations on them, and the outbox
 charging      attempts to charge
 changing      captures, cancellations and refunds
 booking       the ledger: accounts, entries and postings
+telling       what Stripe tells: events, disputes, payouts, movements of its balance
 reconciling   runs, discrepancies and acknowledgements
 columns       what the tables share
 
@@ -28,19 +29,33 @@ from service.foundation.postgres.schema.charging import charges, undated_charges
 from service.foundation.postgres.schema.columns import metadata
 from service.foundation.postgres.schema.installation import accounts, api_keys, duties, instance, lives
 from service.foundation.postgres.schema.reconciling import acknowledgements, discrepancies, reconciliation_runs
+from service.foundation.postgres.schema.telling import (
+    EVENT_SOURCES,
+    balance_transactions,
+    disputes,
+    fraud_warnings,
+    payouts,
+    settlement_currencies,
+    stripe_events,
+    sweeps,
+)
 
 __all__ = [
     "CAPTURES",
+    "EVENT_SOURCES",
     "LEDGER_TYPES",
     "OPERATIONS",
     "WANTED_BY",
     "accounts",
     "acknowledgements",
     "api_keys",
+    "balance_transactions",
     "changes",
     "charges",
     "discrepancies",
+    "disputes",
     "duties",
+    "fraud_warnings",
     "instance",
     "journal_entries",
     "ledger_accounts",
@@ -52,8 +67,12 @@ __all__ = [
     "order_aliases",
     "orders",
     "outbox",
+    "payouts",
     "postings",
     "reconciliation_runs",
     "refunds",
+    "settlement_currencies",
+    "stripe_events",
+    "sweeps",
     "undated_charges",
 ]

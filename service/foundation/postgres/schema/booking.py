@@ -32,6 +32,8 @@ journal_entries = Table(
     Column("digest", sa.LargeBinary, nullable=False, comment="SHA-256 of the entry's content, compared on a repeat"),
     Column("order_id", pg.UUID(as_uuid=True)),
     Column("payment_intent_id", sa.Text),
+    Column("customer_minor", sa.BigInteger, comment="what the customer paid or got, where Stripe settled otherwise"),
+    Column("customer_currency", sa.Text),
     time_column("occurred_at", default=False),
     time_column("created_at"),
     Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),

@@ -32,9 +32,9 @@ metadata = MetaData(
 )
 
 
-def uuid_column(name: str, *, primary_key: bool = False) -> Column[object]:
-    """A UUID that is never null."""
-    return Column(name, pg.UUID(as_uuid=True), nullable=False, primary_key=primary_key)
+def uuid_column(name: str, *, primary_key: bool = False, nullable: bool = False) -> Column[object]:
+    """A UUID."""
+    return Column(name, pg.UUID(as_uuid=True), nullable=nullable, primary_key=primary_key)
 
 
 def time_column(name: str, *, default: bool = True, nullable: bool = False) -> Column[object]:
