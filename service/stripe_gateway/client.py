@@ -15,6 +15,7 @@ from service.foundation.errors import Unavailable
 from service.stripe_gateway import headers as stripe_headers
 from service.stripe_gateway import paths
 from service.stripe_gateway.calls import Calls
+from service.stripe_gateway.disputes import Dispute, EarlyFraudWarning
 from service.stripe_gateway.objects import (
     REFUND_FAILURE,
     Answer,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
         AccountRetrieveCurrentParams,
         BalanceTransactionListParams,
         BalanceTransactionListParamsCreated,
+        DisputeListParams,
+        DisputeRetrieveParams,
         EventListParams,
         PaymentIntentListParams,
         PaymentIntentRetrieveParams,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
         RefundListParamsCreated,
         RefundRetrieveParams,
     )
+    from stripe.params.radar import EarlyFraudWarningListParams, EarlyFraudWarningRetrieveParams
 
 PAGE = 100  # Stripe's maximum per list call
 _EVENT_MAY_BE_OFF_S = 60  # between an object's moment and its event's
@@ -174,6 +178,26 @@ class StripeGateway(Calls):
         params: BalanceTransactionListParams = {"created": created, "type": REFUND_FAILURE, "limit": PAGE}
         return self._pages(paths.BALANCE_TRANSACTIONS, params, BalanceTransaction)
 
+    def list_disputes(self, created_gte: int, created_lt: int) -> AsyncIterator[Dispute]:
+        """Disputes opened in [gte, lt) Unix seconds as they are now, newest first. Raises IncompleteListing."""
+        params: DisputeListParams = {"created": {"gte": created_gte, "lt": created_lt}, "limit": PAGE}
+        return self._pages(paths.DISPUTES, params, Dispute)
+
+    async def retrieve_dispute(self, dispute_id: str) -> Dispute | None:
+        """The dispute as it is now; None where Stripe has none. Raises IncompleteListing."""
+        params: DisputeRetrieveParams = {}
+        return await self._one(paths.dispute(dispute_id), params, Dispute)
+
+    def list_fraud_warnings(self, created_gte: int, created_lt: int) -> AsyncIterator[EarlyFraudWarning]:
+        """Early fraud warnings made in [gte, lt) Unix seconds, newest first. Raises IncompleteListing."""
+        params: EarlyFraudWarningListParams = {"created": {"gte": created_gte, "lt": created_lt}, "limit": PAGE}
+        return self._pages(paths.FRAUD_WARNINGS, params, EarlyFraudWarning)
+
+    async def retrieve_fraud_warning(self, warning_id: str) -> EarlyFraudWarning | None:
+        """The early fraud warning as it is now; None where Stripe has none. Raises IncompleteListing."""
+        params: EarlyFraudWarningRetrieveParams = {}
+        return await self._one(paths.fraud_warning(warning_id), params, EarlyFraudWarning)
+
     async def account_id(self) -> tuple[str, float | None]:
         """(`acct_…`, Stripe's clock in Unix seconds) of the configured key. A call that charges nobody.
 
@@ -194,6 +218,24 @@ class StripeGateway(Calls):
         """
         found = await asyncio.gather(*(self._lacking(*needed) for needed in NEEDED))
         return [words for words in found if words]
+
+    async def _one(self, path: str, params: Mapping[str, object], kind: type[T]) -> T | None:
+        async def once() -> T | None:
+            await self._pace.turn(paths.endpoint("get", path))
+            try:
+                response = await self._raw("get", path, params)
+            except stripe.StripeError as error:
+                if error.http_status == 404 and (error.headers or {}).get("request-id"):
+                    return None
+                wait_s = stripe_headers.retry_after_s(error.headers or {})
+                raise _unread(path, _reason(error), error.http_status, wait_s) from error
+            except Exception as error:
+                raise _unread(path, _reason(error), None, None) from error
+            if response.headers.get("request-id") is None:
+                raise AskAgain(f"{path} is not Stripe's: it has no Request-Id")  # R15
+            return _decode_item(response.body, kind)
+
+        return await patiently(once, self._patience)
 
     async def _get(self, path: str, params: Mapping[str, object]) -> Answer:
         await self._pace.turn(paths.endpoint("get", path))
@@ -248,11 +290,11 @@ def _shown(answer: Answer, thing: T | None, what: str) -> T | None:
     raise _unread(what, answer.word, answer.http_status, answer.retry_after_s)
 
 
-def _decode_item(raw: msgspec.Raw, kind: type[T]) -> T:
+def _decode_item(raw: msgspec.Raw | str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:
-        raise IncompleteListing(f"an item of a listing is not a {kind.__name__}: {error}") from error
+        raise IncompleteListing(f"what Stripe shows is not a {kind.__name__}: {error}") from error
 
 
 def _unread(what: str, why: str, http_status: int | None, retry_after_s: float | None) -> IncompleteListing:
