@@ -19,6 +19,8 @@ class Event(StrEnum):
     CHARGE_FENCED = "charge.fenced"
     CHARGE_LEASE_NOT_RENEWED = "charge.lease_not_renewed"
     CHARGE_LOOKUP_INCOMPLETE = "charge.lookup_incomplete"
+    DISPUTE_UNKNOWN_STATUS = "dispute.unknown_status"
+    DISPUTE_UNREADABLE = "dispute.unreadable"
     DOOR_BATCH_SPLIT = "door.batch_split"
     DOOR_POSTGRES_AWAY = "door.postgres_away"
     DOOR_POSTGRES_BACK = "door.postgres_back"
@@ -102,6 +104,17 @@ HELP: dict[Event, Help] = {
     Event.CHARGE_LOOKUP_INCOMPLETE: Help(
         "warning",
         "Stripe's list of payments or refunds could not be read to its end; it is read again",
+    ),
+    Event.DISPUTE_UNKNOWN_STATUS: Help(
+        "error",
+        "Stripe shows a dispute in a `status` that this version does not know; it keeps its last one, and a new one "
+        "counts as `needs_response`",
+        "upgrade; look at the dispute at Stripe, `eo reconcile` lists it until then",
+    ),
+    Event.DISPUTE_UNREADABLE: Help(
+        "error",
+        "Stripe shows a dispute or an early fraud warning that cannot be stored; `reason` says what of it",
+        "look at it at Stripe; its neighbours are stored",
     ),
     Event.DOOR_BATCH_SPLIT: Help("warning", "one order held up the others of its batch; it is looked for"),
     Event.DOOR_POSTGRES_AWAY: Help(
