@@ -32,6 +32,9 @@ class Event(StrEnum):
     LEDGER_MOMENT_UNKNOWN_YET = "ledger.moment_unknown_yet"
     LEDGER_NOT_REDATED = "ledger.not_redated"
     LEDGER_REDATED = "ledger.redated"
+    NOTICES_FAILED = "notices.failed"
+    NOTICES_GIVEN_UP = "notices.given_up"
+    NOTICE_ENDPOINT_GONE = "notice.endpoint_gone"
     ORDER_FAILED_BY_OPERATOR = "order.failed_by_operator"
     POSTGRES_AWAY = "postgres.away"
     POSTGRES_BACK = "postgres.back"
@@ -143,6 +146,13 @@ HELP: dict[Event, Help] = {
         "`eo ledger verify` names the rows; it is tried again every 6 h",
     ),
     Event.LEDGER_REDATED: Help("info", "a booking of before 0006 was reversed and booked at the charge's moment"),
+    Event.NOTICES_FAILED: Help("error", "a round of notices met an error; it is tried again in 2 s", "report it"),
+    Event.NOTICES_GIVEN_UP: Help(
+        "warning",
+        "`count` notices were not taken for three days, or their endpoint is gone or deleted",
+        "`eo notices list --status parked` shows them, `eo notices resend` sends them again",
+    ),
+    Event.NOTICE_ENDPOINT_GONE: Help("warning", "`endpoint` answered 410: it is sent nothing any more"),
     Event.ORDER_FAILED_BY_OPERATOR: Help("warning", "`eo orders fail` ended an order"),
     Event.POSTGRES_AWAY: Help(
         "warning",
