@@ -9,6 +9,7 @@ belonging  whose payment it is about
 settling   disputes: the row, the order's sum, and what a decision books
 closing    what is lost for good, and what is no longer
 warnings   early fraud warnings
+telling    who wants to know of them is told
 known      which of them a listing must show
 sweep      what no event told, found by lists
 again      those that moved on since they were listed
@@ -17,7 +18,7 @@ reading    one dispute, and a page of them
 
 from service.disputes.again import look_again
 from service.disputes.closing import close
-from service.disputes.model import Dispute, DisputePage
+from service.disputes.model import Dispute, DisputePage, FraudWarning
 from service.disputes.reading import Place, get, page, place_of
 from service.disputes.seen import Seen
 from service.disputes.settling import settle
@@ -28,6 +29,7 @@ __all__ = [
     "Dispute",
     "DisputePage",
     "DisputeSweep",
+    "FraudWarning",
     "Place",
     "Seen",
     "WarningSweep",

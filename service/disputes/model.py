@@ -1,4 +1,4 @@
-"""The shapes of a dispute as it is shown."""
+"""The shapes of a dispute and of an early fraud warning, as they are shown."""
 
 from typing import Annotated
 
@@ -21,6 +21,17 @@ class Dispute(Struct, frozen=True):
     is_charge_refundable: bool
     created_at: Instant
     updated_at: Instant
+
+
+class FraudWarning(Struct, frozen=True):
+    """An early fraud warning, under Stripe's id. `actionable`: a full refund now would still prevent a dispute."""
+
+    id: Annotated[str, Meta(description="Stripe's id")]
+    order_id: Id
+    payment_intent: str | None
+    fraud_type: str
+    actionable: bool
+    created_at: Instant
 
 
 class DisputePage(Struct, frozen=True):

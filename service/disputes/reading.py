@@ -18,7 +18,7 @@ class Place(NamedTuple):
     id: str
 
 
-class _Row(Record):
+class DisputeRow(Record):
     """A dispute as it is stored."""
 
     id: str
@@ -34,7 +34,7 @@ class _Row(Record):
     updated_at: datetime
 
 
-_COLUMNS = """
+COLUMNS = """
   d.id, d.order_id, d.status, d.reason, d.amount_minor, d.currency, c.payment_intent_id, d.evidence_due_by,
   d.is_charge_refundable, d.stripe_created, d.updated_at
 """
@@ -46,8 +46,8 @@ def place_of(dispute: Dispute) -> Place:
 
 
 _GET = Statement(f"""
-SELECT {_COLUMNS} FROM disputes d JOIN charges c ON c.id = d.charge_id WHERE d.account_id = :account AND d.id = :id
-""").returning(_Row)
+SELECT {COLUMNS} FROM disputes d JOIN charges c ON c.id = d.charge_id WHERE d.account_id = :account AND d.id = :id
+""").returning(DisputeRow)
 
 
 async def get(engine: AsyncEngine, account_id: UUID, dispute_id: str) -> Dispute:
@@ -56,24 +56,24 @@ async def get(engine: AsyncEngine, account_id: UUID, dispute_id: str) -> Dispute
         row = await connection.row(_GET, {"account": account_id, "id": dispute_id})
     if row is None:
         raise NotFound("There is no such dispute.")
-    return _dispute_of(row)
+    return dispute_of(row)
 
 
 # Of an account the span of one index, newest first; of an order its few disputes.
 _PAGE = Statement(f"""
-SELECT {_COLUMNS} FROM disputes d JOIN charges c ON c.id = d.charge_id
+SELECT {COLUMNS} FROM disputes d JOIN charges c ON c.id = d.charge_id
  WHERE d.account_id = CAST(:account AS uuid)
    AND (d.stripe_created, d.id) < (CAST(:created AS timestamptz), CAST(:id AS text))
    AND (CAST(:status AS text) IS NULL OR d.status = CAST(:status AS text))
  ORDER BY d.account_id DESC, d.stripe_created DESC, d.id DESC LIMIT :limit
-""").returning(_Row)
+""").returning(DisputeRow)
 _PAGE_OF_ORDER = Statement(f"""
-SELECT {_COLUMNS} FROM disputes d JOIN charges c ON c.id = d.charge_id
+SELECT {COLUMNS} FROM disputes d JOIN charges c ON c.id = d.charge_id
  WHERE d.order_id = CAST(:order AS uuid) AND d.account_id = CAST(:account AS uuid)
    AND (d.stripe_created, d.id) < (CAST(:created AS timestamptz), CAST(:id AS text))
    AND (CAST(:status AS text) IS NULL OR d.status = CAST(:status AS text))
  ORDER BY d.stripe_created DESC, d.id DESC LIMIT :limit
-""").returning(_Row)
+""").returning(DisputeRow)
 _FIRST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -99,10 +99,11 @@ async def page(
         statement, values = _PAGE_OF_ORDER, values | {"order": order_id}
     async with connect(engine) as connection:
         rows = await connection.rows(statement, values)
-    return [_dispute_of(row) for row in rows[:limit]], len(rows) > limit
+    return [dispute_of(row) for row in rows[:limit]], len(rows) > limit
 
 
-def _dispute_of(row: _Row) -> Dispute:
+def dispute_of(row: DisputeRow) -> Dispute:
+    """The dispute of a row."""
     return Dispute(
         id=row.id,
         order_id=str(row.order_id),

@@ -14,10 +14,11 @@ from service import orders
 from service.disputes.belonging import Payment, ours
 from service.disputes.closing import close
 from service.disputes.seen import Seen
+from service.disputes.telling import Moved, tell_of_disputes
 from service.foundation import log
 from service.foundation.events import Event
 from service.foundation.postgres.db import repeat_on_deadlock
-from service.foundation.postgres.sql import Batch, Connection, Record, Statement, begin
+from service.foundation.postgres.sql import Batch, Connection, Statement, begin
 from service.states import DISPUTE_HOLDS_MONEY, DISPUTE_STATUSES, in_sql
 from service.stripe_gateway.disputes import Dispute
 
@@ -40,7 +41,7 @@ async def settle(engine: AsyncEngine, found: Sequence[Seen[Dispute]]) -> set[str
 
     settled, moved = await repeat_on_deadlock(once)
     for one in moved:
-        _tell(one)
+        _say(one)
     return settled
 
 
@@ -48,16 +49,6 @@ def _is_readable(one: Seen[Dispute]) -> bool:
     if (flaw := one.shown.flaw) is not None:
         log.event(Event.DISPUTE_UNREADABLE, dispute=one.id, reason=flaw)
     return flaw is None
-
-
-class Moved(Record):
-    """A dispute that came into another state. `was`: the one before, None where it is new; `word`: Stripe's."""
-
-    id: str
-    order_id: UUID
-    was: str | None
-    status: str
-    word: str
 
 
 async def _store(tx: Connection, mine: Sequence[Seen[Dispute]], payments: dict[str, Payment]) -> list[Moved]:
@@ -69,6 +60,7 @@ async def _store(tx: Connection, mine: Sequence[Seen[Dispute]], payments: dict[s
     moved = await tx.rows(_SETTLE, _bound(mine, of))
     await tx.run(_COUNT, {"orders": order_ids})
     await close(tx, [one.id for one in mine])
+    await tell_of_disputes(tx, moved, {one.id: one.shown for one in mine})
     return moved
 
 
@@ -161,6 +153,6 @@ def _bound(mine: Sequence[Seen[Dispute]], of: Sequence[Payment]) -> dict[str, ob
     ).bound()
 
 
-def _tell(moved: Moved) -> None:
+def _say(moved: Moved) -> None:
     if moved.word not in DISPUTE_STATUSES:
         log.event(Event.DISPUTE_UNKNOWN_STATUS, dispute=moved.id, order_id=str(moved.order_id), status=moved.word)

@@ -7,11 +7,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.disputes.belonging import Payment, ours
+from service.disputes.model import FraudWarning
 from service.disputes.seen import Seen
+from service.disputes.telling import tell_of_warnings
 from service.foundation import log
 from service.foundation.events import Event
 from service.foundation.postgres.db import repeat_on_deadlock
-from service.foundation.postgres.sql import Batch, Statement, begin
+from service.foundation.postgres.sql import Batch, Connection, Record, Statement, begin
 from service.stripe_gateway.disputes import EarlyFraudWarning
 
 
@@ -24,11 +26,17 @@ async def settle_warnings(engine: AsyncEngine, found: Sequence[Seen[EarlyFraudWa
         async with begin(engine) as tx:
             payments = await ours(tx, [one.shown.payment_intent for one in readable])
             mine = [one for one in readable if one.shown.payment_intent in payments]
-            if mine:
-                await tx.run(_SETTLE, _bound(mine, [payments[one.shown.payment_intent or ""] for one in mine]))
+            await _store(tx, mine, [payments[one.shown.payment_intent or ""] for one in mine])
             return {one.id for one in mine}
 
     return await repeat_on_deadlock(once)
+
+
+async def _store(tx: Connection, mine: Sequence[Seen[EarlyFraudWarning]], of: Sequence[Payment]) -> None:
+    if mine:
+        made = await tx.rows(_SETTLE, _bound(mine, of))
+        account_of = {row.id: row.account_id for row in made}
+        await tell_of_warnings(tx, account_of, [_warning_of(row) for row in made])
 
 
 def _is_readable(one: Seen[EarlyFraudWarning]) -> bool:
@@ -50,12 +58,43 @@ class _Shown(Batch, frozen=True):
     stripe_created: Sequence[datetime]
 
 
+class _Made(Record):
+    """A warning that was not known before."""
+
+    id: str
+    account_id: UUID
+    order_id: UUID
+    payment_intent_id: str | None
+    fraud_type: str
+    actionable: bool
+    stripe_created: datetime
+
+
 _SETTLE = Statement(f"""
-INSERT INTO fraud_warnings AS w ({_Shown.columns()})
-SELECT {_Shown.columns()} FROM {_Shown.unnest()} ORDER BY id
-ON CONFLICT (id) DO UPDATE SET fraud_type = excluded.fraud_type, actionable = excluded.actionable
- WHERE (w.fraud_type, w.actionable) IS DISTINCT FROM (excluded.fraud_type, excluded.actionable)
-""")
+WITH known AS (
+  SELECT w.id FROM fraud_warnings w JOIN {_Shown.unnest()} ON i.id = w.id
+), settled AS (
+  INSERT INTO fraud_warnings AS w ({_Shown.columns()})
+  SELECT {_Shown.columns()} FROM {_Shown.unnest()} ORDER BY id
+  ON CONFLICT (id) DO UPDATE SET fraud_type = excluded.fraud_type, actionable = excluded.actionable
+   WHERE (w.fraud_type, w.actionable) IS DISTINCT FROM (excluded.fraud_type, excluded.actionable)
+  RETURNING w.id, w.account_id, w.order_id, w.charge_id, w.fraud_type, w.actionable, w.stripe_created
+)
+SELECT s.id, s.account_id, s.order_id, c.payment_intent_id, s.fraud_type, s.actionable, s.stripe_created
+  FROM settled s JOIN charges c ON c.id = s.charge_id
+ WHERE s.id NOT IN (SELECT id FROM known) ORDER BY s.id
+""").returning(_Made)
+
+
+def _warning_of(row: _Made) -> FraudWarning:
+    return FraudWarning(
+        id=row.id,
+        order_id=str(row.order_id),
+        payment_intent=row.payment_intent_id,
+        fraud_type=row.fraud_type,
+        actionable=row.actionable,
+        created_at=row.stripe_created,
+    )
 
 
 def _bound(mine: Sequence[Seen[EarlyFraudWarning]], of: Sequence[Payment]) -> dict[str, object]:
