@@ -3,6 +3,7 @@
 PAYMENT_INTENTS = "/v1/payment_intents"
 REFUNDS = "/v1/refunds"
 BALANCE_TRANSACTIONS = "/v1/balance_transactions"
+PAYOUTS = "/v1/payouts"
 
 
 def payment_intent(intent_id: str) -> str:
@@ -23,6 +24,11 @@ def cancel(intent_id: str) -> str:
 def refund(refund_id: str) -> str:
     """Where one refund is read."""
     return f"{REFUNDS}/{refund_id}"
+
+
+def payout(payout_id: str) -> str:
+    """Where one payout is read."""
+    return f"{PAYOUTS}/{payout_id}"
 
 
 def endpoint(method: str, path: str) -> str:
