@@ -53,9 +53,11 @@ class _Unlisted(Record):
     oldest: datetime | None
 
 
+# What is in a payout is no younger than its own movement.
 _NEXT = Statement("""
 SELECT p.id, (SELECT min(b.stripe_created) FROM balance_transactions b WHERE b.payout_id = p.id) AS oldest
-  FROM payouts p JOIN sweeps s ON s.kind = :movements AND s.swept_until > p.stripe_created
+  FROM payouts p LEFT JOIN balance_transactions own ON own.id = p.balance_transaction_id
+  JOIN sweeps s ON s.kind = :movements AND s.swept_until >= coalesce(own.stripe_created, p.stripe_created)
  WHERE p.listed_at IS NULL AND p.automatic AND p.reconciliation_status = 'completed' AND p.id > :after
  ORDER BY p.id LIMIT 1
 """).returning(_Unlisted)

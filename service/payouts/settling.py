@@ -13,15 +13,17 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger
+from service import ledger, notices
 from service.foundation import log
 from service.foundation.events import Event
 from service.foundation.postgres.db import repeat_on_deadlock
 from service.foundation.postgres.sql import Batch, Connection, Record, Statement, begin
 from service.ledger import JournalEntry, payout_arrived_reference
+from service.notices import Fact, NoticeType
 from service.payouts.following import Said, bookings, follow, said_by
 from service.payouts.model import PayoutFailure
-from service.states import PAYOUT_STATUSES
+from service.payouts.reading import COLUMNS, PayoutRow, payout_of
+from service.states import PAYOUT_STATUSES, PAYOUT_TOLD, in_sql
 from service.stripe_gateway.payouts import Payout
 
 PAGE = 100  # payouts of one transaction
@@ -79,7 +81,9 @@ async def _record(tx: Connection, page: Sequence[Payout]) -> set[str]:
     if changed:
         await tx.run(_UPDATE, _Words.of(changed).bound())
     await _book(tx, entries)
-    return new | {payout_id for payout_id, now in changed.items() if now.status != rows[payout_id].status}
+    moved = new | {payout_id for payout_id, now in changed.items() if now.status != rows[payout_id].status}
+    await _tell(tx, moved)
+    return moved
 
 
 def _is_the_same(row: "_Row", payout: Payout) -> bool:
@@ -93,6 +97,24 @@ def _is_the_same(row: "_Row", payout: Payout) -> bool:
 async def _book(tx: Connection, entries: Sequence[JournalEntry]) -> None:
     for refused in (await ledger.post(tx, entries)).conflicting:
         log.event(Event.PAYOUT_LEFT_OUT, payout=refused.reference, reason="it is booked with other content")
+
+
+class _News(PayoutRow):
+    account_id: UUID
+
+
+_NEWS = Statement(f"""
+SELECT account_id, {COLUMNS} FROM payouts
+ WHERE id = ANY(CAST(:ids AS text[])) AND status IN {in_sql(PAYOUT_TOLD)} ORDER BY id
+""").returning(_News)
+_TYPES: Mapping[str, NoticeType] = {kind.removeprefix("payout."): kind for kind in notices.NOTICE_TYPES}
+
+
+async def _tell(tx: Connection, moved: set[str]) -> None:
+    if moved:
+        rows = await tx.rows(_NEWS, {"ids": list(moved)})
+        facts = [Fact(row.account_id, _TYPES[row.status], row.id, "", None, payout_of(row)) for row in rows]
+        await notices.tell(tx, facts)
 
 
 class _Words(Batch, frozen=True):

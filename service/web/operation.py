@@ -35,7 +35,7 @@ def id_in_path(request: AnyRequest, name: str) -> UUID:
 
 def stripe_id_in_path(request: AnyRequest, name: str) -> str:
     """An id of Stripe's in the request's path. Raises NotFound for what can be none."""
-    found = cast("str", request.scope["path_params"][name])
+    found: str = request.scope["path_params"][name]
     if _STRIPE_ID.fullmatch(found) is None:
         raise NotFound("There is no such object: its id can be none of Stripe's.")
     return found

@@ -104,13 +104,13 @@ async def test_with_its_movements_each_ended_payout_leaves_nothing_in_transit(en
     """A negative payout takes money from the bank; a large one is a sum of many payments."""
     account = await default_account(engine)
     for po, states in {"po_1": ("paid",), "po_2": ("paid", "failed"), "po_3": ("canceled",)}.items():
-        for status in states:
-            shown = payout(status, id=po, amount=amount)
-            await payouts.settle(engine, [shown])
+        shown = [payout(status, id=po, amount=amount) for status in states]
+        for one in shown:
+            await payouts.settle(engine, [one])
         named: dict[str, Any] = {"account_id": account, "payout_id": po, "paid": Money(amount, "usd")}
-        moved = [payout_entry(transaction=_movement(shown.balance_transaction), **named)]
-        if shown.failure_balance_transaction is not None:
-            moved.append(payout_failed_entry(transaction=_movement(shown.failure_balance_transaction), **named))
+        moved = [payout_entry(transaction=_movement(shown[-1].balance_transaction), **named)]
+        if shown[-1].failure_balance_transaction is not None:
+            moved.append(payout_failed_entry(transaction=_movement(shown[-1].failure_balance_transaction), **named))
         async with begin(engine) as tx:
             await post(tx, [entry for entry in moved if entry is not None])
     assert await balances(engine) == {BANK: amount, "assets:stripe:balance": -amount}
@@ -196,3 +196,21 @@ async def test_hundreds_are_settled_in_pages(engine: AsyncEngine) -> None:
     shown = [payout("paid", id=f"po_{n}") for n in range(230)]
     assert len(await payouts.settle(engine, shown)) == 230
     assert len(await journal(engine)) == 230
+
+
+async def test_producers_are_told_once_of_what_arrived_and_of_what_did_not(engine: AsyncEngine) -> None:
+    account = await default_account(engine)
+    await rows(
+        engine,
+        """INSERT INTO webhook_endpoints (id, account_id, idempotency_key, fingerprint, url, events)
+           VALUES (gen_random_uuid(), :account, 'k', '', 'https://example.com/', '{payout.paid,payout.failed}')""",
+        account=account,
+    )
+    for status in ("in_transit", "paid", "paid", "failed", "failed", "paid"):
+        await payouts.settle(engine, [payout(status), payout("canceled", id="po_2")])
+    owed = await rows(engine, "SELECT type, object_id, order_id, body::jsonb AS body FROM notices ORDER BY id")
+    assert [(notice["type"], notice["object_id"], notice["order_id"]) for notice in owed] == [
+        ("payout.paid", "po_1", None), ("payout.failed", "po_1", None),
+    ]  # fmt: skip
+    assert [notice["body"]["data"]["status"] for notice in owed] == ["paid", "failed"]
+    assert owed[1]["body"]["data"]["failure"]["code"] == "account_closed"

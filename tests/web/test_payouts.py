@@ -141,8 +141,8 @@ async def test_eo_payouts_tells_what_is_in_one_by_kind_and_sum(eo: Eo, engine: A
     for words in (("payouts", "list"), ("payouts", "show", "po_1"), ("payouts", "show", "po_2")):
         assert_fits((await run(eo, *words, columns=80)).stdout, 80)
     shown = (await run(eo, "payouts", "show", "po_1")).stdout
-    for words in ("TRACE7", "14.04 usd", "19.11 usd", "-5.00 usd", "What is in it is its amount, to the cent."):
-        assert words in shown
+    for told_of in ("TRACE7", "14.04 usd", "19.11 usd", "-5.00 usd", "What is in it is its amount, to the cent."):
+        assert told_of in shown
     assert "made by hand" in (await run(eo, "payouts", "show", "po_2")).stdout
     await rows(engine, "UPDATE balance_transactions SET payout_id = NULL WHERE id = 'txn_2'")
     assert "-5.00 usd of it is of movements" in (await run(eo, "payouts", "show", "po_1")).stdout
