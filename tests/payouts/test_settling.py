@@ -9,8 +9,6 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import payouts
-from service.foundation.postgres.sql import begin
-from service.ledger import Money, payout_entry, payout_failed_entry, post
 from service.states import PAYOUT_STATUSES, PAYOUT_TRANSITIONS
 from service.stripe_gateway.objects import BalanceTransaction
 from tests.meta.stripe_names import fields
@@ -97,28 +95,6 @@ async def test_one_that_never_was_paid_books_nothing_of_the_bank(engine: AsyncEn
     await payouts.settle(engine, [payout(ends)])
     assert await journal(engine) == []
     assert (await stored(engine))["status"] == (await stored(engine, "po_2"))["status"] == ends
-
-
-@pytest.mark.parametrize("amount", [1411, -1411, 2**53 - 1])
-async def test_with_its_movements_each_ended_payout_leaves_nothing_in_transit(engine: AsyncEngine, amount: int) -> None:
-    """A negative payout takes money from the bank; a large one is a sum of many payments."""
-    account = await default_account(engine)
-    for po, states in {"po_1": ("paid",), "po_2": ("paid", "failed"), "po_3": ("canceled",)}.items():
-        shown = [payout(status, id=po, amount=amount) for status in states]
-        for one in shown:
-            await payouts.settle(engine, [one])
-        named: dict[str, Any] = {"account_id": account, "payout_id": po, "paid": Money(amount, "usd")}
-        moved = [payout_entry(transaction=_movement(shown[-1].balance_transaction), **named)]
-        if shown[-1].failure_balance_transaction is not None:
-            moved.append(payout_failed_entry(transaction=_movement(shown[-1].failure_balance_transaction), **named))
-        async with begin(engine) as tx:
-            await post(tx, [entry for entry in moved if entry is not None])
-    assert await balances(engine) == {BANK: amount, "assets:stripe:balance": -amount}
-
-
-def _movement(shown: object) -> BalanceTransaction:
-    assert isinstance(shown, BalanceTransaction)
-    return shown
 
 
 @pytest.mark.parametrize(
