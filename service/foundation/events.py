@@ -36,6 +36,8 @@ class Event(StrEnum):
     NOTICES_GIVEN_UP = "notices.given_up"
     NOTICE_ENDPOINT_GONE = "notice.endpoint_gone"
     ORDER_FAILED_BY_OPERATOR = "order.failed_by_operator"
+    PAYOUT_CONTENTS_INCOMPLETE = "payout.contents_incomplete"
+    PAYOUT_LEFT_OUT = "payout.left_out"
     POSTGRES_AWAY = "postgres.away"
     POSTGRES_BACK = "postgres.back"
     POSTGRES_DURABILITY_UNKNOWN = "postgres.durability_unknown"
@@ -154,6 +156,14 @@ HELP: dict[Event, Help] = {
     ),
     Event.NOTICE_ENDPOINT_GONE: Help("warning", "`endpoint` answered 410: it is sent nothing any more"),
     Event.ORDER_FAILED_BY_OPERATOR: Help("warning", "`eo orders fail` ended an order"),
+    Event.PAYOUT_CONTENTS_INCOMPLETE: Help(
+        "warning", "Stripe's list of what is in a payout could not be read to its end; it is read on"
+    ),
+    Event.PAYOUT_LEFT_OUT: Help(
+        "error",
+        "Stripe shows a payout that cannot be stored or booked; `reason` says what of it",
+        "look at the `payout` at Stripe; its neighbours are followed, and it is read again",
+    ),
     Event.POSTGRES_AWAY: Help(
         "warning",
         "a relay or worker cannot use PostgreSQL; it waits",

@@ -21,6 +21,7 @@ from service.stripe_gateway.objects import (
     Refund,
 )
 from service.stripe_gateway.pacing import AskAgain, may_pass, patiently
+from service.stripe_gateway.payouts import Payout
 from service.stripe_gateway.permissions import lacking
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         DisputeListParams,
         EventListParams,
         PaymentIntentListParams,
+        PayoutListParams,
         RefundListParams,
         RefundListParamsCreated,
     )
@@ -39,6 +41,7 @@ PAGE = 100  # Stripe's maximum per list call
 _EVENT_MAY_BE_OFF_S = 60  # between an object's moment and its event's
 _EXPAND_INTENTS = ["data.latest_charge.balance_transaction"]
 _EXPAND_REFUNDS = ["data.balance_transaction", "data.failure_balance_transaction"]
+_EXPAND_PAYOUTS = ["data.balance_transaction", "data.failure_balance_transaction"]
 
 T = TypeVar("T")
 
@@ -134,30 +137,31 @@ class Listings(Calls):
         params: EarlyFraudWarningListParams = {"created": {"gte": created_gte, "lt": created_lt}, "limit": PAGE}
         return self._pages(paths.FRAUD_WARNINGS, params, EarlyFraudWarning)
 
-    async def _one(self, path: str, params: Mapping[str, object], kind: type[T]) -> T | None:
-        async def once() -> T | None:
-            await self._pace.turn(paths.endpoint("get", path))
-            try:
-                response = await self._raw("get", path, params)
-            except stripe.StripeError as error:
-                headers: Mapping[str, str] = error.headers or {}
-                if error.http_status == 404 and headers.get("request-id") is not None:
-                    return None
-                wait_s = stripe_headers.retry_after_s(headers)
-                raise unread(path, reason_of(error), error.http_status, wait_s) from error
-            except Exception as error:
-                raise unread(path, reason_of(error), None, None) from error
-            if response.headers.get("request-id") is None:
-                raise AskAgain(f"{path} is not Stripe's: it has no Request-Id")  # R15
-            return _decode_item(response.body, kind)
+    def list_payouts(self, created_gte: int, created_lt: int) -> AsyncIterator[Payout]:
+        """Payouts made in [gte, lt) Unix seconds as they are now, newest first. Raises IncompleteListing."""
+        params: PayoutListParams = {
+            "created": {"gte": created_gte, "lt": created_lt},
+            "expand": _EXPAND_PAYOUTS,
+            "limit": PAGE,
+        }
+        return self._pages(paths.PAYOUTS, params, Payout)
 
-        return await patiently(once, self._patience)
+    def list_payout_transactions(
+        self, payout_id: str, created_gte: int, created_lt: int
+    ) -> AsyncIterator[BalanceTransaction]:
+        """What is in a payout, and the payout's own movements, of [gte, lt) Unix seconds, newest first.
+
+        Stripe lists it for automatic payouts whose reconciliation is completed. Raises IncompleteListing.
+        """
+        created: BalanceTransactionListParamsCreated = {"gte": created_gte, "lt": created_lt}
+        params: BalanceTransactionListParams = {"created": created, "payout": payout_id, "limit": PAGE}
+        return self._pages(paths.BALANCE_TRANSACTIONS, params, BalanceTransaction)
 
     async def _pages(self, path: str, params: Mapping[str, object], kind: type[T]) -> AsyncIterator[T]:
         cursor: dict[str, str] = {}
         while True:
             page = await patiently(partial(self._page, path, {**params, **cursor}), self._patience)
-            items = [_decode_item(raw, kind) for raw in page.data]
+            items = [decode_item(raw, kind) for raw in page.data]
             for item in items:
                 yield item
             if not page.has_more:
@@ -184,7 +188,7 @@ class Listings(Calls):
         return page
 
 
-def _decode_item(raw: msgspec.Raw | str, kind: type[T]) -> T:
+def decode_item(raw: msgspec.Raw | str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:

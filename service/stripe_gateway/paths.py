@@ -5,6 +5,7 @@ REFUNDS = "/v1/refunds"
 BALANCE_TRANSACTIONS = "/v1/balance_transactions"
 DISPUTES = "/v1/disputes"
 FRAUD_WARNINGS = "/v1/radar/early_fraud_warnings"
+PAYOUTS = "/v1/payouts"
 
 
 def payment_intent(intent_id: str) -> str:
@@ -35,6 +36,11 @@ def dispute(dispute_id: str) -> str:
 def fraud_warning(warning_id: str) -> str:
     """Where one early fraud warning is read."""
     return f"{FRAUD_WARNINGS}/{warning_id}"
+
+
+def payout(payout_id: str) -> str:
+    """Where one payout is read."""
+    return f"{PAYOUTS}/{payout_id}"
 
 
 def endpoint(method: str, path: str) -> str:
