@@ -3,6 +3,7 @@
 PAYMENT_INTENTS = "/v1/payment_intents"
 REFUNDS = "/v1/refunds"
 BALANCE_TRANSACTIONS = "/v1/balance_transactions"
+BALANCE = "/v1/balance"
 
 
 def payment_intent(intent_id: str) -> str:
@@ -23,6 +24,11 @@ def cancel(intent_id: str) -> str:
 def refund(refund_id: str) -> str:
     """Where one refund is read."""
     return f"{REFUNDS}/{refund_id}"
+
+
+def balance_transaction(transaction_id: str) -> str:
+    """Where one balance transaction is read."""
+    return f"{BALANCE_TRANSACTIONS}/{transaction_id}"
 
 
 def endpoint(method: str, path: str) -> str:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from service.balance import BalanceSweep
 from service.recovery import PaymentSweep, RefundSweep
 
 if TYPE_CHECKING:
@@ -13,4 +14,4 @@ if TYPE_CHECKING:
 
 def every_sweep() -> "Sequence[Sweep[Any, StripeGateway]]":
     """A payment is settled before what is of it."""
-    return (PaymentSweep(), RefundSweep())
+    return (PaymentSweep(), RefundSweep(), BalanceSweep())
