@@ -6,8 +6,8 @@ booking     one page of movements: stored, explained, booked
 explaining  what explains a movement; of_charges, of_refunds: each source its own; every: which one it is
 movements   the table
 
-An object of Stripe's says what a dispute or a payout is; only its balance transactions say what was paid. So the ledger's
-`assets:stripe:balance` equals Stripe's balance at any cut-off.
+An object of Stripe's says what a dispute or a payout is; only its balance transactions say what was paid. So the
+ledger's `assets:stripe:balance` equals Stripe's balance at any cut-off.
 """
 
 from service.balance.booking import Booked, book_shown, book_waiting

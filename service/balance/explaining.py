@@ -1,4 +1,4 @@
-"""What a movement is explained by: what moved the money is known here, and the books say so. Each source has its own."""
+"""What explains a movement: that which moved the money is known here. Each kind of source has its own explainer."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -47,5 +47,7 @@ class Explainer(ABC):
     ) -> Mapping[str, Explanation]:
         """Each movement's explanation by its id. What explains one is locked until the transaction ends."""
 
-    async def booked(self, tx: Connection, movements: Sequence[tuple[BalanceTransaction, Explained]]) -> None:
+    async def booked(  # noqa: B027  most have nothing to note
+        self, tx: Connection, movements: Sequence[tuple[BalanceTransaction, Explained]]
+    ) -> None:
         """These are on the books now: note it where it is looked for."""

@@ -1,8 +1,8 @@
 """Between two sweeps of the balance: movements of charges that were made a moment ago are looked for at once (R24).
 
 A movement becomes known seconds after its charge. While young charges wait for theirs, the newest part of the list is
-read, down to what is known; what a look does not reach is found by the next sweep. Where nothing is due, Stripe is asked
-nothing, and a charge whose movement does not come is looked for after a quarter of its age.
+read, down to what is known; what a look does not reach is found by the next sweep. Where nothing is due, Stripe is not
+asked, and a charge whose movement does not come is looked for after a quarter of its age.
 """
 
 from dataclasses import dataclass

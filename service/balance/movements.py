@@ -88,7 +88,7 @@ async def insert(tx: Connection, found: Sequence[tuple[BalanceTransaction, Stand
 
 
 class Open(Record):
-    """A movement that has no booking of its own. `is_old`: it has waited for what it is of for longer than the grace."""
+    """A movement that has no booking of its own. `is_old`: it has waited for its source for longer than the grace."""
 
     id: str
     type: str

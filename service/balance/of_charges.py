@@ -6,7 +6,16 @@ from uuid import UUID
 
 from service.balance.explaining import Explained, Explainer, Explanation, Unexplained
 from service.foundation.postgres.sql import Batch, Connection, Record, Statement
-from service.ledger import charge_reference, duplicate_reference, fee_entry
+from service.ledger import (
+    JournalEntry,
+    Owner,
+    charge_failure_entry,
+    charge_reference,
+    duplicate_reference,
+    fee_entry,
+    movement_of,
+    partial_capture_reversal_entry,
+)
 from service.states import CHARGE_MONEY_MOVED, in_sql
 from service.stripe_gateway.objects import BalanceTransaction
 
@@ -23,11 +32,17 @@ class Charge(Record):
     captured_minor: int | None
     currency: str
     balance_transaction_id: str | None
+    status: str
 
     @property
     def taken_minor(self) -> int:
         """What is booked as taken, in minor units of the customer's currency."""
         return self.amount_minor if self.captured_minor is None else self.captured_minor
+
+    @property
+    def owner(self) -> Owner:
+        """Whose entries of it are."""
+        return Owner(account_id=self.account_id, order_id=self.order_id, payment_intent_id=self.payment_intent_id)
 
 
 _COLUMNS = ", ".join(f"c.{name}" for name in Charge.columns().split(", "))
@@ -113,20 +128,54 @@ class OfCharges(Explainer):
 def _explanation(bt: BalanceTransaction, charge: Charge | None) -> Explanation:
     if charge is None:
         return Unexplained(why="its charge is unknown here")
-    owner = {"account_id": charge.account_id, "order_id": charge.order_id}
     if charge.balance_transaction_id not in (None, bt.id):
-        why = f"its charge has another balance transaction, {charge.balance_transaction_id}"
-        return Unexplained(why=why, is_contradiction=True, **owner)
+        return _contradiction(charge, f"its charge has another balance transaction, {charge.balance_transaction_id}", 0)
     if charge.currency == bt.currency and charge.taken_minor != bt.amount:
         why = f"Stripe took {bt.amount}, and {charge.taken_minor} {charge.currency} is booked"
-        return Unexplained(why=why, booked_minor=charge.taken_minor, is_contradiction=True, **owner)
+        return _contradiction(charge, why, charge.taken_minor)
     fee = fee_entry(
-        account_id=charge.account_id,
-        order_id=charge.order_id,
-        payment_intent_id=charge.payment_intent_id,
+        **charge.owner,
         balance_transaction_id=bt.id,
         fee_minor=bt.fee,
         currency=bt.currency,
         occurred_at=datetime.fromtimestamp(bt.created, UTC),
     )
-    return Explained(entries=() if fee is None else (fee,), **owner)
+    return _explained(charge, fee)
+
+
+class OfChargesTakenBack(Explainer):
+    """A bank took back what it had confirmed, or the part of a hold that was not captured was let go."""
+
+    async def explain(
+        self,
+        tx: Connection,
+        movements: Sequence[BalanceTransaction],
+        default_account: UUID,  # noqa: ARG002  a charge is of an account of its own
+    ) -> Mapping[str, Explanation]:
+        """By the charge that is their source."""
+        charges = await charges_of(tx, [bt.source for bt in movements if bt.source])
+        return {bt.id: _taken_back(bt, charges.get(bt.source or "")) for bt in movements}
+
+
+def _taken_back(bt: BalanceTransaction, charge: Charge | None) -> Explanation:
+    if charge is None:
+        return Unexplained(why="its charge is unknown here")
+    if movement_of(bt) == "partial_capture_reversal":
+        return _explained(charge, partial_capture_reversal_entry(transaction=bt, **charge.owner))
+    of_duplicate = charge.status == "duplicate"
+    return _explained(charge, charge_failure_entry(transaction=bt, of_duplicate=of_duplicate, **charge.owner))
+
+
+def _explained(charge: Charge, entry: JournalEntry | None) -> Explained:
+    entries = () if entry is None else (entry,)
+    return Explained(account_id=charge.account_id, order_id=charge.order_id, entries=entries)
+
+
+def _contradiction(charge: Charge, why: str, booked_minor: int) -> Unexplained:
+    return Unexplained(
+        why=why,
+        account_id=charge.account_id,
+        order_id=charge.order_id,
+        booked_minor=booked_minor,
+        is_contradiction=True,
+    )

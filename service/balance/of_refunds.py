@@ -41,7 +41,11 @@ class OfRefunds(Explainer):
 def _explanation(bt: BalanceTransaction, refund: _Refund | None) -> Explanation:
     if refund is None:
         return Unexplained(why="its refund is unknown here")
-    owner = {"account_id": refund.account_id, "order_id": refund.order_id}
     if bt.id in (refund.balance_transaction_id, refund.failure_transaction_id):
-        return Explained(**owner)
-    return Unexplained(why="its refund is not settled as it says", read=refund.stripe_refund_id, **owner)
+        return Explained(account_id=refund.account_id, order_id=refund.order_id)
+    return Unexplained(
+        why="its refund is not settled as it says",
+        account_id=refund.account_id,
+        order_id=refund.order_id,
+        read=refund.stripe_refund_id,
+    )

@@ -90,12 +90,12 @@ HELP: dict[Event, Help] = {
     Event.BALANCE_CLEARED: Help("info", "`count` movements that stood in suspense are explained and booked"),
     Event.BALANCE_CONTRADICTED: Help(
         "error",
-        "the books have another sum or content than `count` movements of Stripe's balance show; `movement` is the first",
+        "the books have another sum or content than `count` movements of Stripe's balance; `movement` is the first",
         "compare it with Stripe; nothing was booked twice",
     ),
     Event.BALANCE_SUSPENSE: Help(
         "error",
-        "nobody here can explain `count` movements of Stripe's balance, so they stand in suspense; `why` is the first's",
+        "`count` movements of Stripe's balance cannot be explained, and stand in suspense; `why` is the first's",
         "`eo ledger verify` lists them with their ages; each is booked by itself once what it is of is known",
     ),
     Event.BALANCE_UNREADABLE: Help(

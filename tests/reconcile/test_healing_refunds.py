@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from service.ops.cli import cli
-from service.stripe_gateway.client import StripeGateway
 from tests.balance.support import sweep_balance
 from tests.charges.world import Promise, World, time_passes
 from tests.recovery.forgetting import fresh_key

@@ -3,7 +3,6 @@ the order changes.
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 
 import pytest
 

@@ -82,9 +82,7 @@ charges = Table(
     Index(
         "charges_movement_due",
         "stripe_charge_id",
-        postgresql_where=text(
-            f"status IN {in_sql(CHARGE_MONEY_MOVED)} AND balance_transaction_id IS NULL"
-        ),
+        postgresql_where=text(f"status IN {in_sql(CHARGE_MONEY_MOVED)} AND balance_transaction_id IS NULL"),
     ),
     CheckConstraint("amount_minor > 0", name="amount_positive"),
     one_of("status", CHARGE_STATUSES, "status_known"),
