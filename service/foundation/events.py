@@ -35,6 +35,8 @@ class Event(StrEnum):
     LEDGER_NOT_REDATED = "ledger.not_redated"
     LEDGER_REDATED = "ledger.redated"
     ORDER_FAILED_BY_OPERATOR = "order.failed_by_operator"
+    PAYOUT_CONTENTS_INCOMPLETE = "payout.contents_incomplete"
+    PAYOUT_LEFT_OUT = "payout.left_out"
     POSTGRES_AWAY = "postgres.away"
     POSTGRES_BACK = "postgres.back"
     POSTGRES_DURABILITY_UNKNOWN = "postgres.durability_unknown"
@@ -151,6 +153,14 @@ HELP: dict[Event, Help] = {
     ),
     Event.LEDGER_REDATED: Help("info", "a booking of before 0006 was reversed and booked at the charge's moment"),
     Event.ORDER_FAILED_BY_OPERATOR: Help("warning", "`eo orders fail` ended an order"),
+    Event.PAYOUT_CONTENTS_INCOMPLETE: Help(
+        "warning", "Stripe's list of what is in a payout could not be read to its end; it is read on"
+    ),
+    Event.PAYOUT_LEFT_OUT: Help(
+        "error",
+        "Stripe shows a payout that cannot be stored or booked; `reason` says what of it",
+        "look at the `payout` at Stripe; its neighbours are followed, and it is read again",
+    ),
     Event.POSTGRES_AWAY: Help(
         "warning",
         "a relay or worker cannot use PostgreSQL; it waits",

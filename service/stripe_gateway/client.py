@@ -13,16 +13,23 @@ import stripe
 from service.foundation.errors import Unavailable
 from service.stripe_gateway import headers as stripe_headers
 from service.stripe_gateway import paths
-from service.stripe_gateway.listings import Listings, reason_of, unread
+from service.stripe_gateway.listings import Listings, decode_item, reason_of, unread
 from service.stripe_gateway.objects import Answer, Confirmable, Intent, Refund
-from service.stripe_gateway.pacing import patiently
+from service.stripe_gateway.pacing import AskAgain, patiently
+from service.stripe_gateway.payouts import Payout
 from service.stripe_gateway.permissions import NEEDED, lacking
 
 if TYPE_CHECKING:
-    from stripe.params import AccountRetrieveCurrentParams, PaymentIntentRetrieveParams, RefundRetrieveParams
+    from stripe.params import (
+        AccountRetrieveCurrentParams,
+        PaymentIntentRetrieveParams,
+        PayoutRetrieveParams,
+        RefundRetrieveParams,
+    )
 
 _EXPAND_INTENT = ["latest_charge.balance_transaction"]
 _EXPAND_REFUND = ["balance_transaction", "failure_balance_transaction"]
+_EXPAND_PAYOUT = ["balance_transaction", "failure_balance_transaction"]
 
 T = TypeVar("T")
 
@@ -57,6 +64,11 @@ class StripeGateway(Listings):
             return _shown(answer, answer.refund, f"refund {refund_id}")
 
         return await patiently(once, self._patience)
+
+    async def retrieve_payout(self, payout_id: str) -> Payout | None:
+        """The payout, both balance transactions expanded; None where Stripe has none. Raises IncompleteListing."""
+        params: PayoutRetrieveParams = {"expand": _EXPAND_PAYOUT}
+        return await self._one(paths.payout(payout_id), params, Payout)
 
     async def confirmable(self, intent_id: str) -> Confirmable:
         """The PaymentIntent as its customer's browser needs it. Raises Unavailable, after one try."""
@@ -98,6 +110,23 @@ class StripeGateway(Listings):
         """
         found = await asyncio.gather(*(self._lacking(*needed) for needed in NEEDED))
         return [words for words in found if words]
+
+    async def once() -> T | None:
+            await self._pace.turn(paths.endpoint("get", path))
+            try:
+                response = await self._raw("get", path, params)
+            except stripe.StripeError as error:
+                if error.http_status == 404 and (error.headers or {}).get("request-id"):
+                    return None
+                wait_s = stripe_headers.retry_after_s(error.headers or {})
+                raise unread(path, reason_of(error), error.http_status, wait_s) from error
+            except Exception as error:
+                raise unread(path, reason_of(error), None, None) from error
+            if response.headers.get("request-id") is None:
+                raise AskAgain(f"{path} is not Stripe's: it has no Request-Id")  # R15
+            return decode_item(response.body, kind)
+
+        return await patiently(once, self._patience)
 
     async def _get(self, path: str, params: Mapping[str, object]) -> Answer:
         await self._pace.turn(paths.endpoint("get", path))

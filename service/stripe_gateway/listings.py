@@ -21,6 +21,7 @@ from service.stripe_gateway.objects import (
     Refund,
 )
 from service.stripe_gateway.pacing import AskAgain, may_pass, patiently
+from service.stripe_gateway.payouts import Payout
 from service.stripe_gateway.permissions import lacking
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         BalanceTransactionListParamsCreated,
         EventListParams,
         PaymentIntentListParams,
+        PayoutListParams,
         RefundListParams,
         RefundListParamsCreated,
     )
@@ -37,6 +39,7 @@ PAGE = 100  # Stripe's maximum per list call
 _EVENT_MAY_BE_OFF_S = 60  # between an object's moment and its event's
 _EXPAND_INTENTS = ["data.latest_charge.balance_transaction"]
 _EXPAND_REFUNDS = ["data.balance_transaction", "data.failure_balance_transaction"]
+_EXPAND_PAYOUTS = ["data.balance_transaction", "data.failure_balance_transaction"]
 
 T = TypeVar("T")
 
@@ -124,30 +127,50 @@ class Listings(Calls):
 
     async def retrieve_balance_transaction(self, transaction_id: str) -> BalanceTransaction | None:
         """One balance transaction; None where Stripe has none. Raises IncompleteListing."""
-        return await self._one(paths.balance_transaction(transaction_id), BalanceTransaction)
+        return await self._one(paths.balance_transaction(transaction_id), {}, BalanceTransaction)
 
     async def balance(self) -> Balance:
         """What Stripe's balance is now, per currency. Raises IncompleteListing."""
-        found = await self._one(paths.BALANCE, Balance)
+        found = await self._one(paths.BALANCE, {}, Balance)
         if found is None:
             raise IncompleteListing("Stripe shows no balance")
         return found
 
-    async def _one(self, path: str, kind: type[T]) -> T | None:
+    async def _one(self, path: str, params: Mapping[str, object], kind: type[T]) -> T | None:
         """One object as it is now; None where Stripe has none. Raises IncompleteListing."""
 
         async def once() -> T | None:
             await self._pace.turn(paths.endpoint("get", path))
-            body = await self._body(path, {}, path)
-            return None if body is None else _decode_item(msgspec.Raw(body.encode()), kind)
+            body = await self._body(path, params, path)
+            return None if body is None else decode_item(body, kind)
 
         return await patiently(once, self._patience)
+
+    def list_payouts(self, created_gte: int, created_lt: int) -> AsyncIterator[Payout]:
+        """Payouts made in [gte, lt) Unix seconds as they are now, newest first. Raises IncompleteListing."""
+        params: PayoutListParams = {
+            "created": {"gte": created_gte, "lt": created_lt},
+            "expand": _EXPAND_PAYOUTS,
+            "limit": PAGE,
+        }
+        return self._pages(paths.PAYOUTS, params, Payout)
+
+    def list_payout_transactions(
+        self, payout_id: str, created_gte: int, created_lt: int
+    ) -> AsyncIterator[BalanceTransaction]:
+        """What is in a payout, and the payout's own movements, of [gte, lt) Unix seconds, newest first.
+
+        Stripe lists it for automatic payouts whose reconciliation is completed. Raises IncompleteListing.
+        """
+        created: BalanceTransactionListParamsCreated = {"gte": created_gte, "lt": created_lt}
+        params: BalanceTransactionListParams = {"created": created, "payout": payout_id, "limit": PAGE}
+        return self._pages(paths.BALANCE_TRANSACTIONS, params, BalanceTransaction)
 
     async def _pages(self, path: str, params: Mapping[str, object], kind: type[T]) -> AsyncIterator[T]:
         cursor: dict[str, str] = {}
         while True:
             page = await patiently(partial(self._page, path, {**params, **cursor}), self._patience)
-            items = [_decode_item(raw, kind) for raw in page.data]
+            items = [decode_item(raw, kind) for raw in page.data]
             for item in items:
                 yield item
             if not page.has_more:
@@ -175,7 +198,7 @@ class Listings(Calls):
             response = await self._raw("get", path, params)
             body = str(response.body)
         except stripe.StripeError as error:
-            if error.http_status == 404:
+            if error.http_status == 404 and (error.headers or {}).get("request-id"):  # R15
                 return None
             wait_s = stripe_headers.retry_after_s(error.headers or {})
             raise unread(what, reason_of(error), error.http_status, wait_s) from error
@@ -186,7 +209,7 @@ class Listings(Calls):
         return body
 
 
-def _decode_item(raw: msgspec.Raw, kind: type[T]) -> T:
+def decode_item(raw: msgspec.Raw | str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:

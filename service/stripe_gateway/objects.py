@@ -60,7 +60,7 @@ class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
             return "a moment of its balance transaction is none"
         if self.net != self.amount - self.fee:
             return "the net of its balance transaction is not its amount less its fee"
-        return _flaw(
+        return flaw_of(
             {"amount of its balance transaction": self.amount, "fee": self.fee},
             {
                 "balance transaction's id": self.id,
@@ -175,7 +175,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag=
             sums["amount that went back"] = charge.returned
             if isinstance(charge.balance_transaction, BalanceTransaction) and charge.balance_transaction.flaw:
                 return charge.balance_transaction.flaw
-        return _flaw(sums, {"currency": self.currency, "status": self.status})
+        return flaw_of(sums, {"currency": self.currency, "status": self.status})
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag="refund"):
@@ -205,7 +205,7 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag=
         for movement in (self.balance_transaction, self.failure_balance_transaction):
             if isinstance(movement, BalanceTransaction) and movement.flaw:
                 return movement.flaw
-        return _flaw({"amount": self.amount}, {"currency": self.currency, "status": self.status or ""})
+        return flaw_of({"amount": self.amount}, {"currency": self.currency, "status": self.status or ""})
 
 
 class RedirectToUrl(msgspec.Struct, frozen=True, kw_only=True):
@@ -297,7 +297,8 @@ class Answer:
         return f"{self.http_status} {(shown and shown.status) or 'object'}"
 
 
-def _flaw(sums: Mapping[str, int], words: Mapping[str, str]) -> str | None:
+def flaw_of(sums: Mapping[str, int], words: Mapping[str, str]) -> str | None:
+    """Which of these is no sum of money, or no word of Stripe's; None where all of them are."""
     for name, amount in sums.items():
         if not -AMOUNT_MAX <= amount <= AMOUNT_MAX:
             return f"its {name} is beyond any sum of money"

@@ -4,6 +4,7 @@ PAYMENT_INTENTS = "/v1/payment_intents"
 REFUNDS = "/v1/refunds"
 BALANCE_TRANSACTIONS = "/v1/balance_transactions"
 BALANCE = "/v1/balance"
+PAYOUTS = "/v1/payouts"
 
 
 def payment_intent(intent_id: str) -> str:
@@ -29,6 +30,11 @@ def refund(refund_id: str) -> str:
 def balance_transaction(transaction_id: str) -> str:
     """Where one balance transaction is read."""
     return f"{BALANCE_TRANSACTIONS}/{transaction_id}"
+
+
+def payout(payout_id: str) -> str:
+    """Where one payout is read."""
+    return f"{PAYOUTS}/{payout_id}"
 
 
 def endpoint(method: str, path: str) -> str:

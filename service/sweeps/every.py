@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from service.balance import BalanceSweep
+from service.payouts import PayoutSweep
 from service.recovery import PaymentSweep, RefundSweep
 
 if TYPE_CHECKING:
@@ -14,4 +15,4 @@ if TYPE_CHECKING:
 
 def every_sweep() -> "Sequence[Sweep[Any, StripeGateway]]":
     """A payment is settled before what is of it."""
-    return (PaymentSweep(), RefundSweep(), BalanceSweep())
+    return (PaymentSweep(), RefundSweep(), BalanceSweep(), PayoutSweep())

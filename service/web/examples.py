@@ -70,6 +70,47 @@ REFUND_PENDING: Json = {
 }
 REFUND: Json = {**REFUND_PENDING, "status": "succeeded", "stripe_refund": "re_3FYgyPPUza4356c81d0fbb27"}
 REFUNDS: Json = {"data": [REFUND], "next_cursor": None}
+_PAYOUT = "po_3FZ0hGPUza4356c1a7702b5e"
+PAYOUT: Json = {
+    "id": _PAYOUT,
+    "status": "paid",
+    "amount": 1411,
+    "currency": "usd",
+    "arrival_date": "2026-11-27",
+    "trace_id": "021000021234567",
+    "failure": None,
+    "created_at": "2026-11-25T00:05:00Z",
+}
+PAYOUT_FAILED: Json = {
+    **PAYOUT,
+    "status": "failed",
+    "trace_id": None,
+    "failure": {"code": "account_closed", "message": "The bank account has been closed."},
+}
+PAYOUTS: Json = {"data": [PAYOUT], "next_cursor": None}
+PAYOUT_ENTRIES: Json = {
+    "data": [
+        {
+            "order_id": _ID,
+            "kind": "refund",
+            "amount": -500,
+            "fee": 0,
+            "net": -500,
+            "currency": "usd",
+            "balance_transaction": "txn_3FYgyPPUza43560f9b1e6d27",
+        },
+        {
+            "order_id": _ID,
+            "kind": "charge",
+            "amount": 1999,
+            "fee": 88,
+            "net": 1911,
+            "currency": "usd",
+            "balance_transaction": "txn_3FYgyPPUza435603c5d8a1f4",
+        },
+    ],
+    "next_cursor": None,
+}
 BATCH_REQUEST: Json = {
     "orders": [
         {"idempotency_key": "cart-17", **ORDER_REQUEST, "metadata": {"cart": "17"}},

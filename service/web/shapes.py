@@ -10,7 +10,7 @@ from service.foundation.money import CURRENCIES, Currency
 from service.foundation.postgres.schema import LEDGER_TYPES
 from service.orders import OrderRequest
 from service.orders.model import METADATA_MAX
-from service.states import ORDER_STATUSES, REFUND_STATUSES
+from service.states import ORDER_STATUSES, PAYOUT_STATUSES, REFUND_STATUSES
 from service.web.operation import Json, ListOf, Operation, ref
 from service.web.problem_types import PROBLEM_TYPES, ProblemBody
 
@@ -77,8 +77,10 @@ def _name_the_words(found: dict[str, Json]) -> None:
         "description": "lower-case ISO code",
     }
     found["RefundStatus"] = {"title": "RefundStatus", "type": "string", "enum": list(REFUND_STATUSES)}
+    found["PayoutStatus"] = {"title": "PayoutStatus", "type": "string", "enum": list(PAYOUT_STATUSES)}
     found["Order"]["properties"]["status"] = ref("OrderStatus")
     found["Refund"]["properties"]["status"] = ref("RefundStatus")
+    found["Payout"]["properties"]["status"] = ref("PayoutStatus")
     found["Balance"]["properties"]["type"]["enum"] = list(LEDGER_TYPES)
     found["ProblemBody"]["properties"]["type"]["enum"] = [row.uri for row in PROBLEM_TYPES.values()]
 

@@ -37,6 +37,7 @@ from service.stripe_gateway.marks import Marks, RefundMarks
 from service.stripe_gateway.objects import Intent
 from service.stripe_gateway.permissions import NEEDED
 from tests.meta.stripe_names import decode, problems
+from tests.payouts.bodies import PAYOUT
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCancelParams, PaymentIntentCaptureParams, RefundCreateParams
@@ -89,7 +90,7 @@ class Witness:
     def answer(self, sent: Sent) -> dict[str, Any]:
         """A list has a second page, so that the cursor is sent, too."""
         item = LISTED.get(sent.path) if sent.method == "GET" else None
-        one = REFUND if sent.path.startswith(paths.REFUNDS) else INTENT
+        one = next((body for path, body in RETRIEVED.items() if sent.path.startswith(path)), INTENT)
         return {"data": [item], "has_more": "starting_after" not in sent.form} if item else one
 
 
@@ -164,12 +165,22 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "balance": lambda g: g.balance(),
     "clock": lambda g: g.clock(),
     "list_refund_failures": lambda g: _all(g.list_refund_failures(1, 2)),
+    "list_payouts": lambda g: _all(g.list_payouts(1, 2)),
+    "list_payout_transactions": lambda g: _all(g.list_payout_transactions("po_1", 1, 2)),
+    "retrieve_payout": lambda g: g.retrieve_payout("po_1"),
     "key_of": lambda g: g.key_of(msgspec.convert(INTENT | {"id": "pi_other"}, Intent)),
     "account_id": lambda g: g.account_id(),
     "lacking_permissions": lambda g: g.lacking_permissions(),
 }
+RETRIEVED = {paths.REFUNDS: REFUND, paths.PAYOUTS: PAYOUT}
 EVENT = {"id": "evt_1", "data": {"object": {"id": "pi_1"}}, "request": {"idempotency_key": "k"}}
-LISTED = {CREATE: INTENT, paths.REFUNDS: REFUND, "/v1/balance_transactions": MOVEMENT, "/v1/events": EVENT}
+LISTED = {
+    CREATE: INTENT,
+    paths.REFUNDS: REFUND,
+    paths.PAYOUTS: PAYOUT,
+    "/v1/balance_transactions": MOVEMENT,
+    "/v1/events": EVENT,
+}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -212,9 +223,9 @@ def test_the_walk_leaves_no_call_out() -> None:
 def test_the_walk_leaves_no_file_out() -> None:
     """Who names a route of Stripe's, or the SDK's client, is one of those whose requests are made here.
 
-    Orders, ledger and refunds are routes of the service's own API as well.
+    Orders, ledger, payouts and refunds are routes of the service's own API as well.
     """
-    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger|refunds)[a-z_]+|\.v1\.|raw_request""")
+    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger|payouts|refunds)[a-z_]+|\.v1\.|raw_request""")
     found = {
         str(file.relative_to(ROOT))
         for folder in ("service", "workers", "benchmarks", "demo")

@@ -54,7 +54,7 @@ charges = Table(
     time_column("stripe_created", default=False, nullable=True),
     Column("charged_at", sa.DateTime(timezone=True), comment="Stripe's moment of the success; null before 0006"),
     Column("balance_transaction_id", sa.Text, comment="set when the movement is booked (R24)"),
-    Column("fee_look_at", sa.DateTime(timezone=True), comment="of versions before 0012; nobody reads it"),
+    Column("fee_look_at", sa.DateTime(timezone=True), comment="of versions before 0013; nobody reads it"),
     Column("settlement_currency", sa.Text, comment="where it is not the charge's: its booking is not made yet"),
     Column(
         "polls",

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
@@ -44,7 +44,7 @@ def upgrade() -> None:
     )
     op.drop_index("balance_transactions_open", "balance_transactions")
     op.create_index("balance_transactions_open", "balance_transactions", ["look_at"], postgresql_where=sa.text(_IS_OPEN))
-    op.alter_column("charges", "fee_look_at", comment="of versions before 0012; nobody reads it")
+    op.alter_column("charges", "fee_look_at", comment="of versions before 0013; nobody reads it")
     op.alter_column("charges", "balance_transaction_id", comment="set when the movement is booked (R24)")
     with _patiently():
         op.drop_index("charges_movement_due", "charges", if_exists=True, postgresql_concurrently=True)
