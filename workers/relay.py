@@ -122,7 +122,7 @@ async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = ma
             heart.run(stop),
             relay.run(stop, woken),
             repeat("wake-up", lambda: listen(engine, stop, woken), PAUSE_MAX_S, stop),
-            repeat("fees", after.sweep, settings.fee_sweep_s, stop),
+            repeat("balance", after.look, settings.fee_sweep_s, stop),
             *(repeat(f"sweep of {name}", once, settings.sweep_s, stop) for name, once in after.lists().items()),
             repeat("redating", after.redate, _REDATE_S, stop),
             repeat("recovery", lambda: remember(engine, gateway, stripe, settings), _REMEMBER_S, stop),

@@ -13,6 +13,10 @@ class Event(StrEnum):
 
     API_KEY_REVOKED = "api_key.revoked"
     AUTH_WRONG_KEY = "auth.wrong_key"
+    BALANCE_CLEARED = "balance.cleared"
+    BALANCE_CONTRADICTED = "balance.contradicted"
+    BALANCE_SUSPENSE = "balance.suspense"
+    BALANCE_UNREADABLE = "balance.unreadable"
     BREAKER_CLOSED = "breaker.closed"
     BREAKER_OPEN = "breaker.open"
     BREAKER_STAYS_OPEN = "breaker.stays_open"
@@ -89,6 +93,22 @@ HELP: dict[Event, Help] = {
         "warning",
         "wrong API keys came from `address`, `count` of them since the line before",
         "where a deployment with an old key does not explain it: block the address",
+    ),
+    Event.BALANCE_CLEARED: Help("info", "`count` movements that stood in suspense are explained and booked"),
+    Event.BALANCE_CONTRADICTED: Help(
+        "error",
+        "the books have another sum or content than `count` movements of Stripe's balance; `movement` is the first",
+        "compare it with Stripe; nothing was booked twice",
+    ),
+    Event.BALANCE_SUSPENSE: Help(
+        "error",
+        "`count` movements of Stripe's balance cannot be explained, and stand in suspense; `why` is the first's",
+        "`eo ledger verify` lists them with their ages; each is booked by itself once what it is of is known",
+    ),
+    Event.BALANCE_UNREADABLE: Help(
+        "error",
+        "Stripe shows a movement of its balance that no books can hold; `reason` says what of it",
+        "look at the balance transaction at Stripe; its neighbours are booked",
     ),
     Event.BREAKER_CLOSED: Help("info", "Stripe takes what is sent again"),
     Event.BREAKER_OPEN: Help(

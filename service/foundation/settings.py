@@ -141,7 +141,13 @@ class Settings:
     )
 
     # after the charge
-    fee_sweep_s: float = knob("EO_FEE_SWEEP_S", 1.0, "how often late fees are fetched (R24)", least=0.05, most=3_600)
+    fee_sweep_s: float = knob(
+        "EO_FEE_SWEEP_S",
+        1.0,
+        "how often the newest movements of Stripe's balance are fetched while charges wait for their fees (R24)",
+        least=0.05,
+        most=3_600,
+    )
     sweep_s: float = knob(
         "EO_SWEEP_S", 60.0, "how often Stripe's lists are read for what no event told (R38)", least=0.05, most=3_600
     )

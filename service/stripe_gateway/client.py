@@ -14,9 +14,9 @@ from service.foundation.errors import Unavailable
 from service.stripe_gateway import headers as stripe_headers
 from service.stripe_gateway import paths
 from service.stripe_gateway.disputes import Dispute, EarlyFraudWarning
-from service.stripe_gateway.listings import Listings, decode_item, reason_of, unread
+from service.stripe_gateway.listings import Listings, reason_of, unread
 from service.stripe_gateway.objects import Answer, Confirmable, Intent, Refund
-from service.stripe_gateway.pacing import AskAgain, patiently
+from service.stripe_gateway.pacing import patiently
 from service.stripe_gateway.payouts import Payout
 from service.stripe_gateway.permissions import NEEDED, lacking
 
@@ -123,24 +123,6 @@ class StripeGateway(Listings):
         """
         found = await asyncio.gather(*(self._lacking(*needed) for needed in NEEDED))
         return [words for words in found if words]
-
-    async def _one(self, path: str, params: Mapping[str, object], kind: type[T]) -> T | None:
-        async def once() -> T | None:
-            await self._pace.turn(paths.endpoint("get", path))
-            try:
-                response = await self._raw("get", path, params)
-            except stripe.StripeError as error:
-                if error.http_status == 404 and (error.headers or {}).get("request-id"):
-                    return None
-                wait_s = stripe_headers.retry_after_s(error.headers or {})
-                raise unread(path, reason_of(error), error.http_status, wait_s) from error
-            except Exception as error:
-                raise unread(path, reason_of(error), None, None) from error
-            if response.headers.get("request-id") is None:
-                raise AskAgain(f"{path} is not Stripe's: it has no Request-Id")  # R15
-            return decode_item(response.body, kind)
-
-        return await patiently(once, self._patience)
 
     async def _get(self, path: str, params: Mapping[str, object]) -> Answer:
         await self._pace.turn(paths.endpoint("get", path))

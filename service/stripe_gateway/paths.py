@@ -5,6 +5,7 @@ REFUNDS = "/v1/refunds"
 BALANCE_TRANSACTIONS = "/v1/balance_transactions"
 DISPUTES = "/v1/disputes"
 FRAUD_WARNINGS = "/v1/radar/early_fraud_warnings"
+BALANCE = "/v1/balance"
 PAYOUTS = "/v1/payouts"
 
 
@@ -36,6 +37,11 @@ def dispute(dispute_id: str) -> str:
 def fraud_warning(warning_id: str) -> str:
     """Where one early fraud warning is read."""
     return f"{FRAUD_WARNINGS}/{warning_id}"
+
+
+def balance_transaction(transaction_id: str) -> str:
+    """Where one balance transaction is read."""
+    return f"{BALANCE_TRANSACTIONS}/{transaction_id}"
 
 
 def payout(payout_id: str) -> str:
