@@ -14,7 +14,7 @@ _ACK = "`eo reconcile ack {fingerprint} --reason TEXT`"
 
 
 class DiscrepancyClass(NamedTuple):
-    """One class: what it means, and the next step, with places for the PaymentIntent, refund and fingerprint."""
+    """One class: what it means, and the next step, with places for the object it is about and the fingerprint."""
 
     means: str
     next_step: str
@@ -22,7 +22,8 @@ class DiscrepancyClass(NamedTuple):
 
 # Precedence: a pair that differs in several ways has the class that explains most, missing before duplicate before
 # currency before amount before status before ledger before fee. The CASE in findings.py decides by this order. A refund
-# is a pair of its own (refund_findings.py). Money that went back without one is listed beside what else is wrong.
+# is a pair of its own (refund_findings.py), and so is a payout (payout_tables.py). Money that went back without a
+# refund is listed beside what else is wrong.
 CLASSES: dict[str, DiscrepancyClass] = {
     SOURCE_INCOMPLETE: DiscrepancyClass(
         "a page or a PaymentIntent could not be read, a PaymentIntent has a sum or a word that no table can hold (it "
@@ -87,6 +88,17 @@ CLASSES: dict[str, DiscrepancyClass] = {
         "`eo reconcile --heal --yes` books what Stripe shows of refund {refund}; where ours has ended otherwise, "
         "correct the books by hand, then " + _ACK,
     ),
+    "payout_missing_locally": DiscrepancyClass(
+        "Stripe made a payout that we do not have, or it was paid, or failed after it was paid, and the journal entry "
+        "of that is not there",
+        "`eo reconcile --heal --yes` follows and books what Stripe shows of payout {payout}; where it comes again, "
+        "`eo status` shows whether all parts run: they read Stripe's list of payouts",
+    ),
+    "payout_status_mismatch": DiscrepancyClass(
+        "our payout and Stripe's differ in status or sum, or Stripe does not know it; a paid one may fail days later",
+        "`eo reconcile --heal --yes` follows what Stripe shows of payout {payout}; where ours has ended otherwise, ask "
+        "Stripe, correct the books by hand, then " + _ACK,
+    ),
     "stale_pending": DiscrepancyClass(
         "accepted or sent, and without an end for longer than the grace; a payment or refund that waits at Stripe: "
         "longer than a customer or a bank may; parked, at any age",
@@ -130,12 +142,16 @@ NOT_KEPT = (IN_FLIGHT, SOURCE_INCOMPLETE, OWED)
 HEALABLE = ("missing_locally", "duplicate_charge", "status_mismatch")
 # Classes that healing may put right by what Stripe shows of a refund.
 HEALABLE_REFUNDS = ("refund_missing_locally", "refund_status_mismatch")
+# Classes that healing may put right by what Stripe shows of a payout.
+HEALABLE_PAYOUTS = ("payout_missing_locally", "payout_status_mismatch")
 
 SHORT = 12  # hex digits of a fingerprint that reports show and commands accept
 
 
-def next_step(name: str, payment_intent: str | None, fingerprint: str, refund: str | None = None) -> str:
+def next_step(
+    name: str, payment_intent: str | None, fingerprint: str, refund: str | None = None, payout: str | None = None
+) -> str:
     """The next step of a class as one line, with the ids of this discrepancy."""
     step = CLASSES[name].next_step
-    named = {"pi": payment_intent or "such payment", "refund": refund or "of such a payment"}
+    named = {"pi": payment_intent or "such payment", "refund": refund or "of such a payment", "payout": payout}
     return step.format(**named, fingerprint=fingerprint[:SHORT])

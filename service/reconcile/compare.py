@@ -8,7 +8,8 @@ import asyncpg
 from service.effects import Rules
 from service.effects.patience import WAITS
 from service.foundation.postgres.sql import Connection
-from service.reconcile import findings, refund_findings, refund_tables, sql
+from service.payouts import MAY_CHANGE
+from service.reconcile import findings, payout_tables, refund_findings, refund_tables, sql
 from service.reconcile.window import Window
 from service.states import WHOSE_TURN, WaitsFor
 
@@ -69,7 +70,7 @@ async def open_staging(driver: asyncpg.Connection) -> None:
 
 
 async def note_known(driver: asyncpg.Connection, window: Window, rules: Rules, *, carry: bool) -> None:
-    """Fill recon_known and recon_known_refunds, and recon_carried where anything is carried, before Stripe is asked."""
+    """Fill recon_known and its like, and recon_carried where anything is carried, before Stripe is asked."""
     connection = Connection(driver)
     if carry:
         values = {"since": window.since, "cut_off": window.cut_off, "wait_refund": _bound("funds", rules)}
@@ -80,6 +81,7 @@ async def note_known(driver: asyncpg.Connection, window: Window, rules: Rules, *
     await _prepare(driver, "recon_carried")
     await connection.run(sql.KNOWN, _edges(window))
     await connection.run(refund_tables.KNOWN, _edges(window))
+    await connection.run(payout_tables.KNOWN, _edges(window))
 
 
 async def note_failures(driver: asyncpg.Connection, window: Window) -> None:
@@ -87,17 +89,19 @@ async def note_failures(driver: asyncpg.Connection, window: Window) -> None:
     await Connection(driver).run(refund_tables.KNOWN_FAILURES, _edges(window))
 
 
-async def find_edges(driver: asyncpg.Connection, window: Window) -> None:
-    """Fill recon_edges and recon_refund_edges with the ids that must be fetched one by one."""
+async def find_edges(driver: asyncpg.Connection, window: Window, *, carry: bool) -> None:
+    """Fill recon_edges and its like with the ids that must be fetched one by one."""
     connection = Connection(driver)
+    known = {**_edges(window), "carry": carry, "changing_since": (window.cut_off - MAY_CHANGE).date()}
     await connection.run(refund_tables.UNSHOWN_FAILURES)
     for tables, staged, edges in (
         (sql, "recon_stripe", "recon_edges"),
         (refund_tables, "recon_stripe_refunds", "recon_refund_edges"),
+        (payout_tables, "recon_stripe_payouts", "recon_payout_edges"),
     ):
         await _prepare(driver, staged)
         await connection.run(tables.UNSHOWN)
-        await connection.run(tables.EDGES, _edges(window))
+        await connection.run(tables.EDGES, {name: known[name] for name in tables.EDGES.names})
         await _prepare(driver, edges)
 
 
@@ -108,6 +112,8 @@ async def hidden(driver: asyncpg.Connection, window: Window) -> str | None:
         return payment.pi
     if (refund := await connection.row(refund_tables.HIDDEN, _edges(window))) is not None:
         return refund.re
+    if (payout := await connection.row(payout_tables.HIDDEN, _edges(window))) is not None:
+        return payout.po
     failure = await connection.row(refund_tables.HIDDEN_FAILURE, _edges(window))
     return None if failure is None else failure.txn
 
@@ -124,7 +130,8 @@ async def compare(driver: asyncpg.Connection, window: Window, rules: Rules, read
     async with driver.transaction(isolation="repeatable_read"):
         await connection.run(sql.UNIQUE)
         await connection.run(refund_tables.UNIQUE)
-        await driver.execute("ANALYZE recon_stripe; ANALYZE recon_stripe_refunds")
+        await connection.run(payout_tables.UNIQUE)
+        await driver.execute("ANALYZE recon_stripe; ANALYZE recon_stripe_refunds; ANALYZE recon_stripe_payouts")
         for table, statement in _STEPS:
             await connection.run(statement, edges if statement.names else {})
             await _prepare(driver, table)
@@ -134,6 +141,7 @@ async def compare(driver: asyncpg.Connection, window: Window, rules: Rules, read
         await connection.run(findings.ORDERS, {"cut_off": window.cut_off})
         await connection.run(refund_findings.REFUNDS, {**judged_by, "wait_refund": _bound("funds", rules)})
         await connection.run(refund_findings.OWED, {**edges, "carry": carry})
+        await connection.run(payout_tables.FINDINGS, judged_by)
         await connection.run(findings.UNCLAIMED, edges)
         totals = _totals(await connection.rows(findings.TOTALS, edges))
         coverage = await connection.one(findings.COVERAGE)
@@ -148,6 +156,7 @@ _STEPS = (
     ("recon_refunds", refund_tables.REFUNDS),
     ("recon_refund_claims", refund_tables.CLAIMS),
     ("recon_refund_pairs", refund_tables.PAIRS),
+    ("recon_payouts", payout_tables.PAYOUTS),
     ("recon_entries", sql.ENTRIES),
 )
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import payouts
 from service.foundation.settings import Settings
-from service.reconcile.classes import HEALABLE, HEALABLE_REFUNDS
+from service.reconcile.classes import HEALABLE, HEALABLE_PAYOUTS, HEALABLE_REFUNDS
 from service.reconcile.results import Discrepancy, Report
 from service.recovery import Step, Verdict, heal, heal_refund
 from service.stripe_gateway.objects import IncompleteListing
@@ -20,7 +21,7 @@ _DONE = {Step.SETTLE: "settled", Step.ADOPT: "adopted"}
 
 @dataclass(frozen=True, slots=True)
 class Healer:
-    """Heals the discrepancies of a report and says for each payment and refund what was done."""
+    """Heals the discrepancies of a report and says for each payment, refund and payout what was done."""
 
     engine: AsyncEngine
     gateway: "StripeGateway"
@@ -45,14 +46,28 @@ class Healer:
                 return await heal(self.engine, self.gateway, self.settings, found.payment_intent, dry_run=dry_run)
             if found.name in HEALABLE_REFUNDS and found.refund is not None:
                 return await heal_refund(self.engine, self.gateway, self.settings, found.refund, dry_run=dry_run)
+            if found.name in HEALABLE_PAYOUTS and found.payout is not None:
+                return await self._follow(found.payout, dry_run=dry_run)
         except IncompleteListing as error:
             return Verdict(Step.REPORT, str(error))
         return None
+
+    async def _follow(self, payout_id: str, *, dry_run: bool) -> Verdict:
+        shown = await self.gateway.retrieve_payout(payout_id)
+        if shown is None:
+            return Verdict(Step.REPORT, "Stripe has no such payout")
+        if shown.flaw or not await payouts.may_follow(self.engine, shown):
+            return Verdict(Step.REPORT, shown.flaw or "ours has ended otherwise, or is of another sum")
+        if not dry_run:
+            await payouts.settle(self.engine, [shown])
+        return Verdict(Step.SETTLE)
 
 
 def _words(found: Discrepancy, verdict: Verdict, *, dry_run: bool) -> str:
     refund = f"refund {found.refund} of " if found.refund else ""
     about = f"{refund}{found.payment_intent or 'a payment'}, order {found.order_id or '-'}"
+    if found.payout is not None:
+        about = f"payout {found.payout}"
     if verdict.step in _DONE:
         return f"{about}: {'would be ' if dry_run else ''}{_DONE[verdict.step]}"
     return f"{about}: left, {verdict.reason or 'a worker has it in its hands'}"

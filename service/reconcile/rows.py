@@ -9,6 +9,7 @@ from uuid import UUID
 
 from service.stripe_gateway.marks import read_marks, read_refund_marks
 from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent, Refund
+from service.stripe_gateway.payouts import Payout
 
 PAYMENT_COLUMNS = (
     "pi",
@@ -55,6 +56,19 @@ REFUND_COLUMNS = (
 )
 
 FAILURE_COLUMNS = ("txn", "re")
+
+PAYOUT_COLUMNS = (
+    "po",
+    "created",
+    "amount",
+    "currency",
+    "status",
+    "arrival",
+    "txn_amount",
+    "txn_currency",
+    "failure_txn",
+    "failure_created",
+)
 
 
 def payment(intent: Intent) -> tuple[Any, ...]:
@@ -112,6 +126,24 @@ def refund(shown: Refund) -> tuple[Any, ...]:
 def refund_failure(shown: BalanceTransaction) -> tuple[str, str | None]:
     """What a failed refund brought back, in the order of FAILURE_COLUMNS."""
     return shown.id, shown.source
+
+
+def payout(shown: Payout) -> tuple[Any, ...]:
+    """A payout in the order of PAYOUT_COLUMNS."""
+    _, amount, _, currency, _ = _movement(shown.balance_transaction)
+    failure_id, _, _, _, failed = _movement(shown.failure_balance_transaction)
+    return (
+        shown.id,
+        _time(shown.created),
+        shown.amount,
+        shown.currency,
+        shown.status,
+        _time(shown.arrival_date),
+        amount,
+        currency,
+        failure_id,
+        failed,
+    )
 
 
 def _attempt(metadata: dict[str, str]) -> tuple[UUID, UUID, int] | tuple[None, None, None]:

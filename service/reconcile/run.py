@@ -32,7 +32,16 @@ from service.reconcile.compare import (
     open_staging,
 )
 from service.reconcile.results import ClassSum, Report, class_sum
-from service.reconcile.sources import FAILURES, MEANWHILE_S, PAYMENTS, REFUNDS, Gateway, Progress, Source
+from service.reconcile.sources import (
+    FAILURES,
+    MEANWHILE_S,
+    PAYMENTS,
+    PAYOUTS,
+    REFUNDS,
+    Gateway,
+    Progress,
+    Source,
+)
 from service.reconcile.window import Span, Window, fix
 from service.stripe_gateway.objects import IncompleteListing
 
@@ -94,7 +103,7 @@ async def _run(
     carry: bool,
 ) -> Report:
     await note_known(driver, window, rules, carry=carry)
-    read = await _read_stripe(driver, gateway, window, progress)
+    read = await _read_stripe(driver, gateway, window, progress, carry=carry)
     progress("comparing")
     comparison = await compare(driver, window, rules, read, carry=carry)
     if not read.is_complete:
@@ -121,7 +130,9 @@ INSERT INTO recon_findings (class, at, stripe) VALUES (:class, :now, CAST(CAST(:
 """)
 
 
-async def _read_stripe(driver: asyncpg.Connection, gateway: Gateway, window: Window, progress: Progress) -> Read:
+async def _read_stripe(
+    driver: asyncpg.Connection, gateway: Gateway, window: Window, progress: Progress, *, carry: bool
+) -> Read:
     """Stage Stripe's side. What was read stays, and is true, whatever could not be read."""
     left_out: dict[str, None] = {}
     source, refunds_shown = Source(driver, progress, left_out.setdefault), False
@@ -134,9 +145,11 @@ async def _read_stripe(driver: asyncpg.Connection, gateway: Gateway, window: Win
         refunds_shown = True
         await note_failures(driver, window)
         await source.stage_listing(FAILURES, gateway.list_refund_failures, gte, lt)
-        await find_edges(driver, window)
+        await source.stage_listing(PAYOUTS, gateway.list_payouts, gte, lt)
+        await find_edges(driver, window, carry=carry)
         await source.stage_edges(PAYMENTS, gateway.retrieve_payment_intent)
         await source.stage_edges(REFUNDS, gateway.retrieve_refund)
+        await source.stage_edges(PAYOUTS, gateway.retrieve_payout)
     except IncompleteListing as error:
         return Read(str(error), refunds_shown)
     unseen = await hidden(driver, window)

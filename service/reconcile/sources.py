@@ -15,6 +15,7 @@ from service.foundation.postgres.sql import Statement
 from service.reconcile import rows
 from service.reconcile.pages import Numbered, pages
 from service.stripe_gateway.objects import BalanceTransaction, Intent, Refund
+from service.stripe_gateway.payouts import Payout
 
 CHUNK = 5_000  # rows per COPY: about 3 MB of Python objects
 RETRIEVE_AT_ONCE = 8  # concurrent calls that fetch an object by id; far below Stripe's limit for reads
@@ -49,6 +50,14 @@ class Gateway(Protocol):
 
         A refund may fail a month after it was made.
         """
+        ...
+
+    def list_payouts(self, created_gte: int, created_lt: int) -> AsyncIterator[Payout]:
+        """Payouts made in [gte, lt) Unix seconds, balance transactions expanded. Raises IncompleteListing."""
+        ...
+
+    async def retrieve_payout(self, payout_id: str) -> Payout | None:
+        """One payout, or None where Stripe says that it has none. Raises IncompleteListing."""
         ...
 
 
@@ -94,6 +103,10 @@ _REFUND_EDGES = Statement("""
 SELECT n, re AS id FROM recon_refund_edges WHERE n > :after ORDER BY n LIMIT :most
 """).returning(_Edge)
 
+_PAYOUT_EDGES = Statement("""
+SELECT n, po AS id FROM recon_payout_edges WHERE n > :after ORDER BY n LIMIT :most
+""").returning(_Edge)
+
 PAYMENTS: Fetched[Intent] = Fetched(
     name="PaymentIntent",
     columns=rows.PAYMENT_COLUMNS,
@@ -110,6 +123,15 @@ REFUNDS: Fetched[Refund] = Fetched(
     staged="recon_stripe_refunds",
     absent="recon_absent_refunds",
     edges=_REFUND_EDGES,
+)
+
+PAYOUTS: Fetched[Payout] = Fetched(
+    name="payout",
+    columns=rows.PAYOUT_COLUMNS,
+    row=rows.payout,
+    staged="recon_stripe_payouts",
+    absent="recon_absent_payouts",
+    edges=_PAYOUT_EDGES,
 )
 
 FAILURES: Kind[BalanceTransaction] = Kind(

@@ -1,6 +1,6 @@
 """The comparison as statements on temporary tables, in the order in which compare.py runs them.
 
-Those about refunds are in refund_tables.py.
+Those about refunds are in refund_tables.py, those about payouts in payout_tables.py.
 
 recon_carried   beside the window: discrepancies that are still open, and what waits longer than it may
 recon_known     what the window's listing must show, noted before it begins
@@ -22,11 +22,12 @@ from service.foundation.postgres.sql import Record, Statement
 from service.ledger import charge_reference, duplicate_reference, fee_reference
 from service.ledger.entry import REFUNDS_PAYABLE
 from service.outbox.rows import ROWS
-from service.reconcile import refund_tables
+from service.reconcile import payout_tables, refund_tables
 from service.states import CHANGE_OPEN, WHOSE_TURN, in_sql
 
 TABLES = (
     *refund_tables.TABLES,
+    *payout_tables.TABLES,
     "recon_carried",
     "recon_known",
     "recon_stripe",
@@ -43,6 +44,7 @@ TABLES = (
 
 STAGING = f"""
 {refund_tables.STAGING};
+{payout_tables.STAGING};
 CREATE TEMP TABLE recon_stripe (
   pi text NOT NULL, created timestamptz NOT NULL, amount bigint NOT NULL, received bigint NOT NULL,
   currency text NOT NULL, status text NOT NULL, account_id uuid, order_id uuid, attempt smallint,
@@ -256,4 +258,5 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "recon_pairs": ("account_id", "booking"),
     "recon_entries": ("account_id", "reference"),
     **refund_tables.INDEXES,
+    **payout_tables.INDEXES,
 }
