@@ -15,7 +15,7 @@ import redis
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger, outbox, recovery
+from service import disputes, ledger, outbox, recovery
 from service.balance import Looking
 from service.charges import redate_once
 from service.foundation import log
@@ -137,12 +137,21 @@ class AfterTheCharge:
         return 0
 
     def lists(self) -> Mapping[str, Callable[[], Awaitable[int]]]:
-        """Each list that is swept, by its name: a round of it. One that fails keeps no other from its turn."""
-        return {one.kind.name: partial(self._sweep_list, one) for one in self._lists}
+        """Each list that is swept, by its name: a round of it. One that fails keeps no other from its turn.
+
+        A list shows when a dispute was opened and not when it moved on: those of before are looked at again.
+        """
+        swept = {one.kind.name: partial(self._sweep_list, one) for one in self._lists}
+        return {**swept, "disputes again": self._look_again}
 
     async def _sweep_list(self, one: Sweeping[Any, StripeGateway]) -> int:
         if await self._may("sweeps"):
             await one.once()
+        return 0
+
+    async def _look_again(self) -> int:
+        if await self._may("sweeps"):
+            await disputes.look_again(self._engine, self._gateway, self._settings)
         return 0
 
     async def redate(self) -> int:
