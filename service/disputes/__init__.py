@@ -21,7 +21,7 @@ from service.disputes.closing import close
 from service.disputes.model import Dispute, DisputePage, FraudWarning
 from service.disputes.reading import get, page
 from service.disputes.seen import Seen
-from service.disputes.settling import settle
+from service.disputes.settling import settle, why_not
 from service.disputes.sweep import DisputeSweep, WarningSweep
 from service.disputes.warnings import settle_warnings
 
@@ -38,4 +38,5 @@ __all__ = [
     "page",
     "settle",
     "settle_warnings",
+    "why_not",
 ]
