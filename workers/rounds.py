@@ -15,7 +15,7 @@ import redis
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger, outbox, recovery
+from service import disputes, ledger, outbox, recovery
 from service.balance import Looking
 from service.charges import redate_once
 from service.foundation import log
@@ -143,6 +143,12 @@ class AfterTheCharge:
     async def _sweep_list(self, one: Sweeping[Any, StripeGateway]) -> int:
         if await self._may("sweeps"):
             await one.once()
+        return 0
+
+    async def look_again(self) -> int:
+        """Read disputes again that may have moved on since they were listed."""
+        if await self._may("sweeps"):
+            await disputes.look_again(self._engine, self._gateway, self._settings)
         return 0
 
     async def redate(self) -> int:

@@ -23,6 +23,8 @@ class Event(StrEnum):
     CHARGE_FENCED = "charge.fenced"
     CHARGE_LEASE_NOT_RENEWED = "charge.lease_not_renewed"
     CHARGE_LOOKUP_INCOMPLETE = "charge.lookup_incomplete"
+    DISPUTE_UNKNOWN_STATUS = "dispute.unknown_status"
+    DISPUTE_UNREADABLE = "dispute.unreadable"
     DOOR_BATCH_SPLIT = "door.batch_split"
     DOOR_POSTGRES_AWAY = "door.postgres_away"
     DOOR_POSTGRES_BACK = "door.postgres_back"
@@ -34,6 +36,9 @@ class Event(StrEnum):
     LEDGER_MOMENT_UNKNOWN_YET = "ledger.moment_unknown_yet"
     LEDGER_NOT_REDATED = "ledger.not_redated"
     LEDGER_REDATED = "ledger.redated"
+    NOTICES_FAILED = "notices.failed"
+    NOTICES_GIVEN_UP = "notices.given_up"
+    NOTICE_ENDPOINT_GONE = "notice.endpoint_gone"
     ORDER_FAILED_BY_OPERATOR = "order.failed_by_operator"
     PAYOUT_CONTENTS_INCOMPLETE = "payout.contents_incomplete"
     PAYOUT_LEFT_OUT = "payout.left_out"
@@ -125,6 +130,17 @@ HELP: dict[Event, Help] = {
         "warning",
         "Stripe's list of payments or refunds could not be read to its end; it is read again",
     ),
+    Event.DISPUTE_UNKNOWN_STATUS: Help(
+        "error",
+        "Stripe shows a dispute in a `status` that this version does not know; it keeps its last one, and a new one "
+        "counts as `needs_response`",
+        "upgrade; look at the dispute at Stripe, `eo reconcile` lists it until then",
+    ),
+    Event.DISPUTE_UNREADABLE: Help(
+        "error",
+        "Stripe shows a dispute or an early fraud warning that cannot be stored; `reason` says what of it",
+        "look at it at Stripe; its neighbours are stored",
+    ),
     Event.DOOR_BATCH_SPLIT: Help("warning", "one order held up the others of its batch; it is looked for"),
     Event.DOOR_POSTGRES_AWAY: Help(
         "error",
@@ -152,6 +168,13 @@ HELP: dict[Event, Help] = {
         "`eo ledger verify` names the rows; it is tried again every 6 h",
     ),
     Event.LEDGER_REDATED: Help("info", "a booking of before 0006 was reversed and booked at the charge's moment"),
+    Event.NOTICES_FAILED: Help("error", "a round of notices met an error; it is tried again in 2 s", "report it"),
+    Event.NOTICES_GIVEN_UP: Help(
+        "warning",
+        "`count` notices were not taken for three days, or their endpoint is gone or deleted",
+        "`eo notices list --status parked` shows them, `eo notices resend` sends them again",
+    ),
+    Event.NOTICE_ENDPOINT_GONE: Help("warning", "`endpoint` answered 410: it is sent nothing any more"),
     Event.ORDER_FAILED_BY_OPERATOR: Help("warning", "`eo orders fail` ended an order"),
     Event.PAYOUT_CONTENTS_INCOMPLETE: Help(
         "warning", "Stripe's list of what is in a payout could not be read to its end; it is read on"

@@ -156,6 +156,12 @@ class Settings:
         "EO_RECONCILE_GRACE_S", 600, "younger differences are in flight, not discrepancies", least=0, most=604_800
     )
 
+    # telling producers
+    notice_http: bool = knob("EO_NOTICE_HTTP", False, "1: a notice may travel unencrypted, to an http URL")
+    notice_private: bool = knob(
+        "EO_NOTICE_PRIVATE", False, "1: a notice may go to a private or loopback address; anybody with a key names it"
+    )
+
     @property
     def stripe_is_live(self) -> bool:
         """Whether the key takes real money."""
