@@ -84,7 +84,7 @@ def _notices() -> None:
         sa.Column("order_id", sa.UUID(), nullable=True),
         sa.Column("body", sa.Text(), nullable=False, comment="as it is sent, made when the fact became true"),
         sa.Column("status", sa.Text(), server_default="pending", nullable=False),
-        sa.Column("stage", sa.SmallInteger(), server_default="0", nullable=False, comment="0: waits; 1: handed to the broker; 2: in a worker's hand"),
+        sa.Column("in_hand", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("deliver_after", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("promised_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("tries", sa.SmallInteger(), server_default="0", nullable=False),
@@ -100,7 +100,7 @@ def _notices() -> None:
     )
     pending = sa.text("status = 'pending'")
     op.create_index("notices_due", "notices", ["endpoint_id", "deliver_after"], postgresql_where=pending)
-    op.create_index("notices_out", "notices", ["endpoint_id"], postgresql_where=sa.text("status = 'pending' AND stage > 0"))
+    op.create_index("notices_in_hand", "notices", ["endpoint_id"], postgresql_where=sa.text("status = 'pending' AND in_hand"))
     op.create_index("notices_next", "notices", ["deliver_after"], postgresql_where=pending)
     op.create_index("notices_oldest", "notices", ["promised_at"], postgresql_where=pending)
     op.create_index("notices_parked", "notices", ["id"], postgresql_where=sa.text("status = 'parked'"))

@@ -13,19 +13,22 @@ import stripe
 from service.foundation.errors import Unavailable
 from service.stripe_gateway import headers as stripe_headers
 from service.stripe_gateway import paths
-from service.stripe_gateway.listings import Listings, decode_item, reason_of, unread
+from service.stripe_gateway.disputes import Dispute, EarlyFraudWarning
+from service.stripe_gateway.listings import Listings, reason_of, unread
 from service.stripe_gateway.objects import Answer, Confirmable, Intent, Refund
-from service.stripe_gateway.pacing import AskAgain, patiently
+from service.stripe_gateway.pacing import patiently
 from service.stripe_gateway.payouts import Payout
 from service.stripe_gateway.permissions import NEEDED, lacking
 
 if TYPE_CHECKING:
     from stripe.params import (
         AccountRetrieveCurrentParams,
+        DisputeRetrieveParams,
         PaymentIntentRetrieveParams,
         PayoutRetrieveParams,
         RefundRetrieveParams,
     )
+    from stripe.params.radar import EarlyFraudWarningRetrieveParams
 
 _EXPAND_INTENT = ["latest_charge.balance_transaction"]
 _EXPAND_REFUND = ["balance_transaction", "failure_balance_transaction"]
@@ -64,6 +67,16 @@ class StripeGateway(Listings):
             return _shown(answer, answer.refund, f"refund {refund_id}")
 
         return await patiently(once, self._patience)
+
+    async def retrieve_dispute(self, dispute_id: str) -> Dispute | None:
+        """The dispute as it is now; None where Stripe has none. Raises IncompleteListing."""
+        params: DisputeRetrieveParams = {}
+        return await self._one(paths.dispute(dispute_id), params, Dispute)
+
+    async def retrieve_fraud_warning(self, warning_id: str) -> EarlyFraudWarning | None:
+        """The early fraud warning as it is now; None where Stripe has none. Raises IncompleteListing."""
+        params: EarlyFraudWarningRetrieveParams = {}
+        return await self._one(paths.fraud_warning(warning_id), params, EarlyFraudWarning)
 
     async def retrieve_payout(self, payout_id: str) -> Payout | None:
         """The payout, both balance transactions expanded; None where Stripe has none. Raises IncompleteListing."""
@@ -110,24 +123,6 @@ class StripeGateway(Listings):
         """
         found = await asyncio.gather(*(self._lacking(*needed) for needed in NEEDED))
         return [words for words in found if words]
-
-    async def _one(self, path: str, params: Mapping[str, object], kind: type[T]) -> T | None:
-        async def once() -> T | None:
-            await self._pace.turn(paths.endpoint("get", path))
-            try:
-                response = await self._raw("get", path, params)
-            except stripe.StripeError as error:
-                if error.http_status == 404 and (error.headers or {}).get("request-id"):
-                    return None
-                wait_s = stripe_headers.retry_after_s(error.headers or {})
-                raise unread(path, reason_of(error), error.http_status, wait_s) from error
-            except Exception as error:
-                raise unread(path, reason_of(error), None, None) from error
-            if response.headers.get("request-id") is None:
-                raise AskAgain(f"{path} is not Stripe's: it has no Request-Id")  # R15
-            return decode_item(response.body, kind)
-
-        return await patiently(once, self._patience)
 
     async def _get(self, path: str, params: Mapping[str, object]) -> Answer:
         await self._pace.turn(paths.endpoint("get", path))

@@ -56,16 +56,20 @@ class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def flaw(self) -> str | None:
         """What of it nobody can book, for people; None where there is nothing of the kind."""
-        if not 0 <= self.created <= MOMENT_MAX:
-            return "the moment of its balance transaction is none"
+        if not (0 <= self.created <= MOMENT_MAX and 0 <= (self.available_on or 0) <= MOMENT_MAX):
+            return "a moment of its balance transaction is none"
+        adds_up = self.net == self.amount - self.fee
         return flaw_of(
             {"amount of its balance transaction": self.amount, "fee": self.fee},
             {
                 "balance transaction's id": self.id,
                 "settlement currency": self.currency,
                 "balance transaction's source": self.source or "none",
+                "balance transaction's type": self.type,
+                "reporting category": self.reporting_category or "none",
+                "balance that moved": self.balance_type,
             },
-        )
+        ) or (None if adds_up else "the net of its balance transaction is not its amount less its fee")
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):

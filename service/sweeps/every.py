@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from service.balance import BalanceSweep
+from service.disputes import DisputeSweep, WarningSweep
 from service.payouts import PayoutSweep
 from service.recovery import PaymentSweep, RefundSweep
 
@@ -14,4 +16,4 @@ if TYPE_CHECKING:
 
 def every_sweep() -> "Sequence[Sweep[Any, StripeGateway]]":
     """A payment is settled before what is of it."""
-    return (PaymentSweep(), RefundSweep(), PayoutSweep())
+    return (PaymentSweep(), RefundSweep(), DisputeSweep(), WarningSweep(), BalanceSweep(), PayoutSweep())

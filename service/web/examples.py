@@ -1,5 +1,7 @@
 """The examples of the OpenAPI document: the orders of the README, as the API answers them. A test validates each."""
 
+from base64 import b64encode
+
 from service.ledger import charge_reference
 from service.ledger.journal import CHARGE
 from service.web.operation import Json
@@ -70,6 +72,16 @@ REFUND_PENDING: Json = {
 }
 REFUND: Json = {**REFUND_PENDING, "status": "succeeded", "stripe_refund": "re_3FYgyPPUza4356c81d0fbb27"}
 REFUNDS: Json = {"data": [REFUND], "next_cursor": None}
+ENDPOINT_REQUEST: Json = {"url": "https://shop.example/notices", "events": ["order.paid", "order.failed"]}
+ENDPOINT: Json = {
+    "id": "01a20d18-44c1-7e0b-8f5a-2d9b6c1e7a30",
+    **ENDPOINT_REQUEST,
+    "status": "enabled",
+    "secret": None,
+    "created_at": _PLACED_AT,
+}
+ENDPOINT_MADE: Json = {**ENDPOINT, "secret": f"whsec_{b64encode(b'an example, and no secret of us!').decode()}"}
+ENDPOINTS: Json = {"data": [ENDPOINT], "next_cursor": None}
 _PAYOUT = "po_3FZ0hGPUza4356c1a7702b5e"
 PAYOUT: Json = {
     "id": _PAYOUT,

@@ -19,7 +19,7 @@ from service.web.body import BODY_MAX
 Json = dict[str, Any]
 AnyRequest = Request[Any, Any, Any]
 Handler = Callable[[AnyRequest], Coroutine[Any, Any, ASGIResponse]]
-Method = Literal["GET", "POST"]
+Method = Literal["GET", "POST", "DELETE"]
 
 KEYED = "/v1"  # every path below it asks for an API key
 _TYPED = re.compile(r"\{(\w+):(\w+)\}")
@@ -109,7 +109,7 @@ class Operation:
     method: Method
     route: str  # the path with the types of its parameters, as the framework reads it
     handler: Handler
-    answers: Mapping[int, Answer]
+    answers: Mapping[int, Answer | None]  # None: an answer without a body
     body: Body | None = None
     own_parameters: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
@@ -162,7 +162,7 @@ class Group:
         self,
         method: Method,
         route: str,
-        answers: Mapping[int, Answer],
+        answers: Mapping[int, Answer | None],
         *,
         body: Body | None = None,
         parameters: tuple[Parameter, ...] = (),

@@ -66,8 +66,11 @@ def test_a_dispute_takes_what_was_captured_and_no_more() -> None:
         ({"status": None}, "its status is no word of Stripe's"),
         ({"status": "gone away"}, "its status is no word of Stripe's"),
         ({"amount": 10**30 % 2**63}, "its amount is beyond any sum of money"),
-        ({"balance_transaction": MOVEMENT | {"created": -1}}, "the moment of its balance transaction is none"),
-        ({"failure_balance_transaction": MOVEMENT | {"fee": 2**62}}, "its fee is beyond any sum of money"),
+        ({"balance_transaction": MOVEMENT | {"created": -1}}, "a moment of its balance transaction is none"),
+        (
+            {"failure_balance_transaction": MOVEMENT | {"fee": 2**62, "net": 1 - 2**62}},
+            "its fee is beyond any sum of money",
+        ),
     ],
 )
 def test_a_refund_that_nobody_can_book_says_so(said: dict[str, Any], flaw: str | None) -> None:

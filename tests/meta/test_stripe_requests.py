@@ -160,7 +160,10 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "confirmable": lambda g: g.confirmable("pi_1"),
     "list_refunds": lambda g: _all(g.list_refunds(payment_intent="pi_1", created_gte=1, created_lt=2)),
     "list_payment_intents": lambda g: _all(g.list_payment_intents(1, 2, "cus_1")),
-    "list_balance_transactions": lambda g: _all(g.list_balance_transactions(1, "ch_1")),
+    "list_balance_transactions": lambda g: _all(g.list_balance_transactions(1, 2)),
+    "retrieve_balance_transaction": lambda g: g.retrieve_balance_transaction("txn_1"),
+    "balance": lambda g: g.balance(),
+    "clock": lambda g: g.clock(),
     "list_refund_failures": lambda g: _all(g.list_refund_failures(1, 2)),
     "list_payouts": lambda g: _all(g.list_payouts(1, 2)),
     "list_payout_transactions": lambda g: _all(g.list_payout_transactions("po_1", 1, 2)),
@@ -169,7 +172,12 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "account_id": lambda g: g.account_id(),
     "lacking_permissions": lambda g: g.lacking_permissions(),
 }
-RETRIEVED = {paths.REFUNDS: REFUND, paths.PAYOUTS: PAYOUT}
+RETRIEVED = {
+    paths.REFUNDS: REFUND,
+    paths.PAYOUTS: PAYOUT,
+    f"{paths.BALANCE_TRANSACTIONS}/": MOVEMENT,
+    paths.BALANCE: {"object": "balance", "available": [], "pending": []},
+}
 EVENT = {"id": "evt_1", "data": {"object": {"id": "pi_1"}}, "request": {"idempotency_key": "k"}}
 LISTED = {
     CREATE: INTENT,

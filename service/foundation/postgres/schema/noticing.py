@@ -57,13 +57,8 @@ notices = Table(
     uuid_column("order_id", nullable=True),
     Column("body", sa.Text, nullable=False, comment="as it is sent, made when the fact became true"),
     Column("status", sa.Text, nullable=False, server_default="pending"),
-    Column(
-        "stage",
-        sa.SmallInteger,
-        nullable=False,
-        server_default="0",
-        comment="0: waits; 1: handed to the broker; 2: in a worker's hand",
-    ),
+    # In hand, a worker sends it; where nothing comes of that, it is due again at `deliver_after`.
+    Column("in_hand", sa.Boolean, nullable=False, server_default=sa.false()),
     time_column("deliver_after"),
     time_column("promised_at"),  # when it was made, or resent by hand: it is tried for three days from then
     Column("tries", sa.SmallInteger, nullable=False, server_default="0"),
@@ -73,9 +68,9 @@ notices = Table(
     time_column("created_at"),
     # A fact is told once to each endpoint, whoever finds it how often.
     UniqueConstraint("account_id", "endpoint_id", "webhook_id"),
-    # Each endpoint is a lane of its own: what is due in it, and how much of it is out.
+    # Each endpoint is a lane of its own: what is due in it, and how much of it is in hand.
     Index("notices_due", "endpoint_id", "deliver_after", postgresql_where=text("status = 'pending'")),
-    Index("notices_out", "endpoint_id", postgresql_where=text("status = 'pending' AND stage > 0")),
+    Index("notices_in_hand", "endpoint_id", postgresql_where=text("status = 'pending' AND in_hand")),
     # Is anything due at all, and what is too old?
     Index("notices_next", "deliver_after", postgresql_where=text("status = 'pending'")),
     Index("notices_oldest", "promised_at", postgresql_where=text("status = 'pending'")),
