@@ -124,6 +124,7 @@ async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = ma
             repeat("wake-up", lambda: listen(engine, stop, woken), PAUSE_MAX_S, stop),
             repeat("balance", after.look, settings.fee_sweep_s, stop),
             *(repeat(f"sweep of {name}", once, settings.sweep_s, stop) for name, once in after.lists().items()),
+            repeat("disputes", after.look_again, settings.sweep_s, stop),
             repeat("redating", after.redate, _REDATE_S, stop),
             repeat("recovery", lambda: remember(engine, gateway, stripe, settings), _REMEMBER_S, stop),
             repeat("rollup", lambda: rollup(books), settings.rollup_s, stop),

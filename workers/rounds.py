@@ -137,19 +137,16 @@ class AfterTheCharge:
         return 0
 
     def lists(self) -> Mapping[str, Callable[[], Awaitable[int]]]:
-        """Each list that is swept, by its name: a round of it. One that fails keeps no other from its turn.
-
-        A list shows when a dispute was opened and not when it moved on: those of before are looked at again.
-        """
-        swept = {one.kind.name: partial(self._sweep_list, one) for one in self._lists}
-        return {**swept, "disputes again": self._look_again}
+        """Each list that is swept, by its name: a round of it. One that fails keeps no other from its turn."""
+        return {one.kind.name: partial(self._sweep_list, one) for one in self._lists}
 
     async def _sweep_list(self, one: Sweeping[Any, StripeGateway]) -> int:
         if await self._may("sweeps"):
             await one.once()
         return 0
 
-    async def _look_again(self) -> int:
+    async def look_again(self) -> int:
+        """Read disputes again that may have moved on since they were listed."""
         if await self._may("sweeps"):
             await disputes.look_again(self._engine, self._gateway, self._settings)
         return 0

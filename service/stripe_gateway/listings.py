@@ -9,11 +9,11 @@ import stripe
 
 from service.stripe_gateway import headers as stripe_headers
 from service.stripe_gateway import paths
+from service.stripe_gateway.balance import Balance
 from service.stripe_gateway.calls import Calls
 from service.stripe_gateway.disputes import Dispute, EarlyFraudWarning
 from service.stripe_gateway.objects import (
     REFUND_FAILURE,
-    Balance,
     BalanceTransaction,
     ContradictoryListing,
     Event,
@@ -128,16 +128,6 @@ class Listings(Calls):
         params: BalanceTransactionListParams = {"created": created, "type": REFUND_FAILURE, "limit": PAGE}
         return self._pages(paths.BALANCE_TRANSACTIONS, params, BalanceTransaction)
 
-    def list_disputes(self, created_gte: int, created_lt: int) -> AsyncIterator[Dispute]:
-        """Disputes opened in [gte, lt) Unix seconds as they are now, newest first. Raises IncompleteListing."""
-        params: DisputeListParams = {"created": {"gte": created_gte, "lt": created_lt}, "limit": PAGE}
-        return self._pages(paths.DISPUTES, params, Dispute)
-
-    def list_fraud_warnings(self, created_gte: int, created_lt: int) -> AsyncIterator[EarlyFraudWarning]:
-        """Early fraud warnings made in [gte, lt) Unix seconds, newest first. Raises IncompleteListing."""
-        params: EarlyFraudWarningListParams = {"created": {"gte": created_gte, "lt": created_lt}, "limit": PAGE}
-        return self._pages(paths.FRAUD_WARNINGS, params, EarlyFraudWarning)
-
     async def retrieve_balance_transaction(self, transaction_id: str) -> BalanceTransaction | None:
         """One balance transaction; None where Stripe has none. Raises IncompleteListing."""
         return await self._one(paths.balance_transaction(transaction_id), {}, BalanceTransaction)
@@ -158,6 +148,16 @@ class Listings(Calls):
             return None if body is None else decode_item(body, kind)
 
         return await patiently(once, self._patience)
+
+    def list_disputes(self, created_gte: int, created_lt: int) -> AsyncIterator[Dispute]:
+        """Disputes opened in [gte, lt) Unix seconds as they are now, newest first. Raises IncompleteListing."""
+        params: DisputeListParams = {"created": {"gte": created_gte, "lt": created_lt}, "limit": PAGE}
+        return self._pages(paths.DISPUTES, params, Dispute)
+
+    def list_fraud_warnings(self, created_gte: int, created_lt: int) -> AsyncIterator[EarlyFraudWarning]:
+        """Early fraud warnings made in [gte, lt) Unix seconds, newest first. Raises IncompleteListing."""
+        params: EarlyFraudWarningListParams = {"created": {"gte": created_gte, "lt": created_lt}, "limit": PAGE}
+        return self._pages(paths.FRAUD_WARNINGS, params, EarlyFraudWarning)
 
     def list_payouts(self, created_gte: int, created_lt: int) -> AsyncIterator[Payout]:
         """Payouts made in [gte, lt) Unix seconds as they are now, newest first. Raises IncompleteListing."""

@@ -58,8 +58,7 @@ class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
         """What of it nobody can book, for people; None where there is nothing of the kind."""
         if not (0 <= self.created <= MOMENT_MAX and 0 <= (self.available_on or 0) <= MOMENT_MAX):
             return "a moment of its balance transaction is none"
-        if self.net != self.amount - self.fee:
-            return "the net of its balance transaction is not its amount less its fee"
+        adds_up = self.net == self.amount - self.fee
         return flaw_of(
             {"amount of its balance transaction": self.amount, "fee": self.fee},
             {
@@ -70,29 +69,7 @@ class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
                 "reporting category": self.reporting_category or "none",
                 "balance that moved": self.balance_type,
             },
-        )
-
-
-class Funds(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the balance in one currency."""
-
-    amount: int
-    currency: str
-
-
-class Balance(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag="balance"):
-    """Stripe's balance as it is now. Stripe counts what it shows in transit as pending."""
-
-    available: list[Funds]
-    pending: list[Funds]
-
-    @property
-    def total(self) -> dict[str, int]:
-        """Minor units per currency, pending and available."""
-        total: dict[str, int] = {}
-        for part in (*self.available, *self.pending):
-            total[part.currency] = total.get(part.currency, 0) + part.amount
-        return total
+        ) or (None if adds_up else "the net of its balance transaction is not its amount less its fee")
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,9 +3,9 @@
 PAYMENT_INTENTS = "/v1/payment_intents"
 REFUNDS = "/v1/refunds"
 BALANCE_TRANSACTIONS = "/v1/balance_transactions"
+BALANCE = "/v1/balance"
 DISPUTES = "/v1/disputes"
 FRAUD_WARNINGS = "/v1/radar/early_fraud_warnings"
-BALANCE = "/v1/balance"
 PAYOUTS = "/v1/payouts"
 
 
@@ -29,6 +29,11 @@ def refund(refund_id: str) -> str:
     return f"{REFUNDS}/{refund_id}"
 
 
+def balance_transaction(transaction_id: str) -> str:
+    """Where one balance transaction is read."""
+    return f"{BALANCE_TRANSACTIONS}/{transaction_id}"
+
+
 def dispute(dispute_id: str) -> str:
     """Where one dispute is read."""
     return f"{DISPUTES}/{dispute_id}"
@@ -37,11 +42,6 @@ def dispute(dispute_id: str) -> str:
 def fraud_warning(warning_id: str) -> str:
     """Where one early fraud warning is read."""
     return f"{FRAUD_WARNINGS}/{warning_id}"
-
-
-def balance_transaction(transaction_id: str) -> str:
-    """Where one balance transaction is read."""
-    return f"{BALANCE_TRANSACTIONS}/{transaction_id}"
 
 
 def payout(payout_id: str) -> str:

@@ -16,8 +16,18 @@ from service.stripe_gateway.objects import MOMENT_MAX, BalanceTransaction, Incom
 from service.sweeps import Sweeping
 from tests.ledger.support import ALICE
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 PAGE = 100
+_begun = [datetime.now(UTC)]
+
+
+def begin() -> None:
+    """A test begins."""
+    _begun[0] = datetime.now(UTC).replace(microsecond=0)
+
+
+def now() -> datetime:
+    """When the test began, to the second."""
+    return _begun[0]
 
 
 class Stripe:
@@ -89,7 +99,7 @@ def transaction(
     amount: int = 1999,
     fee: int = 88,
     currency: str = "usd",
-    at: datetime = NOW,
+    at: datetime | None = None,
     type_: str = "charge",
     category: str = "charge",
     source: str | None = None,
@@ -101,7 +111,7 @@ def transaction(
         fee=fee,
         net=amount - fee,
         currency=currency,
-        created=int(at.timestamp()),
+        created=int((at or now()).timestamp()),
         type=type_,
         reporting_category=category,
         source=source or f"ch_{n}",
@@ -111,7 +121,7 @@ def transaction(
 async def paid(
     engine: AsyncEngine,
     *names: int | str,
-    at: datetime = NOW,
+    at: datetime | None = None,
     status: str = "succeeded",
     captured: int | None = None,
 ) -> None:
@@ -120,7 +130,7 @@ async def paid(
         for name in names:
             order = {"order_id": uuid4(), "account_id": ALICE, "key": f"{name}", "name": f"{name}"}
             await connection.execute(_ORDER, {k: v for k, v in order.items() if k != "name"})
-            charge = {**order, "id": uuid4(), "at": at, "status": status, "captured": captured}
+            charge = {**order, "id": uuid4(), "at": at or now(), "status": status, "captured": captured}
             await connection.execute(_CHARGE, charge)
 
 

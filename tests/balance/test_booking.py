@@ -15,10 +15,10 @@ from service.balance import BalanceSweep, book_shown, book_waiting
 from service.foundation.settings import Settings
 from service.stripe_gateway.objects import BalanceTransaction
 from tests.balance.support import (
-    NOW,
     Stripe,
     all_looked_at,
     due,
+    now,
     paid,
     references,
     run,
@@ -134,7 +134,7 @@ async def test_a_payment_that_its_bank_takes_back_days_later_is_booked(engine: A
         stripe_charge_id="ch_bank",
         amount_minor=1999,
         currency="usd",
-        occurred_at=NOW,
+        occurred_at=now(),
     )
     back = changed(transaction("bank", amount=-1999, fee=0), id="txn_x", reporting_category="charge_failure")
     await run(engine, "INSERT INTO accounts (id, name) VALUES (:id, 'alice')", id=ALICE)
@@ -176,7 +176,7 @@ async def test_a_table_that_was_lost_is_read_again_and_books_nothing_twice(
 
 
 async def test_the_sweep_shows_what_is_known_of_its_window_and_no_more(engine: AsyncEngine, settings: Settings) -> None:
-    await book_shown(engine, [transaction(n, at=NOW + timedelta(seconds=n)) for n in range(4)])
-    second = int(NOW.timestamp())
+    await book_shown(engine, [transaction(n, at=now() + timedelta(seconds=n)) for n in range(4)])
+    second = int(now().timestamp())
     assert await BalanceSweep().known(engine, second + 1, second + 3) == {"txn_1", "txn_2"}
     del settings

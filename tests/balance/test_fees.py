@@ -16,7 +16,7 @@ from service import ledger
 from service.balance import looking
 from service.foundation.postgres import duties
 from service.foundation.settings import Settings
-from tests.balance.support import NOW, Stripe, due, look, paid, references, run, standing, sweep, transaction
+from tests.balance.support import Stripe, due, look, now, paid, references, run, standing, sweep, transaction
 from tests.ledger.support import ALICE, balance_of, book, count
 
 PROCESSING = "expenses:stripe:processing"
@@ -27,10 +27,10 @@ EITHER_WAY = pytest.mark.parametrize("find", [look, sweep])
 @EITHER_WAY
 async def test_a_fee_is_booked_when_stripe_knows_it(engine: AsyncEngine, settings: Settings, find: Find) -> None:
     await paid(engine, 1, 2)
-    await find(engine, settings, Stripe([transaction(1, at=NOW + timedelta(seconds=3))]))
+    await find(engine, settings, Stripe([transaction(1, at=now() + timedelta(seconds=3))]))
     assert await due(engine) == {"ch_2"}
     assert await balance_of(engine, PROCESSING) == 88
-    assert await balance_of(engine, PROCESSING, as_of=NOW + timedelta(seconds=3)) == 0
+    assert await balance_of(engine, PROCESSING, as_of=now() + timedelta(seconds=3)) == 0
     assert await standing(engine) == {"txn_1": "booked"}
 
 
@@ -65,7 +65,7 @@ async def test_the_fee_of_a_payment_without_a_card_is_booked(engine: AsyncEngine
 async def test_what_a_bank_takes_back_is_no_fee_of_the_charge(engine: AsyncEngine, settings: Settings) -> None:
     await paid(engine, "bank")
     back = replace(
-        transaction("bank", amount=-1999, fee=0, at=NOW + timedelta(days=3)),
+        transaction("bank", amount=-1999, fee=0, at=now() + timedelta(days=3)),
         id="txn_x",
         type="payment_failure_refund",
         reporting_category="charge_failure",
@@ -84,7 +84,7 @@ async def test_the_fee_of_a_capture_is_that_of_what_was_taken(engine: AsyncEngin
 async def test_a_movement_from_just_before_stripes_answer_is_found(engine: AsyncEngine, settings: Settings) -> None:
     """A capture whose answer did not show it is booked under the answer's own moment."""
     await paid(engine, "late")
-    await look(engine, settings, Stripe([transaction("late", at=NOW - timedelta(seconds=1))]))
+    await look(engine, settings, Stripe([transaction("late", at=now() - timedelta(seconds=1))]))
     assert await due(engine) == set()
 
 
@@ -113,7 +113,7 @@ async def test_a_listing_that_breaks_off_books_what_it_showed_and_says_so(
     engine: AsyncEngine, settings: Settings, caplog: pytest.LogCaptureFixture, find: Find
 ) -> None:
     await paid(engine, *range(5))
-    stripe = Stripe([transaction(n, at=NOW + timedelta(seconds=n)) for n in range(5)], breaks_after=2)
+    stripe = Stripe([transaction(n, at=now() + timedelta(seconds=n)) for n in range(5)], breaks_after=2)
     await find(engine, settings, stripe)
     assert await due(engine) == {"ch_0", "ch_1", "ch_2"}
     assert "sweep.incomplete" in caplog.text
@@ -142,7 +142,7 @@ async def test_a_fee_that_contradicts_the_books_is_left_due_and_named(
         balance_transaction_id="txn_1",
         fee_minor=5,
         currency="usd",
-        occurred_at=NOW,
+        occurred_at=now(),
     )
     assert entry is not None
     await book(engine, entry)
@@ -188,7 +188,7 @@ async def test_many_processes_at_once_book_every_fee_once(
 ) -> None:
     monkeypatch.setattr(looking, "PAGE", 7)
     await paid(engine, *range(40))
-    transactions = [transaction(n, at=NOW + timedelta(seconds=n % 5)) for n in range(40)]
+    transactions = [transaction(n, at=now() + timedelta(seconds=n % 5)) for n in range(40)]
     finds: tuple[Find, ...] = (look, sweep, look, sweep)
     await asyncio.gather(*(find(engine, settings, Stripe(transactions)) for find in finds))
     assert (await due(engine), await balance_of(engine, PROCESSING)) == (set(), 40 * 88)
@@ -200,10 +200,10 @@ async def test_a_fee_is_found_that_is_older_than_the_moment_of_its_charge(
 ) -> None:
     """A capture whose reply was lost is booked under the moment of a later answer, while its fee was made before."""
     await run(engine, "UPDATE instance SET created_at = now() - interval '2 hours'")
-    stripe = Stripe([transaction(1, at=NOW - timedelta(hours=1))])
+    stripe = Stripe([transaction(1, at=now() - timedelta(hours=1))])
     await sweep(engine, settings, stripe)
     assert await standing(engine) == {"txn_1": "waiting"}
-    await paid(engine, 1, at=NOW)
+    await paid(engine, 1, at=now())
     asked = len(stripe.asked)
     await run(engine, "UPDATE balance_transactions SET look_at = now()")
     await look(engine, settings, stripe)
@@ -212,15 +212,15 @@ async def test_a_fee_is_found_that_is_older_than_the_moment_of_its_charge(
 
 async def test_a_fee_that_stripe_makes_days_late_is_found(engine: AsyncEngine, settings: Settings) -> None:
     await run(engine, "UPDATE instance SET created_at = now() - interval '5 days'")
-    await paid(engine, 1, at=NOW - timedelta(days=3))
+    await paid(engine, 1, at=now() - timedelta(days=3))
     await sweep(engine, settings, Stripe())
-    await sweep(engine, settings, Stripe([transaction(1, at=NOW)]))
+    await sweep(engine, settings, Stripe([transaction(1, at=now())]))
     assert await due(engine) == set()
 
 
 async def test_after_an_outage_fees_of_all_charges_are_listed_together(engine: AsyncEngine, settings: Settings) -> None:
     await run(engine, "UPDATE instance SET created_at = now() - interval '5 days'")
-    old = NOW - timedelta(hours=30)
+    old = now() - timedelta(hours=30)
     await paid(engine, *range(50), at=old)
     stripe = Stripe([transaction(n, at=old) for n in range(50)])
     await sweep(engine, settings, stripe)
@@ -231,12 +231,12 @@ async def test_after_an_outage_fees_of_all_charges_are_listed_together(engine: A
 async def test_fees_that_never_come_hide_no_others(engine: AsyncEngine, settings: Settings) -> None:
     """Old and young ones beside thousands that Stripe will never show."""
     await run(engine, "UPDATE instance SET created_at = now() - interval '5 days'")
-    await run(engine, _MANY_THAT_NEVER_COME, account_id=ALICE, at=NOW - timedelta(days=3))
-    await paid(engine, "oldest", at=NOW - timedelta(days=4))
-    await paid(engine, "between", at=NOW - timedelta(days=3) + timedelta(seconds=600))
-    await paid(engine, "young", at=NOW)
+    await run(engine, _MANY_THAT_NEVER_COME, account_id=ALICE, at=now() - timedelta(days=3))
+    await paid(engine, "oldest", at=now() - timedelta(days=4))
+    await paid(engine, "between", at=now() - timedelta(days=3) + timedelta(seconds=600))
+    await paid(engine, "young", at=now())
     names = ("oldest", "between", "young")
-    stripe = Stripe([transaction(name, at=NOW) for name in names])
+    stripe = Stripe([transaction(name, at=now()) for name in names])
     await look(engine, settings, stripe)
     assert await due(engine) & {f"ch_{name}" for name in names} == set()
     assert len(stripe.asked) == 1

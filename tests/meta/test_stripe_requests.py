@@ -172,7 +172,12 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "account_id": lambda g: g.account_id(),
     "lacking_permissions": lambda g: g.lacking_permissions(),
 }
-RETRIEVED = {paths.REFUNDS: REFUND, paths.PAYOUTS: PAYOUT}
+RETRIEVED = {
+    paths.REFUNDS: REFUND,
+    paths.PAYOUTS: PAYOUT,
+    f"{paths.BALANCE_TRANSACTIONS}/": MOVEMENT,
+    paths.BALANCE: {"object": "balance", "available": [], "pending": []},
+}
 EVENT = {"id": "evt_1", "data": {"object": {"id": "pi_1"}}, "request": {"idempotency_key": "k"}}
 LISTED = {
     CREATE: INTENT,
