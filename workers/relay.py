@@ -121,7 +121,7 @@ async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = ma
             stop,
             heart.run(stop),
             relay.run(stop, woken),
-            repeat("wake-up", lambda: listen(engine, stop, woken), PAUSE_MAX_S, stop),
+            repeat("wake-up", lambda: listen(engine, stop, {outbox.CHANNEL: woken}), PAUSE_MAX_S, stop),
             repeat("fees", after.sweep, settings.fee_sweep_s, stop),
             repeat("redating", after.redate, _REDATE_S, stop),
             repeat("recovery", lambda: remember(engine, gateway, stripe, settings), _REMEMBER_S, stop),

@@ -5,7 +5,7 @@ A round that runs twice does no harm. A round returns 0 where the next one is du
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -88,7 +88,7 @@ async def run_until(stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> N
             raise error
 
 
-async def listen(engine: AsyncEngine, stop: asyncio.Event, woken: asyncio.Event) -> int:
+async def listen(engine: AsyncEngine, stop: asyncio.Event, woken: Mapping[str, asyncio.Event]) -> int:
     """Listen for wake-ups until the connection is lost or `stop` is set; `repeat` then connects again."""
     async with autocommit(engine).connect() as connection:
         await outbox.listen(connection, woken, stop)

@@ -6,6 +6,7 @@ paths         Stripe's routes                                                   
 objects       what Stripe sends, as far as it is used                                                     [pure]
 marks         our names in Stripe's metadata                                                              [pure]
 headers       what Stripe says in headers                                                                 [pure]
+signature     whether Stripe sent what reached us                                                         [pure]
 permissions   what a restricted key must be allowed                                                       [pure]
 pacing        how fast Stripe is asked, and how often again
 standstill    why nothing is sent at the moment
