@@ -58,6 +58,8 @@ class Event(StrEnum):
     STRIPE_IDENTIFICATION_FAILED = "stripe.identification_failed"
     STRIPE_OBJECT_GONE = "stripe.object_gone"
     STRIPE_UNANSWERED = "stripe.unanswered"
+    SWEEP_ADOPTED = "sweep.adopted"
+    SWEEP_INCOMPLETE = "sweep.incomplete"
     WAITING_POLL_FAILED = "waiting.poll_failed"
     WORKER_STOPS_UNCOUNTED = "worker.stops_uncounted"
 
@@ -205,6 +207,16 @@ HELP: dict[Event, Help] = {
         "error",
         "Stripe settles no call of a worker; `method` and `why` say which and how",
         "look at the network and at Stripe's status page; orders go on by themselves",
+    ),
+    Event.SWEEP_ADOPTED: Help(
+        "warning",
+        "Stripe shows the payment or refund `stripe_object`, which this database did not know; it is on the books",
+        "a refund of Stripe's dashboard is daily work; a payment was forgotten: `eo recover` tells more",
+    ),
+    Event.SWEEP_INCOMPLETE: Help(
+        "warning",
+        "Stripe's list of the `kind` it names could not be read to its end; it is read again from the same second",
+        "the same `reason` for an hour: look at Stripe's status page and at the rights of the key",
     ),
     Event.WAITING_POLL_FAILED: Help("warning", "requests that wait for their order could not look; they look again"),
     Event.WORKER_STOPS_UNCOUNTED: Help("warning", "whether a worker was ended on purpose could not be noted"),

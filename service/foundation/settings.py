@@ -145,6 +145,9 @@ class Settings:
 
     # after the charge
     fee_sweep_s: float = knob("EO_FEE_SWEEP_S", 1.0, "how often late fees are fetched (R24)", least=0.05, most=3_600)
+    sweep_s: float = knob(
+        "EO_SWEEP_S", 60.0, "how often Stripe's lists are read for what no event told (R38)", least=0.05, most=3_600
+    )
     rollup_s: float = knob("EO_ROLLUP_S", 5.0, "how often balances are rolled up", least=0.05, most=3_600)
     events_keep_days: int = knob(
         "EO_EVENTS_KEEP_DAYS",
