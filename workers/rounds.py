@@ -25,6 +25,7 @@ from service.foundation.events import Event
 from service.foundation.postgres import duties
 from service.foundation.postgres.db import autocommit, is_unreachable
 from service.foundation.settings import Settings
+from service.inbox import Settling
 from service.ledger.fees import FeeSweep
 from service.stripe_gateway.client import StripeGateway
 from service.sweeps import Sweeping, every_sweep
@@ -122,6 +123,7 @@ class AfterTheCharge:
         self._stripe = stripe
         self._holder = uuid4()
         self._fees = FeeSweep(engine, gateway)
+        self._inbox = Settling(engine, gateway, settings, may=partial(self._may, "inbox"))
         may = partial(self._may, "sweeps")
         self._lists = [
             Sweeping(engine, gateway, kind, settings, gateway.clock, may_go_on=may) for kind in every_sweep()
@@ -141,6 +143,14 @@ class AfterTheCharge:
         if await self._may("sweeps"):
             await one.once()
         return 0
+
+    async def inbox(self) -> int:
+        """Settle what Stripe's events have made dirty."""
+        return await self._inbox.once()
+
+    async def forget(self) -> int:
+        """Delete events that were settled long ago."""
+        return await self._inbox.forget()
 
     async def redate(self) -> int:
         """Correct bookings whose moment is not that of their charge."""

@@ -8,16 +8,14 @@ is not needed is thrown away here: names, addresses, amounts, secrets.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 
 from service.stripe_gateway import marks
-from service.stripe_gateway.objects import MOMENT_MAX, Moment, ObjectId
+from service.stripe_gateway.events import Related, Request, Snapshot, Thin
+from service.stripe_gateway.objects import MOMENT_MAX
 
-EventId = Annotated[str, msgspec.Meta(pattern=r"^evt_[A-Za-z0-9_]{1,250}\Z")]
-Word = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,255}\Z")]
 _ID, _PLAIN_WORD = re.compile(r"[A-Za-z0-9_]{1,255}"), re.compile(r"[a-z_]{1,100}")
 _PATH = re.compile(r"[A-Za-z0-9_/]{1,255}")  # Stripe's `context` may name an organization and an account of it
 
@@ -58,48 +56,7 @@ class Told:
     created: datetime
 
 
-class _Data(msgspec.Struct, frozen=True):
-    object: dict[str, Any]
-
-
-class _Request(msgspec.Struct, frozen=True):
-    id: str | None = None
-
-
-class _Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag="event"):
-    id: EventId
-    type: Word
-    created: Moment
-    livemode: bool
-    data: _Data
-    account: str | None = None
-    context: str | None = None
-    request: _Request | str | None = None
-
-
-class _Related(msgspec.Struct, frozen=True):
-    """A singleton, such as the balance, has no id."""
-
-    type: str
-    id: ObjectId | None = None
-
-
-class _Reason(msgspec.Struct, frozen=True):
-    request: _Request | None = None
-
-
-class _Thin(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag="v2.core.event"):
-    id: EventId
-    type: Word
-    created: datetime
-    livemode: bool = False
-    related_object: _Related | None = None
-    context: str | None = None
-    reason: _Reason | None = None
-    snapshot_event: str | None = None
-
-
-_DECODER = msgspec.json.Decoder(_Snapshot | _Thin)
+_DECODER = msgspec.json.Decoder(Snapshot | Thin)
 
 
 def read(body: bytes) -> Told:
@@ -108,13 +65,14 @@ def read(body: bytes) -> Told:
         found = _DECODER.decode(body)
     except (ValueError, RecursionError):  # of which msgspec's errors are
         raise NoEvent from None
-    return _of_snapshot(found) if isinstance(found, _Snapshot) else _of_thin(found)
+    return of_snapshot(found) if isinstance(found, Snapshot) else _of_thin(found)
 
 
-def _of_snapshot(event: _Snapshot) -> Told:
+def of_snapshot(event: Snapshot) -> Told:
+    """What is kept of a snapshot."""
     shown = event.data.object
     created = shown.get("created")
-    request = event.request.id if isinstance(event.request, _Request) else event.request
+    request = event.request.id if isinstance(event.request, Request) else event.request
     kept = Kept(
         object=_text(shown.get("object"), _PLAIN_WORD),
         object_created=created if type(created) is int and 0 <= created <= MOMENT_MAX else None,
@@ -130,8 +88,8 @@ def _of_snapshot(event: _Snapshot) -> Told:
     return Told(event.id, event.type, _text(shown.get("id"), _ID), thin=False, kept=kept, created=moment)
 
 
-def _of_thin(event: _Thin) -> Told:
-    related = event.related_object or _Related("")
+def _of_thin(event: Thin) -> Told:
+    related = event.related_object or Related("")
     request = event.reason.request.id if event.reason and event.reason.request else None
     kept = Kept(
         object=_text(related.type.removeprefix("v1."), _PLAIN_WORD),

@@ -6,7 +6,7 @@ reading   the outbox as people and health checks see it
 wakeup    NOTIFY and LISTEN, so that a relay looks at once
 """
 
-from service.outbox.handling import excuse, park, put_back, retry
+from service.outbox.handling import excuse, hasten, park, put_back, retry
 from service.outbox.reading import backlog, list_rows
 from service.outbox.rows import CLAIM_MAX, Claim, claim
 from service.outbox.wakeup import CHANNEL, INBOX, Waker, listen
@@ -20,6 +20,7 @@ __all__ = [
     "backlog",
     "claim",
     "excuse",
+    "hasten",
     "list_rows",
     "listen",
     "park",

@@ -5,6 +5,7 @@ client        that, the lists, and questions about one object
 listings      Stripe's lists, page by page
 paths         Stripe's routes                                                                             [pure]
 objects       what Stripe sends, as far as it is used                                                     [pure]
+events        what Stripe tells, and by what it is known                                                [pure]
 marks         our names in Stripe's metadata                                                              [pure]
 headers       what Stripe says in headers                                                                 [pure]
 signature     whether Stripe sent what reached us                                                         [pure]

@@ -14,12 +14,17 @@ from service.foundation.errors import Unavailable
 from service.stripe_gateway import headers as stripe_headers
 from service.stripe_gateway import paths
 from service.stripe_gateway.listings import Listings, reason_of, unread
-from service.stripe_gateway.objects import Answer, Confirmable, Intent, Refund
+from service.stripe_gateway.objects import Answer, Charge, Confirmable, Intent, Refund
 from service.stripe_gateway.pacing import patiently
 from service.stripe_gateway.permissions import NEEDED, lacking
 
 if TYPE_CHECKING:
-    from stripe.params import AccountRetrieveCurrentParams, PaymentIntentRetrieveParams, RefundRetrieveParams
+    from stripe.params import (
+        AccountRetrieveCurrentParams,
+        ChargeRetrieveParams,
+        PaymentIntentRetrieveParams,
+        RefundRetrieveParams,
+    )
 
 _EXPAND_INTENT = ["latest_charge.balance_transaction"]
 _EXPAND_REFUND = ["balance_transaction", "failure_balance_transaction"]
@@ -57,6 +62,11 @@ class StripeGateway(Listings):
             return _shown(answer, answer.refund, f"refund {refund_id}")
 
         return await patiently(once, self._patience)
+
+    async def retrieve_charge(self, charge_id: str) -> Charge | None:
+        """The charge as it is now; None where Stripe has none. Raises IncompleteListing."""
+        params: ChargeRetrieveParams = {}
+        return await self._one(paths.charge(charge_id), params, Charge)
 
     async def confirmable(self, intent_id: str) -> Confirmable:
         """The PaymentIntent as its customer's browser needs it. Raises Unavailable, after one try."""

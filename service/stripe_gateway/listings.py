@@ -10,6 +10,7 @@ import stripe
 from service.stripe_gateway import headers as stripe_headers
 from service.stripe_gateway import paths
 from service.stripe_gateway.calls import Calls
+from service.stripe_gateway.events import Snapshot
 from service.stripe_gateway.objects import (
     REFUND_FAILURE,
     BalanceTransaction,
@@ -93,10 +94,18 @@ class Listings(Calls):
             "created": {"gte": intent.created - _EVENT_MAY_BE_OFF_S, "lt": intent.created + _EVENT_MAY_BE_OFF_S},
             "limit": PAGE,
         }
-        async for event in self._pages("/v1/events", params, Event):
+        async for event in self._pages(paths.EVENTS, params, Event):
             if event.data.object.id == intent.id:
                 return event.request.idempotency_key if event.request else None
         return None
+
+    def list_undelivered_events(self, created_gte: int) -> AsyncIterator[Snapshot]:
+        """Events created at `created_gte` (Unix seconds) or later that an endpoint did not acknowledge, newest first.
+
+        Stripe keeps them for 30 days. Raises IncompleteListing.
+        """
+        params: EventListParams = {"created": {"gte": created_gte}, "delivery_success": False, "limit": PAGE}
+        return self._pages(paths.EVENTS, params, Snapshot)
 
     def list_balance_transactions(
         self, created_gte: int, source: str | None = None
@@ -137,6 +146,24 @@ class Listings(Calls):
                 raise ContradictoryListing(f"a page of {path} is the page before once more")
             cursor = after
 
+    async def _one(self, path: str, params: Mapping[str, object], kind: type[T]) -> T | None:
+        async def once() -> T | None:
+            await self._pace.turn(paths.endpoint("get", path))
+            try:
+                response = await self._raw("get", path, params)
+            except stripe.StripeError as error:
+                if error.http_status == 404 and (error.headers or {}).get("request-id"):
+                    return None
+                wait_s = stripe_headers.retry_after_s(error.headers or {})
+                raise unread(path, reason_of(error), error.http_status, wait_s) from error
+            except Exception as error:
+                raise unread(path, reason_of(error), None, None) from error
+            if response.headers.get("request-id") is None:
+                raise AskAgain(f"{path} is not Stripe's: it has no Request-Id")  # R15
+            return _decode_item(response.body, kind)
+
+        return await patiently(once, self._patience)
+
     async def _page(self, path: str, params: Mapping[str, object]) -> _Page:
         await self._pace.turn(paths.endpoint("get", path))
         try:
@@ -152,11 +179,11 @@ class Listings(Calls):
         return page
 
 
-def _decode_item(raw: msgspec.Raw, kind: type[T]) -> T:
+def _decode_item(raw: msgspec.Raw | str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:
-        raise IncompleteListing(f"an item of a listing is not a {kind.__name__}: {error}") from error
+        raise IncompleteListing(f"what Stripe shows is not a {kind.__name__}: {error}") from error
 
 
 def unread(what: str, why: str, http_status: int | None, retry_after_s: float | None) -> IncompleteListing:

@@ -2,6 +2,8 @@
 
 PAYMENT_INTENTS = "/v1/payment_intents"
 REFUNDS = "/v1/refunds"
+CHARGES = "/v1/charges"
+EVENTS = "/v1/events"
 BALANCE_TRANSACTIONS = "/v1/balance_transactions"
 
 
@@ -18,6 +20,11 @@ def capture(intent_id: str) -> str:
 def cancel(intent_id: str) -> str:
     """Where a PaymentIntent is canceled."""
     return f"{payment_intent(intent_id)}/cancel"
+
+
+def charge(charge_id: str) -> str:
+    """Where one charge is read."""
+    return f"{CHARGES}/{charge_id}"
 
 
 def refund(refund_id: str) -> str:

@@ -16,7 +16,11 @@ from stripe import WebhookSignature
 from service.foundation.postgres.migrate import upgrade
 from service.foundation.settings import Settings
 from service.ops.embedded import Postgres
+from tests.charges.conftest import books, stripe, world
+from tests.sandbox.process import SandboxProcess
 from tests.web.conftest import Api, serve
+
+__all__ = ["books", "stripe", "world"]
 
 SECRET, ROLLED = "whsec_" + "1" * 32, "whsec_" + "2" * 32
 
@@ -74,6 +78,14 @@ class Endpoint:
     async def send(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
         """Send anything; without our API key."""
         return await self.api.http.post("/v1/stripe/events", content=body, headers=headers | {"Authorization": ""})
+
+
+@pytest.fixture(scope="session")
+def shared_stripe(servers_folder: Path) -> Iterator[SandboxProcess]:
+    """One Stripe for all tests of this folder that can share it."""
+    process = SandboxProcess(servers_folder / "stripe-of-inbox.sqlite3")
+    yield process.start()
+    process.kill()
 
 
 @pytest.fixture
