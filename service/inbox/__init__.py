@@ -8,6 +8,8 @@ following  which objects are followed, and what is decided about an event       
 asking     dirty objects, read from Stripe by lists
 payments   events about PaymentIntents; money_back: about refunds; others: about what is Stripe's own
 settling   a round of all that, beside the sweeps
+looking    the inbox as operators see it
+syncing    what Stripe could not deliver, fetched from its list
 
 An event is a hint that its object is to be read (R38). What no event told the sweeps find, so that an event that is
 lost costs a minute and nothing else.
