@@ -10,6 +10,32 @@ from service.stripe_gateway.objects import Moment, ObjectId
 EventId = Annotated[str, msgspec.Meta(pattern=r"^evt_[A-Za-z0-9_]{1,250}\Z")]
 Word = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,255}\Z")]
 
+# The events of which an endpoint at Stripe should send us one; of anything else nothing follows here.
+EVENT_TYPES = (
+    "payment_intent.succeeded",
+    "payment_intent.payment_failed",
+    "payment_intent.canceled",
+    "payment_intent.processing",
+    "payment_intent.requires_action",
+    "payment_intent.amount_capturable_updated",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.closed",
+    "radar.early_fraud_warning.created",
+    "radar.early_fraud_warning.updated",
+    "payout.created",
+    "payout.updated",
+    "payout.paid",
+    "payout.failed",
+    "payout.canceled",
+    "payout.reconciliation_completed",
+)
+
 
 class Data(msgspec.Struct, frozen=True):
     """What a snapshot carries: any object of Stripe's."""

@@ -47,8 +47,7 @@ ROOT = Path(__file__).parents[2]
 KEY = "sk_test_" + "0" * 24
 ID = UUID("0192e4a0-0000-7000-8000-000000000001")
 SENDERS = {
-    "service/stripe_gateway/calls.py", "service/stripe_gateway/client.py", "service/stripe_gateway/listings.py",
-    "service/stripe_gateway/paths.py",
+    "service/stripe_gateway/calls.py", "service/stripe_gateway/client.py", "service/stripe_gateway/paths.py",
     "service/stripe_gateway/permissions.py",
     "benchmarks/sdk.py", "benchmarks/naive/worker.py", "demo/naive.py",
 }  # fmt: skip
@@ -89,7 +88,7 @@ class Witness:
     def answer(self, sent: Sent) -> dict[str, Any]:
         """A list has a second page, so that the cursor is sent, too."""
         item = LISTED.get(sent.path) if sent.method == "GET" else None
-        one = REFUND if sent.path.startswith(paths.REFUNDS) else INTENT
+        one = next((shown for path, shown in SHOWN.items() if sent.path.startswith(path)), INTENT)
         return {"data": [item], "has_more": "starting_after" not in sent.form} if item else one
 
 
@@ -156,17 +155,23 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "get_refund": lambda g: g.get_refund("re_1"),
     "retrieve_payment_intent": lambda g: g.retrieve_payment_intent("pi_1"),
     "retrieve_refund": lambda g: g.retrieve_refund("re_1"),
+    "retrieve_charge": lambda g: g.retrieve_charge("ch_1"),
     "confirmable": lambda g: g.confirmable("pi_1"),
     "list_refunds": lambda g: _all(g.list_refunds(payment_intent="pi_1", created_gte=1, created_lt=2)),
     "list_payment_intents": lambda g: _all(g.list_payment_intents(1, 2, "cus_1")),
     "list_balance_transactions": lambda g: _all(g.list_balance_transactions(1, "ch_1")),
     "list_refund_failures": lambda g: _all(g.list_refund_failures(1, 2)),
+    "list_undelivered_events": lambda g: _all(g.list_undelivered_events(1)),
     "key_of": lambda g: g.key_of(msgspec.convert(INTENT | {"id": "pi_other"}, Intent)),
     "account_id": lambda g: g.account_id(),
+    "clock": lambda g: g.clock(),
     "lacking_permissions": lambda g: g.lacking_permissions(),
 }
-EVENT = {"id": "evt_1", "data": {"object": {"id": "pi_1"}}, "request": {"idempotency_key": "k"}}
-LISTED = {CREATE: INTENT, paths.REFUNDS: REFUND, "/v1/balance_transactions": MOVEMENT, "/v1/events": EVENT}
+EVENT = {"id": "evt_1", "object": "event", "type": "payment_intent.created", "created": 1, "livemode": False,
+         "data": {"object": {"id": "pi_1"}}, "request": {"id": "req_1", "idempotency_key": "k"}}  # fmt: skip
+CHARGE = {"id": "ch_1", "created": 1, "amount": 1999, "currency": "usd", "status": "succeeded", "captured": True}
+SHOWN = {paths.REFUNDS: REFUND, paths.CHARGES: CHARGE}
+LISTED = {CREATE: INTENT, paths.REFUNDS: REFUND, paths.BALANCE_TRANSACTIONS: MOVEMENT, paths.EVENTS: EVENT}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -209,9 +214,9 @@ def test_the_walk_leaves_no_call_out() -> None:
 def test_the_walk_leaves_no_file_out() -> None:
     """Who names a route of Stripe's, or the SDK's client, is one of those whose requests are made here.
 
-    Orders, ledger and refunds are routes of the service's own API as well.
+    Orders, ledger, refunds and what begins with stripe/ are routes of the service's own API as well.
     """
-    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger|refunds)[a-z_]+|\.v1\.|raw_request""")
+    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger|refunds|stripe)[a-z_]+|\.v1\.|raw_request""")
     found = {
         str(file.relative_to(ROOT))
         for folder in ("service", "workers", "benchmarks", "demo")

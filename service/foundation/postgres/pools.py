@@ -11,7 +11,7 @@ SPLITTING = 1  # a door's third kind of connection: where a batch failed and is 
 REFUNDS = 1  # a door's refunds that are stored together
 WAKE_UP = 1  # a door tells the relays that something is due
 READINESS = 1  # what /health/ready asks, so that no pool that hangs holds it up
-RELAY = 5  # claiming, listening, fees, recovery, events
+RELAY = 4  # claiming, listening, fees, recovery
 ROLLUP = 1  # a relay's statements that may take long
 COMMAND = 2  # an `eo` command, as long as it runs
 
