@@ -6,7 +6,7 @@ the order of a request:
     __main__     options, listening socket, signals
     app, wire    ASGI in, answers (whole, half, none) out
     request      headers and parameters → a Call; authentication
-    api          the stages every request passes; faults strike between them
+    api, routes  the stages every request passes; faults strike between them
     idempotency  saved answers, keys in flight, 24 hours
     documented   what Stripe's types know: routes, parameters, words  ·  undone: what of it the sandbox does not do
     intents      PaymentIntents: create, confirm, cancel   ·  paying: what both say  ·  params: bracket notation
@@ -15,11 +15,13 @@ the order of a request:
     declines     what the network says  ·  card_details: how objects show a card  ·  account
     balance      fees and balance transactions, late       ·  schedule: what happens by itself
     events, lists, expand, objects, ids, words             ·  reading back
+    telling      events on their way: announcing decides who is told, delivering signs and repeats, posting sends
+    endpoints, event_destinations, destinations            ·  where to  ·  thin, paging: Stripe's second API
     store        one SQLite file, group commit
     strict       rules that Stripe probably has, off until asked for
     faults, misbehave                                      ·  the fault plan and what it does
     witness, truth  ·  what really happened to money
-    control         ·  the control API                     ·  remote: asked from another process
+    control, control_events  ·  the control API            ·  remote: asked from another process
 
 Different from Stripe on purpose: settlement currency is the presentment currency; any `cus_…` is a customer; there is
 one account per data file. What else is missing says so itself (docs/sandbox.md).

@@ -8,43 +8,27 @@ answer saved under its key are one database transaction; the answer is sent afte
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
 
-from sandbox import balance, captures, documented, intents, lists, misbehave, refunding, refunds, schedule
+from sandbox import balance, captures, documented, intents, misbehave, refunding, schedule
+from sandbox.announcing import Announcer
+from sandbox.delivering import Deliverer
 from sandbox.errors import ApiError, lock_timeout, server_error, too_many_requests
 from sandbox.faults import Plan, PlanText, Rule, Stage
 from sandbox.idempotency import Keys
 from sandbox.ids import new_id
 from sandbox.request import VERSIONS, Request, authenticate, call_of, check_headers
+from sandbox.routes import ROUTES
 from sandbox.state import API_VERSION, Call, Execution, Sandbox
 from sandbox.store import RolledBack
 from sandbox.wire import Answer, Headers, Wire
 
-ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
-    "GET account": lists.account_itself,
-    "GET balance": lists.balance_now,
-    "POST payment_intents": intents.create,
-    "GET payment_intents": lists.INTENTS.list,
-    "GET payment_intents/:id": intents.retrieve,
-    "POST payment_intents/:id/confirm": intents.confirm,
-    "POST payment_intents/:id/cancel": intents.cancel,
-    "POST payment_intents/:id/capture": captures.capture,
-    "GET charges": lists.CHARGES.list,
-    "GET charges/:id": lists.CHARGES.retrieve,
-    "POST refunds": refunds.create,
-    "GET refunds": lists.refunds,
-    "GET refunds/:id": lists.REFUNDS.retrieve,
-    "POST refunds/:id": refunds.update,
-    "POST refunds/:id/cancel": refunds.cancel,
-    "GET balance_transactions": lists.BALANCE_TRANSACTIONS.list,
-    "GET balance_transactions/:id": lists.BALANCE_TRANSACTIONS.retrieve,
-    "GET events": lists.EVENTS.list,
-    "GET events/:id": lists.EVENTS.retrieve,
-}
 TICK_S = 0.05
+# So long an answer waits for the events that a fault sends ahead of it.
+AHEAD_S_MAX = 5.0
 # Status codes of refusals that come after the idempotency stage; 401 and 429 come before it.
 NAMED_AS_ORIGINAL = (400, 404)
 NOT_FOUND = 404
@@ -52,12 +36,14 @@ _log = logging.getLogger("sandbox")
 
 
 class Api:
-    """Answers `/v1/…`; owns the idempotency keys and the fault plan."""
+    """Answers `/v1/…` and `/v2/…`; owns the idempotency keys, the fault plan and the deliveries."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.keys = Keys(sandbox)
         self.plan = Plan(PlanText(rules=[]))
+        self.deliverer = Deliverer(sandbox)
+        self._announcer = Announcer(sandbox, lambda: self.plan, self.deliverer.wake)
         self._locked: set[str] = set()  # objects that a POST is about to change
         self.tasks: dict[str, schedule.Task] = {
             "fee": balance.book_fee,
@@ -77,6 +63,9 @@ class Api:
             answer = await self._answer(call, request)
             self.sandbox.store.count(f"requests:{answer.status}")
             await self.sandbox.store.committed()
+            ahead = self._announcer.ahead_of(request_id)
+            if ahead:
+                await self.deliverer.tried(ahead, AHEAD_S_MAX)
         except ApiError as error:
             await self._refuse(wire, error, request, request_id)
         except RolledBack:

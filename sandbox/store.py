@@ -11,9 +11,12 @@ import logging
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from sandbox.telling import SCHEMA as TELLING
+from sandbox.telling import Recorded
 
 SCHEMA = """
 -- Facts about this sandbox itself: account id, clock offset.
@@ -95,7 +98,15 @@ ADDED = (
     ("events", "previous", "BLOB"),
 )
 GROUP_MAX = 64  # requests per commit; with more, the first ones would wait longer and little CPU would be saved
-AGED_TABLES = ("payment_intents", "charges", "refunds", "balance_transactions", "events", "idempotency_keys")
+AGED_TABLES = (
+    "payment_intents",
+    "charges",
+    "refunds",
+    "balance_transactions",
+    "events",
+    "destinations",
+    "idempotency_keys",
+)
 # Stamps inside stored JSON. A user's text cannot match: its quotes are escaped and its values are strings.
 _STAMP = re.compile(rb'"(created|canceled_at|available_on|capture_before|email_sent_at|expires_at)":(\d+)')
 _log = logging.getLogger("sandbox")
@@ -114,7 +125,7 @@ class Store:
         self._db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
         for pragma in PRAGMAS:
             self._db.execute(pragma)
-        self._db.executescript(SCHEMA)
+        self._db.executescript(SCHEMA + TELLING)
         for table, column, kind in ADDED:
             if self.row(f"SELECT 1 FROM pragma_table_info('{table}') WHERE name = ?", (column,)) is None:
                 self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
@@ -124,6 +135,8 @@ class Store:
         self._apart_from = 0  # where in it the present request begins
         self.counts: Counter[str] = Counter(dict(self.rows("SELECT name, value FROM counters")))
         self._counted: set[str] = set()
+        # Whom each new event is told to, in the transaction that writes it.
+        self.announce: Callable[[Recorded], None] = lambda _: None
 
     def write(self, sql: str, values: tuple[Any, ...] = ()) -> None:
         """Run one writing statement inside the open transaction, opening it if needed."""
@@ -235,6 +248,8 @@ class Store:
             self.write(f"UPDATE {table} SET created = created - ?1, body = older(body, ?1){which}", (seconds,))
         self.write("UPDATE balance_transactions SET available_on = available_on - ?", (seconds,))
         self.write("UPDATE scheduled SET due = due - ?", (seconds,))
+        self.write("UPDATE deliveries SET due = due - ?", (seconds,))
+        self.write("UPDATE destinations SET before_until = before_until - ?", (seconds,))
 
     def close(self) -> None:
         """Commit and close the file."""
