@@ -1,4 +1,4 @@
-"""The endpoint that `eo up` has at its sandbox: registered once, kept over restarts, so that the API hears of events."""
+"""The endpoint that `eo up` has at its sandbox: registered once and kept, so that the API hears of events."""
 
 import json
 from collections.abc import Sequence
