@@ -36,6 +36,7 @@ _FORTH = "migrations/versions/2026_11_27_0004_a_database_that_forgot.py"
 _RECOVERY = "tests/recovery/"
 _FORGOT = "tests/acceptance/test_a_database_that_forgot.py::"
 _IDENTITY = "tests/recovery/test_identity.py::"
+_INBOX = "tests/inbox/"
 _DRIVER, _SQL = "service/foundation/postgres/driver.py", "tests/foundation/test_sql.py::"
 _SILENCE, _CONNECTIONS = "tests/chaos/test_silence.py::", "tests/foundation/test_connections.py::"
 
@@ -393,6 +394,17 @@ MUTATIONS = (
         "together: a key that is known makes another", "service/refunds/placing.py",
         "FROM allowed a JOIN remembered r ON r.id = a.operation_id", "FROM allowed a",
         (_TOGETHER + "test_each_is_told",),
+    ),
+    Mutation(
+        "inbox: what a worker has in hand is taken for settled", "service/inbox/following.py",
+        'IN_HAND = again("a worker is about to settle it")', "IN_HAND = SETTLED",
+        (f"{_INBOX}test_settling.py::test_a_success_whose_worker_died",),
+    ),
+    Mutation(
+        "inbox: acknowledged before it is stored", "service/inbox/storing.py",
+        "        await self._together.submit(event)\n",
+        "        import asyncio\n\n        self.kept = asyncio.create_task(self._together.submit(event))\n",
+        (f"{_INBOX}test_route.py::test_while_postgresql_is_away",),
     ),
 )  # fmt: skip
 
