@@ -12,6 +12,7 @@ refunds         money goes back, never more than was taken
 stripe_gateway  the only room that talks to Stripe
 ledger          double entry: what Stripe did, booked once, never changed
 recovery        a database that forgot asks Stripe before it speaks
+inbox           what Stripe tells: a hint that an object is to be read, stored before it is acknowledged
 sweeps          Stripe's lists, read again and again: what no event told is found within minutes
 reconcile       ours against Stripe's, and an exit code
 

@@ -11,12 +11,9 @@ from service import ledger, outbox
 from service.foundation.postgres.sql import Record, Statement, connect
 from service.inbox.following import IN_HAND, SETTLED, UNKNOWN, Dirty, Verdict, nothing
 from service.recovery import instance_of
-from service.states import AGREED, CHARGE_MONEY_MOVED, CHARGE_PROVEN
+from service.states import AGREED, CHARGE_MONEY_MOVED
 from service.stripe_gateway.marks import read_marks
 from service.stripe_gateway.objects import Intent
-
-# Of such a charge no event of its PaymentIntent has news: refunds and disputes have events of their own.
-_OVER = CHARGE_MONEY_MOVED | CHARGE_PROVEN
 
 
 class _Held(Record):
@@ -60,7 +57,8 @@ async def before(engine: AsyncEngine, dirty: Sequence[Dirty]) -> dict[str, Verdi
                 verdicts[one.id] = IN_HAND
             continue
         one.created = one.created or charge.created
-        if charge.status in _OVER or one.says_nothing_new(AGREED[charge.status]):
+        # Of money that was taken no event of its PaymentIntent has news: refunds and disputes have events of their own.
+        if charge.status in CHARGE_MONEY_MOVED or one.says_nothing_new(AGREED[charge.status]):
             verdicts[one.id] = SETTLED
         elif charge.leased:
             verdicts[one.id] = IN_HAND
@@ -77,7 +75,7 @@ async def after(engine: AsyncEngine, shown: Mapping[str, Intent]) -> dict[str, V
         if charge is None:
             ours = marks is not None and marks.instance in (None, instance)
             verdicts[intent.id] = UNKNOWN if ours else nothing("no payment of this installation")
-        elif charge.status in _OVER or intent.status in AGREED[charge.status]:
+        elif charge.status in CHARGE_MONEY_MOVED or intent.status in AGREED[charge.status]:
             verdicts[intent.id] = SETTLED
         elif charge.leased:
             verdicts[intent.id] = IN_HAND
