@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from service.ops.embedded import write_private
+from service.stripe_gateway import paths
 from service.stripe_gateway.events import EVENT_TYPES
 
 ENDPOINT_FILE = "webhook.json"
 EVENTS_PATH = "/v1/stripe/events"
-_ENDPOINTS = "/v1/webhook_endpoints"
 _CALL_S = 5.0
 
 
@@ -30,10 +30,12 @@ def registered(folder: Path, *, stripe: str, key: str, api: str) -> str | None:
     """
     kept = _kept(folder / ENDPOINT_FILE)
     url = api + EVENTS_PATH
-    if kept is not None and _call(stripe, key, f"{_ENDPOINTS}/{kept.id}", [("url", url), ("disabled", "false")]):
+    if kept is not None and _call(
+        stripe, key, f"{paths.WEBHOOK_ENDPOINTS}/{kept.id}", [("url", url), ("disabled", "false")]
+    ):
         return kept.secret
     wanted = [("url", url), *(("enabled_events[]", event) for event in EVENT_TYPES)]
-    made = _call(stripe, key, _ENDPOINTS, wanted)
+    made = _call(stripe, key, paths.WEBHOOK_ENDPOINTS, wanted)
     if made is None:
         return None
     endpoint = Endpoint(str(made["id"]), str(made["secret"]))

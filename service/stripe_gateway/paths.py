@@ -4,6 +4,7 @@ PAYMENT_INTENTS = "/v1/payment_intents"
 REFUNDS = "/v1/refunds"
 CHARGES = "/v1/charges"
 EVENTS = "/v1/events"
+WEBHOOK_ENDPOINTS = "/v1/webhook_endpoints"
 BALANCE_TRANSACTIONS = "/v1/balance_transactions"
 
 

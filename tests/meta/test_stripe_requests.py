@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -31,8 +31,10 @@ from demo.naive import Consumer
 from service.charges.request import payment_intent_request
 from service.effects.request import STRIPE_VERSION
 from service.foundation.settings import Settings
+from service.ops import webhooks
 from service.stripe_gateway import paths
 from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.events import EVENT_TYPES
 from service.stripe_gateway.marks import Marks, RefundMarks
 from service.stripe_gateway.objects import Intent
 from service.stripe_gateway.permissions import NEEDED
@@ -170,7 +172,11 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
 EVENT = {"id": "evt_1", "object": "event", "type": "payment_intent.created", "created": 1, "livemode": False,
          "data": {"object": {"id": "pi_1"}}, "request": {"id": "req_1", "idempotency_key": "k"}}  # fmt: skip
 CHARGE = {"id": "ch_1", "created": 1, "amount": 1999, "currency": "usd", "status": "succeeded", "captured": True}
-SHOWN = {paths.REFUNDS: REFUND, paths.CHARGES: CHARGE}
+SHOWN: dict[str, dict[str, Any]] = {
+    paths.REFUNDS: REFUND,
+    paths.CHARGES: CHARGE,
+    paths.WEBHOOK_ENDPOINTS: {"id": "we_1", "secret": "whsec_1"},
+}
 LISTED = {CREATE: INTENT, paths.REFUNDS: REFUND, paths.BALANCE_TRANSACTIONS: MOVEMENT, paths.EVENTS: EVENT}
 
 
@@ -204,6 +210,19 @@ async def test_every_effect_sends_names_that_stripe_knows_and_reads_what_comes_b
     shown = {"payment_intent": answer.intent, "refund": answer.refund}
     assert [name for name, thing in shown.items() if thing] == [kind]
     assert answer.word == "200 succeeded"
+
+
+def test_the_endpoint_of_eo_up_is_registered_by_names_that_stripe_knows(witness: Witness, tmp_path: Path) -> None:
+    """Made once, and then told where the API listens now."""
+    for port in (8000, 8001):
+        api = f"http://127.0.0.1:{port}"
+        assert webhooks.registered(tmp_path, stripe=witness.base, key=KEY, api=api) == "whsec_1"
+    assert [(sent.path, sent.problems()) for sent in witness.sent] == [
+        (paths.WEBHOOK_ENDPOINTS, []),
+        (f"{paths.WEBHOOK_ENDPOINTS}/we_1", []),
+    ]
+    types = get_args(get_type_hints(stripe.Event)["type"])
+    assert set(EVENT_TYPES) <= set(types)
 
 
 def test_the_walk_leaves_no_call_out() -> None:
