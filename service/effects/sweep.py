@@ -39,3 +39,10 @@ class Sweep(ABC, Generic[T, G_contra]):
 
         What cannot be stored is said and left out: it must not keep its neighbours from being settled.
         """
+
+    async def beside(self, engine: AsyncEngine, gateway: G_contra, settings: Settings) -> None:
+        """Read what this kind has beside its list, such as what changes long after it was made; as a rule nothing.
+
+        Called when the list is read to the present. Raises IncompleteListing.
+        """
+        del engine, gateway, settings

@@ -4,6 +4,7 @@ calls         what changes something: a request and its answer
 client        that, the lists, and questions about one object
 listings      Stripe's lists, page by page
 paths         Stripe's routes                                                                             [pure]
+balance       what is in the balance                                                                      [pure]
 objects       what Stripe sends, as far as it is used                                                     [pure]
 events        what Stripe tells, and by what it is known                                                [pure]
 marks         our names in Stripe's metadata                                                              [pure]

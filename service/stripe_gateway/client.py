@@ -13,21 +13,27 @@ import stripe
 from service.foundation.errors import Unavailable
 from service.stripe_gateway import headers as stripe_headers
 from service.stripe_gateway import paths
+from service.stripe_gateway.disputes import Dispute, EarlyFraudWarning
 from service.stripe_gateway.listings import Listings, reason_of, unread
 from service.stripe_gateway.objects import Answer, Charge, Confirmable, Intent, Refund
 from service.stripe_gateway.pacing import patiently
+from service.stripe_gateway.payouts import Payout
 from service.stripe_gateway.permissions import NEEDED, lacking
 
 if TYPE_CHECKING:
     from stripe.params import (
         AccountRetrieveCurrentParams,
         ChargeRetrieveParams,
+        DisputeRetrieveParams,
         PaymentIntentRetrieveParams,
+        PayoutRetrieveParams,
         RefundRetrieveParams,
     )
+    from stripe.params.radar import EarlyFraudWarningRetrieveParams
 
 _EXPAND_INTENT = ["latest_charge.balance_transaction"]
 _EXPAND_REFUND = ["balance_transaction", "failure_balance_transaction"]
+_EXPAND_PAYOUT = ["balance_transaction", "failure_balance_transaction"]
 
 T = TypeVar("T")
 
@@ -67,6 +73,21 @@ class StripeGateway(Listings):
         """The charge as it is now; None where Stripe has none. Raises IncompleteListing."""
         params: ChargeRetrieveParams = {}
         return await self._one(paths.charge(charge_id), params, Charge)
+
+    async def retrieve_dispute(self, dispute_id: str) -> Dispute | None:
+        """The dispute as it is now; None where Stripe has none. Raises IncompleteListing."""
+        params: DisputeRetrieveParams = {}
+        return await self._one(paths.dispute(dispute_id), params, Dispute)
+
+    async def retrieve_fraud_warning(self, warning_id: str) -> EarlyFraudWarning | None:
+        """The early fraud warning as it is now; None where Stripe has none. Raises IncompleteListing."""
+        params: EarlyFraudWarningRetrieveParams = {}
+        return await self._one(paths.fraud_warning(warning_id), params, EarlyFraudWarning)
+
+    async def retrieve_payout(self, payout_id: str) -> Payout | None:
+        """The payout, both balance transactions expanded; None where Stripe has none. Raises IncompleteListing."""
+        params: PayoutRetrieveParams = {"expand": _EXPAND_PAYOUT}
+        return await self._one(paths.payout(payout_id), params, Payout)
 
     async def confirmable(self, intent_id: str) -> Confirmable:
         """The PaymentIntent as its customer's browser needs it. Raises Unavailable, after one try."""

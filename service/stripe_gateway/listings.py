@@ -9,7 +9,9 @@ import stripe
 
 from service.stripe_gateway import headers as stripe_headers
 from service.stripe_gateway import paths
+from service.stripe_gateway.balance import Balance
 from service.stripe_gateway.calls import Calls
+from service.stripe_gateway.disputes import Dispute, EarlyFraudWarning
 from service.stripe_gateway.events import Snapshot
 from service.stripe_gateway.objects import (
     REFUND_FAILURE,
@@ -21,22 +23,27 @@ from service.stripe_gateway.objects import (
     Refund,
 )
 from service.stripe_gateway.pacing import AskAgain, may_pass, patiently
+from service.stripe_gateway.payouts import Payout
 from service.stripe_gateway.permissions import lacking
 
 if TYPE_CHECKING:
     from stripe.params import (
         BalanceTransactionListParams,
         BalanceTransactionListParamsCreated,
+        DisputeListParams,
         EventListParams,
         PaymentIntentListParams,
+        PayoutListParams,
         RefundListParams,
         RefundListParamsCreated,
     )
+    from stripe.params.radar import EarlyFraudWarningListParams
 
 PAGE = 100  # Stripe's maximum per list call
 _EVENT_MAY_BE_OFF_S = 60  # between an object's moment and its event's
 _EXPAND_INTENTS = ["data.latest_charge.balance_transaction"]
 _EXPAND_REFUNDS = ["data.balance_transaction", "data.failure_balance_transaction"]
+_EXPAND_PAYOUTS = ["data.balance_transaction", "data.failure_balance_transaction"]
 
 T = TypeVar("T")
 
@@ -108,17 +115,17 @@ class Listings(Calls):
         return self._pages(paths.EVENTS, params, Snapshot)
 
     def list_balance_transactions(
-        self, created_gte: int, source: str | None = None
+        self, created_gte: int, created_lt: int | None = None
     ) -> AsyncIterator[BalanceTransaction]:
-        """Balance transactions created at `created_gte` (Unix seconds) or later, newest first; or those of one source.
+        """Balance transactions created in [gte, lt) Unix seconds, newest first, of every type.
 
-        They are of every type: Stripe filters by one, and what takes a customer's money has one type for cards and
-        another for all else (`objects.TOOK_MONEY`). Raises IncompleteListing.
+        Stripe filters by one type, and what takes a customer's money has one for cards and another for all else. Raises
+        IncompleteListing.
         """
         created: BalanceTransactionListParamsCreated = {"gte": created_gte}
+        if created_lt is not None:
+            created["lt"] = created_lt
         params: BalanceTransactionListParams = {"created": created, "limit": PAGE}
-        if source:
-            params["source"] = source
         return self._pages(paths.BALANCE_TRANSACTIONS, params, BalanceTransaction)
 
     def list_refund_failures(self, created_gte: int, created_lt: int) -> AsyncIterator[BalanceTransaction]:
@@ -130,11 +137,62 @@ class Listings(Calls):
         params: BalanceTransactionListParams = {"created": created, "type": REFUND_FAILURE, "limit": PAGE}
         return self._pages(paths.BALANCE_TRANSACTIONS, params, BalanceTransaction)
 
+    async def retrieve_balance_transaction(self, transaction_id: str) -> BalanceTransaction | None:
+        """One balance transaction; None where Stripe has none. Raises IncompleteListing."""
+        return await self._one(paths.balance_transaction(transaction_id), {}, BalanceTransaction)
+
+    async def balance(self) -> Balance:
+        """What Stripe's balance is now, per currency. Raises IncompleteListing."""
+        found = await self._one(paths.BALANCE, {}, Balance)
+        if found is None:
+            raise IncompleteListing("Stripe shows no balance")
+        return found
+
+    async def _one(self, path: str, params: Mapping[str, object], kind: type[T]) -> T | None:
+        """One object as it is now; None where Stripe has none. Raises IncompleteListing."""
+
+        async def once() -> T | None:
+            await self._pace.turn(paths.endpoint("get", path))
+            body = await self._body(path, params, path)
+            return None if body is None else decode_item(body, kind)
+
+        return await patiently(once, self._patience)
+
+    def list_disputes(self, created_gte: int, created_lt: int) -> AsyncIterator[Dispute]:
+        """Disputes opened in [gte, lt) Unix seconds as they are now, newest first. Raises IncompleteListing."""
+        params: DisputeListParams = {"created": {"gte": created_gte, "lt": created_lt}, "limit": PAGE}
+        return self._pages(paths.DISPUTES, params, Dispute)
+
+    def list_fraud_warnings(self, created_gte: int, created_lt: int) -> AsyncIterator[EarlyFraudWarning]:
+        """Early fraud warnings made in [gte, lt) Unix seconds, newest first. Raises IncompleteListing."""
+        params: EarlyFraudWarningListParams = {"created": {"gte": created_gte, "lt": created_lt}, "limit": PAGE}
+        return self._pages(paths.FRAUD_WARNINGS, params, EarlyFraudWarning)
+
+    def list_payouts(self, created_gte: int, created_lt: int) -> AsyncIterator[Payout]:
+        """Payouts made in [gte, lt) Unix seconds as they are now, newest first. Raises IncompleteListing."""
+        params: PayoutListParams = {
+            "created": {"gte": created_gte, "lt": created_lt},
+            "expand": _EXPAND_PAYOUTS,
+            "limit": PAGE,
+        }
+        return self._pages(paths.PAYOUTS, params, Payout)
+
+    def list_payout_transactions(
+        self, payout_id: str, created_gte: int, created_lt: int
+    ) -> AsyncIterator[BalanceTransaction]:
+        """What is in a payout, and the payout's own movements, of [gte, lt) Unix seconds, newest first.
+
+        Stripe lists it for automatic payouts whose reconciliation is completed. Raises IncompleteListing.
+        """
+        created: BalanceTransactionListParamsCreated = {"gte": created_gte, "lt": created_lt}
+        params: BalanceTransactionListParams = {"created": created, "payout": payout_id, "limit": PAGE}
+        return self._pages(paths.BALANCE_TRANSACTIONS, params, BalanceTransaction)
+
     async def _pages(self, path: str, params: Mapping[str, object], kind: type[T]) -> AsyncIterator[T]:
         cursor: dict[str, str] = {}
         while True:
             page = await patiently(partial(self._page, path, {**params, **cursor}), self._patience)
-            items = [_decode_item(raw, kind) for raw in page.data]
+            items = [decode_item(raw, kind) for raw in page.data]
             for item in items:
                 yield item
             if not page.has_more:
@@ -146,40 +204,34 @@ class Listings(Calls):
                 raise ContradictoryListing(f"a page of {path} is the page before once more")
             cursor = after
 
-    async def _one(self, path: str, params: Mapping[str, object], kind: type[T]) -> T | None:
-        async def once() -> T | None:
-            await self._pace.turn(paths.endpoint("get", path))
-            try:
-                response = await self._raw("get", path, params)
-            except stripe.StripeError as error:
-                if error.http_status == 404 and (error.headers or {}).get("request-id"):
-                    return None
-                wait_s = stripe_headers.retry_after_s(error.headers or {})
-                raise unread(path, reason_of(error), error.http_status, wait_s) from error
-            except Exception as error:
-                raise unread(path, reason_of(error), None, None) from error
-            if response.headers.get("request-id") is None:
-                raise AskAgain(f"{path} is not Stripe's: it has no Request-Id")  # R15
-            return _decode_item(response.body, kind)
-
-        return await patiently(once, self._patience)
-
     async def _page(self, path: str, params: Mapping[str, object]) -> _Page:
         await self._pace.turn(paths.endpoint("get", path))
+        body = await self._body(path, params, f"a page of {path}")
+        if body is None:
+            raise IncompleteListing(f"a page of {path} could not be read: Stripe has no such list")
+        try:
+            return msgspec.json.decode(body, type=_Page)
+        except msgspec.DecodeError as error:
+            raise unread(f"a page of {path}", reason_of(error), None, None) from error
+
+    async def _body(self, path: str, params: Mapping[str, object], what: str) -> str | None:
+        """What Stripe answers, once; None where it has no such object. Raises IncompleteListing."""
         try:
             response = await self._raw("get", path, params)
-            page = msgspec.json.decode(response.body, type=_Page)
+            body = str(response.body)
         except stripe.StripeError as error:
+            if error.http_status == 404 and (error.headers or {}).get("request-id"):  # R15
+                return None
             wait_s = stripe_headers.retry_after_s(error.headers or {})
-            raise unread(f"a page of {path}", reason_of(error), error.http_status, wait_s) from error
+            raise unread(what, reason_of(error), error.http_status, wait_s) from error
         except Exception as error:
-            raise unread(f"a page of {path}", reason_of(error), None, None) from error
+            raise unread(what, reason_of(error), None, None) from error
         if response.headers.get("request-id") is None:
-            raise AskAgain(f"a page of {path} is not Stripe's: it has no Request-Id")  # R15
-        return page
+            raise AskAgain(f"{what} is not Stripe's: it has no Request-Id")  # R15
+        return body
 
 
-def _decode_item(raw: msgspec.Raw | str, kind: type[T]) -> T:
+def decode_item(raw: msgspec.Raw | str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:

@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from service.balance import BalanceSweep
+from service.disputes import DisputeSweep, WarningSweep
+from service.payouts import PayoutSweep
 from service.recovery import PaymentSweep, RefundSweep
 
 if TYPE_CHECKING:
@@ -13,4 +16,4 @@ if TYPE_CHECKING:
 
 def every_sweep() -> "Sequence[Sweep[Any, StripeGateway]]":
     """A payment is settled before what is of it."""
-    return (PaymentSweep(), RefundSweep())
+    return (PaymentSweep(), RefundSweep(), DisputeSweep(), WarningSweep(), BalanceSweep(), PayoutSweep())

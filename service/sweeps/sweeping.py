@@ -49,11 +49,14 @@ class Sweeping(Generic[T, G]):
         """Sweep to the present. False where a listing was not complete, or another process has the duty now."""
         until = await cursors.swept_until(self.engine, self.kind.name, self.settings.clock_skew_max_s)
         try:
-            return await self._to_the_present(until)
+            if not await self._to_the_present(until):
+                return False
+            await self.kind.beside(self.engine, self.gateway, self.settings)
         except IncompleteListing as error:
             log.event(Event.SWEEP_INCOMPLETE, kind=self.kind.name, reason=str(error))
             await cursors.note(self.engine, self.kind.name, str(error))
             return False
+        return True
 
     async def _to_the_present(self, until: int) -> bool:
         end: int | None = until

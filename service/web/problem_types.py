@@ -72,6 +72,10 @@ _TABLE = (
         "signature-invalid", 400, "Bad request", "The body is no event that Stripe has signed.",
         "Nobody but Stripe sends here. Is STRIPE_WEBHOOK_SECRET that of the endpoint?",
     ),
+    ProblemType(
+        "url-refused", 400, "Bad request", "The URL is none that notices are sent to, or leads to a private address.",
+        "Use an https URL with a name of the internet; an operator can allow others.",
+    ),
     ProblemType("query-invalid", 400, "Bad request", "A query parameter is unknown, repeated or malformed.", _MEND),
     ProblemType(
         "unauthorized", 401, "Unauthorized", "There is no API key, or it is unknown or revoked.",

@@ -45,6 +45,7 @@ class Resources:
     payment_pages: PaymentPages
     inbox: Inbox
     webhook_secrets: tuple[str, ...]
+    settings: Settings
 
 
 @asynccontextmanager
@@ -116,6 +117,7 @@ def make_resources(settings: Settings) -> Resources:
         PaymentPages(settings),
         Inbox(engine, group_commit.durability, group_commit.waker),
         webhook_secrets(settings.stripe_webhook_secret),
+        settings,
     )
 
 

@@ -121,11 +121,11 @@ async def test_the_cursor_is_by_stripes_clock_that_of_the_newest_object(swept: S
 
 
 async def test_the_next_sweep_reads_a_little_again_and_what_came_late(swept: Swept) -> None:
-    newest, _ = swept.things(20, 40)
+    newest, _ = swept.things(20, 25)
     await swept.once()
-    swept.stripe.things.append(Thing("late", newest.created - 30))
+    swept.stripe.things.append(Thing("late", newest.created - 8))
     await swept.once()
-    assert swept.kind.settled[-1] == ["t20", "t40", "late"]
+    assert swept.kind.settled[-1] == ["t20", "t25", "late"]
     assert swept.stripe.asked[-3][0] == newest.created - sweeping.OVERLAP_S
 
 
