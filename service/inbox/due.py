@@ -86,6 +86,8 @@ def _final(event: Due, verdict: Verdict) -> Verdict:
     """What is not settled within a day is said, once; after as long as events are kept it ends (R36)."""
     if verdict.settled or not event.is_late:
         return verdict
+    if verdict.may_be_foreign:
+        return Verdict(settled=True, note=verdict.note)
     if event.is_old:
         return Verdict(settled=True, note=f"given up, unsettled: {verdict.note}")
     if not (event.note or "").startswith(_FOR_A_DAY):

@@ -29,12 +29,14 @@ CHARGES = frozenset({"ch", "py"})
 class Verdict:
     """What becomes of an event: `settled`, or looked at again. note: why, for people.
 
-    counts: this look is one of those after which the next one waits longer.
+    counts: this look is one of those after which the next one waits longer. may_be_foreign: another program at the same
+    Stripe account may have made its object, so that after a day nobody needs to know.
     """
 
     settled: bool
     note: str | None = None
     counts: bool = True
+    may_be_foreign: bool = False
 
 
 SETTLED = Verdict(settled=True)
@@ -57,6 +59,7 @@ def unread(error: Exception) -> Verdict:
 
 IN_HAND = again("a worker is about to settle it")
 UNKNOWN = again("its object is unknown here")
+OF_AN_UNKNOWN_PAYMENT = Verdict(settled=False, note="it is of no payment that is known here", may_be_foreign=True)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.effects.listing import Listed
 from service.foundation.postgres.sql import Record, Statement, connect
-from service.inbox.following import SETTLED, UNKNOWN, Verdict
+from service.inbox.following import OF_AN_UNKNOWN_PAYMENT, SETTLED, UNKNOWN, Verdict
 
 
 class _Stored(Record):
@@ -18,6 +18,7 @@ _STORED = {
     name: Statement(f"SELECT id FROM {name} WHERE id = ANY(CAST(:ids AS text[]))").returning(_Stored)
     for name in ("disputes", "fraud_warnings", "payouts", "balance_transactions")
 }
+_OF_PAYMENTS = ("disputes", "fraud_warnings")  # stored only where the payment is known
 
 
 async def after(engine: AsyncEngine, kind: str, shown: Mapping[str, Listed]) -> dict[str, Verdict]:
@@ -25,4 +26,5 @@ async def after(engine: AsyncEngine, kind: str, shown: Mapping[str, Listed]) -> 
     ids: Sequence[str] = list(shown)
     async with connect(engine) as connection:
         stored = {row.id for row in await connection.rows(_STORED[kind], {"ids": ids})}
-    return {object_id: SETTLED if object_id in stored else UNKNOWN for object_id in ids}
+    missing = OF_AN_UNKNOWN_PAYMENT if kind in _OF_PAYMENTS else UNKNOWN
+    return {object_id: SETTLED if object_id in stored else missing for object_id in ids}
