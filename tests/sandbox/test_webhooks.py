@@ -1,7 +1,12 @@
 """Webhook endpoints and what is sent to them, read by Stripe's own SDK: its types, its signature verifier."""
 
+import asyncio
 import json
+import shutil
+import subprocess
 import threading
+from base64 import b64encode
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +15,7 @@ from stripe import InvalidRequestError, SignatureVerificationError
 
 from sandbox.delivering import TRIES_MAX
 from sandbox.state import API_VERSION
+from tests.conformance.drivers.node_client import FOLDER, why_not
 from tests.sandbox.client import Api, failure, new_key, order
 from tests.sandbox.hooks import Hooks
 from tests.sandbox.process import SandboxProcess
@@ -132,6 +138,27 @@ async def test_the_signature_is_over_the_bytes_that_came(hooks: Hooks) -> None:
     for body, secret in ((again, made.secret), (post.body, "whsec_other"), (post.body + b" ", made.secret)):
         with pytest.raises(SignatureVerificationError):
             stripe.Webhook.construct_event(body, post.signature, secret)
+
+
+@pytest.mark.slow
+async def test_the_node_sdk_takes_both_kinds_of_events(hooks: Hooks) -> None:
+    absent = why_not()
+    if absent is not None:
+        pytest.skip(absent)
+    snapshots, thin = await hooks.endpoint(SUCCEEDED), await hooks.destination(f"v1.{SUCCEEDED}")
+    await hooks.api.pay()
+    secrets = {"/hooks": snapshots.secret, "/thin": thin.webhook_endpoint.signing_secret}
+    lines = [
+        json.dumps({"body": b64encode(post.body).decode(), "header": post.signature, "secret": secrets[post.path]})
+        for post in await hooks.got(2)
+    ]
+    verify = [shutil.which("node") or "node", FOLDER / "verify.mjs"]
+    run = partial(subprocess.run, verify, capture_output=True, text=True, check=False)
+    taken = await asyncio.to_thread(run, input="\n".join(lines))
+    refused = await asyncio.to_thread(run, input=lines[0].replace("whsec_", "whsec_x"))
+    assert sorted(taken.stdout.split()) == [SUCCEEDED, f"v1.{SUCCEEDED}"], taken.stderr
+    assert refused.returncode != 0
+    assert "StripeSignatureVerificationError" in refused.stderr
 
 
 async def test_an_endpoint_is_sent_only_the_types_it_asked_for(hooks: Hooks) -> None:

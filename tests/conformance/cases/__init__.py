@@ -11,6 +11,7 @@ from tests.conformance.cases import (
     refunds_kept,
     refusals,
     three_d_secure,
+    webhooks,
 )
 
 CASES = [
@@ -24,4 +25,5 @@ CASES = [
     *captures.CASES,
     *refunds.CASES,
     *refunds_kept.CASES,
+    *webhooks.CASES,
 ]

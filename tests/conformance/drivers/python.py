@@ -15,6 +15,7 @@ from stripe import (
     RequestOptions,
     StripeError,
     StripeObject,
+    WebhookEndpoint,
 )
 
 from tests.conformance.calls import Options
@@ -26,6 +27,7 @@ Page = (
     | ListObject[Refund]
     | ListObject[BalanceTransaction]
     | ListObject[Event]
+    | ListObject[WebhookEndpoint]
 )
 
 
