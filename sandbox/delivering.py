@@ -155,7 +155,7 @@ class Deliverer:
 
 def report(sandbox: Sandbox, event_id: str) -> list[Json]:
     """What became of an event's deliveries, of its thin version too."""
-    names = ("event", "destination", "state", "tries", "answer")
+    names = ("event", "destination", "state", "tries", "answer", "due")
     snapshot = thin.snapshot_id(event_id)
     found = sandbox.store.rows(
         f"SELECT {', '.join(names)} FROM deliveries WHERE event IN (?, ?) ORDER BY seq",

@@ -135,6 +135,8 @@ class Store:
         self._apart_from = 0  # where in it the present request begins
         self.counts: Counter[str] = Counter(dict(self.rows("SELECT name, value FROM counters")))
         self._counted: set[str] = set()
+        # Whether there may be destinations; where there never was one, an event costs no look for them.
+        self.has_destinations = self.row("SELECT 1 FROM destinations") is not None
         # Whom each new event is told to, in the transaction that writes it.
         self.announce: Callable[[Recorded], None] = lambda _: None
 
