@@ -1,9 +1,9 @@
 """Double entry: what Stripe did, booked once, never changed. A recording ledger: Stripe decides, we book.
 
 entry     the chart of accounts, and the shape of a journal entry
-journal   the pure rules event -> entry; refunding: those of refunds
+journal   the pure rules event -> entry; refunding: those of refunds; disputing, paying_out, movements: the others
 posting   a batch of entries onto the books, inside the caller's transaction; on_the_books: what is there
-correcting  what was booked under a wrong moment, by reversal and new entry
+correcting  what was booked wrongly, by reversal and new entry; closing: disputes that are decided
 fees      the sweep that books Stripe's fee of a charge; due_fees: the charges that it looks for
 rollups   balances, an order's entries, and the sums that keep reading cheap
 checks    named passes that recompute what the database promises; refund_checks: those of refunds
@@ -12,8 +12,10 @@ There is no balance row to contend on: a balance is the sum of postings, helped 
 """
 
 from service.ledger.checks import Finding, verify
-from service.ledger.correcting import redate, redated_entry, reversal_entry
-from service.ledger.entry import CHART, JournalEntry, Posting
+from service.ledger.closing import Decided, close_disputes
+from service.ledger.correcting import redate, redated_entry, reversal_entry, reverse
+from service.ledger.disputing import dispute_closed_entry, dispute_entry, dispute_reference
+from service.ledger.entry import CHART, JournalEntry, Money, Posting
 from service.ledger.journal import (
     charge_entry,
     charge_reference,
@@ -21,6 +23,32 @@ from service.ledger.journal import (
     duplicate_reference,
     fee_entry,
     fee_reference,
+)
+from service.ledger.movements import (
+    MovementOf,
+    Owner,
+    charge_failure_entry,
+    charge_failure_reference,
+    mirror_of,
+    movement_of,
+    partial_capture_reference,
+    partial_capture_reversal_entry,
+    reserve_entry,
+    reserve_reference,
+    stripe_fee_entry,
+    stripe_fee_reference,
+    suspense_entry,
+    suspense_reference,
+)
+from service.ledger.paying_out import (
+    payout_arrived_entry,
+    payout_arrived_reference,
+    payout_entry,
+    payout_failed_entry,
+    payout_failed_reference,
+    payout_reference,
+    payout_returned_entry,
+    payout_returned_reference,
 )
 from service.ledger.posting import PostResult, post
 from service.ledger.refunding import (
@@ -39,19 +67,41 @@ from service.ledger.rollups import Balance, Entry, balances, entries, rollup
 __all__ = [
     "CHART",
     "Balance",
+    "Decided",
     "Entry",
     "Finding",
     "JournalEntry",
+    "Money",
+    "MovementOf",
+    "Owner",
     "PostResult",
     "Posting",
     "balances",
     "charge_entry",
+    "charge_failure_entry",
+    "charge_failure_reference",
     "charge_reference",
+    "close_disputes",
+    "dispute_closed_entry",
+    "dispute_entry",
+    "dispute_reference",
     "duplicate_entry",
     "duplicate_reference",
     "entries",
     "fee_entry",
     "fee_reference",
+    "mirror_of",
+    "movement_of",
+    "partial_capture_reference",
+    "partial_capture_reversal_entry",
+    "payout_arrived_entry",
+    "payout_arrived_reference",
+    "payout_entry",
+    "payout_failed_entry",
+    "payout_failed_reference",
+    "payout_reference",
+    "payout_returned_entry",
+    "payout_returned_reference",
     "post",
     "redate",
     "redated_entry",
@@ -64,7 +114,14 @@ __all__ = [
     "refund_pending_entry",
     "refund_pending_reference",
     "refund_reference",
+    "reserve_entry",
+    "reserve_reference",
     "reversal_entry",
+    "reverse",
     "rollup",
+    "stripe_fee_entry",
+    "stripe_fee_reference",
+    "suspense_entry",
+    "suspense_reference",
     "verify",
 ]

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.postgres.sql import NO_TIMEOUT, Connection, Record, Statement, snapshot
-from service.ledger.entry import CHART, JournalEntry, Posting
+from service.ledger.entry import CHART, JournalEntry, Posting, money_or_none
 from service.ledger.journal import charge_reference, duplicate_reference
 from service.ledger.refund_checks import PAYABLE_DIFFERS, REFUNDED_TOO_MUCH
 from service.ledger.rollups import HORIZON
@@ -138,6 +138,8 @@ class _Leg(Record):
     digest: bytes
     order_id: UUID | None
     payment_intent_id: str | None
+    customer_minor: int | None
+    customer_currency: str | None
     occurred_at: datetime
     code: str
     currency: str
@@ -145,8 +147,9 @@ class _Leg(Record):
 
 
 _CONTENT = Statement("""
-SELECT e.id, e.account_id, e.reference, e.kind, e.digest, e.order_id, e.payment_intent_id, e.occurred_at,
-       coalesce(l.code, 'a missing account') AS code, p.currency, p.amount_minor
+SELECT e.id, e.account_id, e.reference, e.kind, e.digest, e.order_id, e.payment_intent_id, e.customer_minor,
+       e.customer_currency, e.occurred_at, coalesce(l.code, 'a missing account') AS code, p.currency,
+       p.amount_minor
   FROM journal_entries e
   JOIN postings p ON p.entry_id = e.id
   LEFT JOIN ledger_accounts l ON l.id = p.ledger_account_id
@@ -184,4 +187,5 @@ def _rebuilt(entry: _Leg, legs: Iterable[_Leg]) -> JournalEntry:
         payment_intent_id=entry.payment_intent_id,
         occurred_at=entry.occurred_at,
         postings=tuple(Posting(leg.code, leg.currency, leg.amount_minor) for leg in legs),
+        customer=money_or_none(entry.customer_minor, entry.customer_currency),
     )

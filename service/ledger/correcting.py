@@ -1,4 +1,4 @@
-"""A booking under the wrong moment is corrected by two new entries; nothing booked is ever changed (P6).
+"""A wrong booking is corrected by new entries; nothing booked is ever changed (P6).
 
 The reversal is dated as what it reverses and the new entry by the right moment, so that the balance at any instant is
 afterwards what Stripe says it was.
@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from service.foundation.postgres.sql import Connection, Record, Statement
-from service.ledger.entry import JournalEntry, Posting
+from service.ledger.entry import JournalEntry, Posting, money_or_none
 from service.ledger.journal import REDATED, REVERSAL
 from service.ledger.posting import PostResult, post
 
@@ -22,12 +22,20 @@ async def redate(connection: Connection, account_id: UUID, reference: str, occur
     return await post(connection, [reversal_entry(booked), redated_entry(booked, occurred_at)])
 
 
+async def reverse(connection: Connection, account_id: UUID, reference: str) -> PostResult:
+    """Take `reference` back, in the caller's transaction; nothing where it is not on the books. Safe to repeat."""
+    booked = await _entry(connection, account_id, reference)
+    return PostResult() if booked is None else await post(connection, [reversal_entry(booked)])
+
+
 class _Leg(Record):
     """A posting, with what its whole entry says."""
 
     kind: str
     order_id: UUID | None
     payment_intent_id: str | None
+    customer_minor: int | None
+    customer_currency: str | None
     occurred_at: datetime
     code: str
     currency: str
@@ -35,7 +43,8 @@ class _Leg(Record):
 
 
 _ENTRY = Statement("""
-SELECT e.kind, e.order_id, e.payment_intent_id, e.occurred_at, l.code, p.currency, p.amount_minor
+SELECT e.kind, e.order_id, e.payment_intent_id, e.customer_minor, e.customer_currency, e.occurred_at,
+       l.code, p.currency, p.amount_minor
   FROM journal_entries e
   JOIN postings p ON p.entry_id = e.id
   JOIN ledger_accounts l ON l.id = p.ledger_account_id
@@ -57,6 +66,7 @@ async def _entry(connection: Connection, account_id: UUID, reference: str) -> Jo
         payment_intent_id=first.payment_intent_id,
         occurred_at=first.occurred_at,
         postings=tuple(Posting(row.code, row.currency, row.amount_minor) for row in rows),
+        customer=money_or_none(first.customer_minor, first.customer_currency),
     )
 
 

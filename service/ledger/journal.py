@@ -20,6 +20,12 @@ CHARGE, DUPLICATE, FEE = "charge", "duplicate", "fee"
 REFUND_PENDING, REFUND, REFUND_FAILED = "refund_pending", "refund", "refund_failed"
 REFUND_DUPLICATE, REFUND_DUPLICATE_FAILED = "refund_duplicate", "refund_duplicate_failed"
 REVERSAL, REDATED = "reversal", "redated"
+DISPUTE = "dispute"
+DISPUTE_WITHDRAWN, DISPUTE_REINSTATED, DISPUTE_CLOSED = "dispute_withdrawn", "dispute_reinstated", "dispute_closed"
+PAYOUT, PAYOUT_ARRIVED = "payout", "payout_arrived"
+PAYOUT_FAILED, PAYOUT_RETURNED = "payout_failed", "payout_returned"
+STRIPE_FEE, RESERVE, CHARGE_FAILURE = "stripe_fee", "reserve", "charge_failure"
+PARTIAL_CAPTURE, SUSPENDED = "pcr", "suspense"
 
 
 def charge_reference(stripe_charge_id: str) -> str:

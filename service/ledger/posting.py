@@ -60,6 +60,8 @@ class _Entries(Batch, frozen=True):
     digest: Sequence[bytes]
     order_id: Sequence[UUID | None]
     payment_intent_id: Sequence[str | None]
+    customer_minor: Sequence[int | None]
+    customer_currency: Sequence[str | None]
     occurred_at: Sequence[datetime]
 
 
@@ -130,6 +132,8 @@ def _entries(offered: dict[UUID, JournalEntry]) -> _Entries:
         digest=[e.digest for e in entries],
         order_id=[e.order_id for e in entries],
         payment_intent_id=[e.payment_intent_id for e in entries],
+        customer_minor=[e.customer.minor if e.customer else None for e in entries],
+        customer_currency=[e.customer.currency if e.customer else None for e in entries],
         occurred_at=[e.occurred_at for e in entries],
     )
 

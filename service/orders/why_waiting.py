@@ -13,8 +13,8 @@ _LAST: tuple[tuple[str, str, str], ...] = (
     (r"401\b", "Stripe refused our API key", "Correct STRIPE_API_KEY and start relay and workers again."),
     (r"403\b", "Stripe did not allow our API key this", "Allow it in Stripe's dashboard, or set another key."),
     (r"409\b", "Stripe still worked on an earlier request of this order", "Nothing: it is asked again."),
-    (r"5\d\d\b|424\b", "Stripe answered with an error of its own", "Nothing: it is asked whether it charged."),
-    (r"400\b|404\b", "Stripe refused our request, not the order", "See docs/howto/stripe-refuses-us.md."),
+    (r"5\d\d\b|424\b", "Stripe answered with an error of its own", "Nothing: it is asked what it did."),
+    (r"400\b|404\b", "Stripe refused the form of our request", "See docs/howto/stripe-refuses-us.md."),
     (r"200 processing", "the bank has not decided yet", "Nothing: Stripe is asked again; it may take days."),
     (
         r"200 pending",
@@ -25,7 +25,7 @@ _LAST: tuple[tuple[str, str, str], ...] = (
     (r"200 requires_capture", "the money was held and not taken", "Capture or cancel it, before Stripe lets go."),
     (r"Stripe is being|it could not be found out|another", "Stripe had to be asked what was forgotten", _RECOVER),
     (r"abandoned before the call", "the worker had no time left to call", "Nothing; start workers where it lasts."),
-    (r"", "the answer to the last call was lost or unclear", "Nothing: Stripe is asked whether it charged."),
+    (r"", "the answer to the last call was lost or unclear", "Nothing: Stripe is asked what it did."),
 )
 _PARKED: tuple[tuple[str, str, str], ...] = (
     (
@@ -36,6 +36,8 @@ _PARKED: tuple[tuple[str, str, str], ...] = (
     (r"refused", "Stripe refuses this order and takes others", "Look it up in Stripe's dashboard, then retry."),
     (r"poison", "its workers died again and again", "Read the worker's log, repair, then `eo outbox retry`."),
     (r"look-ups", "Stripe's lists could not be read for a day", "`eo outbox retry` once Stripe lists again."),
+    (r"unfinished", "it came to no end at Stripe in time", "End it in Stripe's dashboard, then `eo outbox retry`."),
+    (r"books", "the books refused what Stripe answered", "Compare it with Stripe, then `eo outbox retry`."),
     (r"", "a human has to decide", "See docs/howto/parked-rows.md; then `eo outbox retry`."),
 )
 # The checks of readiness that keep an order from being paid, the nearest cause first.

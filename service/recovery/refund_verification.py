@@ -72,12 +72,12 @@ async def _news(
 
 async def refund_brought_back(engine: AsyncEngine, listed: ListedRefund, life: Life, settings: Settings) -> Verdict:
     """What became of one refund. One that cannot be stored or booked is reported."""
-    crash_point(CrashPoint.RECOVERY_BEFORE_ADOPT)
+    crash_point(CrashPoint.RECOVERY_BEFORE_ADOPT, ["refund"])
     try:
         verdict = await bring_back(engine, listed, life.id, settings)
     except (Refused, BookedDifferently, ValueError) as error:
         if not is_about_content(error):
             raise
         return Verdict(Step.REPORT, f"it cannot be stored ({type(error).__name__})")
-    crash_point(CrashPoint.RECOVERY_AFTER_ADOPT)
+    crash_point(CrashPoint.RECOVERY_AFTER_ADOPT, ["refund"])
     return verdict

@@ -169,14 +169,14 @@ async def _compare(
 
 async def brought_back(engine: AsyncEngine, listed: Listed, life: Life, settings: Settings) -> Verdict:
     """What became of one PaymentIntent. One that cannot be stored is reported: Stripe's dashboard can edit any text."""
-    crash_point(CrashPoint.RECOVERY_BEFORE_ADOPT)
+    crash_point(CrashPoint.RECOVERY_BEFORE_ADOPT, ["charge"])
     try:
         verdict, charge = await bring_back(engine, listed, life.id, settings)
     except (Refused, ValueError) as error:
         if not is_about_content(error):
             raise
         return Verdict(Step.REPORT, f"it cannot be stored ({type(error).__name__})")
-    crash_point(CrashPoint.RECOVERY_AFTER_ADOPT)
+    crash_point(CrashPoint.RECOVERY_AFTER_ADOPT, ["charge"])
     if charge is not None and _shows_its_moment(listed.intent):
         shown = Answer(http_status=200, intent=listed.intent)
         await settle(

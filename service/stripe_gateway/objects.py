@@ -36,7 +36,10 @@ class ContradictoryListing(IncompleteListing):
 
 
 class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
-    """A movement of Stripe's balance. Amounts in minor units of the settlement currency; `created` in Unix seconds."""
+    """A movement of Stripe's balance. Amounts in minor units of the settlement currency; moments in Unix seconds.
+
+    `reporting_category` is for the books; where it is missing, `type` is a hint. `balance_type` is the balance moved.
+    """
 
     id: str
     amount: int
@@ -46,6 +49,9 @@ class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     type: str
     source: str | None = None
+    reporting_category: str = ""
+    available_on: int | None = None
+    balance_type: str = "payments"
 
     @property
     def flaw(self) -> str | None:

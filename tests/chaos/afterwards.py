@@ -152,7 +152,9 @@ def promises(fleet: Fleet, customer: Customer) -> Iterator[str]:
             found = _refund(asked, promised.body, refund)
         else:
             found = _change(asked, order)
-        if found and not _is_of_a_forgotten(customer, asked, found):
+        if found and _is_of_a_forgotten(customer, asked, found):
+            customer.counts[f"{operation} that met a forgotten one"] += 1
+        elif found:
             yield f"{operation} {key}, answered {promised.status}: {found}"
     for key, heard in customer.shown.items():
         if orders[key]["status"] != "canceled" and not customer.may_be_forgotten(heard[-1]):

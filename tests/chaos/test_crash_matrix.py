@@ -257,6 +257,26 @@ def test_a_death_in_the_middle_of_adoption(
     hold(fleet, producers)
 
 
+@pytest.mark.parametrize("point", ADOPTING)
+def test_a_death_among_forgotten_refunds(
+    point: CrashPoint, fleet: Fleet, producers: list[Producer], stock: Stock, servers_folder: Path
+) -> None:
+    numbers, since = stock.take(REFUNDED), time.monotonic()
+    memory = Folder(fleet.postgres, servers_folder / f"refunds-{point}")
+    conclude(fleet, [stock.customer.go_on(numbers)])
+    fleet.kill("relay-1", "worker-1")
+    memory.put_in_force()
+    memory.discard()
+    lost = stock.customer.forgotten(since, time.monotonic())
+    assert sorted(lost) == sorted(numbers)
+    rearm(fleet, {"relay-1": f"{point}@refund:2"})
+    fleet.until(lambda: are_dead(fleet, ["relay-1"]), within_s=DIES_WITHIN_S, what=f"the relay dies at {point}")
+    assert in_hand(fleet, "relay-1", point) == {"refund"}
+    rearm(fleet, {"relay-1": "", "worker-1": ""})
+    conclude(fleet, [stock.customer.repeat(lost)])
+    hold(fleet, producers)
+
+
 def test_a_stripe_that_dies_between_the_charge_and_its_answer(fleet: Fleet, producers: list[Producer]) -> None:
     nth = random.Random(SEED).randint(1, ORDERS // 2)
     print(f"seed {SEED}: the {nth}. charge")

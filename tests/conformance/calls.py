@@ -14,6 +14,10 @@ from stripe.params import (
     BalanceTransactionRetrieveParams,
     ChargeListParams,
     ChargeRetrieveParams,
+    DisputeCloseParams,
+    DisputeListParams,
+    DisputeRetrieveParams,
+    DisputeUpdateParams,
     EventListParams,
     EventRetrieveParams,
     PaymentIntentCancelParams,
@@ -33,6 +37,7 @@ from stripe.params import (
     WebhookEndpointRetrieveParams,
     WebhookEndpointUpdateParams,
 )
+from stripe.params.radar import EarlyFraudWarningListParams, EarlyFraudWarningRetrieveParams
 from stripe.params.v2 import core
 
 
@@ -102,6 +107,34 @@ class RetrieveCharge:
     NODE: ClassVar = "charges.retrieve"
     id: str
     params: ChargeRetrieveParams = field(default_factory=ChargeRetrieveParams)
+
+
+@dataclass(frozen=True)
+class RetrieveDispute:
+    NODE: ClassVar = "disputes.retrieve"
+    id: str
+    params: DisputeRetrieveParams = field(default_factory=DisputeRetrieveParams)
+
+
+@dataclass(frozen=True)
+class UpdateDispute:
+    NODE: ClassVar = "disputes.update"
+    id: str
+    params: DisputeUpdateParams
+
+
+@dataclass(frozen=True)
+class CloseDispute:
+    NODE: ClassVar = "disputes.close"
+    id: str
+    params: DisputeCloseParams = field(default_factory=DisputeCloseParams)
+
+
+@dataclass(frozen=True)
+class RetrieveWarning:
+    NODE: ClassVar = "radar.earlyFraudWarnings.retrieve"
+    id: str
+    params: EarlyFraudWarningRetrieveParams = field(default_factory=EarlyFraudWarningRetrieveParams)
 
 
 @dataclass(frozen=True)
@@ -242,6 +275,18 @@ class ListRefunds:
 
 
 @dataclass(frozen=True)
+class ListDisputes:
+    NODE: ClassVar = "disputes.list"
+    params: DisputeListParams
+
+
+@dataclass(frozen=True)
+class ListWarnings:
+    NODE: ClassVar = "radar.earlyFraudWarnings.list"
+    params: EarlyFraudWarningListParams
+
+
+@dataclass(frozen=True)
 class ListMovements:
     NODE: ClassVar = "balanceTransactions.list"
     params: BalanceTransactionListParams
@@ -253,7 +298,9 @@ class ListEvents:
     params: EventListParams
 
 
-Listing = ListIntents | ListCharges | ListRefunds | ListMovements | ListEvents | ListEndpoints
+Listing = (
+    ListIntents | ListCharges | ListRefunds | ListDisputes | ListWarnings | ListMovements | ListEvents | ListEndpoints
+)
 # Of webhook endpoints and the second API, whose lists are not those of the first.
 Telling = (
     CreateEndpoint
@@ -281,6 +328,10 @@ Single = (
     | UpdateRefund
     | CancelRefund
     | RetrieveCharge
+    | RetrieveDispute
+    | UpdateDispute
+    | CloseDispute
+    | RetrieveWarning
     | RetrieveMovement
     | RetrieveEvent
     | RetrieveAccount

@@ -11,7 +11,7 @@ from service.foundation.money import CURRENCIES
 from tests.docs.parts import ROOT, table
 
 _STORIES = ROOT / "tests/ledger/stories"
-_SECTIONS = ("captures", "refunds", "failed", "duplicates")
+_SECTIONS = ("captures", "refunds", "failed", "duplicates", "disputes", "payouts", "others")
 
 
 def stories(section: str) -> str:
@@ -32,10 +32,24 @@ def _story(story: dict[str, Any]) -> str:
 def _step(step: dict[str, Any]) -> Iterator[tuple[str, str, str, str, str]]:
     if not step["books"]:
         yield step["what"], "", "nothing is booked", "", ""
-    for n, entry in enumerate(step["books"]):
-        (debit, currency, amount), (credit, *_) = entry["postings"]
+    what = step["what"]
+    for entry in step["books"]:
         when = datetime.fromtimestamp(entry["occurred_at"], UTC).strftime("%d %b %H:%M").lstrip("0")
-        yield "" if n else step["what"], when, f"`{debit}`", f"`{credit}`", _money(amount, currency)
+        for debit, credit, amount in _sides(entry["postings"]):
+            yield what, when, debit, credit, amount
+            what = when = ""
+
+
+def _sides(postings: list[tuple[str, str, int]]) -> Iterator[tuple[str, str, str]]:
+    """One line where an amount goes from one account to another, else a line for each posting, debits first."""
+    legs = sorted(postings, key=lambda leg: leg[2] < 0)
+    if len(legs) == 2:
+        (debit, currency, amount), (credit, *_) = legs
+        yield f"`{debit}`", f"`{credit}`", _money(amount, currency)
+        return
+    for code, currency, amount in legs:
+        debit, credit = (f"`{code}`", "") if amount > 0 else ("", f"`{code}`")
+        yield debit, credit, _money(abs(amount), currency)
 
 
 def _after(accounts: dict[str, dict[str, int]]) -> str:

@@ -54,6 +54,10 @@ DAMAGE = {
         {"entry_altered"},
     ),
     "an order forgotten": (f"UPDATE journal_entries SET payment_intent_id = NULL WHERE id = {A}", {"entry_altered"}),
+    "a customer's amount added": (
+        f"UPDATE journal_entries SET customer_minor = 1, customer_currency = 'eur' WHERE id = {A}",
+        {"entry_altered"},
+    ),
     "a time changed": (
         f"UPDATE journal_entries SET occurred_at = occurred_at - interval '1 us' WHERE id = {A}",
         {"entry_altered", "posting_added_later"},

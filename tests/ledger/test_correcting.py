@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service import ledger
 from service.charges.redating import redate_once
@@ -116,13 +116,45 @@ def older(postgres: Postgres, admin: Callable[[str], object]) -> str:
     return url
 
 
+_BOOK = """
+WITH opened AS (
+  INSERT INTO ledger_accounts (account_id, code, currency, type)
+  VALUES (:account, :debit, 'usd', 'asset'), (:account, :credit, 'usd', 'income')
+  ON CONFLICT DO NOTHING RETURNING id, code
+), accounts AS (
+  SELECT * FROM opened UNION SELECT id, code FROM ledger_accounts WHERE account_id = :account
+), entry AS (
+  INSERT INTO journal_entries (id, account_id, reference, kind, digest, payment_intent_id, occurred_at)
+  VALUES (gen_random_uuid(), :account, :reference, :kind, :digest, :intent, :at) RETURNING *
+)
+INSERT INTO postings (entry_id, line, ledger_account_id, currency, amount_minor, occurred_at)
+SELECT entry.id, leg.line, accounts.id, 'usd', leg.amount, entry.occurred_at
+  FROM entry,
+       (VALUES (1, :debit, CAST(:amount AS bigint)), (2, :credit, -CAST(:amount AS bigint))) leg (line, code, amount)
+  JOIN accounts ON accounts.code = leg.code
+"""
+
+
+async def _book_as_0005_did(connection: AsyncConnection, entry: ledger.JournalEntry) -> None:
+    debit, credit = entry.postings
+    values = {
+        "account": entry.account_id,
+        "debit": debit.code,
+        "credit": credit.code,
+        "reference": entry.reference,
+        "kind": entry.kind,
+        "digest": entry.digest,
+        "intent": entry.payment_intent_id,
+        "at": entry.occurred_at,
+        "amount": debit.amount_minor,
+    }
+    await connection.execute(text(_BOOK), values)
+
+
 async def _booked_by_the_version_before(url: str, booked_after: dict[str, timedelta]) -> None:
-    engine = create_engine(Settings(database_url=url), name="test")
-    for name in booked_after:
-        await book(engine, charged(name, 100))
-    await engine.dispose()
     async with superuser(url) as connection:
         for name, later in booked_after.items():
+            await _book_as_0005_did(connection, charged(name, 100))
             for statement in _placed(name, later):
                 await connection.execute(text(statement))
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from service import ledger
-from service.ledger import JournalEntry, Posting
+from service.ledger import JournalEntry, Money, Posting
 from tests.ledger.support import ALICE, BOB, NOON, charged
 
 
@@ -60,6 +60,9 @@ def test_the_digest_changes_with_every_part_of_the_content() -> None:
         charged("a", 2000),
         charged("a", currency="eur"),
         replace(entry, postings=(entry.postings[0], replace(entry.postings[1], code="suspense:stripe"))),
+        replace(entry, customer=Money(1999, "usd")),
+        replace(entry, customer=Money(1998, "usd")),
+        replace(entry, customer=Money(1999, "eur")),
     ]
     assert len({e.digest for e in (entry, *others)}) == len(others) + 1
 
@@ -80,6 +83,8 @@ def test_parts_cannot_borrow_bytes_from_their_neighbours() -> None:
 def test_the_digest_is_versioned_and_never_changes_by_accident() -> None:
     entry = charged("golden", 1999, order_id=BOB)
     assert entry.digest.hex() == "0157c820d83331f204bebd6c595dc745f3006b4227bb7200aeff3e094909df9907"
+    exchanged = replace(entry, customer=Money(1842, "eur"))
+    assert exchanged.digest.hex() == "02b64ca26b4614a7cfa24d3923f296d4b23591e3b0d776cfd6e5831c83a6098c06"
 
 
 @pytest.mark.parametrize(

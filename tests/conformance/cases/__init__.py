@@ -4,6 +4,7 @@ from tests.conformance.cases import (
     captures,
     charging,
     declines,
+    disputes,
     idempotency,
     money,
     reading,
@@ -25,5 +26,6 @@ CASES = [
     *captures.CASES,
     *refunds.CASES,
     *refunds_kept.CASES,
+    *disputes.CASES,
     *webhooks.CASES,
 ]

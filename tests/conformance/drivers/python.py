@@ -8,6 +8,7 @@ import stripe
 from stripe import (
     BalanceTransaction,
     Charge,
+    Dispute,
     Event,
     ListObject,
     PaymentIntent,
@@ -17,6 +18,7 @@ from stripe import (
     StripeObject,
     WebhookEndpoint,
 )
+from stripe.radar import EarlyFraudWarning
 
 from tests.conformance.calls import Options
 from tests.conformance.drivers.outcome import Outcome, Versions
@@ -25,6 +27,8 @@ Page = (
     ListObject[PaymentIntent]
     | ListObject[Charge]
     | ListObject[Refund]
+    | ListObject[Dispute]
+    | ListObject[EarlyFraudWarning]
     | ListObject[BalanceTransaction]
     | ListObject[Event]
     | ListObject[WebhookEndpoint]

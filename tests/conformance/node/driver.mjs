@@ -20,9 +20,9 @@ const stripe = new Stripe(process.env.STRIPE_API_KEY, {
 const given = (options) => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null));
 
 function start({call, arguments: args, options}) {
-  const path = call.split('.');
-  const method = path.pop();
-  const resource = path.reduce((found, name) => found[name], stripe);
+  const names = call.split('.');
+  const method = names.pop();
+  const resource = names.reduce((inside, name) => inside[name], stripe);
   return resource[method](...args, given(options));
 }
 
