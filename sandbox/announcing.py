@@ -28,10 +28,12 @@ class Announcer:
 
     def __call__(self, event: Recorded) -> None:
         """Plan the deliveries of a new event."""
-        store = self._sandbox.store
+        store, plan = self._sandbox.store, self._plan()
+        strikes = plan.strikes_events()
+        if not store.has_destinations and not strikes:
+            return
         told = destinations.every(store)
-        plan = self._plan()
-        struck = plan.pick_for_event(event.type, self._order(event)) if plan.strikes_events() else None
+        struck = plan.pick_for_event(event.type, self._order(event)) if strikes else None
         rule, share = struck or (None, 0.0)
         if rule is not None and rule.fault == "event_drop" and not rule.listed:
             store.write("DELETE FROM events WHERE id = ?", (event.id,))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from sandbox import balance, captures, documented, intents, misbehave, refunding, schedule
+from sandbox import balance, captures, disputing, documented, intents, misbehave, refunding, schedule
 from sandbox.announcing import Announcer
 from sandbox.delivering import Deliverer
 from sandbox.errors import ApiError, lock_timeout, server_error, too_many_requests
@@ -50,6 +50,8 @@ class Api:
             "finish": intents.finish_slow,
             "expire": captures.expire,
             "refund": refunding.end_by_itself,
+            "follow": disputing.follow,
+            "decide": disputing.decide,
             "roll_forward": _roll_forward,
         }
 

@@ -93,23 +93,22 @@ class Deliverer:
         """Begin to send to each destination what is due, as far as it has room. Only what is committed is sent."""
         self._sandbox.store.commit()
         now = self._sandbox.clock.exact()
-        for (name,) in self._sandbox.store.rows("SELECT DISTINCT destination FROM deliveries WHERE state = 'waiting'"):
-            destination = destinations.find(self._sandbox.store, name)
+        for destination in destinations.every(self._sandbox.store):
             rows = self._sandbox.store.rows(
                 "SELECT seq, event, tries, missigned FROM deliveries"
                 " WHERE destination = ? AND state = 'waiting' AND due <= ? ORDER BY due, seq LIMIT ?",
-                (name, now, AT_ONCE_MAX),
+                (destination.id, now, AT_ONCE_MAX),
             )
             for due in map(Due._make, rows):
                 if due.seq not in self._trying:
                     self._trying[due.seq] = asyncio.create_task(self._try(due, destination))
 
-    async def _try(self, due: Due, destination: Destination | None) -> None:
+    async def _try(self, due: Due, destination: Destination) -> None:
         """One try, and what came of it."""
         try:
             row = self._event(due)
-            if destination is None or not destination.enabled or row is None:
-                # Stripe prevents further tries to what was disabled or deleted.
+            if not destination.enabled or row is None:
+                # Stripe prevents further tries to what was disabled.
                 self._end(due, "failed", "disabled")
                 return
             body = _body(due.event, *row)
@@ -156,7 +155,7 @@ class Deliverer:
 
 def report(sandbox: Sandbox, event_id: str) -> list[Json]:
     """What became of an event's deliveries, of its thin version too."""
-    names = ("event", "destination", "state", "tries", "answer")
+    names = ("event", "destination", "state", "tries", "answer", "due")
     snapshot = thin.snapshot_id(event_id)
     found = sandbox.store.rows(
         f"SELECT {', '.join(names)} FROM deliveries WHERE event IN (?, ?) ORDER BY seq",

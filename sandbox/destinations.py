@@ -107,6 +107,7 @@ def save(store: Store, destination: Destination) -> None:
         f" ON CONFLICT (id) DO UPDATE SET {changed}",
         (*values, encode(d.view)),
     )
+    store.has_destinations = True
 
 
 def delete(store: Store, destination_id: str) -> None:

@@ -15,6 +15,8 @@ from sandbox.state import API_VERSION, Call
 
 # Stripe's second API: JSON in place of forms, and two words before each noun.
 FIRST, SECOND = "/v1/", "/v2/core/"
+# What stands before the noun in some of Stripe's addresses.
+NAMESPACES = ("radar",)
 # Versions that the service ever pinned stay known, so that its stored requests can still be sent.
 VERSIONS = (API_VERSION,)
 _VERSION = re.compile(r"(\d{4}-\d\d-\d\d)(\.[a-z]+)?")
@@ -70,6 +72,8 @@ def call_of(request: Request, request_id: str, routes: Container[str]) -> Call:
     is_second = request.path.startswith(SECOND)
     prefix, before = (SECOND, SECOND[1:]) if is_second else (FIRST, "")
     noun, *rest = request.path.removeprefix(prefix).split("/")
+    if noun in NAMESPACES and rest:
+        noun = f"{noun}/{rest.pop(0)}"
     object_id = rest[0] if rest else ""
     shape = "/".join([noun, ":id", *rest[1:]]) if rest else noun
     endpoint = f"{request.method} {before}{shape}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sandbox import captures, endpoints, event_destinations, intents, lists, refunds, thin
+from sandbox import captures, disputes, endpoints, event_destinations, intents, lists, refunds, thin
 from sandbox.state import Call, Execution, Sandbox
 
 ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
@@ -21,6 +21,12 @@ ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
     "GET refunds/:id": lists.REFUNDS.retrieve,
     "POST refunds/:id": refunds.update,
     "POST refunds/:id/cancel": refunds.cancel,
+    "GET disputes": lists.DISPUTES.list,
+    "GET disputes/:id": lists.DISPUTES.retrieve,
+    "POST disputes/:id": disputes.update,
+    "POST disputes/:id/close": disputes.close,
+    "GET radar/early_fraud_warnings": lists.WARNINGS.list,
+    "GET radar/early_fraud_warnings/:id": lists.WARNINGS.retrieve,
     "GET balance_transactions": lists.BALANCE_TRANSACTIONS.list,
     "GET balance_transactions/:id": lists.BALANCE_TRANSACTIONS.retrieve,
     "GET events": lists.events_told,

@@ -14,6 +14,10 @@ from stripe.params import (
     BalanceTransactionRetrieveParams,
     ChargeListParams,
     ChargeRetrieveParams,
+    DisputeCloseParams,
+    DisputeListParams,
+    DisputeRetrieveParams,
+    DisputeUpdateParams,
     EventListParams,
     EventRetrieveParams,
     PaymentIntentCancelParams,
@@ -27,7 +31,14 @@ from stripe.params import (
     RefundListParams,
     RefundRetrieveParams,
     RefundUpdateParams,
+    WebhookEndpointCreateParams,
+    WebhookEndpointDeleteParams,
+    WebhookEndpointListParams,
+    WebhookEndpointRetrieveParams,
+    WebhookEndpointUpdateParams,
 )
+from stripe.params.radar import EarlyFraudWarningListParams, EarlyFraudWarningRetrieveParams
+from stripe.params.v2 import core
 
 
 @dataclass(frozen=True)
@@ -99,6 +110,34 @@ class RetrieveCharge:
 
 
 @dataclass(frozen=True)
+class RetrieveDispute:
+    NODE: ClassVar = "disputes.retrieve"
+    id: str
+    params: DisputeRetrieveParams = field(default_factory=DisputeRetrieveParams)
+
+
+@dataclass(frozen=True)
+class UpdateDispute:
+    NODE: ClassVar = "disputes.update"
+    id: str
+    params: DisputeUpdateParams
+
+
+@dataclass(frozen=True)
+class CloseDispute:
+    NODE: ClassVar = "disputes.close"
+    id: str
+    params: DisputeCloseParams = field(default_factory=DisputeCloseParams)
+
+
+@dataclass(frozen=True)
+class RetrieveWarning:
+    NODE: ClassVar = "radar.earlyFraudWarnings.retrieve"
+    id: str
+    params: EarlyFraudWarningRetrieveParams = field(default_factory=EarlyFraudWarningRetrieveParams)
+
+
+@dataclass(frozen=True)
 class RetrieveMovement:
     NODE: ClassVar = "balanceTransactions.retrieve"
     id: str
@@ -125,6 +164,99 @@ class RetrieveBalance:
 
 
 @dataclass(frozen=True)
+class CreateEndpoint:
+    NODE: ClassVar = "webhookEndpoints.create"
+    params: WebhookEndpointCreateParams
+
+
+@dataclass(frozen=True)
+class RetrieveEndpoint:
+    NODE: ClassVar = "webhookEndpoints.retrieve"
+    id: str
+    params: WebhookEndpointRetrieveParams = field(default_factory=WebhookEndpointRetrieveParams)
+
+
+@dataclass(frozen=True)
+class UpdateEndpoint:
+    NODE: ClassVar = "webhookEndpoints.update"
+    id: str
+    params: WebhookEndpointUpdateParams
+
+
+@dataclass(frozen=True)
+class DeleteEndpoint:
+    NODE: ClassVar = "webhookEndpoints.del"
+    id: str
+    params: WebhookEndpointDeleteParams = field(default_factory=WebhookEndpointDeleteParams)
+
+
+@dataclass(frozen=True)
+class CreateDestination:
+    NODE: ClassVar = "v2.core.eventDestinations.create"
+    params: core.EventDestinationCreateParams
+
+
+@dataclass(frozen=True)
+class RetrieveDestination:
+    NODE: ClassVar = "v2.core.eventDestinations.retrieve"
+    id: str
+    params: core.EventDestinationRetrieveParams = field(default_factory=core.EventDestinationRetrieveParams)
+
+
+@dataclass(frozen=True)
+class UpdateDestination:
+    NODE: ClassVar = "v2.core.eventDestinations.update"
+    id: str
+    params: core.EventDestinationUpdateParams
+
+
+@dataclass(frozen=True)
+class DisableDestination:
+    NODE: ClassVar = "v2.core.eventDestinations.disable"
+    id: str
+    params: core.EventDestinationDisableParams = field(default_factory=core.EventDestinationDisableParams)
+
+
+@dataclass(frozen=True)
+class EnableDestination:
+    NODE: ClassVar = "v2.core.eventDestinations.enable"
+    id: str
+    params: core.EventDestinationEnableParams = field(default_factory=core.EventDestinationEnableParams)
+
+
+@dataclass(frozen=True)
+class DeleteDestination:
+    NODE: ClassVar = "v2.core.eventDestinations.del"
+    id: str
+    params: core.EventDestinationDeleteParams = field(default_factory=core.EventDestinationDeleteParams)
+
+
+@dataclass(frozen=True)
+class ListDestinations:
+    NODE: ClassVar = "v2.core.eventDestinations.list"
+    params: core.EventDestinationListParams
+
+
+@dataclass(frozen=True)
+class RetrieveThinEvent:
+    NODE: ClassVar = "v2.core.events.retrieve"
+    id: str
+    params: core.EventRetrieveParams = field(default_factory=core.EventRetrieveParams)
+
+
+@dataclass(frozen=True)
+class ListThinEvents:
+    NODE: ClassVar = "v2.core.events.list"
+    params: core.EventListParams
+
+
+@dataclass(frozen=True)
+class ListEndpoints:
+    NODE: ClassVar = "webhookEndpoints.list"
+    params: WebhookEndpointListParams
+
+
+@dataclass(frozen=True)
 class ListIntents:
     NODE: ClassVar = "paymentIntents.list"
     params: PaymentIntentListParams
@@ -143,6 +275,18 @@ class ListRefunds:
 
 
 @dataclass(frozen=True)
+class ListDisputes:
+    NODE: ClassVar = "disputes.list"
+    params: DisputeListParams
+
+
+@dataclass(frozen=True)
+class ListWarnings:
+    NODE: ClassVar = "radar.earlyFraudWarnings.list"
+    params: EarlyFraudWarningListParams
+
+
+@dataclass(frozen=True)
 class ListMovements:
     NODE: ClassVar = "balanceTransactions.list"
     params: BalanceTransactionListParams
@@ -154,7 +298,25 @@ class ListEvents:
     params: EventListParams
 
 
-Listing = ListIntents | ListCharges | ListRefunds | ListMovements | ListEvents
+Listing = (
+    ListIntents | ListCharges | ListRefunds | ListDisputes | ListWarnings | ListMovements | ListEvents | ListEndpoints
+)
+# Of webhook endpoints and the second API, whose lists are not those of the first.
+Telling = (
+    CreateEndpoint
+    | RetrieveEndpoint
+    | UpdateEndpoint
+    | DeleteEndpoint
+    | CreateDestination
+    | RetrieveDestination
+    | UpdateDestination
+    | DisableDestination
+    | EnableDestination
+    | DeleteDestination
+    | ListDestinations
+    | RetrieveThinEvent
+    | ListThinEvents
+)
 Single = (
     CreateIntent
     | RetrieveIntent
@@ -166,10 +328,15 @@ Single = (
     | UpdateRefund
     | CancelRefund
     | RetrieveCharge
+    | RetrieveDispute
+    | UpdateDispute
+    | CloseDispute
+    | RetrieveWarning
     | RetrieveMovement
     | RetrieveEvent
     | RetrieveAccount
     | RetrieveBalance
+    | Telling
 )
 
 

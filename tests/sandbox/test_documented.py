@@ -4,7 +4,9 @@ Stripe's types say what is right here, and the sandbox's own copy of them is hel
 """
 
 import json
+import re
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -47,6 +49,11 @@ REFUSED_FOR_CARDS = {(CREATE, "statement_descriptor"), (CAPTURE, "statement_desc
 UNKNOWN = "colour"
 
 
+def _kind(endpoint: str) -> str:
+    """What an endpoint is about, as its address names it, such as `refunds`."""
+    return re.sub(r"/:id.*", "", endpoint.partition(" ")[2].removeprefix("v2/core/"))
+
+
 class Case(NamedTuple):
     """A request that has one documented parameter in it, at `path`."""
 
@@ -57,8 +64,9 @@ class Case(NamedTuple):
 class Objects:
     """Objects of the shared sandbox, to be named in requests."""
 
-    def __init__(self, wire: Connection) -> None:
+    def __init__(self, wire: Connection, sandbox: SandboxProcess) -> None:
         self.wire = wire
+        self.control = partial(sandbox.control, "POST", body={})
         paid = wire.send("POST", "/v1/payment_intents", BASE[CREATE] | PAY).body
         self.open: dict[str, str] = {}
         self.secret = paid["client_secret"]
@@ -69,6 +77,8 @@ class Objects:
             for kind in ("payment_intents", "charges", "balance_transactions", "events")
         }
         self.ids["refunds"] = self.refund("pm_card_visa")
+        self.ids["disputes"] = self.dispute()
+        self.ids["radar/early_fraud_warnings"] = self.warning()
         self.ids["webhook_endpoints"] = wire.send("POST", "/v1/webhook_endpoints", BASE[ENDPOINT]).body["id"]
         self.ids["event_destinations"] = wire.send("POST", url_of(DESTINATION), BASE[DESTINATION]).body["id"]
         self.thin = wire.send("GET", "/v2/core/events").body["data"][0]["id"]
@@ -89,8 +99,18 @@ class Objects:
         intent = self.pay(OPEN | {"confirm": True, "payment_method": card})
         return str(self.wire.send("POST", "/v1/refunds", {"payment_intent": intent, "amount": 1}).body["id"])
 
+    def dispute(self) -> str:
+        """A new dispute."""
+        return str(self.control(f"charges/{self.paid('charge')}/dispute")["id"])
+
+    def warning(self) -> str:
+        """A new warning of fraud."""
+        return str(self.control(f"charges/{self.paid('charge')}/fraud_warning")["id"])
+
     def new(self, endpoint: str) -> str:
         """A new object that this endpoint can change."""
+        if endpoint.startswith("POST disputes"):
+            return self.dispute()
         if endpoint == "POST refunds/:id/cancel":
             return self.refund("pm_sandbox_refundAsks")
         if endpoint.startswith("POST refunds"):
@@ -106,7 +126,7 @@ class Objects:
     def path(self, endpoint: str) -> str:
         """The path of an endpoint, about the paid intent or one that can still be confirmed or canceled."""
         method, _, shape = endpoint.partition(" ")
-        kind = kind_in(endpoint)
+        kind = _kind(endpoint)
         object_id = self.thin if shape.startswith("v2/core/events") else self.ids.get(kind, "")
         if kind in ("webhook_endpoints", "event_destinations"):
             pass
@@ -123,17 +143,12 @@ def url_of(endpoint: str) -> str:
     return f"/{shape}" if shape.startswith("v2/") else f"/v1/{shape}"
 
 
-def kind_in(endpoint: str) -> str:
-    """`GET v2/core/events/:id` → `events`."""
-    return endpoint.partition(" ")[2].removeprefix("v2/core/").partition("/")[0]
-
-
 @pytest.fixture(scope="module")
 def objects(shared_sandbox: SandboxProcess) -> Iterator[Objects]:
     with Connection(shared_sandbox.base) as wire:
         wire.send("POST", "/v1/payment_intents", BASE[CREATE] | PAY)
         shared_sandbox.control("POST", "fees/flush")
-        found = Objects(wire)
+        found = Objects(wire, shared_sandbox)
         yield found
         for kind in ("webhook_endpoints", "v2/core/event_destinations"):
             wire.send("DELETE", f"{url_of(f'DELETE {kind}')}/{found.ids[kind.rpartition('/')[2]]}")
@@ -249,7 +264,7 @@ def test_what_stripe_does_not_have_is_told_in_stripes_words(objects: Objects, me
 @pytest.mark.parametrize(
     ("endpoint", "kind"),
     [
-        (endpoint, kind_in(endpoint).removesuffix("s"))
+        (endpoint, _kind(endpoint).replace("/", ".").removesuffix("s"))
         for endpoint, given in documented.TYPES.items()
         if "expand" in documented.fields(given)
     ],
@@ -290,7 +305,8 @@ def _ask(objects: Objects, endpoint: str, params: Tree) -> Answer:
 
 def _cases(endpoint: str, fields: Tree, objects: Objects) -> Iterator[Case]:
     """One request per documented parameter and word, however deep."""
-    cursors = dict.fromkeys(("starting_after", "ending_before"), objects.ids.get(kind_in(endpoint)))
+    kind = _kind(endpoint)
+    cursors = dict.fromkeys(("starting_after", "ending_before"), objects.ids.get(kind))
     special: Tree = {"client_secret": objects.secret, "charge": objects.ids["charges"], **cursors}
     if "v2/" in endpoint:
         special |= {"created": {"gt": "2026-09-30T00:00:00Z"}, "enabled_events": ["*"], "type": "webhook_endpoint"}

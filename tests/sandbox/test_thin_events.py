@@ -271,14 +271,24 @@ async def test_the_sdk_knows_every_thin_event_that_the_sandbox_has(hooks: Hooks)
     await hooks.api.intents.capture_async(held.id)
     refund = await hooks.api.v1.refunds.create_async({"payment_intent": held.id})
     hooks.sandbox.control("POST", f"refunds/{refund.id}/end", {"status": "failed"})
+    for card in ("pm_card_createDispute", "pm_card_createIssuerFraudRecord"):
+        await hooks.api.pay(card)
+    hooks.sandbox.control("POST", "disputes/flush")
     page = said(await hooks.v2.events.list_async({"limit": 100}))
-    for event in page["data"]:
-        known = stripe.v2.core.EventNotification.from_json(event, hooks.api.client)
-        assert not isinstance(known, UnknownEventNotification), event["type"]
+    with Connection(hooks.sandbox.base) as wire:
+        for event in page["data"]:
+            known = stripe.v2.core.EventNotification.from_json(event, hooks.api.client)
+            assert not isinstance(known, UnknownEventNotification), event["type"]
+            related = event["related_object"]
+            found = wire.send("GET", related["url"]).body
+            assert (found["id"], found["object"]) == (related["id"], related["type"])
     assert {event["type"] for event in page["data"]} >= {
         "v1.payment_intent.amount_capturable_updated",
         "v1.charge.captured",
         "v1.charge.refunded",
         "v1.refund.created",
         "v1.refund.failed",
+        "v1.charge.dispute.created",
+        "v1.charge.dispute.funds_withdrawn",
+        "v1.radar.early_fraud_warning.created",
     }

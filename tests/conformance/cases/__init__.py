@@ -4,6 +4,7 @@ from tests.conformance.cases import (
     captures,
     charging,
     declines,
+    disputes,
     idempotency,
     money,
     reading,
@@ -11,6 +12,7 @@ from tests.conformance.cases import (
     refunds_kept,
     refusals,
     three_d_secure,
+    webhooks,
 )
 
 CASES = [
@@ -24,4 +26,6 @@ CASES = [
     *captures.CASES,
     *refunds.CASES,
     *refunds_kept.CASES,
+    *disputes.CASES,
+    *webhooks.CASES,
 ]

@@ -8,6 +8,7 @@ import stripe
 from stripe import (
     BalanceTransaction,
     Charge,
+    Dispute,
     Event,
     ListObject,
     PaymentIntent,
@@ -15,7 +16,9 @@ from stripe import (
     RequestOptions,
     StripeError,
     StripeObject,
+    WebhookEndpoint,
 )
+from stripe.radar import EarlyFraudWarning
 
 from tests.conformance.calls import Options
 from tests.conformance.drivers.outcome import Outcome, Versions
@@ -24,8 +27,11 @@ Page = (
     ListObject[PaymentIntent]
     | ListObject[Charge]
     | ListObject[Refund]
+    | ListObject[Dispute]
+    | ListObject[EarlyFraudWarning]
     | ListObject[BalanceTransaction]
     | ListObject[Event]
+    | ListObject[WebhookEndpoint]
 )
 
 
