@@ -2,6 +2,7 @@
 
 from service.web import (
     actions,
+    disputes,
     health,
     inbox,
     ledger,
@@ -23,6 +24,7 @@ _MODULES = (
     order_changes,
     actions,
     refunds,
+    disputes,
     payouts,
     webhook_endpoints,
     ledger,

@@ -38,6 +38,7 @@ from service.stripe_gateway.events import EVENT_TYPES
 from service.stripe_gateway.marks import Marks, RefundMarks
 from service.stripe_gateway.objects import Intent
 from service.stripe_gateway.permissions import NEEDED
+from tests.disputes.arguing import dispute_json, warning_json
 from tests.meta.stripe_names import decode, problems
 from tests.payouts.bodies import PAYOUT
 
@@ -168,6 +169,10 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "clock": lambda g: g.clock(),
     "list_refund_failures": lambda g: _all(g.list_refund_failures(1, 2)),
     "list_undelivered_events": lambda g: _all(g.list_undelivered_events(1)),
+    "list_disputes": lambda g: _all(g.list_disputes(1, 2)),
+    "retrieve_dispute": lambda g: g.retrieve_dispute("dp_1"),
+    "list_fraud_warnings": lambda g: _all(g.list_fraud_warnings(1, 2)),
+    "retrieve_fraud_warning": lambda g: g.retrieve_fraud_warning("issfr_1"),
     "list_payouts": lambda g: _all(g.list_payouts(1, 2)),
     "list_payout_transactions": lambda g: _all(g.list_payout_transactions("po_1", 1, 2)),
     "retrieve_payout": lambda g: g.retrieve_payout("po_1"),
@@ -176,8 +181,11 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "lacking_permissions": lambda g: g.lacking_permissions(),
 }
 CHARGE = {"id": "ch_1", "created": 1, "amount": 1999, "currency": "usd", "status": "succeeded", "captured": True}
+DISPUTE, WARNING = dispute_json("pi_1"), warning_json("pi_1")
 RETRIEVED: dict[str, dict[str, Any]] = {
     paths.REFUNDS: REFUND,
+    paths.DISPUTES: DISPUTE,
+    paths.FRAUD_WARNINGS: WARNING,
     paths.PAYOUTS: PAYOUT,
     paths.CHARGES: CHARGE,
     paths.WEBHOOK_ENDPOINTS: {"id": "we_1", "secret": "whsec_1"},
@@ -189,6 +197,8 @@ EVENT = {"id": "evt_1", "object": "event", "type": "payment_intent.created", "cr
 LISTED = {
     CREATE: INTENT,
     paths.REFUNDS: REFUND,
+    paths.DISPUTES: DISPUTE,
+    paths.FRAUD_WARNINGS: WARNING,
     paths.PAYOUTS: PAYOUT,
     paths.BALANCE_TRANSACTIONS: MOVEMENT,
     paths.EVENTS: EVENT,
@@ -248,9 +258,9 @@ def test_the_walk_leaves_no_call_out() -> None:
 def test_the_walk_leaves_no_file_out() -> None:
     """Who names a route of Stripe's, or the SDK's client, is one of those whose requests are made here.
 
-    Orders, ledger, payouts, refunds and what begins with stripe/ are routes of the service's own API as well.
+    Orders, ledger, disputes, payouts, refunds and what begins with stripe/ are routes of our own API as well.
     """
-    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger|payouts|refunds|stripe)[a-z_]+|\.v1\.|raw_request""")
+    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger|disputes|payouts|refunds|stripe)[a-z_]+|\.v1\.|raw_request""")
     found = {
         str(file.relative_to(ROOT))
         for folder in ("service", "workers", "benchmarks", "demo")
