@@ -103,7 +103,7 @@ HELP: dict[Event, Help] = {
     Event.BALANCE_SUSPENSE: Help(
         "error",
         "`count` movements of Stripe's balance cannot be explained, and stand in suspense; `why` is the first's",
-        "`eo ledger verify` lists them with their ages; each is booked by itself once what it is of is known",
+        "`eo ledger suspense` lists them with their ages; each is booked by itself once what it is of is known",
     ),
     Event.BALANCE_UNREADABLE: Help(
         "error",

@@ -88,6 +88,17 @@ CLASSES: dict[str, DiscrepancyClass] = {
         "`eo reconcile --heal --yes` books what Stripe shows of refund {refund}; where ours has ended otherwise, "
         "correct the books by hand, then " + _ACK,
     ),
+    "dispute_missing_locally": DiscrepancyClass(
+        "Stripe shows a dispute of a payment of ours, and we do not have it",
+        "`eo reconcile --heal --yes` stores what Stripe shows of dispute {dispute}; where it comes again, `eo status` "
+        "shows whether all parts run: they read Stripe's list of disputes",
+    ),
+    "dispute_status_mismatch": DiscrepancyClass(
+        "our dispute and Stripe's differ in status or sum, or Stripe does not know it; a state may be a word that this "
+        "version does not know",
+        "`eo reconcile --heal --yes` follows what Stripe shows of dispute {dispute}; a word that is not known needs a "
+        "newer version: look at the dispute at Stripe, then " + _ACK,
+    ),
     "payout_missing_locally": DiscrepancyClass(
         "Stripe made a payout that we do not have, or it was paid, or failed after it was paid, and the journal entry "
         "of that is not there",
@@ -120,9 +131,9 @@ CLASSES: dict[str, DiscrepancyClass] = {
         "compare the balance transaction of {pi} with the fee entry; book a correcting entry; then " + _ACK,
     ),
     "money_returned": DiscrepancyClass(
-        "a charge was disputed at Stripe, or money of it went back, as its `amount_refunded` tells, that no refund "
-        "of ours or of Stripe's list explains. Stripe goes on calling a charge disputed after the dispute was won",
-        "a dispute of {pi} at Stripe, which the books do not hold: book it by hand, then " + _ACK,
+        "Stripe calls a charge disputed, and neither we nor Stripe's list have a dispute of it; or money of it went "
+        "back, as its `amount_refunded` tells, that no refund of ours or of Stripe's list explains",
+        "`eo reconcile` again, and look at {pi} at Stripe: what nothing explains is booked by hand, then " + _ACK,
     ),
     OWED: DiscrepancyClass(
         "a refund failed or was canceled after Stripe had made it: the customer is owed the money, and the books say "
@@ -142,6 +153,8 @@ NOT_KEPT = (IN_FLIGHT, SOURCE_INCOMPLETE, OWED)
 HEALABLE = ("missing_locally", "duplicate_charge", "status_mismatch")
 # Classes that healing may put right by what Stripe shows of a refund.
 HEALABLE_REFUNDS = ("refund_missing_locally", "refund_status_mismatch")
+# Classes that healing may put right by what Stripe shows of a dispute.
+HEALABLE_DISPUTES = ("dispute_missing_locally", "dispute_status_mismatch")
 # Classes that healing may put right by what Stripe shows of a payout.
 HEALABLE_PAYOUTS = ("payout_missing_locally", "payout_status_mismatch")
 
@@ -149,9 +162,15 @@ SHORT = 12  # hex digits of a fingerprint that reports show and commands accept
 
 
 def next_step(
-    name: str, payment_intent: str | None, fingerprint: str, refund: str | None = None, payout: str | None = None
+    name: str,
+    payment_intent: str | None,
+    fingerprint: str,
+    refund: str | None = None,
+    payout: str | None = None,
+    dispute: str | None = None,
 ) -> str:
     """The next step of a class as one line, with the ids of this discrepancy."""
     step = CLASSES[name].next_step
-    named = {"pi": payment_intent or "such payment", "refund": refund or "of such a payment", "payout": payout}
+    named = {"pi": payment_intent or "such payment", "refund": refund or "of such a payment"}
+    named |= {"payout": payout or "of such an id", "dispute": dispute or "of such an id"}
     return step.format(**named, fingerprint=fingerprint[:SHORT])

@@ -14,6 +14,7 @@ from service.effects.listing import Listed, in_order
 from service.foundation.postgres.sql import Statement
 from service.reconcile import rows
 from service.reconcile.pages import Numbered, pages
+from service.stripe_gateway.disputes import Dispute
 from service.stripe_gateway.objects import BalanceTransaction, Intent, Refund
 from service.stripe_gateway.payouts import Payout
 
@@ -50,6 +51,14 @@ class Gateway(Protocol):
 
         A refund may fail a month after it was made.
         """
+        ...
+
+    def list_disputes(self, created_gte: int, created_lt: int) -> AsyncIterator[Dispute]:
+        """Disputes opened in [gte, lt) Unix seconds, as they are now. Raises IncompleteListing."""
+        ...
+
+    async def retrieve_dispute(self, dispute_id: str) -> Dispute | None:
+        """One dispute, or None where Stripe says that it has none. Raises IncompleteListing."""
         ...
 
     def list_payouts(self, created_gte: int, created_lt: int) -> AsyncIterator[Payout]:
@@ -103,6 +112,10 @@ _REFUND_EDGES = Statement("""
 SELECT n, re AS id FROM recon_refund_edges WHERE n > :after ORDER BY n LIMIT :most
 """).returning(_Edge)
 
+_DISPUTE_EDGES = Statement("""
+SELECT n, dp AS id FROM recon_dispute_edges WHERE n > :after ORDER BY n LIMIT :most
+""").returning(_Edge)
+
 _PAYOUT_EDGES = Statement("""
 SELECT n, po AS id FROM recon_payout_edges WHERE n > :after ORDER BY n LIMIT :most
 """).returning(_Edge)
@@ -123,6 +136,15 @@ REFUNDS: Fetched[Refund] = Fetched(
     staged="recon_stripe_refunds",
     absent="recon_absent_refunds",
     edges=_REFUND_EDGES,
+)
+
+DISPUTES: Fetched[Dispute] = Fetched(
+    name="dispute",
+    columns=rows.DISPUTE_COLUMNS,
+    row=rows.dispute,
+    staged="recon_stripe_disputes",
+    absent="recon_absent_disputes",
+    edges=_DISPUTE_EDGES,
 )
 
 PAYOUTS: Fetched[Payout] = Fetched(

@@ -80,6 +80,7 @@ async def test_money_of_another_installation_at_this_stripe_stands_in_suspense(
     assert {"usd": await balance_of(own_world.engine, BALANCE)} == await at_stripe(own_world)
     assert await balance_of(own_world.engine, SUSPENSE) > 0
     assert await standing(own_world) == {"booked": 1, "suspense": 1}
+    assert await ledger.verify(own_world.engine) == []
     assert "balance.suspense" in caplog.text
 
 
