@@ -16,7 +16,7 @@ from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger, outbox, recovery
-from service.charges import redate_once
+from service.charges import book_moved, redate_once
 from service.foundation import log
 from service.foundation.away import POSTGRES, REDIS
 from service.foundation.deadlines import STOP_S
@@ -119,7 +119,7 @@ class AfterTheCharge:
         self._gateway = gateway
         self._stripe = stripe
         self._holder = uuid4()
-        self._fees = FeeSweep(engine, gateway)
+        self._fees = FeeSweep(engine, gateway, book_moved)
 
     async def sweep(self) -> int:
         """Book the fees that Stripe knows by now."""

@@ -5,7 +5,7 @@ transactions, 100 a call; a few are asked for by charge, a call each. What Strip
 after a quarter of its age, so what never comes costs ever less and stands in nobody's way.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
@@ -34,6 +34,10 @@ HITLESS_MAX = 5  # pages in a row without one that is wanted: then a listing is 
 MAY_BE_EARLIER = timedelta(seconds=2)
 _OF_ITS_AGE = 4
 _SOONEST, _LATEST = timedelta(seconds=1), timedelta(hours=6)
+
+
+# Books charges that Stripe settles in another currency, in the caller's transaction; returns those that it refuses.
+BookMoved = Callable[[Connection, Sequence[tuple[UUID, BalanceTransaction]]], Awaitable[set[UUID]]]
 
 
 class FeeGateway(Protocol):
@@ -67,6 +71,7 @@ class FeeSweep:
 
     engine: AsyncEngine
     gateway: FeeGateway
+    book_moved: BookMoved
     _again: dict[UUID, datetime] = field(default_factory=dict)
 
     async def once(self, *, now: datetime) -> SweepResult:
@@ -150,7 +155,7 @@ class FeeSweep:
     async def _book(self, page: "Sequence[_Found]", search: "_Search", result: SweepResult) -> None:
         async def once() -> _Booked:
             async with begin(self.engine) as connection:
-                return await _book_page(connection, page)
+                return await _book_page(connection, page, self.book_moved)
 
         page = [found for found in page if not search.is_flawed(found)]
         if page:
@@ -196,17 +201,16 @@ class _Booked:
     refused: list[Due]
 
 
-async def _book_page(connection: Connection, page: Sequence[_Found]) -> _Booked:
-    """Book the fees of one page, and note which charges are settled in another currency than they were made in: how
-    those are booked is not decided by a fee.
-    """
+async def _book_page(connection: Connection, page: Sequence[_Found], book_moved: BookMoved) -> _Booked:
+    """Book the fees of one page, and the charges that are settled in another currency than they were made in."""
     locked = await due_fees.lock(connection, [charge.id for charge, _ in page])
     open_ = [found for found in page if found[0].id in locked]
     contradicted = {fee_reference(bt.id) for charge, bt in open_ if _moved_another_sum(charge, bt)}
+    moved = {charge.id: bt for charge, bt in open_ if fee_reference(bt.id) not in contradicted}
+    refused = await book_moved(connection, list(moved.items()))
+    contradicted |= {fee_reference(moved[charge_id].id) for charge_id in refused}
     entries = [
-        entry
-        for charge, bt in open_
-        if charge.currency == bt.currency and fee_reference(bt.id) not in contradicted and (entry := _entry(charge, bt))
+        entry for charge, bt in open_ if fee_reference(bt.id) not in contradicted and (entry := _entry(charge, bt))
     ]
     contradicted |= {entry.reference for entry in (await post(connection, entries)).conflicting}
     for reference in sorted(contradicted):
@@ -219,9 +223,8 @@ async def _book_page(connection: Connection, page: Sequence[_Found]) -> _Booked:
         settlement_currency=elsewhere,
     )
     await due_fees.mark(connection, marks)
-    refused = [charge for charge, bt in open_ if fee_reference(bt.id) in contradicted]
     others = sum(currency is not None for currency in elsewhere)
-    return _Booked(len(done) - others, others, refused)
+    return _Booked(len(done) - others, others, [charge for charge, bt in open_ if fee_reference(bt.id) in contradicted])
 
 
 def _moved_another_sum(charge: Due, transaction: BalanceTransaction) -> bool:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
+from service.charges import book_moved
 from service.foundation.postgres import duties
 from service.ledger import fees
 from service.ledger.fees import FeeSweep, SweepResult
@@ -48,7 +49,7 @@ class Stripe:
 
 
 async def sweep(engine: AsyncEngine, stripe: Stripe, now: datetime = NOW) -> SweepResult:
-    return await FeeSweep(engine, stripe).once(now=now)
+    return await FeeSweep(engine, stripe, book_moved).once(now=now)
 
 
 def transaction(
@@ -266,7 +267,7 @@ async def test_a_few_late_fees_are_asked_for_by_charge_and_ever_more_rarely(engi
     old = NOW - timedelta(days=2)
     await paid(engine, 1, 2, at=old)
     stripe = Stripe()
-    sweeper = FeeSweep(engine, stripe)
+    sweeper = FeeSweep(engine, stripe, book_moved)
     await sweeper.once(now=NOW)
     assert sorted(stripe.asked, key=str) == [(0, f"ch_{n}") for n in (1, 2)]
     for minutes in range(1, 350, 5):
@@ -288,7 +289,7 @@ async def test_one_late_fee_among_thousands_of_younger_charges_costs_a_call_now_
     await paid(engine, "late", at=NOW)
     booked = [transaction(f"other{n}", at=NOW + timedelta(seconds=1 + n // 10)) for n in range(3_000)]
     stripe = Stripe(booked)
-    sweeper = FeeSweep(engine, stripe)
+    sweeper = FeeSweep(engine, stripe, book_moved)
     for second in range(1, 300):
         await sweeper.once(now=NOW + timedelta(seconds=second))
     assert len(stripe.asked) < 30
@@ -308,7 +309,7 @@ async def test_young_fees_behind_others_that_are_booked_do_not_wait_until_they_a
     await paid(engine, *range(60), at=NOW)
     stripe = Stripe([transaction(n, at=NOW) for n in range(60)])
     stripe.transactions += [transaction(f"other{n}", at=NOW + timedelta(seconds=1 + n // 100)) for n in range(3_000)]
-    sweeper = FeeSweep(engine, stripe)
+    sweeper = FeeSweep(engine, stripe, book_moved)
     for second in range(3):
         await sweeper.once(now=NOW + timedelta(seconds=40 + second))
     assert await due(engine) == set()
@@ -324,7 +325,7 @@ async def test_fees_that_never_come_hide_no_others(engine: AsyncEngine) -> None:
     await paid(engine, "young", at=NOW)
     names = ("oldest", "between", "younger", "young")
     stripe = Stripe([transaction(name, at=NOW) for name in names])
-    sweeper = FeeSweep(engine, stripe)
+    sweeper = FeeSweep(engine, stripe, book_moved)
     calls = []
     for second in range(30):
         before = len(stripe.asked)
@@ -352,7 +353,7 @@ async def test_late_fees_each_get_their_turn(engine: AsyncEngine, monkeypatch: p
     await paid(engine, *range(20), at=NOW - timedelta(hours=10))
     stripe = Stripe([transaction(n, at=NOW - timedelta(hours=9)) for n in range(10, 20)])
     stripe.transactions += [transaction(f"other{n}", at=NOW) for n in range(10)]
-    sweeper = FeeSweep(engine, stripe)
+    sweeper = FeeSweep(engine, stripe, book_moved)
     for second in range(7):
         await sweeper.once(now=NOW + timedelta(seconds=second))
     assert await due(engine) == {f"ch_{n}" for n in range(10)}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from service.charges import book_moved
 from service.ledger.fees import FeeSweep
 from service.ops.cli import cli
 from service.stripe_gateway.client import StripeGateway
@@ -59,7 +60,7 @@ async def _given_back_by_us(world: World, order: Promise, amount: int) -> str:
 async def _fees(world: World) -> None:
     """As the relay's sweep does."""
     async with StripeGateway(world.settings) as gateway:
-        await FeeSweep(world.engine, gateway).once(now=datetime.now(UTC))
+        await FeeSweep(world.engine, gateway, book_moved).once(now=datetime.now(UTC))
 
 
 async def test_refunds_past_us_forgotten_and_failed_after_all_are_healed_once_and_the_customer_is_owed(

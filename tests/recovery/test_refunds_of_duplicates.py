@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from service import ledger
+from service.charges import book_moved
 from service.effects.model import Rules
 from service.foundation.errors import Conflict
 from service.ledger.fees import FeeSweep
@@ -31,7 +32,7 @@ async def paid_twice(world: World, card: str = "pm_card_visa") -> Promise:
     async with StripeGateway(world.settings) as gateway:
         assert (await heal(world.engine, gateway, world.settings, intent, dry_run=False)).step is Step.ADOPT
     async with StripeGateway(world.settings) as gateway:
-        await FeeSweep(world.engine, gateway).once(now=datetime.now(UTC))
+        await FeeSweep(world.engine, gateway, book_moved).once(now=datetime.now(UTC))
     assert (await world.charge(order, 2))["status"] == "duplicate"
     assert await suspended(world, order) == 1999
     return order

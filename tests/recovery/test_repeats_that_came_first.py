@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from service import orders
+from service.charges import book_moved
 from service.effects.model import Rules
 from service.ledger.fees import FeeSweep
 from service.orders.timeline import timeline
@@ -79,7 +80,7 @@ async def test_a_repeat_that_has_the_money_reconciles_also_in_a_window_that_it_i
     await lost.repeated(world)
     await world.work()
     async with StripeGateway(world.settings) as gateway:
-        await FeeSweep(world.engine, gateway).once(now=datetime.now(UTC))
+        await FeeSweep(world.engine, gateway, book_moved).once(now=datetime.now(UTC))
     for span in (Span(since=days_ago(3)), Span(since=days_ago(3), until=days_ago(0.5)), Span(since=days_ago(0.5))):
         async with (
             StripeGateway(world.settings) as gateway,
