@@ -11,16 +11,18 @@ the order of a request:
     documented   what Stripe's types know: routes, parameters, words  ·  undone: what of it the sandbox does not do
     intents      PaymentIntents: create, confirm, cancel   ·  paying: what both say  ·  params: bracket notation
     captures     money that was held is taken, or let go   ·  refunds, refunding: money that goes back
+    disputes, disputing, disputed_card, fraud_warnings     ·  what the customer's bank takes back, or warns of
     payments     a card pays, declines, asks its owner     ·  cards: the test payment methods  ·  currencies
     declines     what the network says  ·  card_details: how objects show a card  ·  account
-    balance      fees and balance transactions, late       ·  schedule: what happens by itself
+    balance      fees and balance transactions, late       ·  settlement: in which currency
+    schedule     what happens by itself, later
     events, lists, expand, objects, ids, words             ·  reading back
-    store        one SQLite file, group commit
+    store        one SQLite file, group commit             ·  schema: its tables for disputes and payouts
     strict       rules that Stripe probably has, off until asked for
     faults, misbehave                                      ·  the fault plan and what it does
     witness, truth  ·  what really happened to money
-    control         ·  the control API                     ·  remote: asked from another process
+    control, control_money  ·  the control API             ·  remote: asked from another process
 
-Different from Stripe on purpose: settlement currency is the presentment currency; any `cus_…` is a customer; there is
-one account per data file. What else is missing says so itself (docs/sandbox.md).
+Different from Stripe on purpose: settlement currency is the presentment currency until somebody says otherwise; any
+`cus_…` is a customer; there is one account per data file. What else is missing says so itself (docs/sandbox.md).
 """

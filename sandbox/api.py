@@ -13,7 +13,19 @@ from contextlib import contextmanager
 
 import msgspec
 
-from sandbox import balance, captures, documented, intents, lists, misbehave, refunding, refunds, schedule
+from sandbox import (
+    balance,
+    captures,
+    disputes,
+    disputing,
+    documented,
+    intents,
+    lists,
+    misbehave,
+    refunding,
+    refunds,
+    schedule,
+)
 from sandbox.errors import ApiError, lock_timeout, server_error, too_many_requests
 from sandbox.faults import Plan, PlanText, Rule, Stage
 from sandbox.idempotency import Keys
@@ -39,6 +51,12 @@ ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
     "GET refunds/:id": lists.REFUNDS.retrieve,
     "POST refunds/:id": refunds.update,
     "POST refunds/:id/cancel": refunds.cancel,
+    "GET disputes": lists.DISPUTES.list,
+    "GET disputes/:id": lists.DISPUTES.retrieve,
+    "POST disputes/:id": disputes.update,
+    "POST disputes/:id/close": disputes.close,
+    "GET radar/early_fraud_warnings": lists.WARNINGS.list,
+    "GET radar/early_fraud_warnings/:id": lists.WARNINGS.retrieve,
     "GET balance_transactions": lists.BALANCE_TRANSACTIONS.list,
     "GET balance_transactions/:id": lists.BALANCE_TRANSACTIONS.retrieve,
     "GET events": lists.EVENTS.list,
@@ -64,6 +82,8 @@ class Api:
             "finish": intents.finish_slow,
             "expire": captures.expire,
             "refund": refunding.end_by_itself,
+            "follow": disputing.follow,
+            "decide": disputing.decide,
             "roll_forward": _roll_forward,
         }
 

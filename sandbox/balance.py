@@ -1,14 +1,17 @@
-"""The Stripe balance: a balance transaction per captured charge, refund and failed refund, and what they add up to.
+"""The Stripe balance: each movement of it as a balance transaction, and what they add up to.
 
 Under `automatic_async` capture the fee is not known when the card is charged: the balance transaction appears later,
 is linked to the charge, and `charge.updated` tells. Source: Stripe's page on asynchronous capture.
 """
 
-from sandbox import events
+from typing import NamedTuple
+
+from sandbox import events, settlement
 from sandbox.cards import CARDS
 from sandbox.currencies import DEFAULT, fee
 from sandbox.ids import new_id
 from sandbox.objects import BalanceTransaction, Charge, Json, Refund, decode_charge, encode
+from sandbox.settlement import Settled
 from sandbox.state import BY_ITSELF, Sandbox
 from sandbox.store import Store
 
@@ -16,6 +19,20 @@ from sandbox.store import Store
 AVAILABLE_AFTER_S = 2 * 86_400
 _BEFORE_THE_FEE = b'{"balance_transaction":null}'
 _PENDING, _AVAILABLE = b'"status":"pending"', b'"status":"available"'
+PROCESSING_FEE = "Stripe processing fees"
+
+
+class Movement(NamedTuple):
+    """What moves the balance; `amount` and `fee` are in the currency that it settles in."""
+
+    type: str
+    category: str
+    amount: int
+    settled: Settled
+    source: str | None
+    description: str | None
+    fee: int = 0
+    fee_name: str = PROCESSING_FEE
 
 
 def book_fee(sandbox: Sandbox, charge_id: str, _payload: bytes, at: int) -> None:
@@ -31,30 +48,60 @@ def book_fee(sandbox: Sandbox, charge_id: str, _payload: bytes, at: int) -> None
 
 def book(store: Store, charge: Charge, at: int) -> str:
     """Write the balance transaction of `charge` and return its id."""
-    kept = fee(charge.amount_captured, charge.currency)
+    settled = settlement.now(store, charge.currency)
+    amount = settled.convert(charge.amount_captured)
+    kept = fee(amount, settled.currency)
+    movement = Movement("charge", "charge", amount, settled, charge.id, charge.description, kept)
+    return move(store, movement, at, available_on=at + _delay_s(store, charge)).id
+
+
+def book_refund(store: Store, refund: Refund, settled: Settled, description: str | None, at: int) -> str:
+    """Write what the refund takes from the balance. Stripe keeps the charge's fee, and takes none for the refund."""
+    return move(store, _of_refund(refund, settled, -1, "refund", _titled("REFUND FOR CHARGE", description)), at).id
+
+
+def book_failure(store: Store, refund: Refund, settled: Settled, description: str | None, at: int) -> str:
+    """Write what a failed or canceled refund gives back to the balance."""
+    return move(store, _of_refund(refund, settled, 1, "refund_failure", _titled("REFUND FAILURE", description)), at).id
+
+
+def move(
+    store: Store, movement: Movement, at: int, *, available_on: int | None = None, payout: str | None = None
+) -> BalanceTransaction:
+    """Write a balance transaction; the balance has it at once, unless `available_on` says when. `payout` takes it."""
+    currency, kept = movement.settled.currency, movement.fee
     entry = BalanceTransaction(
         id=new_id("txn_"),
-        amount=charge.amount_captured,
-        available_on=at + _delay_s(store, charge),
+        amount=movement.amount,
+        available_on=at if available_on is None else available_on,
         created=at,
-        currency=charge.currency,
-        description=charge.description,
+        currency=currency,
+        description=movement.description,
+        exchange_rate=movement.settled.exchange_rate,
         fee=kept,
-        fee_details=[_fee_detail(kept, charge.currency)],
-        net=charge.amount_captured - kept,
-        source=charge.id,
+        fee_details=[_fee_detail(kept, currency, movement.fee_name)] if kept else [],
+        net=movement.amount - kept,
+        reporting_category=movement.category,
+        source=movement.source,
+        status="pending" if available_on else "available",
+        type=movement.type,
     )
-    return _write(store, entry)
-
-
-def book_refund(store: Store, refund: Refund, description: str | None, at: int) -> str:
-    """Write what the refund takes from the balance. Stripe keeps the charge's fee, and takes none for the refund."""
-    return _write(store, _of_refund(refund, -refund.amount, "refund", "REFUND FOR CHARGE", description, at))
-
-
-def book_failure(store: Store, refund: Refund, description: str | None, at: int) -> str:
-    """Write what a failed or canceled refund gives back to the balance."""
-    return _write(store, _of_refund(refund, refund.amount, "refund_failure", "REFUND FAILURE", description, at))
+    store.write(
+        "INSERT INTO balance_transactions (id, created, available_on, currency, net, type, source, payout, body)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            entry.id,
+            at,
+            entry.available_on,
+            currency,
+            entry.net,
+            entry.type,
+            entry.source or "",
+            payout,
+            encode(entry),
+        ),
+    )
+    return entry
 
 
 def render(body: bytes, available_on: int, now: int) -> bytes:
@@ -63,24 +110,25 @@ def render(body: bytes, available_on: int, now: int) -> bytes:
 
 
 def totals(sandbox: Sandbox) -> Json:
-    """`GET /v1/balance`: net amounts per currency; the account's own is always there, and what was set counts."""
+    """`GET /v1/balance`: the sum of all balance transactions per currency; the account's own is always there."""
     rows = sandbox.store.rows(
         "SELECT currency, SUM(net * (available_on <= ?1)), SUM(net * (available_on > ?1))"
         " FROM balance_transactions GROUP BY 1 ORDER BY 1",
         (sandbox.clock.now(),),
     )
-    funds = dict(sandbox.store.rows("SELECT currency, available FROM funds"))
-    sums = (
-        {DEFAULT: (0, 0)}
-        | dict.fromkeys(funds, (0, 0))
-        | {currency: (available, pending) for currency, available, pending in rows}
-    )
+    sums = {DEFAULT: (0, 0)} | {currency: (available, pending) for currency, available, pending in rows}
     return {
         "object": "balance",
-        "available": [_sum(currency, funds.get(currency, mine)) for currency, (mine, _) in sums.items()],
+        "available": [_sum(currency, available) for currency, (available, _) in sums.items()],
         "livemode": False,
         "pending": [_sum(currency, pending) for currency, (_, pending) in sums.items()],
     }
+
+
+def available(sandbox: Sandbox, currency: str) -> int:
+    """What can be paid out now."""
+    sql = "SELECT COALESCE(SUM(net), 0) FROM balance_transactions WHERE currency = ? AND available_on <= ?"
+    return int(sandbox.store.row(sql, (currency, sandbox.clock.now()))[0])
 
 
 def _delay_s(store: Store, charge: Charge) -> int:
@@ -88,12 +136,12 @@ def _delay_s(store: Store, charge: Charge) -> int:
     return 0 if CARDS[row[0]].available_at_once else AVAILABLE_AFTER_S
 
 
-def _fee_detail(amount: int, currency: str) -> Json:
+def _fee_detail(amount: int, currency: str, description: str) -> Json:
     return {
         "amount": amount,
         "application": None,
         "currency": currency,
-        "description": "Stripe processing fees",
+        "description": description,
         "type": "stripe_fee",
     }
 
@@ -102,38 +150,9 @@ def _sum(currency: str, net: int) -> Json:
     return {"amount": net, "currency": currency, "source_types": {"card": net}}
 
 
-def _of_refund(
-    refund: Refund, amount: int, kind: str, title: str, charged_for: str | None, at: int
-) -> BalanceTransaction:
-    return BalanceTransaction(
-        id=new_id("txn_"),
-        amount=amount,
-        available_on=at,
-        created=at,
-        currency=refund.currency,
-        description=title if charged_for is None else f"{title} ({charged_for})",
-        fee=0,
-        fee_details=[],
-        net=amount,
-        reporting_category=kind,
-        source=refund.id,
-        type=kind,
-    )
+def _titled(title: str, charged_for: str | None) -> str:
+    return title if charged_for is None else f"{title} ({charged_for})"
 
 
-def _write(store: Store, entry: BalanceTransaction) -> str:
-    store.write(
-        "INSERT INTO balance_transactions (id, created, available_on, currency, net, type, source, body)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            entry.id,
-            entry.created,
-            entry.available_on,
-            entry.currency,
-            entry.net,
-            entry.type,
-            entry.source,
-            encode(entry),
-        ),
-    )
-    return entry.id
+def _of_refund(refund: Refund, settled: Settled, sign: int, kind: str, description: str) -> Movement:
+    return Movement(kind, kind, sign * settled.convert(refund.amount), settled, refund.id, description)

@@ -61,6 +61,7 @@ def _capture(sandbox: Sandbox, call: Call, wanted: int | None, paths: list[str])
         witness.noted(store, "released", charge.id, released, charge.currency, charge.metadata)
     payments.change_charge(sandbox, charge, "charge.captured", call.origin, at)
     schedule.later(sandbox, sandbox.clock.exact() + sandbox.fee_delay_s, "fee", charge.id)
+    payments.let_follow(sandbox, payments.card_of(sandbox, intent), charge.id)
     intent.status, intent.amount_received, intent.amount_capturable = "succeeded", amount, 0
     body = payments.save(sandbox, intent, "payment_intent.succeeded", call.origin, at)
     return expand.apply(sandbox, body, paths)

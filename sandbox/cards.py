@@ -17,8 +17,9 @@ class Card(msgspec.Struct, frozen=True):
     `decline` (null: it pays) is what the network answers; `authenticate` is `never`, `always`, or `on_session_only`
     (set up for off-session use, so it asks only when the customer is there); `ends` is `now`, `later` (processing,
     ends by itself) or `on_request` (processing, ends by the control API). `refund` is how its refunds go: `now`,
-    `later` (pending at first), `fails` (succeeded at first) or `asks` (its owner must act). `cvc`, `line1` and
-    `zip_code` are the results of the network's checks.
+    `later` (pending at first), `fails` (succeeded at first) or `asks` (its owner must act). `then` is what follows on a
+    payment: a dispute by its reason, an `inquiry`, or a `warning` of fraud. `cvc`, `line1` and `zip_code` are the
+    results of the network's checks.
     """
 
     last4: str = "4242"
@@ -35,6 +36,7 @@ class Card(msgspec.Struct, frozen=True):
     knows_3ds: bool = True
     refund: str = "now"
     risk: str = "normal"
+    then: str = ""
 
     def asks(self, *, off_session: bool) -> bool:
         """Whether the bank asks for 3-D Secure."""
@@ -97,12 +99,12 @@ _CHECKS_AND_RISK = {
     "pm_card_riskLevelHighest": Card("4954", decline=declines.BLOCKED, risk="highest"),
     "pm_card_radarBlock": Card("0019", decline=declines.BLOCKED, risk="highest"),
 }
-# They pay. Of what Stripe lets follow the sandbox does not do disputes yet.
+# They pay, and something follows. No source says how several disputes share one charge: `…Multiple…` only pays.
 _FOLLOW_UPS = {
-    "pm_card_createDispute": Card("0259"),
-    "pm_card_createDisputeProductNotReceived": Card("2685"),
-    "pm_card_createDisputeInquiry": Card("1976"),
-    "pm_card_createIssuerFraudRecord": Card("5423"),
+    "pm_card_createDispute": Card("0259", then="fraudulent"),
+    "pm_card_createDisputeProductNotReceived": Card("2685", then="product_not_received"),
+    "pm_card_createDisputeInquiry": Card("1976", then="inquiry"),
+    "pm_card_createIssuerFraudRecord": Card("5423", then="warning"),
     "pm_card_createMultipleDisputes": Card("0079"),
     "pm_card_pendingRefund": Card("7726", refund="later"),
     "pm_card_refundFail": Card("5126", refund="fails"),

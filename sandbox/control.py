@@ -14,7 +14,11 @@ POST   latency     {"p50_ms": a, "p99_ms": b}      log-normal answer times; 0 tu
 POST   rate_limit  {"rps": n | null}               per endpoint; 429 stands before idempotency
 POST   keys/revoke {"key": "sk_test_…"}            401 from now on; {"key", "revoked": false} takes it back
 POST   payment_intents/ID/complete_action {"succeed": bool}   ends 3-D Secure or `processing`; returns the intent
-POST   charges/ID/disputed {"disputed": bool}      whether its owner disputes the charge; then it cannot be refunded
+POST   charges/ID/dispute {"status", "reason", "amount", "fee", "apart"}   its owner disputes it; returns the dispute
+POST   disputes/ID/end {"status": …, "fee_returned": n}   takes the dispute to another state; returns it
+POST   disputes/flush                              what test cards and evidence let follow a little later happens now
+POST   charges/ID/fraud_warning {"fraud_type": …}  the card's bank warns of fraud; returns the warning
+POST   settlement  {"currency": c, "settles_in": d | null, "rate": "1.0842"}   payments in c are booked in d
 POST   refunds/ID/end {"status": "succeeded" | "failed" | "canceled", "failure_reason": …}   returns the refund
 POST   refunds/flush                               refunds that end by themselves later (test cards) end now
 POST   balance     {"currency": c, "available": n | null}   what is left for refunds; null: always enough
@@ -29,7 +33,7 @@ from typing import Any
 
 import msgspec
 
-from sandbox import intents, payments, refunding, schedule, strict, truth
+from sandbox import control_money, intents, refunding, schedule, strict, truth
 from sandbox.api import Api
 from sandbox.errors import ApiError
 from sandbox.faults import Plan, PlanText
@@ -42,7 +46,6 @@ from sandbox.wire import Answer, Headers, Wire
 
 PREFIX = "/_sandbox/"
 _END = re.compile(r"refunds/(\w+)/end")
-_DISPUTED = re.compile(r"charges/(\w+)/disputed")
 _COMPLETE = re.compile(r"payment_intents/(\w+)/complete_action")
 _JSON: Headers = [(b"content-type", b"application/json")]
 
@@ -86,12 +89,6 @@ class Completion(msgspec.Struct, forbid_unknown_fields=True):
     succeed: bool
 
 
-class Disputed(msgspec.Struct, forbid_unknown_fields=True):
-    """Whether the owner of the card disputes a charge."""
-
-    disputed: bool
-
-
 class RefundEnd(msgspec.Struct, forbid_unknown_fields=True):
     """How a refund ends."""
 
@@ -100,7 +97,7 @@ class RefundEnd(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Funds(msgspec.Struct, forbid_unknown_fields=True):
-    """What of the available balance is left for refunds; null: always enough."""
+    """What is left for refunds, in a currency of settlement; null: always enough."""
 
     currency: str
     available: int | None
@@ -166,14 +163,12 @@ class Control:
             wanted = msgspec.json.decode(body, type=Completion)
             intent = intents.complete(self._sandbox, pending[1], succeed=wanted.succeed)
             return msgspec.to_builtins(intent)  # type: ignore[no-any-return]
-        charge = _DISPUTED.fullmatch(name)
-        if charge and method == "POST":
-            disputed = msgspec.json.decode(body, type=Disputed).disputed
-            payments.mark_disputed(self._sandbox, charge[1], disputed=disputed)
-            return {"id": charge[1], "disputed": disputed}
         refund = _END.fullmatch(name)
         if refund and method == "POST":
             return self._end_refund(refund[1], body)
+        moved = control_money.handle(self._api, method, name, body)
+        if moved is not None:
+            return moved
         handler = self._routes.get(f"{method} {name}")
         if handler is None:
             raise ApiError(404, "invalid_request_error", f"No such control: {method} {name}")

@@ -1,7 +1,6 @@
 """Currencies: which exist, how small and how large a charge may be, what Stripe keeps of it.
 
-All amounts are integers in minor units. Settlement currency = presentment currency: the sandbox never converts, so
-`exchange_rate` is always null and the minimum is the charge currency's own.
+All amounts are integers in minor units. The minimum is the charge currency's own, also where another one is settled in.
 Source: Stripe's pages on currencies, minimum amounts and special cases; currencies without a published minimum
 get the bound of their group below.
 """

@@ -25,12 +25,20 @@ BEHIND = {
     ("refund", "charge"): ("charge",),
     ("refund", "failure_balance_transaction"): ("balance_transaction",),
     ("refund", "payment_intent"): ("payment_intent",),
-    ("balance_transaction", "source"): ("charge", "refund"),
+    ("balance_transaction", "source"): ("charge", "refund", "dispute", "payout"),
+    ("dispute", "charge"): ("charge",),
+    ("dispute", "payment_intent"): ("payment_intent",),
+    ("radar.early_fraud_warning", "charge"): ("charge",),
+    ("radar.early_fraud_warning", "payment_intent"): ("payment_intent",),
+    ("payout", "balance_transaction"): ("balance_transaction",),
+    ("payout", "failure_balance_transaction"): ("balance_transaction",),
 }
 TABLES = {
     "pi": "payment_intents",
     "ch": "charges",
     "re": "refunds",
+    "du": "disputes",
+    "po": "payouts",
 }
 # A charge shows so many of its refunds; more are read by `GET /v1/refunds`.
 REFUNDS_SHOWN = 10

@@ -26,7 +26,8 @@ Paths = list[str]
 class Resource(NamedTuple):
     """How objects of one kind are read: `columns` from `table`, rendered as JSON; `filters` are columns too.
 
-    What is older than `kept_s` can no longer be read.
+    What is older than `kept_s` can no longer be read. `path` is its place in the address where that is not the table's
+    name; `times` are the columns that a list takes as an instant or a range of time.
     """
 
     kind: str
@@ -36,6 +37,8 @@ class Resource(NamedTuple):
     filters: tuple[str, ...]
     render: Callable[[Sandbox, Any], bytes]
     kept_s: int = FOR_EVER_S
+    path: str = ""
+    times: tuple[str, ...] = ("created",)
 
     def retrieve(self, sandbox: Sandbox, call: Call) -> Execution:
         """`GET /v1/things/:id`."""
@@ -62,7 +65,7 @@ class Resource(NamedTuple):
         return sandbox.clock.now() - self.kept_s
 
     def _conditions(self, form: Form, params: Params) -> Conditions:
-        conditions = _created(params.get("created"))
+        conditions = [one for name in self.times for one in _time(name, params.get(name))]
         for name in self.filters:
             value = form.text(name)
             if value is not None:
@@ -98,16 +101,16 @@ class Resource(NamedTuple):
         page = found[:limit][::-1] if backwards else found[:limit]
         data = [msgspec.Raw(expand.apply(sandbox, self.render(sandbox, row), paths)) for row in page]
         more = len(found) > limit
-        return encode({"object": "list", "data": data, "has_more": more, "url": f"/v1/{self.table}"})
+        return encode({"object": "list", "data": data, "has_more": more, "url": f"/v1/{self.path or self.table}"})
 
 
-def _created(given: Any) -> Conditions:
+def _time(name: str, given: Any) -> Conditions:
     """`created=5` or `created[gte]=5&created[lt]=9`."""
     if given is None:
         return []
     if isinstance(given, str):
-        return [("created = ?", int(given))]
-    return [(f"created {COMPARISONS[name]} ?", int(value)) for name, value in given.items()]
+        return [(f"{name} = ?", int(given))]
+    return [(f"{name} {COMPARISONS[how]} ?", int(value)) for how, value in given.items()]
 
 
 def _body(_sandbox: Sandbox, row: tuple[bytes]) -> bytes:
@@ -125,6 +128,16 @@ def _event(_sandbox: Sandbox, row: Any) -> bytes:
 INTENTS = Resource("payment_intent", "payment_intents", "intent", "body", ("customer",), _body)
 CHARGES = Resource("charge", "charges", "id", "body", ("customer", "payment_intent"), _body)
 REFUNDS = Resource("refund", "refunds", "id", "body", ("charge", "payment_intent"), _body)
+DISPUTES = Resource("dispute", "disputes", "dispute", "body", ("charge", "payment_intent"), _body)
+WARNINGS = Resource(
+    "radar.early_fraud_warning",
+    "early_fraud_warnings",
+    "early_fraud_warning",
+    "body",
+    ("charge", "payment_intent"),
+    _body,
+    path="radar/early_fraud_warnings",
+)
 BALANCE_TRANSACTIONS = Resource(
     "balance_transaction",
     "balance_transactions",

@@ -163,7 +163,7 @@ class Refund(msgspec.Struct, kw_only=True):
 
 
 class BalanceTransaction(msgspec.Struct, kw_only=True):
-    """A movement of the Stripe balance: `net = amount - fee`, in the charge's own currency."""
+    """A movement of the Stripe balance: `net = amount - fee`, in the currency of the balance."""
 
     id: str
     object: str = "balance_transaction"
@@ -173,14 +173,83 @@ class BalanceTransaction(msgspec.Struct, kw_only=True):
     created: int
     currency: str
     description: str | None = None
-    exchange_rate: None = None
+    exchange_rate: float | None = None
     fee: int
     fee_details: list[Json]
     net: int
     reporting_category: str = "charge"
-    source: str
+    source: str | None
     status: str = "pending"
     type: str = "charge"
+
+
+class Dispute(msgspec.Struct, kw_only=True):
+    """What the owner of a card says at the bank against a charge; its status moves by the table in `disputing.py`."""
+
+    id: str
+    object: str = "dispute"
+    amount: int
+    balance_transactions: list[BalanceTransaction] = []
+    charge: str
+    created: int
+    currency: str
+    enhanced_eligibility_types: Ids = []
+    evidence: Json
+    evidence_details: Json
+    intended_submission_method: str | None = None
+    is_charge_refundable: bool
+    livemode: bool = False
+    metadata: dict[str, str] = {}
+    network_reason_code: str | None
+    payment_intent: str
+    payment_method_details: Json
+    reason: str
+    status: str
+
+
+class EarlyFraudWarning(msgspec.Struct, kw_only=True):
+    """What a card's bank believes to be fraud. `actionable`: a full refund now would still prevent a dispute."""
+
+    id: str
+    object: str = "radar.early_fraud_warning"
+    actionable: bool = True
+    charge: str
+    created: int
+    fraud_type: str
+    livemode: bool = False
+    payment_intent: str
+
+
+class Payout(msgspec.Struct, kw_only=True):
+    """Money on its way from the balance to the bank; a negative amount comes from there."""
+
+    id: str
+    object: str = "payout"
+    amount: int
+    application_fee: None = None
+    application_fee_amount: None = None
+    arrival_date: int
+    automatic: bool
+    balance_transaction: str
+    created: int
+    currency: str
+    description: str | None = None
+    destination: str
+    failure_balance_transaction: str | None = None
+    failure_code: str | None = None
+    failure_message: str | None = None
+    livemode: bool = False
+    metadata: dict[str, str] = {}
+    method: str = "standard"
+    original_payout: None = None
+    payout_method: None = None
+    reconciliation_status: str
+    reversed_by: None = None
+    source_type: str = "card"
+    statement_descriptor: str | None = None
+    status: str
+    trace_id: Json
+    type: str = "bank_account"
 
 
 class Event(msgspec.Struct, kw_only=True):
@@ -201,3 +270,6 @@ decode_intent = msgspec.json.Decoder(PaymentIntent).decode
 decode_charge = msgspec.json.Decoder(Charge).decode
 decode_refund = msgspec.json.Decoder(Refund).decode
 decode_balance_transaction = msgspec.json.Decoder(BalanceTransaction).decode
+decode_dispute = msgspec.json.Decoder(Dispute).decode
+decode_warning = msgspec.json.Decoder(EarlyFraudWarning).decode
+decode_payout = msgspec.json.Decoder(Payout).decode

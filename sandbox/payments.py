@@ -15,6 +15,8 @@ from sandbox.state import Origin, Sandbox
 
 # How long `pm_sandbox_slow` stays in `processing`.
 SLOW_S = 1.0
+# When a test card's dispute or warning comes. Measured by others in Stripe's test mode: 0.4 to 0.6 s.
+FOLLOWS_AFTER_S = 0.5
 # How long a card holds money for a later capture. Source: Stripe's page on authorization and capture.
 HELD_S = 7 * 86_400
 
@@ -100,13 +102,20 @@ def load_charge(sandbox: Sandbox, charge_id: str) -> Charge:
     return decode_charge(row[0])
 
 
-def mark_disputed(sandbox: Sandbox, charge_id: str, *, disputed: bool) -> None:
-    """Say whether the owner of the card disputes the charge. No event tells it: there are no disputes yet."""
+def mark_disputed(sandbox: Sandbox, charge_id: str) -> Charge:
+    """The charge, marked for ever as one that was disputed; the events of the dispute tell it."""
     charge = load_charge(sandbox, charge_id)
     if not charge.captured:
         raise invalid(f"Charge {charge_id} was not captured, so it cannot be disputed.")
-    charge.disputed = disputed
+    charge.disputed = True
     sandbox.store.write("UPDATE charges SET body = ? WHERE id = ?", (encode(charge), charge_id))
+    return charge
+
+
+def let_follow(sandbox: Sandbox, card: Card, charge_id: str) -> None:
+    """Plan what follows on money taken from some test cards: a dispute, or a warning of fraud."""
+    if card.then:
+        schedule.later(sandbox, sandbox.clock.exact() + FOLLOWS_AFTER_S, "follow", charge_id, card.then.encode())
 
 
 def change_charge(sandbox: Sandbox, charge: Charge, event: str, origin: Origin, at: int) -> None:
@@ -180,6 +189,7 @@ def _succeed(
         schedule.later(sandbox, sandbox.clock.exact() + sandbox.fee_delay_s, "fee", charge.id)
     _write_charge(sandbox, charge, "charge.succeeded", origin)
     witness.took(sandbox.store, charge)
+    let_follow(sandbox, card, charge.id)
     intent.status, intent.amount_received = "succeeded", intent.amount
     save(sandbox, intent, "payment_intent.succeeded", origin, at)
 

@@ -11,11 +11,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from sandbox import balance, events, payments, schedule, witness
+from sandbox import balance, events, fraud_warnings, payments, schedule, settlement, witness
 from sandbox.cards import CARDS, Card
 from sandbox.errors import invalid, no_such
 from sandbox.ids import new_id
 from sandbox.objects import Charge, Json, Refund, decode_refund, encode
+from sandbox.settlement import Settled
 from sandbox.state import BY_ITSELF, Origin, Sandbox
 
 # How long after its creation a refund of a card that `fails`, or that pays back `later`, comes to its end.
@@ -64,17 +65,19 @@ def begin(
 ) -> Refund:
     """Make a refund of what is left on the charge; the caller has seen that it is enough."""
     at, card = sandbox.clock.now(), _card(sandbox, charge)
-    refund = _new(charge, amount, reason, metadata, at)
+    refund, settled = _new(charge, amount, reason, metadata, at), settlement.of_charge(sandbox.store, charge)
     if card.refund == "asks":
         refund.status, refund.next_action = "requires_action", _ask(charge, at)
-    elif _is_funded(sandbox, refund):
-        _proceed(sandbox, refund, charge, card, at)
+    elif _is_funded(sandbox, refund, settled):
+        _proceed(sandbox, refund, charge, settled, at)
     else:
         refund.pending_reason = "insufficient_funds"
     _insert(sandbox, refund)
     events.record(sandbox.store, "refund.created", encode(refund), origin, at)
     _add_refunded(charge, amount)
     payments.change_charge(sandbox, charge, "charge.refunded", origin, at)
+    if charge.refunded:
+        fraud_warnings.nothing_left_to_do(sandbox, charge.id, origin, at)
     return refund
 
 
@@ -88,8 +91,9 @@ def end(sandbox: Sandbox, refund: Refund, ending: Ending, origin: Origin, at: in
     refund.status, refund.next_action, refund.pending_reason = ending.status, msgspec.UNSET, msgspec.UNSET
     if ending.status == "succeeded":
         if refund.balance_transaction is None:
-            refund.balance_transaction = balance.book_refund(sandbox.store, refund, charge.description, at)
-            _spend(sandbox, refund.currency, refund.amount)
+            settled = settlement.of_charge(sandbox.store, charge)
+            refund.balance_transaction = balance.book_refund(sandbox.store, refund, settled, charge.description, at)
+            _spend(sandbox, settled, refund.amount)
         _note(sandbox, "refunded", refund, charge)
     else:
         _take_back(sandbox, refund, charge, ending, given=given, at=at)
@@ -119,11 +123,12 @@ def fund(sandbox: Sandbox, currency: str, available: int | None) -> int:
     at = sandbox.clock.now()
     for number, (body,) in enumerate(waiting):
         refund = decode_refund(body)
-        if not _is_funded(sandbox, refund):
-            return number
         charge = payments.load_charge(sandbox, refund.charge)
+        settled = settlement.of_charge(sandbox.store, charge)
+        if not _is_funded(sandbox, refund, settled):
+            return number
         refund.pending_reason = msgspec.UNSET
-        _proceed(sandbox, refund, charge, _card(sandbox, charge), at)
+        _proceed(sandbox, refund, charge, settled, at)
         save(sandbox, refund, "refund.updated", BY_ITSELF, at)
     return len(waiting)
 
@@ -132,14 +137,23 @@ def save(sandbox: Sandbox, refund: Refund, event: str, origin: Origin, at: int) 
     """Write the refund as it is now, and the event that says so with what was there before."""
     (before,) = sandbox.store.row("SELECT body FROM refunds WHERE id = ?", (refund.id,))
     body = encode(refund)
-    values = (body, _waits_for(refund), refund.id)
+    values = (body, _waits_for(sandbox, refund), refund.id)
     sandbox.store.write("UPDATE refunds SET body = ?, waiting = ? WHERE id = ?", values)
     events.record(sandbox.store, event, body, origin, at, events.changed(before, body))
 
 
-def _proceed(sandbox: Sandbox, refund: Refund, charge: Charge, card: Card, at: int) -> None:
+def fail_pending(sandbox: Sandbox, charge_id: str, at: int) -> None:
+    """What is still pending when the bank takes the money back fails: nobody is paid twice."""
+    for (body,) in sandbox.store.rows("SELECT body FROM refunds WHERE charge = ?", (charge_id,)):
+        refund = decode_refund(body)
+        if refund.status in OPEN:
+            end(sandbox, refund, Ending("failed", "charge_for_pending_refund_disputed"), BY_ITSELF, at)
+
+
+def _proceed(sandbox: Sandbox, refund: Refund, charge: Charge, settled: Settled, at: int) -> None:
     """The balance pays: the refund succeeds at once, or is on its way."""
-    refund.balance_transaction = balance.book_refund(sandbox.store, refund, charge.description, at)
+    card = _card(sandbox, charge)
+    refund.balance_transaction = balance.book_refund(sandbox.store, refund, settled, charge.description, at)
     if card.refund == "later":
         refund.status, refund.pending_reason = "pending", "processing"
     else:
@@ -152,23 +166,26 @@ def _proceed(sandbox: Sandbox, refund: Refund, charge: Charge, card: Card, at: i
 def _take_back(sandbox: Sandbox, refund: Refund, charge: Charge, ending: Ending, *, given: bool, at: int) -> None:
     refund.failure_reason = ending.reason or ("merchant_request" if ending.status == "canceled" else "unknown")
     if refund.balance_transaction is not None:
-        refund.failure_balance_transaction = balance.book_failure(sandbox.store, refund, charge.description, at)
-        _spend(sandbox, refund.currency, -refund.amount)
+        settled = settlement.of_charge(sandbox.store, charge)
+        back = balance.book_failure(sandbox.store, refund, settled, charge.description, at)
+        refund.failure_balance_transaction = back
+        _spend(sandbox, settled, -refund.amount)
     if given:
         _note(sandbox, "returned", refund, charge)
 
 
-def _is_funded(sandbox: Sandbox, refund: Refund) -> bool:
+def _is_funded(sandbox: Sandbox, refund: Refund, settled: Settled) -> bool:
     """Take the amount from what is left for refunds; False where it does not reach."""
-    row = sandbox.store.row("SELECT available FROM funds WHERE currency = ?", (refund.currency,))
-    if row is not None and row[0] < refund.amount:
+    row = sandbox.store.row("SELECT available FROM funds WHERE currency = ?", (settled.currency,))
+    if row is not None and row[0] < settled.convert(refund.amount):
         return False
-    _spend(sandbox, refund.currency, refund.amount)
+    _spend(sandbox, settled, refund.amount)
     return True
 
 
-def _spend(sandbox: Sandbox, currency: str, amount: int) -> None:
-    sandbox.store.write("UPDATE funds SET available = available - ? WHERE currency = ?", (amount, currency))
+def _spend(sandbox: Sandbox, settled: Settled, amount: int) -> None:
+    values = (settled.convert(amount), settled.currency)
+    sandbox.store.write("UPDATE funds SET available = available - ? WHERE currency = ?", values)
 
 
 def _add_refunded(charge: Charge, amount: int) -> None:
@@ -180,8 +197,11 @@ def _note(sandbox: Sandbox, kind: Literal["refunded", "returned"], refund: Refun
     witness.noted(sandbox.store, kind, refund.id, refund.amount, refund.currency, charge.metadata)
 
 
-def _waits_for(refund: Refund) -> str | None:
-    return refund.currency if refund.pending_reason == "insufficient_funds" else None
+def _waits_for(sandbox: Sandbox, refund: Refund) -> str | None:
+    """The currency of settlement of which there is too little for this refund."""
+    if refund.pending_reason != "insufficient_funds":
+        return None
+    return settlement.of_charge(sandbox.store, payments.load_charge(sandbox, refund.charge)).currency
 
 
 def _card(sandbox: Sandbox, charge: Charge) -> Card:
@@ -221,7 +241,7 @@ def _insert(sandbox: Sandbox, refund: Refund) -> None:
             refund.created,
             refund.charge,
             refund.payment_intent,
-            _waits_for(refund),
+            _waits_for(sandbox, refund),
             encode(refund),
         ),
     )

@@ -1,6 +1,6 @@
 """Refunds at the API: create, update, cancel. What becomes of one is in `refunding.py`."""
 
-from sandbox import expand, intents, payments, refunding
+from sandbox import disputing, expand, intents, payments, refunding
 from sandbox.currencies import spelled_with_symbol
 from sandbox.errors import ApiError, invalid, missing_param, no_such
 from sandbox.objects import Charge, encode
@@ -54,7 +54,7 @@ def _create(sandbox: Sandbox, call: Call, wanted: int | None, paths: list[str]) 
     form = Form(call.params)
     charge = _refundable(sandbox, form.text("charge"), form.text("payment_intent"))
     left = charge.amount_captured - charge.amount_refunded
-    if charge.disputed:
+    if disputing.forbids_refunds(sandbox, charge):
         message = f"Charge {charge.id} has been charged back; cannot issue a refund."
         raise invalid(message, code="charge_disputed")
     if not left:

@@ -14,6 +14,8 @@ from sandbox.params import Params, decode
 from sandbox.state import API_VERSION, Call
 
 PREFIX = "/v1/"
+# What stands before the noun in some of Stripe's addresses.
+NAMESPACES = ("radar",)
 # Versions that the service ever pinned stay known, so that its stored requests can still be sent.
 VERSIONS = (API_VERSION,)
 _VERSION = re.compile(r"(\d{4}-\d\d-\d\d)(\.[a-z]+)?")
@@ -67,6 +69,8 @@ def request_of(scope: dict[str, object], headers: list[tuple[bytes, bytes]], bod
 def call_of(request: Request, request_id: str, routes: Container[str]) -> Call:
     """Decode the parameters and find the route. Raises Stripe's 404 for an unknown URL, 400 for a malformed one."""
     noun, *rest = request.path.removeprefix(PREFIX).split("/")
+    if noun in NAMESPACES and rest:
+        noun = f"{noun}/{rest.pop(0)}"
     object_id = rest[0] if rest else ""
     shape = "/".join([noun, ":id", *rest[1:]]) if rest else noun
     endpoint = f"{request.method} {shape}"

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from sandbox.schema import MONEY
+
 SCHEMA = """
 -- Facts about this sandbox itself: account id, clock offset.
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -38,7 +40,7 @@ CREATE TABLE IF NOT EXISTS charges (
 CREATE INDEX IF NOT EXISTS charges_created ON charges (created);
 CREATE INDEX IF NOT EXISTS charges_payment_intent ON charges (payment_intent);
 CREATE INDEX IF NOT EXISTS charges_customer ON charges (customer, created) WHERE customer IS NOT NULL;
--- `waiting`: the currency of which the balance is too short for this refund.
+-- `waiting`: the currency of settlement of which there is too little for this refund.
 CREATE TABLE IF NOT EXISTS refunds (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, charge TEXT NOT NULL,
   payment_intent TEXT NOT NULL, waiting TEXT, body BLOB NOT NULL);
@@ -46,7 +48,7 @@ CREATE INDEX IF NOT EXISTS refunds_created ON refunds (created);
 CREATE INDEX IF NOT EXISTS refunds_charge ON refunds (charge);
 CREATE INDEX IF NOT EXISTS refunds_payment_intent ON refunds (payment_intent);
 CREATE INDEX IF NOT EXISTS refunds_waiting ON refunds (waiting) WHERE waiting IS NOT NULL;
--- What of the available balance is left for refunds, where somebody set it; without a row it is always enough.
+-- What is left for refunds, where somebody set it, by currency of settlement; without a row it is always enough.
 CREATE TABLE IF NOT EXISTS funds (currency TEXT PRIMARY KEY, available INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS balance_transactions (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, available_on INTEGER NOT NULL,
@@ -95,9 +97,21 @@ ADDED = (
     ("events", "previous", "BLOB"),
 )
 GROUP_MAX = 64  # requests per commit; with more, the first ones would wait longer and little CPU would be saved
-AGED_TABLES = ("payment_intents", "charges", "refunds", "balance_transactions", "events", "idempotency_keys")
+AGED_TABLES = (
+    "payment_intents",
+    "charges",
+    "refunds",
+    "disputes",
+    "early_fraud_warnings",
+    "payouts",
+    "balance_transactions",
+    "events",
+    "idempotency_keys",
+)
 # Stamps inside stored JSON. A user's text cannot match: its quotes are escaped and its values are strings.
-_STAMP = re.compile(rb'"(created|canceled_at|available_on|capture_before|email_sent_at|expires_at)":(\d+)')
+_STAMP = re.compile(
+    rb'"(created|canceled_at|available_on|capture_before|email_sent_at|expires_at|due_by|arrival_date)":(\d+)'
+)
 _log = logging.getLogger("sandbox")
 
 
@@ -114,7 +128,7 @@ class Store:
         self._db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
         for pragma in PRAGMAS:
             self._db.execute(pragma)
-        self._db.executescript(SCHEMA)
+        self._db.executescript(SCHEMA + MONEY)
         for table, column, kind in ADDED:
             if self.row(f"SELECT 1 FROM pragma_table_info('{table}') WHERE name = ?", (column,)) is None:
                 self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
@@ -234,6 +248,7 @@ class Store:
             which = "" if refunds or table != "balance_transactions" else " WHERE source NOT LIKE 're\\_%' ESCAPE '\\'"
             self.write(f"UPDATE {table} SET created = created - ?1, body = older(body, ?1){which}", (seconds,))
         self.write("UPDATE balance_transactions SET available_on = available_on - ?", (seconds,))
+        self.write("UPDATE payouts SET arrival_date = arrival_date - ?", (seconds,))
         self.write("UPDATE scheduled SET due = due - ?", (seconds,))
 
     def close(self) -> None:

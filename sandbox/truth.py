@@ -58,11 +58,23 @@ def totals(sandbox: Sandbox) -> Json:
         "payment_intents": intents,
         "amounts": {currency: amount for currency, _, amount in rows},
         **_aftermath([_Row(None, None, None, *row) for row in kinds]),
+        "balance": _balance(sandbox),
         "canceled": times["canceled"],
         "requests": requests,
         "replays": store.counts["replays"],
         "cut": store.counts["cut"],
     }
+
+
+def _balance(sandbox: Sandbox) -> Json:
+    """The balance by the books, pending and available together: its sum per currency, and of what kinds that is."""
+    rows = sandbox.store.rows("SELECT currency, type, SUM(net) FROM balance_transactions GROUP BY 1, 2 ORDER BY 1, 2")
+    found: dict[str, Json] = {}
+    for currency, kind, net in rows:
+        entry = found.setdefault(currency, {"net": 0, "by_type": {}})
+        entry["net"] += net
+        entry["by_type"][kind] = net
+    return found
 
 
 def one_order(sandbox: Sandbox, order: str) -> Json:
@@ -114,6 +126,7 @@ def _entry(order: str | None, rows: list[_Row]) -> Json:
         **_aftermath(rows),
         "canceled": _subjects(rows, "canceled"),
         "refund_ids": [refund for refund in _subjects(rows, "refunded") if refund not in returned],
+        "dispute_ids": _subjects(rows, "opened"),
     }
 
 
@@ -127,6 +140,18 @@ def _aftermath(rows: list[_Row]) -> Json:
         "refunds": sum(row.times for row in rows if row.kind == "refunded") - returned,
         "refunded": _less(_amounts(rows, "refunded"), _amounts(rows, "returned")),
         "refunds_failed": returned,
+        **_disputed(rows),
+    }
+
+
+def _disputed(rows: list[_Row]) -> Json:
+    """What banks want back now, and what the balance paid for it and got again, in its own currency."""
+    return {
+        "disputes": sum(row.times for row in rows if row.kind == "opened"),
+        "disputed": _less(_amounts(rows, "disputed"), _amounts(rows, "undisputed")),
+        "withdrawn": _amounts(rows, "withdrawn"),
+        "reinstated": _amounts(rows, "reinstated"),
+        "dispute_fees": _amounts(rows, "disputing"),
     }
 
 

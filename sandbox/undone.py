@@ -22,6 +22,11 @@ PARAMETERS: dict[str, frozenset[str]] = {
         transfer_data"""
     ),
     "POST refunds": words("currency customer instructions_email origin refund_application_fee reverse_transfer"),
+    "POST disputes/:id": words(
+        """evidence.appeal evidence.enhanced_evidence evidence.cancellation_policy evidence.customer_communication
+        evidence.customer_signature evidence.duplicate_charge_documentation evidence.receipt evidence.refund_policy
+        evidence.service_documentation evidence.shipping_documentation evidence.uncategorized_file"""
+    ),
     "GET payment_intents": words("customer_account"),
     "GET charges": words("transfer_group"),
     "GET events": words("delivery_success"),

@@ -5,6 +5,11 @@
     authorized     a card holds money for a capture          captured   some or all of it was taken (and is a movement)
     released       the card holds the rest no longer         canceled   the PaymentIntent can never be charged again
     refunded       money went back to the customer           returned   the same money came back: the refund failed
+    opened         a dispute, or an inquiry                  disputed   the bank wants the payment back from now on
+    undisputed     it wants it no longer                     withdrawn  the balance paid for it …
+    reinstated     … and got it back                         disputing  what the dispute itself cost, or gave back
+
+The last three are in the currency of settlement, all others in that of the payment.
 """
 
 from collections.abc import Mapping
@@ -13,7 +18,20 @@ from typing import Literal
 from sandbox.objects import Charge
 from sandbox.store import Store
 
-Kind = Literal["authorized", "captured", "released", "canceled", "refunded", "returned"]
+Kind = Literal[
+    "authorized",
+    "captured",
+    "released",
+    "canceled",
+    "refunded",
+    "returned",
+    "opened",
+    "disputed",
+    "undisputed",
+    "withdrawn",
+    "reinstated",
+    "disputing",
+]
 
 
 def took(store: Store, charge: Charge) -> None:

@@ -154,7 +154,7 @@ HELP: dict[Event, Help] = {
         "compare the `reference` with Stripe; nothing was booked twice",
     ),
     Event.FEES_INCOMPLETE: Help("warning", "Stripe's list of fees could not be read to its end; it is read again"),
-    Event.FEES_OTHER_CURRENCY: Help("info", "`count` charges settled in another currency; no fee booked"),
+    Event.FEES_OTHER_CURRENCY: Help("info", "`count` charges were settled in another currency, and booked in that one"),
     Event.FEES_UNREADABLE: Help(
         "error",
         "Stripe shows a fee for the `charge` that no books can hold; `reason` says what of it",

@@ -186,6 +186,19 @@ class Storm:
 
     def _clear_up(self, monkey: Monkey) -> None:
         """Until nothing is on its way: by itself, then a day later, then with what a poison's guard had parked."""
+        self._come_to_rest(monkey)
+        self._note("quiet")
+        self._end_refunds()
+        self.report.happened["parked, brought back"] = self._parked()
+        assert self._fleet.eo("outbox", "retry", "--all").returncode == 0
+        self._come_to_rest(monkey)
+        assert not self._parked(), f"parked again in calm weather: {what_is_left(self._fleet)}"
+        # What nobody tells us: refunds that failed after they had succeeded, and those that were made past us.
+        since = (datetime.now(UTC) - timedelta(days=LIFE_DAYS)).isoformat()
+        self._fleet.eo("reconcile", "--heal", "--yes", "--since", since, EO_RECONCILE_GRACE_S="0")
+
+    def _come_to_rest(self, monkey: Monkey) -> None:
+        """By itself, or a day later: what was parked, too, may have a customer to wait for once it is brought back."""
         with suppress(AssertionError):
             monkey.until(lambda: is_quiet(self._fleet), within_s=QUIET_BY_ITSELF_S, what="quiet")
         self._end_refunds()
@@ -193,15 +206,6 @@ class Storm:
             self._note("some wait for Stripe's memory to end, for a customer, or for their money")
             self._pass_a_day(monkey)
         self._until_quiet(monkey)
-        self._note("quiet")
-        self._end_refunds()
-        self.report.happened["parked, brought back"] = self._parked()
-        assert self._fleet.eo("outbox", "retry", "--all").returncode == 0
-        self._until_quiet(monkey)
-        assert not self._parked(), f"parked again in calm weather: {what_is_left(self._fleet)}"
-        # What nobody tells us: refunds that failed after they had succeeded, and those that were made past us.
-        since = (datetime.now(UTC) - timedelta(days=LIFE_DAYS)).isoformat()
-        self._fleet.eo("reconcile", "--heal", "--yes", "--since", since, EO_RECONCILE_GRACE_S="0")
 
     def _end_refunds(self) -> None:
         """At Stripe: what ends by itself later ends now, and customers act or do not."""

@@ -14,6 +14,10 @@ from stripe.params import (
     BalanceTransactionRetrieveParams,
     ChargeListParams,
     ChargeRetrieveParams,
+    DisputeCloseParams,
+    DisputeListParams,
+    DisputeRetrieveParams,
+    DisputeUpdateParams,
     EventListParams,
     EventRetrieveParams,
     PaymentIntentCancelParams,
@@ -28,6 +32,7 @@ from stripe.params import (
     RefundRetrieveParams,
     RefundUpdateParams,
 )
+from stripe.params.radar import EarlyFraudWarningListParams, EarlyFraudWarningRetrieveParams
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,34 @@ class RetrieveCharge:
 
 
 @dataclass(frozen=True)
+class RetrieveDispute:
+    NODE: ClassVar = "disputes.retrieve"
+    id: str
+    params: DisputeRetrieveParams = field(default_factory=DisputeRetrieveParams)
+
+
+@dataclass(frozen=True)
+class UpdateDispute:
+    NODE: ClassVar = "disputes.update"
+    id: str
+    params: DisputeUpdateParams
+
+
+@dataclass(frozen=True)
+class CloseDispute:
+    NODE: ClassVar = "disputes.close"
+    id: str
+    params: DisputeCloseParams = field(default_factory=DisputeCloseParams)
+
+
+@dataclass(frozen=True)
+class RetrieveWarning:
+    NODE: ClassVar = "radar.earlyFraudWarnings.retrieve"
+    id: str
+    params: EarlyFraudWarningRetrieveParams = field(default_factory=EarlyFraudWarningRetrieveParams)
+
+
+@dataclass(frozen=True)
 class RetrieveMovement:
     NODE: ClassVar = "balanceTransactions.retrieve"
     id: str
@@ -143,6 +176,18 @@ class ListRefunds:
 
 
 @dataclass(frozen=True)
+class ListDisputes:
+    NODE: ClassVar = "disputes.list"
+    params: DisputeListParams
+
+
+@dataclass(frozen=True)
+class ListWarnings:
+    NODE: ClassVar = "radar.earlyFraudWarnings.list"
+    params: EarlyFraudWarningListParams
+
+
+@dataclass(frozen=True)
 class ListMovements:
     NODE: ClassVar = "balanceTransactions.list"
     params: BalanceTransactionListParams
@@ -154,7 +199,7 @@ class ListEvents:
     params: EventListParams
 
 
-Listing = ListIntents | ListCharges | ListRefunds | ListMovements | ListEvents
+Listing = ListIntents | ListCharges | ListRefunds | ListDisputes | ListWarnings | ListMovements | ListEvents
 Single = (
     CreateIntent
     | RetrieveIntent
@@ -166,6 +211,10 @@ Single = (
     | UpdateRefund
     | CancelRefund
     | RetrieveCharge
+    | RetrieveDispute
+    | UpdateDispute
+    | CloseDispute
+    | RetrieveWarning
     | RetrieveMovement
     | RetrieveEvent
     | RetrieveAccount

@@ -9,6 +9,12 @@ _REFUNDS = {
     "fails": "its refunds succeed, and fail a minute later",
     "asks": "its refunds are `requires_action` until they are ended",
 }
+_THEN = {
+    "inquiry": "an inquiry follows",
+    "warning": "a warning of fraud follows",
+    "fraudulent": "is disputed as `fraudulent`",
+    "product_not_received": "is disputed as `product_not_received`",
+}
 
 
 def cards() -> str:
@@ -42,5 +48,6 @@ def _behaviour(card: Card) -> str:
     extra = [checks] if checks else []
     extra += ["available at once"] if card.available_at_once else []
     extra += [_REFUNDS[card.refund]] if card.refund in _REFUNDS else []
+    extra += [_THEN[card.then]] if card.then else []
     extra += ["elevated risk"] if card.risk == "elevated" else []
     return first.get(card.authenticate, "") + then + ends.get(card.ends, "") + "".join(f"; {word}" for word in extra)

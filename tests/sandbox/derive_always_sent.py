@@ -56,7 +56,9 @@ def told(known: dict[str, Fields], name: str) -> dict[str, list[str]]:
 def main(package: Path, *added: str) -> None:
     """Read the package's types, write the file."""
     known: dict[str, Fields] = {}
-    for file in [package / "esm/shared.d.ts", *sorted((package / "esm/resources").glob("*.d.ts"))]:
+    resources = package / "esm/resources"
+    files = [package / "esm/shared.d.ts", *sorted(resources.glob("*.d.ts")), *sorted(resources.glob("Radar/*.d.ts"))]
+    for file in files:
         for name, of_type in fields(file.read_text()).items():
             known.setdefault(name, of_type)
     version = re.search(r'ApiVersion = "([^"]+)"', (package / "esm/apiVersion.d.ts").read_text())

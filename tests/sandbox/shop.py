@@ -38,9 +38,11 @@ class Shop:
     def end(self, refund: Any, status: str, reason: str | None = None) -> Any:
         return self.sandbox.control("POST", f"refunds/{refund.id}/end", {"status": status, "failure_reason": reason})
 
-    def dispute(self, *, disputed: bool) -> None:
-        path = f"charges/{self.intent.latest_charge}/disputed"
-        self.sandbox.control("POST", path, {"disputed": disputed})
+    def dispute(self, **opening: Any) -> Any:
+        return self.sandbox.control("POST", f"charges/{self.intent.latest_charge}/dispute", opening)
+
+    def decide(self, dispute: Any, status: str, **how: Any) -> Any:
+        return self.sandbox.control("POST", f"disputes/{dispute['id']}/end", {"status": status} | how)
 
     def back(self) -> tuple[int, dict[str, int], int]:
         """What the witness has seen go back: how often, how much, and how often that failed."""

@@ -4,7 +4,9 @@ Stripe's types say what is right here, and the sandbox's own copy of them is hel
 """
 
 import json
+import re
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -35,6 +37,11 @@ REFUSED_FOR_CARDS = {(CREATE, "statement_descriptor"), (CAPTURE, "statement_desc
 UNKNOWN = "colour"
 
 
+def _kind(endpoint: str) -> str:
+    """What an endpoint is about, as its address names it, such as `refunds`."""
+    return re.sub(r"/:id.*", "", endpoint.partition(" ")[2])
+
+
 class Case(NamedTuple):
     """A request that has one documented parameter in it, at `path`."""
 
@@ -45,8 +52,9 @@ class Case(NamedTuple):
 class Objects:
     """Objects of the shared sandbox, to be named in requests."""
 
-    def __init__(self, wire: Connection) -> None:
+    def __init__(self, wire: Connection, sandbox: SandboxProcess) -> None:
         self.wire = wire
+        self.control = partial(sandbox.control, "POST", body={})
         paid = wire.send("POST", "/v1/payment_intents", BASE[CREATE] | PAY).body
         self.open: dict[str, str] = {}
         self.secret = paid["client_secret"]
@@ -57,6 +65,8 @@ class Objects:
             for kind in ("payment_intents", "charges", "balance_transactions", "events")
         }
         self.ids["refunds"] = self.refund("pm_card_visa")
+        self.ids["disputes"] = self.dispute()
+        self.ids["radar/early_fraud_warnings"] = self.warning()
 
     def pay(self, params: Tree) -> str:
         """A new intent with these parameters."""
@@ -74,8 +84,18 @@ class Objects:
         intent = self.pay(OPEN | {"confirm": True, "payment_method": card})
         return str(self.wire.send("POST", "/v1/refunds", {"payment_intent": intent, "amount": 1}).body["id"])
 
+    def dispute(self) -> str:
+        """A new dispute."""
+        return str(self.control(f"charges/{self.paid('charge')}/dispute")["id"])
+
+    def warning(self) -> str:
+        """A new warning of fraud."""
+        return str(self.control(f"charges/{self.paid('charge')}/fraud_warning")["id"])
+
     def new(self, endpoint: str) -> str:
         """A new object that this endpoint can change."""
+        if endpoint.startswith("POST disputes"):
+            return self.dispute()
         if endpoint == "POST refunds/:id/cancel":
             return self.refund("pm_sandbox_refundAsks")
         if endpoint.startswith("POST refunds"):
@@ -91,7 +111,7 @@ class Objects:
     def path(self, endpoint: str) -> str:
         """The path of an endpoint, about the paid intent or one that can still be confirmed or canceled."""
         method, _, shape = endpoint.partition(" ")
-        kind, _, _ = shape.partition("/")
+        kind = _kind(endpoint)
         object_id = self.ids.get(kind, "")
         if method == "POST" and ":id" in shape:
             object_id = self.open.get(endpoint) or self.open.setdefault(endpoint, self.new(endpoint))
@@ -105,7 +125,7 @@ def objects(shared_sandbox: SandboxProcess) -> Iterator[Objects]:
     with Connection(shared_sandbox.base) as wire:
         wire.send("POST", "/v1/payment_intents", BASE[CREATE] | PAY)
         shared_sandbox.control("POST", "fees/flush")
-        yield Objects(wire)
+        yield Objects(wire, shared_sandbox)
 
 
 # -- the sandbox's copy ---------------------------------------------------------------------------------------------
@@ -217,7 +237,7 @@ def test_what_stripe_does_not_have_is_told_in_stripes_words(objects: Objects, me
 
 @pytest.mark.parametrize(
     ("endpoint", "kind"),
-    [(endpoint, endpoint.partition(" ")[2].partition("/")[0].removesuffix("s")) for endpoint in ROUTES],
+    [(endpoint, ".".join(_kind(endpoint).split("/")).removesuffix("s")) for endpoint in ROUTES],
 )
 def test_every_property_that_stripe_expands_is_expanded_or_a_limit(objects: Objects, endpoint: str, kind: str) -> None:
     inside = "data." if endpoint.startswith("GET") and endpoint.endswith("s") else ""
@@ -253,7 +273,7 @@ def _ask(objects: Objects, endpoint: str, params: Tree) -> Answer:
 
 def _cases(endpoint: str, fields: Tree, objects: Objects) -> Iterator[Case]:
     """One request per documented parameter and word, however deep."""
-    kind = endpoint.partition(" ")[2].partition("/")[0]
+    kind = _kind(endpoint)
     cursors = dict.fromkeys(("starting_after", "ending_before"), objects.ids.get(kind))
     special: Tree = {"client_secret": objects.secret, "charge": objects.ids["charges"], **cursors}
     for name, parameter in fields.items():

@@ -8,6 +8,7 @@ import pytest
 import stripe
 from stripe import CardError, StripeError
 
+from sandbox import disputing
 from sandbox.cards import CARDS
 from sandbox.state import API_VERSION
 from tests.sandbox.client import Api, Target, failure, new_key
@@ -20,6 +21,8 @@ KINDS: dict[str, type[stripe.StripeObject]] = {
     "payment_intent": stripe.PaymentIntent,
     "charge": stripe.Charge,
     "refund": stripe.Refund,
+    "dispute": stripe.Dispute,
+    "radar.early_fraud_warning": stripe.radar.EarlyFraudWarning,
     "balance_transaction": stripe.BalanceTransaction,
 }
 DAY_S = 86_400
@@ -28,6 +31,12 @@ REFUNDS: dict[str, list[str]] = {
     "pm_card_visa": ["failed"],
     "pm_card_pendingRefund": ["succeeded", "failed"],
     "pm_sandbox_refundAsks": ["canceled"],
+}
+# The states that a dispute goes through after its first.
+DISPUTES: dict[str, list[str]] = {
+    "needs_response": ["under_review", "won", "appeal_needs_response", "appeal_under_review", "lost"],
+    "warning_needs_response": ["warning_under_review", "warning_closed", "needs_response"],
+    "prevented": [],
 }
 BEHIND_A_REFUND = [
     "balance_transaction.source",
@@ -172,6 +181,37 @@ async def test_the_movements_of_a_refund_are_complete(mine: Api, books: SandboxP
     assert page["data"][1]["description"] == "REFUND FOR CHARGE (an order)"
 
 
+# -- disputes and warnings ----------------------------------------------------------------------------------------
+
+
+async def test_a_dispute_is_complete_in_every_state(mine: Api, books: SandboxProcess) -> None:
+    seen = set()
+    for first in ("needs_response", "warning_needs_response", "prevented"):
+        for reason in ("fraudulent", "general"):
+            charge = (await mine.pay(description="an order")).latest_charge
+            dispute = books.control("POST", f"charges/{charge}/dispute", {"status": first, "reason": reason})
+            for status in (first, *DISPUTES[first]):
+                if status != first:
+                    dispute = books.control("POST", f"disputes/{dispute['id']}/end", {"status": status})
+                nothing_wrong(dispute, stripe.Dispute)
+                seen.add(dispute["status"])
+    assert seen == set(disputing.MAY_BECOME)
+    page = said(await mine.v1.disputes.list_async({"limit": 100, "expand": ["data.charge", "data.payment_intent"]}))
+    nothing_wrong(page, stripe.ListObject[stripe.Dispute])
+    evidence = {"uncategorized_text": "We sent it.", "customer_name": "A"}
+    opened = books.control("POST", f"charges/{(await mine.pay()).latest_charge}/dispute", {})
+    nothing_wrong(said(await mine.v1.disputes.update_async(opened["id"], {"evidence": evidence})), stripe.Dispute)
+    nothing_wrong(said(await mine.v1.disputes.close_async(opened["id"])), stripe.Dispute)
+
+
+async def test_a_warning_of_fraud_is_complete(mine: Api, books: SandboxProcess) -> None:
+    charge = (await mine.pay()).latest_charge
+    warning = books.control("POST", f"charges/{charge}/fraud_warning", {})
+    nothing_wrong(warning, stripe.radar.EarlyFraudWarning)
+    page = said(await mine.v1.radar.early_fraud_warnings.list_async({"expand": ["data.charge"]}))
+    nothing_wrong(page, stripe.ListObject[stripe.radar.EarlyFraudWarning])
+
+
 # -- the money, the account, the events ---------------------------------------------------------------------------
 
 
@@ -217,6 +257,11 @@ async def test_every_event_and_the_object_in_it_is_complete(mine: Api, books: Sa
     await mine.intents.capture_async(held.id)
     refund = await _refund(mine, held.id)
     books.control("POST", f"refunds/{refund.id}/end", {"status": "failed"})
+    warned = (await mine.pay("pm_card_createIssuerFraudRecord")).latest_charge
+    books.control("POST", "disputes/flush")
+    inquiry = books.control("POST", f"charges/{warned}/dispute", {"status": "warning_needs_response"})["id"]
+    for status in ("needs_response", "won"):
+        books.control("POST", f"disputes/{inquiry}/end", {"status": status})
 
     page = said(await mine.v1.events.list_async({"limit": 100}))
 
@@ -240,6 +285,13 @@ async def test_every_event_and_the_object_in_it_is_complete(mine: Api, books: Sa
         "refund.created",
         "refund.updated",
         "refund.failed",
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.funds_withdrawn",
+        "charge.dispute.funds_reinstated",
+        "charge.dispute.closed",
+        "radar.early_fraud_warning.created",
+        "radar.early_fraud_warning.updated",
     }
 
 

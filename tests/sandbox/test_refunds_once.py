@@ -51,7 +51,7 @@ async def test_what_was_not_taken_cannot_be_refunded(shop: Shop, capture_method:
 
 async def test_a_disputed_charge_is_not_refunded_until_the_dispute_is_over(shop: Shop) -> None:
     await shop.sell()
-    shop.dispute(disputed=True)
+    dispute = shop.dispute()
     key = new_key()
     for replayed in (None, "true"):
         refused = await failure(shop.refund(key), InvalidRequestError)
@@ -62,7 +62,7 @@ async def test_a_disputed_charge_is_not_refunded_until_the_dispute_is_over(shop:
         assert refused.headers.get("idempotent-replayed") == replayed
     assert ((await shop.charge()).disputed, shop.back()) == (True, (0, {}, 0))
 
-    shop.dispute(disputed=False)
+    shop.decide(dispute, "won")
     assert "charge.refunded" not in await shop.told(shop.intent.latest_charge)
     assert (await shop.refund()).status == "succeeded"
 
@@ -70,9 +70,9 @@ async def test_a_disputed_charge_is_not_refunded_until_the_dispute_is_over(shop:
 async def test_only_what_was_taken_can_be_disputed(shop: Shop) -> None:
     await shop.sell(capture_method="manual")
     with pytest.raises(OSError, match="400"):
-        shop.dispute(disputed=True)
+        shop.dispute()
     with pytest.raises(OSError, match="404"):
-        shop.sandbox.control("POST", "charges/ch_nobody/disputed", {"disputed": True})
+        shop.sandbox.control("POST", "charges/ch_nobody/dispute", {})
 
 
 async def test_a_refund_names_what_it_refunds(shop: Shop) -> None:

@@ -4,6 +4,7 @@ from tests.conformance.cases import (
     captures,
     charging,
     declines,
+    disputes,
     idempotency,
     money,
     reading,
@@ -24,4 +25,5 @@ CASES = [
     *captures.CASES,
     *refunds.CASES,
     *refunds_kept.CASES,
+    *disputes.CASES,
 ]

@@ -52,6 +52,8 @@ class AiohttpDriver:
                     calls.ListIntents()
                     | calls.ListCharges()
                     | calls.ListRefunds()
+                    | calls.ListDisputes()
+                    | calls.ListWarnings()
                     | calls.ListMovements()
                     | calls.ListEvents() as listing
                 ):
@@ -69,6 +71,10 @@ class AiohttpDriver:
                 return await self._v1.charges.list_async(params, options)
             case calls.ListRefunds(params):
                 return await self._v1.refunds.list_async(params, options)
+            case calls.ListDisputes(params):
+                return await self._v1.disputes.list_async(params, options)
+            case calls.ListWarnings(params):
+                return await self._v1.radar.early_fraud_warnings.list_async(params, options)
             case calls.ListMovements(params):
                 return await self._v1.balance_transactions.list_async(params, options)
             case calls.ListEvents(params):
@@ -97,6 +103,14 @@ class AiohttpDriver:
                 return await self._v1.refunds.cancel_async(refund, params, options)
             case calls.RetrieveCharge(charge, params):
                 return await self._v1.charges.retrieve_async(charge, params, options)
+            case calls.RetrieveDispute(dispute, params):
+                return await self._v1.disputes.retrieve_async(dispute, params, options)
+            case calls.UpdateDispute(dispute, params):
+                return await self._v1.disputes.update_async(dispute, params, options)
+            case calls.CloseDispute(dispute, params):
+                return await self._v1.disputes.close_async(dispute, params, options)
+            case calls.RetrieveWarning(warning, params):
+                return await self._v1.radar.early_fraud_warnings.retrieve_async(warning, params, options)
             case calls.RetrieveMovement(movement, params):
                 return await self._v1.balance_transactions.retrieve_async(movement, params, options)
             case calls.RetrieveEvent(event, params):

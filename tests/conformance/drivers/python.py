@@ -8,6 +8,7 @@ import stripe
 from stripe import (
     BalanceTransaction,
     Charge,
+    Dispute,
     Event,
     ListObject,
     PaymentIntent,
@@ -16,6 +17,7 @@ from stripe import (
     StripeError,
     StripeObject,
 )
+from stripe.radar import EarlyFraudWarning
 
 from tests.conformance.calls import Options
 from tests.conformance.drivers.outcome import Outcome, Versions
@@ -24,6 +26,8 @@ Page = (
     ListObject[PaymentIntent]
     | ListObject[Charge]
     | ListObject[Refund]
+    | ListObject[Dispute]
+    | ListObject[EarlyFraudWarning]
     | ListObject[BalanceTransaction]
     | ListObject[Event]
 )

@@ -51,6 +51,8 @@ class RequestsDriver:
                     calls.ListIntents()
                     | calls.ListCharges()
                     | calls.ListRefunds()
+                    | calls.ListDisputes()
+                    | calls.ListWarnings()
                     | calls.ListMovements()
                     | calls.ListEvents() as listing
                 ):
@@ -68,6 +70,10 @@ class RequestsDriver:
                 return self._v1.charges.list(params, options)
             case calls.ListRefunds(params):
                 return self._v1.refunds.list(params, options)
+            case calls.ListDisputes(params):
+                return self._v1.disputes.list(params, options)
+            case calls.ListWarnings(params):
+                return self._v1.radar.early_fraud_warnings.list(params, options)
             case calls.ListMovements(params):
                 return self._v1.balance_transactions.list(params, options)
             case calls.ListEvents(params):
@@ -96,6 +102,14 @@ class RequestsDriver:
                 return self._v1.refunds.cancel(refund, params, options)
             case calls.RetrieveCharge(charge, params):
                 return self._v1.charges.retrieve(charge, params, options)
+            case calls.RetrieveDispute(dispute, params):
+                return self._v1.disputes.retrieve(dispute, params, options)
+            case calls.UpdateDispute(dispute, params):
+                return self._v1.disputes.update(dispute, params, options)
+            case calls.CloseDispute(dispute, params):
+                return self._v1.disputes.close(dispute, params, options)
+            case calls.RetrieveWarning(warning, params):
+                return self._v1.radar.early_fraud_warnings.retrieve(warning, params, options)
             case calls.RetrieveMovement(movement, params):
                 return self._v1.balance_transactions.retrieve(movement, params, options)
             case calls.RetrieveEvent(event, params):

@@ -20,8 +20,10 @@ const stripe = new Stripe(process.env.STRIPE_API_KEY, {
 const given = (options) => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null));
 
 function start({call, arguments: args, options}) {
-  const [resource, method] = call.split('.');
-  return stripe[resource][method](...args, given(options));
+  const names = call.split('.');
+  const method = names.pop();
+  const resource = names.reduce((inside, name) => inside[name], stripe);
+  return resource[method](...args, given(options));
 }
 
 async function pages(request) {
