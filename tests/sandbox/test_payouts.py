@@ -304,6 +304,7 @@ async def test_what_ended_by_hand_does_not_go_on_by_itself(emptied_shop: Shop) -
         "completed",
     )
     assert "payout.paid" not in await emptied_shop.told(payout["id"])
+    assert "Traceback" not in emptied_shop.sandbox.data.with_suffix(".log").read_text()
 
 
 async def test_the_bank_may_tell_its_number_later(emptied_shop: Shop) -> None:
