@@ -29,6 +29,7 @@ Errors that one module raises and its caller handles, so that nobody else sees t
     │   ├── AskAgain                 Stripe could not be read this time                (stripe_gateway.pacing)
     │   └── ContradictoryListing     its pages cannot all be of one list                (stripe_gateway.objects)
     ├── NotTheVerifier               another process lists for this life of the database (recovery.verification)
+    ├── RefusedAddress               a receiver's name leads into a network of our own  (notices.posting)
     ├── _Broken                      the brackets of a batch do not make an array       (web.batch)
     └── _Refused                     the connection is refused, so its parser stops     (web.front)
     BaseException
