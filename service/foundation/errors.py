@@ -32,6 +32,7 @@ Errors that one module raises and its caller handles, so that nobody else sees t
     ├── NoEvent                      a signed body that is no event of Stripe's         (inbox.reading)
     ├── NotSigned                    Stripe's header does not prove who sent a body     (stripe_gateway.signature)
     ├── NotTheVerifier               another process lists for this life of the database (recovery.verification)
+    ├── RefusedAddress               a receiver's name leads into a network of our own  (notices.posting)
     ├── _Broken                      the brackets of a batch do not make an array       (web.batch)
     └── _Refused                     the connection is refused, so its parser stops     (web.front)
     BaseException

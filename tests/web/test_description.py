@@ -30,7 +30,7 @@ def contents() -> Iterator[tuple[str, str, Any]]:
     for path, operations in DOCUMENT["paths"].items():
         for method, operation in operations.items():
             for about in (operation.get("requestBody"), *operation["responses"].values()):
-                for content in (about or {"content": {}})["content"].values():
+                for content in (about or {}).get("content", {}).values():
                     named = content.get("examples", {"": {"value": content.get("example")}})
                     for name, example in named.items():
                         yield f"{method} {path} {name}", content["schema"]["$ref"], example["value"]
