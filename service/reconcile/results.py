@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from service.foundation.postgres.sql import Statement
+from service.reconcile.balance import Proof
 from service.reconcile.classes import NOT_KEPT, OWED, next_step
 from service.reconcile.compare import Comparison
 from service.reconcile.pages import Numbered, pages
@@ -79,6 +80,7 @@ class Report:
     classes: tuple[ClassSum, ...]
     incomplete: str | None
     driver: asyncpg.Connection
+    proofs: tuple[Proof, ...] = ()
 
     @property
     def money_at_stake(self) -> dict[str, int]:

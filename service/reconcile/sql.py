@@ -24,11 +24,12 @@ from service.ledger import charge_reference, duplicate_reference, fee_reference
 from service.ledger.entry import REFUNDS_PAYABLE
 from service.ledger.journal import SETTLED
 from service.outbox.rows import ROWS
-from service.reconcile import refund_tables
+from service.reconcile import balance, refund_tables
 from service.states import CHANGE_OPEN, WHOSE_TURN, in_sql
 
 TABLES = (
     *refund_tables.TABLES,
+    "recon_movements",
     "recon_carried",
     "recon_known",
     "recon_stripe",
@@ -45,6 +46,7 @@ TABLES = (
 
 STAGING = f"""
 {refund_tables.STAGING};
+{balance.STAGING};
 CREATE TEMP TABLE recon_stripe (
   pi text NOT NULL, created timestamptz NOT NULL, amount bigint NOT NULL, received bigint NOT NULL,
   currency text NOT NULL, status text NOT NULL, account_id uuid, order_id uuid, attempt smallint,
