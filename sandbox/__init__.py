@@ -12,6 +12,7 @@ the order of a request:
     intents      PaymentIntents: create, confirm, cancel   ·  paying: what both say  ·  params: bracket notation
     captures     money that was held is taken, or let go   ·  refunds, refunding: money that goes back
     disputes, disputing, disputed_card, fraud_warnings     ·  what the customer's bank takes back, or warns of
+    payouts, payouting  ·  money that goes to the bank
     payments     a card pays, declines, asks its owner     ·  cards: the test payment methods  ·  currencies
     declines     what the network says  ·  card_details: how objects show a card  ·  account
     balance      fees and balance transactions, late       ·  settlement: in which currency

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from sandbox import balance, captures, disputing, documented, intents, misbehave, refunding, schedule
+from sandbox import balance, captures, disputing, documented, intents, misbehave, payouting, refunding, schedule
 from sandbox.announcing import Announcer
 from sandbox.delivering import Deliverer
 from sandbox.errors import ApiError, lock_timeout, server_error, too_many_requests
@@ -52,6 +52,7 @@ class Api:
             "refund": refunding.end_by_itself,
             "follow": disputing.follow,
             "decide": disputing.decide,
+            "payout": payouting.go_on,
             "roll_forward": _roll_forward,
         }
 

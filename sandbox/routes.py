@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sandbox import captures, disputes, endpoints, event_destinations, intents, lists, refunds, thin
+from sandbox import captures, disputes, endpoints, event_destinations, intents, lists, payouts, refunds, thin
 from sandbox.state import Call, Execution, Sandbox
 
 ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
@@ -27,10 +27,7 @@ ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
     "POST disputes/:id/close": disputes.close,
     "GET radar/early_fraud_warnings": lists.WARNINGS.list,
     "GET radar/early_fraud_warnings/:id": lists.WARNINGS.retrieve,
-    "GET balance_transactions": lists.BALANCE_TRANSACTIONS.list,
-    "GET balance_transactions/:id": lists.BALANCE_TRANSACTIONS.retrieve,
     "GET events": lists.events_told,
-    "GET events/:id": lists.EVENTS.retrieve,
     "POST webhook_endpoints": endpoints.create,
     "GET webhook_endpoints": lists.WEBHOOK_ENDPOINTS.list,
     "GET webhook_endpoints/:id": endpoints.retrieve,
@@ -45,4 +42,12 @@ ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
     "DELETE v2/core/event_destinations/:id": event_destinations.delete,
     "GET v2/core/events": thin.listed,
     "GET v2/core/events/:id": thin.retrieve,
+    "POST payouts": payouts.create,
+    "GET payouts": lists.PAYOUTS.list,
+    "GET payouts/:id": lists.PAYOUTS.retrieve,
+    "POST payouts/:id": payouts.update,
+    "POST payouts/:id/cancel": payouts.cancel,
+    "GET balance_transactions": lists.balance_transactions,
+    "GET balance_transactions/:id": lists.BALANCE_TRANSACTIONS.retrieve,
+    "GET events/:id": lists.EVENTS.retrieve,
 }

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from service import ledger, orders
+from service import ledger, notices, orders
 from service.charges.expiring import expire
 from service.charges.model import OpenCharge
 from service.effects.model import Outcome, Settlement
 from service.effects.settling import COMPLETE, GIVE_BACK, SETS, Incoming, book, in_order, may_move, moves
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.foundation.settings import Settings
-from service.states import CHARGE_MONEY_MOVED, CHARGE_TRANSITIONS, ORDER_TRANSITIONS
+from service.states import CHARGE_MONEY_MOVED, CHARGE_TRANSITIONS, ORDER_TOLD, ORDER_TRANSITIONS, in_sql
 from service.stripe_gateway.objects import Answer, Intent
 
 
@@ -24,11 +24,13 @@ async def record(tx: Connection, settlements: Sequence[Settlement[OpenCharge]], 
 async def record_locked(tx: Connection, settlements: Sequence[Settlement[OpenCharge]], settings: Settings) -> set[UUID]:
     """The same where the caller holds the orders already."""
     ordered = in_order(settlements)
-    states = {row.id: row.status for row in await tx.rows(_SETTLE, _bound(ordered, settings))}
+    rows = await tx.rows(_SETTLE, _bound(ordered, settings))
+    states = {row.id: row.status for row in rows}
     settled = [s for s in ordered if s.effect.id in states]
     await book(tx, [entry for s in settled if (entry := _entry(s, states[s.effect.id])) is not None])
     if expired := [s.effect for s in settled if s.outcome.expires]:
         await expire(tx, expired)
+    await notices.tell_of_orders(tx, {row.order_id for row in rows if row.is_told})
     return set(states)
 
 
@@ -44,8 +46,12 @@ class _Charges(Incoming, frozen=True):
 
 
 class _Settled(Record):
+    """A charge that changed. `is_told`: its order came to where somebody wants to hear of it."""
+
     id: UUID
     status: str
+    order_id: UUID
+    is_told: bool
 
 
 _SETTLE = Statement(f"""
@@ -66,8 +72,8 @@ WITH incoming AS (
    WHERE c.id = i.id
      AND (c.token = i.token OR i.status = 'succeeded' OR (i.status = 'canceled' AND i.intent IS NOT NULL))  -- proof
      AND {may_move("charge")}
-  RETURNING c.id, c.status, c.order_id, c.attempt, i.captured, i.outbox_id, i.order_status, i.intent, i.failure,
-            i.final, i.delay, i.error, i.parked
+  RETURNING c.id, c.status, c.account_id, c.order_id, c.attempt, i.captured, i.outbox_id, i.order_status, i.intent,
+            i.failure, i.final, i.delay, i.error, i.parked
 ), moved AS (
   UPDATE orders o SET status = coalesce(s.order_status, o.status),
       payment_intent_id = coalesce(s.intent, o.payment_intent_id),
@@ -81,12 +87,15 @@ WITH incoming AS (
                    WHERE m.f = o.status AND m.t = s.order_status)
           OR o.status = 'processing' AND coalesce(s.order_status, o.status) = o.status  -- sent, and now known by its id
              AND s.intent IS NOT NULL AND o.payment_intent_id IS DISTINCT FROM s.intent)
+  RETURNING o.id, o.status
 ), done AS (
   {COMPLETE}
 ), returned AS (
   {GIVE_BACK}
 )
-SELECT id, status FROM settled
+SELECT id, status, order_id, CASE WHEN {notices.is_heard("s.account_id")} THEN EXISTS (
+    SELECT FROM moved m WHERE m.id = s.order_id AND m.status IN {in_sql(ORDER_TOLD)}) ELSE false END AS is_told
+  FROM settled s
 """).returning(_Settled)
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger, orders
+from service import ledger, notices, orders
 from service.foundation.postgres.sql import Connection, Record, Statement, begin, connect
 from service.foundation.settings import Settings
 from service.ledger import JournalEntry
@@ -134,6 +134,7 @@ async def _written(tx: Connection, entry: JournalEntry, *, order_id: UUID | None
         raise RuntimeError(f"{entry.reference} is on the books with other content")
     if order_id is not None:
         await tx.run(_TO_PAID, {"id": order_id, "intent": intent.id})
+        await notices.tell_of_orders(tx, [order_id])
 
 
 def _can_be_paid(status: str) -> bool:

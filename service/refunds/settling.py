@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from service import ledger, orders
+from service import ledger, notices, orders
 from service.effects.model import Settlement
 from service.effects.settling import (
     COMPLETE,
@@ -24,6 +24,7 @@ from service.effects.settling import (
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.foundation.settings import Settings
 from service.refunds.effect import OpenRefund
+from service.refunds.telling import tell_of_refunds
 from service.states import REFUND_ENDED_UNPAID, REFUND_FINAL, REFUND_OPEN, REFUND_TRANSITIONS, in_sql
 from service.stripe_gateway.objects import BalanceTransaction
 
@@ -64,6 +65,7 @@ async def _record(tx: Connection, ordered: list[Settlement[OpenRefund]], setting
             )
         ],
     )
+    await tell_of_refunds(tx, [row.id for row in settled.values() if row.is_told])
     return set(settled)
 
 
@@ -77,9 +79,12 @@ class _Refunds(Incoming, frozen=True):
 
 
 class _Settled(Record):
+    """A refund that changed. `is_told`: it came to an end of which somebody wants to hear."""
+
     id: UUID
     drawn_minor: int
     of_duplicate: bool
+    is_told: bool
 
 
 # A first sight of Stripe's object draws down what the customer is owed; one that comes back is owed again. An order
@@ -105,7 +110,7 @@ WITH incoming AS (
      AND (c.token = i.token OR (i.refund IS NOT NULL AND i.status IN {in_sql(REFUND_FINAL)}))
      AND (i.refund = c.stripe_refund_id) IS NOT FALSE  -- known by its id, it is never another one
      AND {may_move("refund")}
-  RETURNING c.id, c.order_id, c.amount_minor, c.drawn_minor, c.status, b.was, b.is_new, b.of_duplicate,
+  RETURNING c.id, c.account_id, c.order_id, c.amount_minor, c.drawn_minor, c.status, b.was, b.is_new, b.of_duplicate,
             c.stripe_refund_id IS NOT NULL AS is_made, i.outbox_id, i.final, i.delay, i.error, i.parked
 ), moved AS (
   UPDATE orders o SET
@@ -126,7 +131,9 @@ WITH incoming AS (
 ), returned AS (
   {GIVE_BACK}
 )
-SELECT id, drawn_minor, of_duplicate FROM settled
+SELECT id, drawn_minor, of_duplicate,
+       status <> was AND status IN {in_sql(REFUND_FINAL)} AND {notices.is_heard("s.account_id")} AS is_told
+  FROM settled s
 """).returning(_Settled)
 _MOVES = moves(REFUND_TRANSITIONS, "refund")
 

@@ -26,6 +26,11 @@ from stripe.params import (
     PaymentIntentCreateParams,
     PaymentIntentListParams,
     PaymentIntentRetrieveParams,
+    PayoutCancelParams,
+    PayoutCreateParams,
+    PayoutListParams,
+    PayoutRetrieveParams,
+    PayoutUpdateParams,
     RefundCancelParams,
     RefundCreateParams,
     RefundListParams,
@@ -135,6 +140,33 @@ class RetrieveWarning:
     NODE: ClassVar = "radar.earlyFraudWarnings.retrieve"
     id: str
     params: EarlyFraudWarningRetrieveParams = field(default_factory=EarlyFraudWarningRetrieveParams)
+
+
+@dataclass(frozen=True)
+class CreatePayout:
+    NODE: ClassVar = "payouts.create"
+    params: PayoutCreateParams
+
+
+@dataclass(frozen=True)
+class RetrievePayout:
+    NODE: ClassVar = "payouts.retrieve"
+    id: str
+    params: PayoutRetrieveParams = field(default_factory=PayoutRetrieveParams)
+
+
+@dataclass(frozen=True)
+class UpdatePayout:
+    NODE: ClassVar = "payouts.update"
+    id: str
+    params: PayoutUpdateParams
+
+
+@dataclass(frozen=True)
+class CancelPayout:
+    NODE: ClassVar = "payouts.cancel"
+    id: str
+    params: PayoutCancelParams = field(default_factory=PayoutCancelParams)
 
 
 @dataclass(frozen=True)
@@ -287,6 +319,12 @@ class ListWarnings:
 
 
 @dataclass(frozen=True)
+class ListPayouts:
+    NODE: ClassVar = "payouts.list"
+    params: PayoutListParams
+
+
+@dataclass(frozen=True)
 class ListMovements:
     NODE: ClassVar = "balanceTransactions.list"
     params: BalanceTransactionListParams
@@ -299,7 +337,15 @@ class ListEvents:
 
 
 Listing = (
-    ListIntents | ListCharges | ListRefunds | ListDisputes | ListWarnings | ListMovements | ListEvents | ListEndpoints
+    ListIntents
+    | ListCharges
+    | ListRefunds
+    | ListDisputes
+    | ListWarnings
+    | ListPayouts
+    | ListMovements
+    | ListEvents
+    | ListEndpoints
 )
 # Of webhook endpoints and the second API, whose lists are not those of the first.
 Telling = (
@@ -332,6 +378,10 @@ Single = (
     | UpdateDispute
     | CloseDispute
     | RetrieveWarning
+    | CreatePayout
+    | RetrievePayout
+    | UpdatePayout
+    | CancelPayout
     | RetrieveMovement
     | RetrieveEvent
     | RetrieveAccount

@@ -28,6 +28,7 @@ ENDPOINT, DESTINATION = "POST webhook_endpoints", "POST v2/core/event_destinatio
 HOOKS = "https://shop.example/hooks"
 BASE: dict[str, Tree] = {
     CREATE: {"amount": 2000, "currency": "usd"},
+    "POST payouts": {"amount": 1, "currency": "usd"},
     ENDPOINT: {"url": HOOKS, "enabled_events": ["*"]},
     DESTINATION: {
         "name": "mine",
@@ -82,6 +83,7 @@ class Objects:
         self.ids["webhook_endpoints"] = wire.send("POST", "/v1/webhook_endpoints", BASE[ENDPOINT]).body["id"]
         self.ids["event_destinations"] = wire.send("POST", url_of(DESTINATION), BASE[DESTINATION]).body["id"]
         self.thin = wire.send("GET", "/v2/core/events").body["data"][0]["id"]
+        self.ids["payouts"] = self.payout()
 
     def pay(self, params: Tree) -> str:
         """A new intent with these parameters."""
@@ -107,8 +109,23 @@ class Objects:
         """A new warning of fraud."""
         return str(self.control(f"charges/{self.paid('charge')}/fraud_warning")["id"])
 
+    def fund(self) -> None:
+        """Money that can be paid out."""
+        self.control("balance_transactions", body={"type": "adjustment", "amount": 10**6, "currency": "usd"})
+
+    def payout(self) -> str:
+        """A new payout, and the day's before it, which the next list of balance transactions may name."""
+        self.fund()
+        self.automatic = str(self.control("payouts")["payouts"][0]["id"])
+        self.fund()
+        payout = self.wire.send("POST", "/v1/payouts", BASE["POST payouts"]).body
+        self.bank = str(payout["destination"])
+        return str(payout["id"])
+
     def new(self, endpoint: str) -> str:
         """A new object that this endpoint can change."""
+        if endpoint.startswith("POST payouts"):
+            return self.payout()
         if endpoint.startswith("POST disputes"):
             return self.dispute()
         if endpoint == "POST refunds/:id/cancel":
@@ -307,7 +324,13 @@ def _cases(endpoint: str, fields: Tree, objects: Objects) -> Iterator[Case]:
     """One request per documented parameter and word, however deep."""
     kind = _kind(endpoint)
     cursors = dict.fromkeys(("starting_after", "ending_before"), objects.ids.get(kind))
-    special: Tree = {"client_secret": objects.secret, "charge": objects.ids["charges"], **cursors}
+    special: Tree = {
+        "client_secret": objects.secret,
+        "charge": objects.ids["charges"],
+        "payout": objects.automatic,
+        "destination": objects.bank,
+        **cursors,
+    }
     if "v2/" in endpoint:
         special |= {"created": {"gt": "2026-09-30T00:00:00Z"}, "enabled_events": ["*"], "type": "webhook_endpoint"}
     for name, parameter in fields.items():

@@ -7,6 +7,7 @@ from tests.conformance.cases import (
     disputes,
     idempotency,
     money,
+    payouts,
     reading,
     refunds,
     refunds_kept,
@@ -28,4 +29,5 @@ CASES = [
     *refunds_kept.CASES,
     *disputes.CASES,
     *webhooks.CASES,
+    *payouts.CASES,
 ]
