@@ -173,6 +173,18 @@ PAYOUT_STATUSES: tuple[str, ...] = get_args(PayoutStatus)
 PAYOUT_FINAL = frozenset({"paid", "failed", "canceled"})
 # The money did not reach the bank.
 PAYOUT_CAME_BACK = PAYOUT_FINAL - {"paid"}
+# What producers are told of.
+PAYOUT_TOLD = PAYOUT_FINAL - {"canceled"}
+# It is still on its way.
+PAYOUT_OPEN = frozenset(PAYOUT_STATUSES) - PAYOUT_FINAL
+# What was read late, and says less than is known, changes nothing.
+PAYOUT_TRANSITIONS: Mapping[str, frozenset[str]] = {
+    "pending": frozenset({"in_transit"}) | PAYOUT_FINAL,
+    "in_transit": PAYOUT_FINAL,
+    "paid": PAYOUT_CAME_BACK,
+    "failed": frozenset(),
+    "canceled": frozenset(),
+}
 
 # A movement of Stripe's balance waits for what it is of, is booked, or stands in suspense.
 MovementStatus = Literal["waiting", "booked", "suspense"]

@@ -82,6 +82,62 @@ ENDPOINT: Json = {
 }
 ENDPOINT_MADE: Json = {**ENDPOINT, "secret": f"whsec_{b64encode(b'an example, and no secret of us!').decode()}"}
 ENDPOINTS: Json = {"data": [ENDPOINT], "next_cursor": None}
+DISPUTE: Json = {
+    "id": "dp_3FYgyPPUza4356c0a9d41e77",
+    "order_id": _ID,
+    "status": "needs_response",
+    "reason": "fraudulent",
+    "amount": 1999,
+    "currency": "usd",
+    "payment_intent": _INTENT,
+    "evidence_due_by": "2026-12-08T23:59:59Z",
+    "is_charge_refundable": False,
+    "created_at": "2026-11-29T10:12:44Z",
+    "updated_at": "2026-11-29T10:12:51.402117Z",
+}
+DISPUTE_LOST: Json = {**DISPUTE, "status": "lost", "updated_at": "2027-01-20T08:00:03.118270Z"}
+DISPUTES: Json = {"data": [DISPUTE], "next_cursor": None}
+_PAYOUT = "po_3FZ0hGPUza4356c1a7702b5e"
+PAYOUT: Json = {
+    "id": _PAYOUT,
+    "status": "paid",
+    "amount": 1411,
+    "currency": "usd",
+    "arrival_date": "2026-11-27",
+    "trace_id": "021000021234567",
+    "failure": None,
+    "created_at": "2026-11-25T00:05:00Z",
+}
+PAYOUT_FAILED: Json = {
+    **PAYOUT,
+    "status": "failed",
+    "trace_id": None,
+    "failure": {"code": "account_closed", "message": "The bank account has been closed."},
+}
+PAYOUTS: Json = {"data": [PAYOUT], "next_cursor": None}
+PAYOUT_ENTRIES: Json = {
+    "data": [
+        {
+            "order_id": _ID,
+            "kind": "refund",
+            "amount": -500,
+            "fee": 0,
+            "net": -500,
+            "currency": "usd",
+            "balance_transaction": "txn_3FYgyPPUza43560f9b1e6d27",
+        },
+        {
+            "order_id": _ID,
+            "kind": "charge",
+            "amount": 1999,
+            "fee": 88,
+            "net": 1911,
+            "currency": "usd",
+            "balance_transaction": "txn_3FYgyPPUza435603c5d8a1f4",
+        },
+    ],
+    "next_cursor": None,
+}
 BATCH_REQUEST: Json = {
     "orders": [
         {"idempotency_key": "cart-17", **ORDER_REQUEST, "metadata": {"cart": "17"}},

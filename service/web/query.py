@@ -21,6 +21,8 @@ LIMIT_DEFAULT, LIMIT_MAX = 20, 100  # objects of a page
 
 STATUS = Parameter("status", ref("OrderStatus"))
 REFUND_STATUS = Parameter("status", ref("RefundStatus"))
+DISPUTE_STATUS = Parameter("status", ref("DisputeStatus"))
+PAYOUT_STATUS = Parameter("status", ref("PayoutStatus"))
 IDEMPOTENCY_KEY = Parameter("idempotency_key", {"type": "string"}, text="spelt as in the header")
 LIMIT = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT})
 CURSOR = Parameter("cursor", {"type": "string"}, text="`next_cursor` of the page before")
@@ -28,7 +30,9 @@ AS_OF = Parameter(
     "as_of", {"type": "string", "format": "date-time"}, text="what occurred strictly before; with its offset"
 )
 ORDER_ID = Parameter("order_id", {"type": "string", "format": "uuid"}, required=True)
+OF_ORDER = Parameter("order_id", {"type": "string", "format": "uuid"}, text="only what is of this order")
 
+_STRIPE_ID = re.compile(r"[A-Za-z0-9_]{1,255}")
 _ID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -73,6 +77,23 @@ class Query:
         """The cursor behind the last object of a page. It is opaque to callers, so that its form may change."""
         return urlsafe_b64encode(UUID(last_id).bytes).decode().rstrip("=")
 
+    def stripe_cursor(self) -> str | None:
+        """The same where a page is of objects with ids of Stripe's."""
+        if (value := self._values.get("cursor")) is None:
+            return None
+        try:
+            found = urlsafe_b64decode(value + "==").decode("ascii")
+        except ValueError:
+            _refuse("cursor", "the next_cursor of an earlier page")
+        if not _STRIPE_ID.fullmatch(found) or self.next_stripe_cursor(found) != value:
+            _refuse("cursor", "the next_cursor of an earlier page")
+        return found
+
+    @staticmethod
+    def next_stripe_cursor(last_id: str) -> str:
+        """The cursor behind an object with an id of Stripe's."""
+        return urlsafe_b64encode(last_id.encode()).decode().rstrip("=")
+
     def status(self, statuses: Sequence[str] = ORDER_STATUSES) -> str | None:
         """One of these statuses; those of orders, where nothing else is said."""
         value = self._values.get("status")
@@ -93,6 +114,10 @@ class Query:
             return instant(value, zone_required=True)
         except ValueError:
             _refuse("as_of", "an RFC 3339 instant with its offset, such as 2026-11-24T00:00:00Z")
+
+    def of_order(self) -> UUID | None:
+        """The id of an order, where one is given."""
+        return self.order_id() if "order_id" in self._values else None
 
     def order_id(self) -> UUID:
         """The id of an order; required."""
