@@ -14,6 +14,7 @@ stripe_gateway  the only room that talks to Stripe
 notices         what producers are told: signed, at least once, to endpoints of their own
 ledger          double entry: what Stripe did, booked once, never changed
 recovery        a database that forgot asks Stripe before it speaks
+inbox           what Stripe tells: a hint that an object is to be read, stored before it is acknowledged
 sweeps          Stripe's lists, read again and again: what no event told is found within minutes
 reconcile       ours against Stripe's, and an exit code
 

@@ -32,6 +32,7 @@ class Event(StrEnum):
     FEES_INCOMPLETE = "fees.incomplete"
     FEES_OTHER_CURRENCY = "fees.other_currency"
     FEES_UNREADABLE = "fees.unreadable"
+    INBOX_UNSETTLED = "inbox.unsettled"
     LEDGER_MOMENT_UNKNOWN = "ledger.moment_unknown"
     LEDGER_MOMENT_UNKNOWN_YET = "ledger.moment_unknown_yet"
     LEDGER_NOT_REDATED = "ledger.not_redated"
@@ -159,6 +160,11 @@ HELP: dict[Event, Help] = {
         "error",
         "Stripe shows a fee for the `charge` that no books can hold; `reason` says what of it",
         "look at its balance transaction at Stripe; it is asked for again, its neighbours are booked",
+    ),
+    Event.INBOX_UNSETTLED: Help(
+        "warning",
+        "for a day an event of Stripe's could not be settled; it is looked at every hour",
+        "`eo events show` tells `why`; [webhooks](../howto/webhooks.md)",
     ),
     Event.LEDGER_MOMENT_UNKNOWN: Help("warning", "Stripe shows no charge for a booking of before 0006; it stays"),
     Event.LEDGER_MOMENT_UNKNOWN_YET: Help("warning", "Stripe did not say when a charge was made; it is asked again"),

@@ -131,6 +131,7 @@ STATUSES = {
     "UnprocessableKey": (422, "Idempotency key reused"),
     "TooManyRequests": (429, "Too many requests"),
     "NotConfirmed": (503, "Not confirmed"),
+    "NotStripes": (400, "Bad request"),
     "StripeSilent": (503, "Unavailable"),
     "Unreachable": (503, "Unavailable"),
 }
