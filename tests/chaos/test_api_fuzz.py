@@ -73,19 +73,22 @@ def test_another_account_sees_nothing_of_the_first_through_any_route(fleet: Flee
     order = {**ORDER, "amount": TAKEN, "customer": "cus_first"}
     ours = fleet.post("/v1/orders", order, key="isolated", prefer="wait=10").body
     back = fleet.post(f"/v1/orders/{ours['id']}/refunds", {"amount": GIVEN_BACK}, key="isolated").body
+    hook = {"url": "https://93.184.215.14/first", "events": ["order.paid"]}
+    listens = fleet.post("/v1/webhook_endpoints", hook, key="isolated").body
     made = fleet.eo("keys", "create", "--account", "second", "--json")
     assert made.returncode == 0, made.stderr
     key = json.loads(made.stdout)["key"]
     description = fleet.get("/openapi.json").body
     asked = 0
-    ids = {"{order_id}": ours["id"], "{refund_id}": back["id"]}
+    ids = {"{order_id}": ours["id"], "{refund_id}": back["id"], "{endpoint_id}": listens["id"]}
     for path, _ in routes(description, "get"):
         place = next((name for name in ids if name in path), "")
         for query in ("", f"?order_id={ours['id']}", "?idempotency_key=isolated", "?status=paid"):
             answer = fleet.get((path.replace(place, ids[place]) if place else path) + query, api_key=key)
             text = json.dumps(answer.body)
             said = text.replace(ours["id"], "") if answer.status >= 400 else text  # an error may name what was asked
-            for secret in (ours["id"], ours["payment_intent"], back["id"], "cus_first", str(TAKEN), str(GIVEN_BACK)):
+            amounts = (str(TAKEN), str(GIVEN_BACK))
+            for secret in (ours["id"], ours["payment_intent"], back["id"], listens["id"], "cus_first", *amounts):
                 assert secret not in said, f"{path}{query} shows {secret}: {text}"
             if place and not query:
                 assert answer.status == 404, f"{path}: {answer.status}"
@@ -96,6 +99,8 @@ def test_another_account_sees_nothing_of_the_first_through_any_route(fleet: Flee
             body = operation["requestBody"]["content"]["application/json"]["example"]
             answer = fleet.post(path.replace("{order_id}", ours["id"]), body, key="theirs", api_key=key)
             assert answer.status == 404, f"{path}: {answer.status}"
+    rolled = fleet.post(f"/v1/webhook_endpoints/{listens['id']}/roll", {}, key="theirs", api_key=key)
+    assert rolled.status == 404
     # The same key of another account is another order: nothing is replayed across.
     theirs = fleet.post("/v1/orders", ORDER, key="isolated", api_key=key)
     assert theirs.status == 201

@@ -236,7 +236,7 @@ class OrderMachine(RuleBasedStateMachine):
 
     async def older(self, seconds: float) -> None:
         for table, columns in TIMES.items():
-            if table in ("lives", "instance", "operations"):
+            if table in ("lives", "instance", "operations", "sweeps"):
                 continue  # they are everybody's, or never change
             key = "id" if table == "orders" else "order_id"
             changed = ", ".join(f"{c} = {c} - make_interval(secs => :by)" for c in columns)
