@@ -191,7 +191,7 @@ async def test_a_listing_that_breaks_off_books_what_it_showed_and_says_so(engine
     assert await due(engine) == {"ch_0", "ch_1", "ch_2"}
 
 
-async def test_a_charge_settled_in_another_currency_is_known_as_such_and_quiet(
+async def test_a_charge_settled_in_another_currency_is_booked_by_its_movement_with_its_fee(
     engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     await paid(engine, 1, 2)
@@ -206,7 +206,15 @@ async def test_a_charge_settled_in_another_currency_is_known_as_such_and_quiet(
     await sweep(engine, stripe, NOW + timedelta(hours=1))
     assert len(stripe.asked) == asked, "it is asked for once"
     assert [r.message for r in caplog.records if r.levelno >= logging.WARNING] == []
-    assert await count(engine, "journal_entries") == 1, "its fee waits for the booking of the exchange"
+    booked = await ledger.balances(engine, ALICE)
+    held = {(row["account"], row["currency"]): row["balance"] for row in booked}
+    assert held == {
+        ("assets:stripe:balance", "eur"): 1999 - 88,
+        ("revenue:orders", "eur"): 1999,
+        (PROCESSING, "eur"): 88,
+        ("assets:stripe:balance", "usd"): -88,
+        (PROCESSING, "usd"): 88,
+    }, "the charges of this test have no entry of their own before"
 
 
 async def test_a_fee_that_contradicts_the_books_is_left_due_and_named(
