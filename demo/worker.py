@@ -38,7 +38,7 @@ async def post_and_count(connection: Connection, entries: Sequence[JournalEntry]
 @contextmanager
 def counting_repeated_entries() -> Iterator[None]:
     """Count the repeated entries of all that posts in this process."""
-    with patch("service.ledger.post", post_and_count), patch("service.ledger.fees.post", post_and_count):
+    with patch("service.ledger.post", post_and_count):
         yield
 
 

@@ -10,8 +10,10 @@ charges         an order's money is taken: one charge per attempt, under a uniqu
 changes         what is held is captured or let go; another attempt after a decline
 refunds         money goes back, never more than was taken
 stripe_gateway  the only room that talks to Stripe
+notices         what producers are told: signed, at least once, to endpoints of their own
 ledger          double entry: what Stripe did, booked once, never changed
 recovery        a database that forgot asks Stripe before it speaks
+sweeps          Stripe's lists, read again and again: what no event told is found within minutes
 reconcile       ours against Stripe's, and an exit code
 
 Beside them: accounts (API keys), monitoring (whether anything moves), ops (the command `eo` and what it starts).

@@ -51,6 +51,11 @@ ORDER_WANTS_MONEY = ORDER_MOVES_BY_ITSELF | {"requires_action", "authorized"}
 # The order has come to an end, although Stripe may still prove a success.
 ORDER_FINAL = frozenset(ORDER_STATUSES) - ORDER_WANTS_MONEY
 
+# What producers are told of: the order has an end, or waits for somebody.
+ORDER_TOLD = frozenset(ORDER_STATUSES) - ORDER_MOVES_BY_ITSELF
+# It comes to these once at most.
+ORDER_COMES_ONCE = frozenset({"paid", "canceled"})
+
 # Whose turn it is, where Stripe has answered and the payment has no end yet.
 WaitsFor = Literal["customer", "bank", "merchant", "stripe", "funds", "human"]
 # The state of a payment without an end, the order's and the charge's alike -> whose turn it is.
@@ -168,12 +173,28 @@ PAYOUT_STATUSES: tuple[str, ...] = get_args(PayoutStatus)
 PAYOUT_FINAL = frozenset({"paid", "failed", "canceled"})
 # The money did not reach the bank.
 PAYOUT_CAME_BACK = PAYOUT_FINAL - {"paid"}
+# What producers are told of.
+PAYOUT_TOLD = PAYOUT_FINAL - {"canceled"}
+# It is still on its way.
+PAYOUT_OPEN = frozenset(PAYOUT_STATUSES) - PAYOUT_FINAL
+# What was read late, and says less than is known, changes nothing.
+PAYOUT_TRANSITIONS: Mapping[str, frozenset[str]] = {
+    "pending": frozenset({"in_transit"}) | PAYOUT_FINAL,
+    "in_transit": PAYOUT_FINAL,
+    "paid": PAYOUT_CAME_BACK,
+    "failed": frozenset(),
+    "canceled": frozenset(),
+}
 
 # A movement of Stripe's balance waits for what it is of, is booked, or stands in suspense.
 MovementStatus = Literal["waiting", "booked", "suspense"]
 MOVEMENT_STATUSES: tuple[str, ...] = get_args(MovementStatus)
 # It has no booking that says what it is.
 MOVEMENT_OPEN = frozenset({"waiting", "suspense"})
+
+# A notice to a producer. `dropped`: its endpoint was deleted; `parked`: given up, until somebody resends it.
+NoticeStatus = Literal["pending", "delivered", "parked", "dropped"]
+NOTICE_STATUSES: tuple[str, ...] = get_args(NoticeStatus)
 
 NextCall = Literal["send", "lookup", "retrieve"]
 NEXT_CALLS: tuple[NextCall, ...] = get_args(NextCall)

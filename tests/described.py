@@ -52,6 +52,9 @@ def check(answer: Received) -> None:
     told = operation["responses"].get(str(answer.status))
     assert told is not None, f"{where}: this status is not documented"
     _check_headers(answer, told["headers"], where)
+    if "content" not in told:
+        assert not answer.body, f"{where}: a body is not documented"
+        return
     media_type = answer.headers["content-type"]
     assert media_type in told["content"], f"{where}: {media_type} is not documented"
     content = told["content"][media_type]

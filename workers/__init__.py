@@ -10,6 +10,7 @@ charge     the actor: opens charges, calls Stripe, classifies the answers, settl
 in_hand    the outbox rows that this process has opened and not settled
 room       lets many batches run together, or one suspect alone
 lookups    looks up in Stripe's lists what became of a charge whose answer was lost
+notices    sends notices to producers, on a thread of its own
 living     heartbeat and first question to Stripe of a worker process
 cut_off    repeats a transaction whose connection to PostgreSQL was lost
 quiet      filters Dramatiq's log lines while Redis is away

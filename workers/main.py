@@ -34,6 +34,7 @@ from workers.broker import CHARGE_ACTOR, PromptBroker, make_broker, start_worker
 from workers.charge import ChargeWorker
 from workers.identity import identify_stripe, refuse_a_key_that_may_not
 from workers.living import Living
+from workers.notices import NoticeThread
 from workers.quiet import be_quiet_while_redis_is_away
 from workers.throttle import Breaker
 
@@ -51,9 +52,10 @@ class Runtime(Middleware):
         self._worker: ChargeWorker | None = None
         self._making = asyncio.Lock()
         self._living: Living | None = None
+        self._notices: NoticeThread | None = None
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        """Start heartbeat and identification; the loop of the AsyncIO middleware already runs."""
+        """Start heartbeat, identification and notices; the loop of the AsyncIO middleware already runs."""
         del worker
         thread = get_event_loop_thread()
         if thread is None or not isinstance(broker, PromptBroker):
@@ -62,15 +64,19 @@ class Runtime(Middleware):
         on_asked = broker.stripe_was_asked.set
         self._living = Living(make_heart, self._breaker_of_worker, self._settings.breaker_s, on_asked)
         self._living.start(thread.loop)
+        self._notices = NoticeThread(self._settings)
+        self._notices.start()
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        """Stop both while the loop still runs, and uncount the opens of the charges in hand (R10)."""
+        """Stop them while the loop still runs, and uncount the opens of the charges in hand (R10)."""
         del broker, worker
         if self._living is not None:
             self._living.end()
         loop = get_event_loop_thread()
         if self._worker is not None and loop is not None:
             loop.run_coroutine(self._excuse(self._worker))
+        if self._notices is not None:
+            self._notices.end()
 
     @staticmethod
     async def _excuse(worker: ChargeWorker) -> None:

@@ -114,7 +114,7 @@ async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = ma
         relay = Relay(engine, broker(settings), settings)
         heart = Heart.of(settings.redis_url, "relay", relay.last_moved)
         stack.push_async_callback(heart.end)
-        after = AfterTheCharge(engine, gateway, stripe)
+        after = AfterTheCharge(engine, gateway, stripe, settings)
         stack.push_async_callback(after.give_up)
         log.event(Event.READY)
         await run_until(
@@ -122,7 +122,9 @@ async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = ma
             heart.run(stop),
             relay.run(stop, woken),
             repeat("wake-up", lambda: listen(engine, stop, woken), PAUSE_MAX_S, stop),
-            repeat("fees", after.sweep, settings.fee_sweep_s, stop),
+            repeat("balance", after.look, settings.fee_sweep_s, stop),
+            *(repeat(f"sweep of {name}", once, settings.sweep_s, stop) for name, once in after.lists().items()),
+            repeat("disputes", after.look_again, settings.sweep_s, stop),
             repeat("redating", after.redate, _REDATE_S, stop),
             repeat("recovery", lambda: remember(engine, gateway, stripe, settings), _REMEMBER_S, stop),
             repeat("rollup", lambda: rollup(books), settings.rollup_s, stop),

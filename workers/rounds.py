@@ -1,13 +1,13 @@
-"""The periodic work of a relay process: fees, bookings of an earlier version, balances, recovery (R31).
+"""The periodic work of a relay process: fees, sweeps, bookings of an earlier version, balances, recovery (R31).
 
 A round that runs twice does no harm. A round returns 0 where the next one is due after the interval, else at once.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -15,8 +15,9 @@ import redis
 from dramatiq.errors import BrokerConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger, outbox, recovery
-from service.charges import book_moved, redate_once
+from service import disputes, ledger, outbox, recovery
+from service.balance import Looking
+from service.charges import redate_once
 from service.foundation import log
 from service.foundation.away import POSTGRES, REDIS
 from service.foundation.deadlines import STOP_S
@@ -24,10 +25,11 @@ from service.foundation.events import Event
 from service.foundation.postgres import duties
 from service.foundation.postgres.db import autocommit, is_unreachable
 from service.foundation.settings import Settings
-from service.ledger.fees import FeeSweep
 from service.stripe_gateway.client import StripeGateway
+from service.sweeps import Sweeping, every_sweep
 from workers.identity import identify_stripe
 
+_REFUNDS_AT_ONCE = 25  # calls of a round, one a refund whose money moved past what is settled here
 PAUSE_MAX_S = 2.0  # longest pause in seconds between attempts while PostgreSQL or the broker is away
 _BROKER_AWAY = (BrokerConnectionError, redis.exceptions.RedisError)
 
@@ -114,17 +116,39 @@ class BoundStripe:
 class AfterTheCharge:
     """The questions to Stripe after a charge, asked by one relay of the fleet at a time."""
 
-    def __init__(self, engine: AsyncEngine, gateway: StripeGateway, stripe: BoundStripe) -> None:
+    def __init__(self, engine: AsyncEngine, gateway: StripeGateway, stripe: BoundStripe, settings: Settings) -> None:
         self._engine = engine
         self._gateway = gateway
         self._stripe = stripe
         self._holder = uuid4()
-        self._fees = FeeSweep(engine, gateway, book_moved)
+        self._settings = settings
+        self._movements = Looking(engine, gateway, settings)
+        may = partial(self._may, "sweeps")
+        self._lists = [
+            Sweeping(engine, gateway, kind, settings, gateway.clock, may_go_on=may) for kind in every_sweep()
+        ]
 
-    async def sweep(self) -> int:
-        """Book the fees that Stripe knows by now."""
-        if await self._may("fees"):
-            await self._fees.once(now=datetime.now(UTC))
+    async def look(self) -> int:
+        """Book the movements of Stripe's balance, and so the fees, that Stripe shows by now."""
+        if await self._may("balance"):
+            found = await self._movements.once()
+            for refund_id in sorted(found.read)[:_REFUNDS_AT_ONCE]:
+                await recovery.heal_refund(self._engine, self._gateway, self._settings, refund_id, dry_run=False)
+        return 0
+
+    def lists(self) -> Mapping[str, Callable[[], Awaitable[int]]]:
+        """Each list that is swept, by its name: a round of it. One that fails keeps no other from its turn."""
+        return {one.kind.name: partial(self._sweep_list, one) for one in self._lists}
+
+    async def _sweep_list(self, one: Sweeping[Any, StripeGateway]) -> int:
+        if await self._may("sweeps"):
+            await one.once()
+        return 0
+
+    async def look_again(self) -> int:
+        """Read disputes again that may have moved on since they were listed."""
+        if await self._may("sweeps"):
+            await disputes.look_again(self._engine, self._gateway, self._settings)
         return 0
 
     async def redate(self) -> int:

@@ -103,7 +103,7 @@ def _balance_transactions() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('balance_transactions_pkey')),
     comment="Each movement of Stripe's balance once: booked, or in suspense, so that both balances are equal."
     )
-    op.create_index('balance_transactions_by_payout', 'balance_transactions', ['payout_id'], unique=False, postgresql_where=sa.text('payout_id IS NOT NULL'))
+    op.create_index('balance_transactions_by_payout', 'balance_transactions', ['payout_id', 'stripe_created', 'id'], unique=False, postgresql_where=sa.text('payout_id IS NOT NULL'))
     op.create_index('balance_transactions_by_source', 'balance_transactions', ['source'], unique=False)
     op.create_index('balance_transactions_by_time', 'balance_transactions', ['stripe_created'], unique=False, postgresql_using='brin')
     op.create_index('balance_transactions_open', 'balance_transactions', ['seen_at'], unique=False, postgresql_where=sa.text("status IN ('waiting', 'suspense')"))

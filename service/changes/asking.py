@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec import UNSET
 from uuid_utils.compat import uuid7
 
+from service import notices
 from service.changes.model import CaptureRequest
 from service.foundation.errors import BadRequest, Conflict, NotConfirmed
 from service.foundation.money import CURRENCIES
@@ -150,6 +151,7 @@ async def _cancel_unopened(tx: Connection, order: OrderRow) -> OrderRow:
             retry_after_s=_LIFE_CLOSES_S,
         )
     await withdraw(tx, order.id)
+    await notices.tell_of_orders(tx, [order.id])
     return canceled
 
 

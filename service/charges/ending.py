@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import orders
+from service import notices, orders
 from service.foundation import log
 from service.foundation.errors import Misconfigured, NotFound
 from service.foundation.events import Event
@@ -74,5 +74,6 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
         await tx.run(_END_CHANGE, which)
         await tx.run(_TO_PROCESSING, which)
         await tx.run(_TO_FAILED, failed)
+        await notices.tell_of_orders(tx, [order_id])
         await withdraw(tx, order_id)
     log.event(Event.ORDER_FAILED_BY_OPERATOR, order_id=str(order_id))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from service import ledger, orders
+from service import ledger, notices, orders
 from service.charges.elsewhere import SETTLES_ELSEWHERE
 from service.charges.expiring import expire
 from service.charges.model import OpenCharge
@@ -12,7 +12,7 @@ from service.effects.model import Outcome, Settlement
 from service.effects.settling import COMPLETE, GIVE_BACK, SETS, Incoming, book, in_order, may_move, moves
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.foundation.settings import Settings
-from service.states import CHARGE_MONEY_MOVED, CHARGE_TRANSITIONS, ORDER_TRANSITIONS
+from service.states import CHARGE_MONEY_MOVED, CHARGE_TRANSITIONS, ORDER_TOLD, ORDER_TRANSITIONS, in_sql
 from service.stripe_gateway.objects import Answer, Intent
 
 
@@ -30,6 +30,7 @@ async def record_locked(tx: Connection, settlements: Sequence[Settlement[OpenCha
     await book(tx, [entry for s in settled if (entry := _entry(s, rows[s.effect.id])) is not None])
     if expired := [s.effect for s in settled if s.outcome.expires]:
         await expire(tx, expired)
+    await notices.tell_of_orders(tx, {row.order_id for row in rows.values() if row.is_told})
     return set(rows)
 
 
@@ -45,11 +46,16 @@ class _Charges(Incoming, frozen=True):
 
 
 class _Settled(Record):
-    """A charge that changed. `elsewhere`: Stripe's balance gets its currency as another one."""
+    """A charge that changed. `elsewhere`: Stripe's balance gets its currency as another one.
+
+    `is_told`: its order came to where somebody wants to hear of it.
+    """
 
     id: UUID
     status: str
     elsewhere: bool
+    order_id: UUID
+    is_told: bool
 
 
 _SETTLE = Statement(f"""
@@ -70,7 +76,8 @@ WITH incoming AS (
    WHERE c.id = i.id
      AND (c.token = i.token OR i.status = 'succeeded' OR (i.status = 'canceled' AND i.intent IS NOT NULL))  -- proof
      AND {may_move("charge")}
-  RETURNING c.id, c.status, c.currency, c.order_id, c.attempt, i.captured, i.outbox_id, i.order_status, i.intent,
+  RETURNING c.id, c.status, c.currency, c.account_id, c.order_id, c.attempt, i.captured, i.outbox_id, i.order_status,
+            i.intent,
             i.failure, i.final, i.delay, i.error, i.parked
 ), moved AS (
   UPDATE orders o SET status = coalesce(s.order_status, o.status),
@@ -85,12 +92,16 @@ WITH incoming AS (
                    WHERE m.f = o.status AND m.t = s.order_status)
           OR o.status = 'processing' AND coalesce(s.order_status, o.status) = o.status  -- sent, and now known by its id
              AND s.intent IS NOT NULL AND o.payment_intent_id IS DISTINCT FROM s.intent)
+  RETURNING o.id, o.status
 ), done AS (
   {COMPLETE}
 ), returned AS (
   {GIVE_BACK}
 )
-SELECT id, status, currency {SETTLES_ELSEWHERE} AS elsewhere FROM settled
+SELECT id, status, currency {SETTLES_ELSEWHERE} AS elsewhere, order_id,
+       CASE WHEN {notices.is_heard("s.account_id")} THEN EXISTS (
+    SELECT FROM moved m WHERE m.id = s.order_id AND m.status IN {in_sql(ORDER_TOLD)}) ELSE false END AS is_told
+  FROM settled s
 """).returning(_Settled)
 
 

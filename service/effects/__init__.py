@@ -11,6 +11,7 @@ answers    what an answer means, on a first send and on a re-send               
 refusals   whose fault a 400 is: the order's, or ours                                                    [pure]
 lookup     what it means that a listing does not show the effect                                         [pure]
 listing    a listing proves itself
+sweep      what a room says of a list of Stripe's that is swept
 patience   how long what has no end is waited for, and how each wait ends                                [pure]
 leasing    keeping a lease while the lists are read
 settling   after the call: one transaction for effect, order, journal and outbox
@@ -30,6 +31,7 @@ from service.effects.opening import Opened, open_effects
 from service.effects.patience import give_up_alone
 from service.effects.request import STRIPE_VERSION
 from service.effects.settling import settle
+from service.effects.sweep import Sweep
 
 __all__ = [
     "STRIPE_VERSION",
@@ -41,6 +43,7 @@ __all__ = [
     "Refusal",
     "Rules",
     "Settlement",
+    "Sweep",
     "abandoned",
     "give_up_alone",
     "in_order",

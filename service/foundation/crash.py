@@ -25,6 +25,8 @@ class CrashPoint(StrEnum):
     WORKER_REPLY_UNREAD = "worker.reply_unread"  # Stripe has executed, the worker does not know
     WORKER_AFTER_REPLY = "worker.after_reply"  # the worker knows, the books do not
     WORKER_AFTER_SETTLE = "worker.after_settle"  # on the books, and the message comes again
+    NOTICE_AFTER_CLAIM = "notice.after_claim"  # the try is counted, nothing was sent
+    NOTICE_AFTER_SEND = "notice.after_send"  # its receiver has it, and the database does not know
     RECOVERY_BEFORE_ADOPT = "recovery.before_adopt"  # in a relay or a worker: some orders are back, others are not
     RECOVERY_AFTER_ADOPT = "recovery.after_adopt"  # the order is back, and what became of its charge is not
 

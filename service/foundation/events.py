@@ -13,24 +13,31 @@ class Event(StrEnum):
 
     API_KEY_REVOKED = "api_key.revoked"
     AUTH_WRONG_KEY = "auth.wrong_key"
+    BALANCE_CLEARED = "balance.cleared"
+    BALANCE_CONTRADICTED = "balance.contradicted"
+    BALANCE_SUSPENSE = "balance.suspense"
+    BALANCE_UNREADABLE = "balance.unreadable"
     BREAKER_CLOSED = "breaker.closed"
     BREAKER_OPEN = "breaker.open"
     BREAKER_STAYS_OPEN = "breaker.stays_open"
     CHARGE_FENCED = "charge.fenced"
     CHARGE_LEASE_NOT_RENEWED = "charge.lease_not_renewed"
     CHARGE_LOOKUP_INCOMPLETE = "charge.lookup_incomplete"
+    DISPUTE_UNKNOWN_STATUS = "dispute.unknown_status"
+    DISPUTE_UNREADABLE = "dispute.unreadable"
     DOOR_BATCH_SPLIT = "door.batch_split"
     DOOR_POSTGRES_AWAY = "door.postgres_away"
     DOOR_POSTGRES_BACK = "door.postgres_back"
-    FEES_CONTRADICTED = "fees.contradicted"
-    FEES_INCOMPLETE = "fees.incomplete"
-    FEES_OTHER_CURRENCY = "fees.other_currency"
-    FEES_UNREADABLE = "fees.unreadable"
     LEDGER_MOMENT_UNKNOWN = "ledger.moment_unknown"
     LEDGER_MOMENT_UNKNOWN_YET = "ledger.moment_unknown_yet"
     LEDGER_NOT_REDATED = "ledger.not_redated"
     LEDGER_REDATED = "ledger.redated"
+    NOTICES_FAILED = "notices.failed"
+    NOTICES_GIVEN_UP = "notices.given_up"
+    NOTICE_ENDPOINT_GONE = "notice.endpoint_gone"
     ORDER_FAILED_BY_OPERATOR = "order.failed_by_operator"
+    PAYOUT_CONTENTS_INCOMPLETE = "payout.contents_incomplete"
+    PAYOUT_LEFT_OUT = "payout.left_out"
     POSTGRES_AWAY = "postgres.away"
     POSTGRES_BACK = "postgres.back"
     POSTGRES_DURABILITY_UNKNOWN = "postgres.durability_unknown"
@@ -58,6 +65,8 @@ class Event(StrEnum):
     STRIPE_IDENTIFICATION_FAILED = "stripe.identification_failed"
     STRIPE_OBJECT_GONE = "stripe.object_gone"
     STRIPE_UNANSWERED = "stripe.unanswered"
+    SWEEP_ADOPTED = "sweep.adopted"
+    SWEEP_INCOMPLETE = "sweep.incomplete"
     WAITING_POLL_FAILED = "waiting.poll_failed"
     WORKER_STOPS_UNCOUNTED = "worker.stops_uncounted"
 
@@ -81,6 +90,22 @@ HELP: dict[Event, Help] = {
         "wrong API keys came from `address`, `count` of them since the line before",
         "where a deployment with an old key does not explain it: block the address",
     ),
+    Event.BALANCE_CLEARED: Help("info", "`count` movements that stood in suspense are explained and booked"),
+    Event.BALANCE_CONTRADICTED: Help(
+        "error",
+        "the books have another sum or content than `count` movements of Stripe's balance; `movement` is the first",
+        "compare it with Stripe; nothing was booked twice",
+    ),
+    Event.BALANCE_SUSPENSE: Help(
+        "error",
+        "`count` movements of Stripe's balance cannot be explained, and stand in suspense; `why` is the first's",
+        "`eo ledger suspense` lists them with their ages; each is booked by itself once what it is of is known",
+    ),
+    Event.BALANCE_UNREADABLE: Help(
+        "error",
+        "Stripe shows a movement of its balance that no books can hold; `reason` says what of it",
+        "look at the balance transaction at Stripe; its neighbours are booked",
+    ),
     Event.BREAKER_CLOSED: Help("info", "Stripe takes what is sent again"),
     Event.BREAKER_OPEN: Help(
         "error",
@@ -101,6 +126,17 @@ HELP: dict[Event, Help] = {
         "warning",
         "Stripe's list of payments or refunds could not be read to its end; it is read again",
     ),
+    Event.DISPUTE_UNKNOWN_STATUS: Help(
+        "error",
+        "Stripe shows a dispute in a `status` that this version does not know; it keeps its last one, and a new one "
+        "counts as `needs_response`",
+        "upgrade; look at the dispute at Stripe, `eo reconcile` lists it until then",
+    ),
+    Event.DISPUTE_UNREADABLE: Help(
+        "error",
+        "Stripe shows a dispute or an early fraud warning that cannot be stored; `reason` says what of it",
+        "look at it at Stripe; its neighbours are stored",
+    ),
     Event.DOOR_BATCH_SPLIT: Help("warning", "one order held up the others of its batch; it is looked for"),
     Event.DOOR_POSTGRES_AWAY: Help(
         "error",
@@ -108,18 +144,6 @@ HELP: dict[Event, Help] = {
         "bring PostgreSQL back; `why` names the kind of failure",
     ),
     Event.DOOR_POSTGRES_BACK: Help("info", "orders are stored again"),
-    Event.FEES_CONTRADICTED: Help(
-        "error",
-        "a charge, or its fee, is booked with another sum or content than Stripe's balance transaction shows",
-        "compare the `reference` with Stripe; nothing was booked twice",
-    ),
-    Event.FEES_INCOMPLETE: Help("warning", "Stripe's list of fees could not be read to its end; it is read again"),
-    Event.FEES_OTHER_CURRENCY: Help("info", "`count` charges were settled in another currency, and booked in that one"),
-    Event.FEES_UNREADABLE: Help(
-        "error",
-        "Stripe shows a fee for the `charge` that no books can hold; `reason` says what of it",
-        "look at its balance transaction at Stripe; it is asked for again, its neighbours are booked",
-    ),
     Event.LEDGER_MOMENT_UNKNOWN: Help("warning", "Stripe shows no charge for a booking of before 0006; it stays"),
     Event.LEDGER_MOMENT_UNKNOWN_YET: Help("warning", "Stripe did not say when a charge was made; it is asked again"),
     Event.LEDGER_NOT_REDATED: Help(
@@ -128,7 +152,22 @@ HELP: dict[Event, Help] = {
         "`eo ledger verify` names the rows; it is tried again every 6 h",
     ),
     Event.LEDGER_REDATED: Help("info", "a booking of before 0006 was reversed and booked at the charge's moment"),
+    Event.NOTICES_FAILED: Help("error", "a round of notices met an error; it is tried again in 2 s", "report it"),
+    Event.NOTICES_GIVEN_UP: Help(
+        "warning",
+        "`count` notices were not taken for three days, or their endpoint is gone or deleted",
+        "`eo notices list --status parked` shows them, `eo notices resend` sends them again",
+    ),
+    Event.NOTICE_ENDPOINT_GONE: Help("warning", "`endpoint` answered 410: it is sent nothing any more"),
     Event.ORDER_FAILED_BY_OPERATOR: Help("warning", "`eo orders fail` ended an order"),
+    Event.PAYOUT_CONTENTS_INCOMPLETE: Help(
+        "warning", "Stripe's list of what is in a payout could not be read to its end; it is read on"
+    ),
+    Event.PAYOUT_LEFT_OUT: Help(
+        "error",
+        "Stripe shows a payout that cannot be stored or booked; `reason` says what of it",
+        "look at the `payout` at Stripe; its neighbours are followed, and it is read again",
+    ),
     Event.POSTGRES_AWAY: Help(
         "warning",
         "a relay or worker cannot use PostgreSQL; it waits",
@@ -205,6 +244,16 @@ HELP: dict[Event, Help] = {
         "error",
         "Stripe settles no call of a worker; `method` and `why` say which and how",
         "look at the network and at Stripe's status page; orders go on by themselves",
+    ),
+    Event.SWEEP_ADOPTED: Help(
+        "warning",
+        "Stripe shows the payment or refund `stripe_object`, which this database did not know; it is on the books",
+        "a refund of Stripe's dashboard is daily work; a payment was forgotten: `eo recover` tells more",
+    ),
+    Event.SWEEP_INCOMPLETE: Help(
+        "warning",
+        "Stripe's list of the `kind` it names could not be read to its end; it is read again from the same second",
+        "the same `reason` for an hour: look at Stripe's status page and at the rights of the key",
     ),
     Event.WAITING_POLL_FAILED: Help("warning", "requests that wait for their order could not look; they look again"),
     Event.WORKER_STOPS_UNCOUNTED: Help("warning", "whether a worker was ended on purpose could not be noted"),

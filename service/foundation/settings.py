@@ -141,10 +141,25 @@ class Settings:
     )
 
     # after the charge
-    fee_sweep_s: float = knob("EO_FEE_SWEEP_S", 1.0, "how often late fees are fetched (R24)", least=0.05, most=3_600)
+    fee_sweep_s: float = knob(
+        "EO_FEE_SWEEP_S",
+        1.0,
+        "how often the newest movements of Stripe's balance are fetched while charges wait for their fees (R24)",
+        least=0.05,
+        most=3_600,
+    )
+    sweep_s: float = knob(
+        "EO_SWEEP_S", 60.0, "how often Stripe's lists are read for what no event told (R38)", least=0.05, most=3_600
+    )
     rollup_s: float = knob("EO_ROLLUP_S", 5.0, "how often balances are rolled up", least=0.05, most=3_600)
     reconcile_grace_s: int = knob(
         "EO_RECONCILE_GRACE_S", 600, "younger differences are in flight, not discrepancies", least=0, most=604_800
+    )
+
+    # telling producers
+    notice_http: bool = knob("EO_NOTICE_HTTP", False, "1: a notice may travel unencrypted, to an http URL")
+    notice_private: bool = knob(
+        "EO_NOTICE_PRIVATE", False, "1: a notice may go to a private or loopback address; anybody with a key names it"
     )
 
     @property

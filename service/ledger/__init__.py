@@ -5,9 +5,9 @@ journal   the pure rules event -> entry; refunding: those of refunds; disputing,
 posting   a batch of entries onto the books, inside the caller's transaction; on_the_books: what is there
 exchanging  what goes back of a charge that is settled in another currency                               [pure]
 correcting  what was booked wrongly, by reversal and new entry; closing: disputes that are decided
-fees      the sweep that books Stripe's fee of a charge; due_fees: the charges that it looks for
 rollups   balances, an order's entries, and the sums that keep reading cheap
-checks    named passes that recompute what the database promises; refund_checks: those of refunds
+checks    named passes that recompute what the database promises; refund_checks, payout_checks, movement_checks: those
+          of refunds, of payouts, and of all that moved Stripe's balance
 
 There is no balance row to contend on: a balance is the sum of postings, helped by rollups.
 """

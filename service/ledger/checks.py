@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.foundation.postgres.sql import NO_TIMEOUT, Connection, Record, Statement, snapshot
 from service.ledger.entry import CHART, JournalEntry, Posting, money_or_none
 from service.ledger.journal import charge_reference, duplicate_reference
+from service.ledger.movement_checks import MOVEMENT_BOOKED_OTHERWISE
+from service.ledger.payout_checks import PAYOUT_NOT_EVEN
 from service.ledger.refund_checks import PAYABLE_DIFFERS, REFUNDED_TOO_MUCH
 from service.ledger.rollups import HORIZON
 
@@ -80,6 +82,8 @@ _FAULTS = {
          WHERE c.reference LIKE '{charge_reference("")}%'""",
     "refunded_too_much": REFUNDED_TOO_MUCH,
     "payable_differs": PAYABLE_DIFFERS,
+    "movement_booked_otherwise": MOVEMENT_BOOKED_OTHERWISE,
+    "payout_not_even": PAYOUT_NOT_EVEN,
     "rollup_differs": f"""
         WITH horizon AS MATERIALIZED ({HORIZON}),
         recomputed AS (

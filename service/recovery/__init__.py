@@ -12,6 +12,7 @@ paging        a list of Stripe's from now back to a moment
 findings      what it brought back, in numbers
 healing       one payment that reconciliation found
 instance      which installation this database is
+sweeps        what is listed again and again, so that the second listing of a life is not the last look
 binding       the Stripe account that this database belongs to
 
 Of refunds, the same: refund_adoption [pure], refund_knowing, refund_rows, refund_verification, refund_healing.
@@ -26,6 +27,7 @@ from service.recovery.healing import heal
 from service.recovery.lives import Life, beat, current, fork, is_verified, note_margin
 from service.recovery.order_rows import note_alias
 from service.recovery.refund_healing import adopt_refund, heal_refund
+from service.recovery.sweeps import PaymentSweep, RefundSweep
 from service.recovery.verification import ANOTHER, NotTheVerifier, examine, recover, verify
 
 __all__ = [
@@ -33,6 +35,8 @@ __all__ = [
     "Findings",
     "Life",
     "NotTheVerifier",
+    "PaymentSweep",
+    "RefundSweep",
     "Step",
     "Verdict",
     "adopt_refund",

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import charges, ledger, orders
+from service import charges, ledger, notices, orders
 from service.charges import elsewhere
 from service.foundation.postgres.sql import Connection, Record, Statement, begin, connect
 from service.foundation.settings import Settings
@@ -126,6 +126,7 @@ async def _complete(engine: AsyncEngine, held: _Held, intent: Intent, *, dry_run
             await _written(tx, now, intent, bt)
             if not is_paid:
                 await tx.run(_TO_PAID, {"id": held.order_id, "intent": intent.id})
+                await notices.tell_of_orders(tx, [held.order_id])
     return Verdict(Step.SETTLE)
 
 

@@ -20,7 +20,7 @@ from service.outbox import rows
 from service.recovery.adoption import Step, Verdict, placed_at
 from service.recovery.refund_adoption import KnownRefund, ListedRefund, is_spent, judge_listed
 from service.recovery.refund_knowing import known_of
-from service.refunds import REFUND, OpenRefund, judge_refund
+from service.refunds import REFUND, OpenRefund, judge_refund, tell_of_refunds
 from service.states import REFUND_FINAL, in_sql
 from service.stripe_gateway.marks import RefundMarks, producers_own
 from service.stripe_gateway.objects import Answer
@@ -141,6 +141,7 @@ async def _spend(tx: Connection, refund_id: UUID, stripe_refund_id: str) -> None
     values = {"id": refund_id, "failure": msgspec.json.encode(failure).decode()}
     if await tx.row(_SPEND, values) is not None:
         await tx.run(_WITHDRAW, {"refund": refund_id})
+        await tell_of_refunds(tx, [refund_id])
 
 
 _TAKE = Statement(f"""

@@ -5,7 +5,7 @@ id under its order. What is not is settled or adopted; what cannot be is reporte
 A listing of which a page is missing verifies nothing.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -131,7 +131,7 @@ async def _payments(
     async for page in by_pages(gateway.list_payment_intents, span.gte):
         findings.listed += len(page)
         missing.difference_update(intent.id for intent in page)
-        ours = _of_this_installation(page, span.instance)
+        ours = of_this_installation(page, span.instance)
         await _compare(engine, gateway, settings, life, ours, findings, dry_run=span.dry_run)
         await span.page_done()
 
@@ -200,7 +200,7 @@ async def with_key(gateway: "StripeGateway", listed: Listed) -> Listed:
     return replace(listed, marks=replace(listed.marks, key=key, fingerprint=fingerprint_of(listed.intent)))
 
 
-def _of_this_installation(page: list[Intent], instance: UUID) -> list[Listed]:
+def of_this_installation(page: Sequence[Intent], instance: UUID) -> list[Listed]:
     """Those that bear our marks, and no other installation's."""
     marked = ((intent, read_marks(intent.metadata)) for intent in page)
     return [Listed(intent, marks) for intent, marks in marked if marks and marks.instance in (None, instance)]

@@ -4,8 +4,9 @@ model     the shapes, as producers send them and as they are shown
 asking    a refund is judged under its order's lock, and promised by an outbox row
 placing   those that are asked for at the same time, by one statement
 reading   one refund, a page of them, those of one order
-effect    a refund between opening and ending    a refund that only a human can end
-settling                                                          [pure]
+effect    a refund between opening and settling                                                          [pure]
+ending    a refund that only a human can end
+telling   its producer is told that it has come to an end
 kind      a refund as a kind of effect
 answers   what Stripe's word about a refund means                                                        [pure]
 booking   what it has on the books, also of a charge that is settled in another currency
@@ -22,6 +23,7 @@ from service.refunds.known import known_refunds, known_refunds_of
 from service.refunds.model import Refund, RefundPage, RefundRequest, check_refund
 from service.refunds.placing import RefundDoor
 from service.refunds.reading import ended, get, page, page_of_order
+from service.refunds.telling import tell_of_refunds
 
 __all__ = [
     "REFUND",
@@ -42,4 +44,5 @@ __all__ = [
     "page",
     "page_of_order",
     "refund",
+    "tell_of_refunds",
 ]

@@ -13,6 +13,7 @@ from service.foundation.events import Event
 from service.foundation.postgres.sql import Connection, Record, Statement, begin
 from service.outbox.handling import complete_rows
 from service.outbox.rows import ROWS
+from service.refunds.telling import tell_of_refunds
 from service.states import REFUND_OPEN, in_sql
 
 
@@ -58,6 +59,7 @@ async def fail_by_hand(engine: AsyncEngine, refund_id: UUID, reason: str) -> Non
             raise Misconfigured("Stripe has made it, and says how it ends: `eo outbox retry` asks Stripe.")
         await tx.run(_END, {"id": refund_id, "failure": json.dumps(failure)})
         await complete_rows(tx, [parked.outbox_id])
+        await tell_of_refunds(tx, [refund_id])
     log.event(Event.REFUND_FAILED_BY_OPERATOR, refund=str(refund_id))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from service import orders
+from service import notices, orders
 from service.effects.model import Settlement
 from service.effects.settling import (
     COMPLETE,
@@ -25,6 +25,7 @@ from service.foundation.postgres.sql import Connection, Record, Statement
 from service.foundation.settings import Settings
 from service.refunds.booking import BOOKING, Booking, entries
 from service.refunds.effect import OpenRefund
+from service.refunds.telling import tell_of_refunds
 from service.states import REFUND_ENDED_UNPAID, REFUND_FINAL, REFUND_OPEN, REFUND_TRANSITIONS, in_sql
 from service.stripe_gateway.objects import BalanceTransaction, Refund
 
@@ -57,6 +58,7 @@ async def _record(tx: Connection, ordered: list[Settlement[OpenRefund]], setting
     ]
     of_refunds = await entries(tx, bookings)
     await book(tx, [entry for of_refund in of_refunds.values() for entry in of_refund])
+    await tell_of_refunds(tx, [row.id for row in settled.values() if row.is_told])
     return set(settled)
 
 
@@ -85,7 +87,10 @@ class _Refunds(Incoming, frozen=True):
 
 
 class _Settled(Record):
-    """A refund that changed, and what of its charge decides how it is booked."""
+    """A refund that changed, and what of its charge decides how it is booked.
+
+    `is_told`: it came to an end of which somebody wants to hear.
+    """
 
     id: UUID
     charge_id: UUID
@@ -94,6 +99,7 @@ class _Settled(Record):
     is_exchanged: bool
     is_early: bool
     waits: bool
+    is_told: bool
 
 
 # A first sight of Stripe's object draws down what the customer is owed; one that comes back is owed again. An order
@@ -119,7 +125,7 @@ WITH incoming AS (
      AND (c.token = i.token OR (i.refund IS NOT NULL AND i.status IN {in_sql(REFUND_FINAL)}))
      AND (i.refund = c.stripe_refund_id) IS NOT FALSE  -- known by its id, it is never another one
      AND {may_move("refund")}
-  RETURNING c.id, c.order_id, c.amount_minor, c.drawn_minor, c.status, b.was, b.is_new, b.of_duplicate,
+  RETURNING c.id, c.account_id, c.order_id, c.amount_minor, c.drawn_minor, c.status, b.was, b.is_new, b.of_duplicate,
             b.charge_id, b.is_exchanged, b.is_early, b.waits,
             c.stripe_refund_id IS NOT NULL AS is_made, i.outbox_id, i.final, i.delay, i.error, i.parked
 ), moved AS (
@@ -141,7 +147,9 @@ WITH incoming AS (
 ), returned AS (
   {GIVE_BACK}
 )
-SELECT {_Settled.columns()} FROM settled
+SELECT id, charge_id, drawn_minor, of_duplicate, is_exchanged, is_early, waits,
+       status <> was AND status IN {in_sql(REFUND_FINAL)} AND {notices.is_heard("s.account_id")} AS is_told
+  FROM settled s
 """).returning(_Settled)
 _MOVES = moves(REFUND_TRANSITIONS, "refund")
 

@@ -1,8 +1,10 @@
 """The only room that talks to Stripe. This face is empty, because importing the client costs half a second.
 
 calls         what changes something: a request and its answer
-client        that, questions, and the listings
+client        that, the lists, and questions about one object
+listings      Stripe's lists, page by page
 paths         Stripe's routes                                                                             [pure]
+balance       what is in the balance                                                                      [pure]
 objects       what Stripe sends, as far as it is used                                                     [pure]
 marks         our names in Stripe's metadata                                                              [pure]
 headers       what Stripe says in headers                                                                 [pure]

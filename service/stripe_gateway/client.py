@@ -1,11 +1,10 @@
-"""All that is asked of Stripe: what `calls` sends, the listings, one object by its id, and whose key it is.
+"""All that is asked of Stripe: what `calls` sends, the `listings`, one object by its id, and whose key it is.
 
 What they send is built as the SDK's parameter types, so that the type checker finds a name that Stripe does not have.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -14,50 +13,31 @@ import stripe
 from service.foundation.errors import Unavailable
 from service.stripe_gateway import headers as stripe_headers
 from service.stripe_gateway import paths
-from service.stripe_gateway.calls import Calls
-from service.stripe_gateway.objects import (
-    REFUND_FAILURE,
-    Answer,
-    BalanceTransaction,
-    Confirmable,
-    ContradictoryListing,
-    Event,
-    IncompleteListing,
-    Intent,
-    Refund,
-)
-from service.stripe_gateway.pacing import AskAgain, may_pass, patiently
+from service.stripe_gateway.disputes import Dispute, EarlyFraudWarning
+from service.stripe_gateway.listings import Listings, reason_of, unread
+from service.stripe_gateway.objects import Answer, Confirmable, Intent, Refund
+from service.stripe_gateway.pacing import patiently
+from service.stripe_gateway.payouts import Payout
 from service.stripe_gateway.permissions import NEEDED, lacking
 
 if TYPE_CHECKING:
     from stripe.params import (
         AccountRetrieveCurrentParams,
-        BalanceTransactionListParams,
-        BalanceTransactionListParamsCreated,
-        EventListParams,
-        PaymentIntentListParams,
+        DisputeRetrieveParams,
         PaymentIntentRetrieveParams,
-        RefundListParams,
-        RefundListParamsCreated,
+        PayoutRetrieveParams,
         RefundRetrieveParams,
     )
+    from stripe.params.radar import EarlyFraudWarningRetrieveParams
 
-PAGE = 100  # Stripe's maximum per list call
-_EVENT_MAY_BE_OFF_S = 60  # between an object's moment and its event's
 _EXPAND_INTENT = ["latest_charge.balance_transaction"]
-_EXPAND_INTENTS = ["data.latest_charge.balance_transaction"]
 _EXPAND_REFUND = ["balance_transaction", "failure_balance_transaction"]
-_EXPAND_REFUNDS = ["data.balance_transaction", "data.failure_balance_transaction"]
+_EXPAND_PAYOUT = ["balance_transaction", "failure_balance_transaction"]
 
 T = TypeVar("T")
 
 
-class _Page(msgspec.Struct):
-    data: list[msgspec.Raw]
-    has_more: bool
-
-
-class StripeGateway(Calls):
+class StripeGateway(Listings):
     """Stripe's API for one process. Use as `async with StripeGateway(settings) as gateway`."""
 
     async def get_payment_intent(self, intent_id: str) -> Answer:
@@ -88,6 +68,21 @@ class StripeGateway(Calls):
 
         return await patiently(once, self._patience)
 
+    async def retrieve_dispute(self, dispute_id: str) -> Dispute | None:
+        """The dispute as it is now; None where Stripe has none. Raises IncompleteListing."""
+        params: DisputeRetrieveParams = {}
+        return await self._one(paths.dispute(dispute_id), params, Dispute)
+
+    async def retrieve_fraud_warning(self, warning_id: str) -> EarlyFraudWarning | None:
+        """The early fraud warning as it is now; None where Stripe has none. Raises IncompleteListing."""
+        params: EarlyFraudWarningRetrieveParams = {}
+        return await self._one(paths.fraud_warning(warning_id), params, EarlyFraudWarning)
+
+    async def retrieve_payout(self, payout_id: str) -> Payout | None:
+        """The payout, both balance transactions expanded; None where Stripe has none. Raises IncompleteListing."""
+        params: PayoutRetrieveParams = {"expand": _EXPAND_PAYOUT}
+        return await self._one(paths.payout(payout_id), params, Payout)
+
     async def confirmable(self, intent_id: str) -> Confirmable:
         """The PaymentIntent as its customer's browser needs it. Raises Unavailable, after one try."""
         params: PaymentIntentRetrieveParams = {}
@@ -96,83 +91,10 @@ class StripeGateway(Calls):
             response = await self._raw("get", paths.payment_intent(intent_id), params)
             found = msgspec.json.decode(response.body, type=Confirmable)
         except Exception as error:
-            raise Unavailable(f"Stripe did not show the payment ({_reason(error)}).") from error
+            raise Unavailable(f"Stripe did not show the payment ({reason_of(error)}).") from error
         if response.headers.get("request-id") is None or found.id != intent_id:
             raise Unavailable("Stripe did not show the payment (what came is not Stripe's).")
         return found
-
-    def list_payment_intents(
-        self, created_gte: int, created_lt: int, customer: str | None = None
-    ) -> AsyncIterator[Intent]:
-        """PaymentIntents created in [gte, lt) Unix seconds, newest first, charges expanded. Raises IncompleteListing.
-
-        Lists are immediately consistent at Stripe, its search is not; metadata cannot be filtered on.
-        """
-        params: PaymentIntentListParams = {
-            "created": {"gte": created_gte, "lt": created_lt},
-            "expand": _EXPAND_INTENTS,
-            "limit": PAGE,
-        }
-        if customer:
-            params["customer"] = customer
-        return self._pages(paths.PAYMENT_INTENTS, params, Intent)
-
-    def list_refunds(
-        self, *, payment_intent: str | None = None, created_gte: int | None = None, created_lt: int | None = None
-    ) -> AsyncIterator[Refund]:
-        """Refunds of one PaymentIntent, or created in [gte, lt) Unix seconds, or both; newest first.
-
-        Both balance transactions are expanded. Raises IncompleteListing.
-        """
-        params: RefundListParams = {"expand": _EXPAND_REFUNDS, "limit": PAGE}
-        created: RefundListParamsCreated = {}
-        if created_gte is not None:
-            created["gte"] = created_gte
-        if created_lt is not None:
-            created["lt"] = created_lt
-        if created:
-            params["created"] = created
-        if payment_intent is not None:
-            params["payment_intent"] = payment_intent
-        return self._pages(paths.REFUNDS, params, Refund)
-
-    async def key_of(self, intent: Intent) -> str | None:
-        """The idempotency key that `intent` was created under, as Stripe's event tells it; None where it tells none.
-
-        Raises IncompleteListing.
-        """
-        params: EventListParams = {
-            "type": "payment_intent.created",
-            "created": {"gte": intent.created - _EVENT_MAY_BE_OFF_S, "lt": intent.created + _EVENT_MAY_BE_OFF_S},
-            "limit": PAGE,
-        }
-        async for event in self._pages("/v1/events", params, Event):
-            if event.data.object.id == intent.id:
-                return event.request.idempotency_key if event.request else None
-        return None
-
-    def list_balance_transactions(
-        self, created_gte: int, source: str | None = None
-    ) -> AsyncIterator[BalanceTransaction]:
-        """Balance transactions created at `created_gte` (Unix seconds) or later, newest first; or those of one source.
-
-        They are of every type: Stripe filters by one, and what takes a customer's money has one type for cards and
-        another for all else (`objects.TOOK_MONEY`). Raises IncompleteListing.
-        """
-        created: BalanceTransactionListParamsCreated = {"gte": created_gte}
-        params: BalanceTransactionListParams = {"created": created, "limit": PAGE}
-        if source:
-            params["source"] = source
-        return self._pages(paths.BALANCE_TRANSACTIONS, params, BalanceTransaction)
-
-    def list_refund_failures(self, created_gte: int, created_lt: int) -> AsyncIterator[BalanceTransaction]:
-        """What refunds that failed brought back in [gte, lt) Unix seconds, newest first. Raises IncompleteListing.
-
-        The source of each is the refund, which may have been made a month before.
-        """
-        created: BalanceTransactionListParamsCreated = {"gte": created_gte, "lt": created_lt}
-        params: BalanceTransactionListParams = {"created": created, "type": REFUND_FAILURE, "limit": PAGE}
-        return self._pages(paths.BALANCE_TRANSACTIONS, params, BalanceTransaction)
 
     async def account_id(self) -> tuple[str, float | None]:
         """(`acct_…`, Stripe's clock in Unix seconds) of the configured key. A call that charges nobody.
@@ -185,7 +107,14 @@ class StripeGateway(Calls):
             body = msgspec.json.decode(response.body, type=dict[str, Any])
             return str(body["id"]), stripe_headers.date(response.headers)
         except Exception as error:
-            raise Unavailable(f"Stripe did not answer for this API key ({_reason(error)}).") from error
+            raise Unavailable(f"Stripe did not answer for this API key ({reason_of(error)}).") from error
+
+    async def clock(self) -> float | None:
+        """Stripe's clock in Unix seconds; None where it does not answer now. Never raises."""
+        try:
+            return (await self.account_id())[1]
+        except Unavailable:
+            return None
 
     async def lacking_permissions(self) -> list[str]:
         """What the key may not do of what we need, each with Stripe's name for the permission. Never raises.
@@ -209,60 +138,10 @@ class StripeGateway(Calls):
             return ""
         return ""
 
-    async def _pages(self, path: str, params: Mapping[str, object], kind: type[T]) -> AsyncIterator[T]:
-        cursor: dict[str, str] = {}
-        while True:
-            page = await patiently(partial(self._page, path, {**params, **cursor}), self._patience)
-            items = [_decode_item(raw, kind) for raw in page.data]
-            for item in items:
-                yield item
-            if not page.has_more:
-                return
-            if not items:
-                raise IncompleteListing(f"an empty page of {path} says that there are more")
-            after = {"starting_after": items[-1].id}  # type: ignore[attr-defined]
-            if after == cursor:
-                raise ContradictoryListing(f"a page of {path} is the page before once more")
-            cursor = after
-
-    async def _page(self, path: str, params: Mapping[str, object]) -> _Page:
-        await self._pace.turn(paths.endpoint("get", path))
-        try:
-            response = await self._raw("get", path, params)
-            page = msgspec.json.decode(response.body, type=_Page)
-        except stripe.StripeError as error:
-            wait_s = stripe_headers.retry_after_s(error.headers or {})
-            raise _unread(f"a page of {path}", _reason(error), error.http_status, wait_s) from error
-        except Exception as error:
-            raise _unread(f"a page of {path}", _reason(error), None, None) from error
-        if response.headers.get("request-id") is None:
-            raise AskAgain(f"a page of {path} is not Stripe's: it has no Request-Id")  # R15
-        return page
-
 
 def _shown(answer: Answer, thing: T | None, what: str) -> T | None:
     if answer.http_status == 404:
         return None
     if answer.http_status == 200 and thing is not None:
         return thing
-    raise _unread(what, answer.word, answer.http_status, answer.retry_after_s)
-
-
-def _decode_item(raw: msgspec.Raw, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.DecodeError as error:
-        raise IncompleteListing(f"an item of a listing is not a {kind.__name__}: {error}") from error
-
-
-def _unread(what: str, why: str, http_status: int | None, retry_after_s: float | None) -> IncompleteListing:
-    words = f"{what} could not be read: {why}"
-    return AskAgain(words, retry_after_s) if may_pass(http_status) else IncompleteListing(words)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, stripe.StripeError):
-        names = lacking(error.http_status, error.user_message)
-        lacks = f", it lacks {', '.join(names)}" if names else ""
-        return f"{error.http_status or type(error.__cause__).__name__} {error.code or type(error).__name__}{lacks}"
-    return type(error).__name__
+    raise unread(what, answer.word, answer.http_status, answer.retry_after_s)

@@ -56,16 +56,20 @@ class BalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def flaw(self) -> str | None:
         """What of it nobody can book, for people; None where there is nothing of the kind."""
-        if not 0 <= self.created <= MOMENT_MAX:
-            return "the moment of its balance transaction is none"
-        return _flaw(
+        if not (0 <= self.created <= MOMENT_MAX and 0 <= (self.available_on or 0) <= MOMENT_MAX):
+            return "a moment of its balance transaction is none"
+        adds_up = self.net == self.amount - self.fee
+        return flaw_of(
             {"amount of its balance transaction": self.amount, "fee": self.fee},
             {
                 "balance transaction's id": self.id,
                 "settlement currency": self.currency,
                 "balance transaction's source": self.source or "none",
+                "balance transaction's type": self.type,
+                "reporting category": self.reporting_category or "none",
+                "balance that moved": self.balance_type,
             },
-        )
+        ) or (None if adds_up else "the net of its balance transaction is not its amount less its fee")
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +152,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag=
             sums["amount that went back"] = charge.returned
             if isinstance(charge.balance_transaction, BalanceTransaction) and charge.balance_transaction.flaw:
                 return charge.balance_transaction.flaw
-        return _flaw(sums, {"currency": self.currency, "status": self.status})
+        return flaw_of(sums, {"currency": self.currency, "status": self.status})
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag="refund"):
@@ -178,7 +182,7 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", tag=
         for movement in (self.balance_transaction, self.failure_balance_transaction):
             if isinstance(movement, BalanceTransaction) and movement.flaw:
                 return movement.flaw
-        return _flaw({"amount": self.amount}, {"currency": self.currency, "status": self.status or ""})
+        return flaw_of({"amount": self.amount}, {"currency": self.currency, "status": self.status or ""})
 
 
 class RedirectToUrl(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,7 +274,8 @@ class Answer:
         return f"{self.http_status} {(shown and shown.status) or 'object'}"
 
 
-def _flaw(sums: Mapping[str, int], words: Mapping[str, str]) -> str | None:
+def flaw_of(sums: Mapping[str, int], words: Mapping[str, str]) -> str | None:
+    """Which of these is no sum of money, or no word of Stripe's; None where all of them are."""
     for name, amount in sums.items():
         if not -AMOUNT_MAX <= amount <= AMOUNT_MAX:
             return f"its {name} is beyond any sum of money"

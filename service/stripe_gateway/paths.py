@@ -3,6 +3,10 @@
 PAYMENT_INTENTS = "/v1/payment_intents"
 REFUNDS = "/v1/refunds"
 BALANCE_TRANSACTIONS = "/v1/balance_transactions"
+BALANCE = "/v1/balance"
+DISPUTES = "/v1/disputes"
+FRAUD_WARNINGS = "/v1/radar/early_fraud_warnings"
+PAYOUTS = "/v1/payouts"
 
 
 def payment_intent(intent_id: str) -> str:
@@ -25,8 +29,28 @@ def refund(refund_id: str) -> str:
     return f"{REFUNDS}/{refund_id}"
 
 
+def balance_transaction(transaction_id: str) -> str:
+    """Where one balance transaction is read."""
+    return f"{BALANCE_TRANSACTIONS}/{transaction_id}"
+
+
+def dispute(dispute_id: str) -> str:
+    """Where one dispute is read."""
+    return f"{DISPUTES}/{dispute_id}"
+
+
+def fraud_warning(warning_id: str) -> str:
+    """Where one early fraud warning is read."""
+    return f"{FRAUD_WARNINGS}/{warning_id}"
+
+
+def payout(payout_id: str) -> str:
+    """Where one payout is read."""
+    return f"{PAYOUTS}/{payout_id}"
+
+
 def endpoint(method: str, path: str) -> str:
     """The route without the ids in it, for its rate: `post_payment_intent_cancel`, `get_refunds`."""
-    kind, *of_one = path.removeprefix("/v1/").split("/")
+    kind, *of_one = path.removeprefix("/v1/").removeprefix("radar/").split("/")
     action = of_one[1:]
     return "_".join([method, kind.removesuffix("s") if of_one else kind, *action])

@@ -1,5 +1,7 @@
 """The examples of the OpenAPI document: the orders of the README, as the API answers them. A test validates each."""
 
+from base64 import b64encode
+
 from service.ledger import charge_reference
 from service.ledger.journal import CHARGE
 from service.web.operation import Json
@@ -70,6 +72,57 @@ REFUND_PENDING: Json = {
 }
 REFUND: Json = {**REFUND_PENDING, "status": "succeeded", "stripe_refund": "re_3FYgyPPUza4356c81d0fbb27"}
 REFUNDS: Json = {"data": [REFUND], "next_cursor": None}
+ENDPOINT_REQUEST: Json = {"url": "https://shop.example/notices", "events": ["order.paid", "order.failed"]}
+ENDPOINT: Json = {
+    "id": "01a20d18-44c1-7e0b-8f5a-2d9b6c1e7a30",
+    **ENDPOINT_REQUEST,
+    "status": "enabled",
+    "secret": None,
+    "created_at": _PLACED_AT,
+}
+ENDPOINT_MADE: Json = {**ENDPOINT, "secret": f"whsec_{b64encode(b'an example, and no secret of us!').decode()}"}
+ENDPOINTS: Json = {"data": [ENDPOINT], "next_cursor": None}
+_PAYOUT = "po_3FZ0hGPUza4356c1a7702b5e"
+PAYOUT: Json = {
+    "id": _PAYOUT,
+    "status": "paid",
+    "amount": 1411,
+    "currency": "usd",
+    "arrival_date": "2026-11-27",
+    "trace_id": "021000021234567",
+    "failure": None,
+    "created_at": "2026-11-25T00:05:00Z",
+}
+PAYOUT_FAILED: Json = {
+    **PAYOUT,
+    "status": "failed",
+    "trace_id": None,
+    "failure": {"code": "account_closed", "message": "The bank account has been closed."},
+}
+PAYOUTS: Json = {"data": [PAYOUT], "next_cursor": None}
+PAYOUT_ENTRIES: Json = {
+    "data": [
+        {
+            "order_id": _ID,
+            "kind": "refund",
+            "amount": -500,
+            "fee": 0,
+            "net": -500,
+            "currency": "usd",
+            "balance_transaction": "txn_3FYgyPPUza43560f9b1e6d27",
+        },
+        {
+            "order_id": _ID,
+            "kind": "charge",
+            "amount": 1999,
+            "fee": 88,
+            "net": 1911,
+            "currency": "usd",
+            "balance_transaction": "txn_3FYgyPPUza435603c5d8a1f4",
+        },
+    ],
+    "next_cursor": None,
+}
 BATCH_REQUEST: Json = {
     "orders": [
         {"idempotency_key": "cart-17", **ORDER_REQUEST, "metadata": {"cart": "17"}},

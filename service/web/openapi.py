@@ -94,13 +94,12 @@ def _responses(operation: Operation) -> dict[str, Json]:
     return found
 
 
-def _answer(status: int, answer: Answer, headers: tuple[str, ...]) -> Json:
-    content = {"schema": ref(name_of(answer.shape)), "examples": _examples(answer.examples)}
-    return {
-        "description": HTTPStatus(status).phrase,
-        "headers": _headers("X-Request-Id", *headers),
-        "content": {"application/json": content},
-    }
+def _answer(status: int, answer: Answer | None, headers: tuple[str, ...]) -> Json:
+    found: Json = {"description": HTTPStatus(status).phrase, "headers": _headers("X-Request-Id", *headers)}
+    if answer is not None:
+        content = {"schema": ref(name_of(answer.shape)), "examples": _examples(answer.examples)}
+        found["content"] = {"application/json": content}
+    return found
 
 
 def _problems(operation: Operation) -> dict[str, Json]:

@@ -13,20 +13,32 @@ from uuid import UUID
 from litestar import Request
 from litestar.response.base import ASGIResponse
 
+from service.foundation.errors import NotFound
 from service.web.body import BODY_MAX
 
 Json = dict[str, Any]
 AnyRequest = Request[Any, Any, Any]
 Handler = Callable[[AnyRequest], Coroutine[Any, Any, ASGIResponse]]
-Method = Literal["GET", "POST"]
+Method = Literal["GET", "POST", "DELETE"]
 
 KEYED = "/v1"  # every path below it asks for an API key
 _TYPED = re.compile(r"\{(\w+):(\w+)\}")
+# The types of parameters of a path, by the framework's words: an id of ours, and one of Stripe's.
+_IN_PATH: dict[str, Json] = {"uuid": {"format": "uuid"}, "str": {"pattern": "^[A-Za-z0-9_]{1,255}$"}}
+_STRIPE_ID = re.compile(_IN_PATH["str"]["pattern"])
 
 
 def id_in_path(request: AnyRequest, name: str) -> UUID:
     """An id of the request's path, which the route's type has parsed."""
     return cast("UUID", request.scope["path_params"][name])
+
+
+def stripe_id_in_path(request: AnyRequest, name: str) -> str:
+    """An id of Stripe's in the request's path. Raises NotFound for what can be none."""
+    found: str = request.scope["path_params"][name]
+    if _STRIPE_ID.fullmatch(found) is None:
+        raise NotFound("There is no such object: its id can be none of Stripe's.")
+    return found
 
 
 def ref(name: str) -> Json:
@@ -97,7 +109,7 @@ class Operation:
     method: Method
     route: str  # the path with the types of its parameters, as the framework reads it
     handler: Handler
-    answers: Mapping[int, Answer]
+    answers: Mapping[int, Answer | None]  # None: an answer without a body
     body: Body | None = None
     own_parameters: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
@@ -133,7 +145,7 @@ class Operation:
     def parameters(self) -> list[Parameter]:
         """The parameters of its path, then its own."""
         of_path = [
-            Parameter(name, {"type": "string", "format": kind}, "path", required=True, text=None)
+            Parameter(name, {"type": "string", **_IN_PATH[kind]}, "path", required=True, text=None)
             for name, kind in _TYPED.findall(self.route)
         ]
         return [*of_path, *self.own_parameters]
@@ -150,7 +162,7 @@ class Group:
         self,
         method: Method,
         route: str,
-        answers: Mapping[int, Answer],
+        answers: Mapping[int, Answer | None],
         *,
         body: Body | None = None,
         parameters: tuple[Parameter, ...] = (),

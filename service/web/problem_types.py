@@ -68,6 +68,10 @@ _TABLE = (
         "card-data-rejected", 400, "Bad request", "A string looks like a card number. Nothing was stored.",
         "Send a PaymentMethod (`pm_…`) instead; prefix a numeric id of your own with a letter.",
     ),
+    ProblemType(
+        "url-refused", 400, "Bad request", "The URL is none that notices are sent to, or leads to a private address.",
+        "Use an https URL with a name of the internet; an operator can allow others.",
+    ),
     ProblemType("query-invalid", 400, "Bad request", "A query parameter is unknown, repeated or malformed.", _MEND),
     ProblemType(
         "unauthorized", 401, "Unauthorized", "There is no API key, or it is unknown or revoked.",

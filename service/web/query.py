@@ -21,6 +21,7 @@ LIMIT_DEFAULT, LIMIT_MAX = 20, 100  # objects of a page
 
 STATUS = Parameter("status", ref("OrderStatus"))
 REFUND_STATUS = Parameter("status", ref("RefundStatus"))
+PAYOUT_STATUS = Parameter("status", ref("PayoutStatus"))
 IDEMPOTENCY_KEY = Parameter("idempotency_key", {"type": "string"}, text="spelt as in the header")
 LIMIT = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT})
 CURSOR = Parameter("cursor", {"type": "string"}, text="`next_cursor` of the page before")
@@ -29,6 +30,7 @@ AS_OF = Parameter(
 )
 ORDER_ID = Parameter("order_id", {"type": "string", "format": "uuid"}, required=True)
 
+_STRIPE_ID = re.compile(r"[A-Za-z0-9_]{1,255}")
 _ID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -72,6 +74,23 @@ class Query:
     def next_cursor(last_id: str) -> str:
         """The cursor behind the last object of a page. It is opaque to callers, so that its form may change."""
         return urlsafe_b64encode(UUID(last_id).bytes).decode().rstrip("=")
+
+    def stripe_cursor(self) -> str | None:
+        """The same where a page is of objects with ids of Stripe's."""
+        if (value := self._values.get("cursor")) is None:
+            return None
+        try:
+            found = urlsafe_b64decode(value + "==").decode("ascii")
+        except ValueError:
+            _refuse("cursor", "the next_cursor of an earlier page")
+        if not _STRIPE_ID.fullmatch(found) or self.next_stripe_cursor(found) != value:
+            _refuse("cursor", "the next_cursor of an earlier page")
+        return found
+
+    @staticmethod
+    def next_stripe_cursor(last_id: str) -> str:
+        """The cursor behind an object with an id of Stripe's."""
+        return urlsafe_b64encode(last_id.encode()).decode().rstrip("=")
 
     def status(self, statuses: Sequence[str] = ORDER_STATUSES) -> str | None:
         """One of these statuses; those of orders, where nothing else is said."""

@@ -41,6 +41,7 @@ class Resources:
     readiness: ReadyCheck
     wrong_keys: WrongKeys
     payment_pages: PaymentPages
+    settings: Settings
 
 
 @asynccontextmanager
@@ -110,6 +111,7 @@ def make_resources(settings: Settings) -> Resources:
         readiness,
         WrongKeys(),
         PaymentPages(settings),
+        settings,
     )
 
 

@@ -1,8 +1,30 @@
 """Every operation of the API. A new module of handlers is named here."""
 
-from service.web import actions, health, ledger, order_batches, order_changes, order_reads, orders, refunds
+from service.web import (
+    actions,
+    health,
+    ledger,
+    order_batches,
+    order_changes,
+    order_reads,
+    orders,
+    payouts,
+    refunds,
+    webhook_endpoints,
+)
 from service.web.operation import Operation
 
 # In the order of the document.
-_MODULES = (orders, order_batches, order_reads, order_changes, actions, refunds, ledger, health)
+_MODULES = (
+    orders,
+    order_batches,
+    order_reads,
+    order_changes,
+    actions,
+    refunds,
+    payouts,
+    webhook_endpoints,
+    ledger,
+    health,
+)
 OPERATIONS: tuple[Operation, ...] = tuple(operation for module in _MODULES for operation in module.ROUTES.operations)

@@ -8,9 +8,10 @@ import msgspec
 
 from service.foundation.money import CURRENCIES, Currency
 from service.foundation.postgres.schema import LEDGER_TYPES
+from service.notices import NOTICE_TYPES
 from service.orders import OrderRequest
 from service.orders.model import METADATA_MAX
-from service.states import ORDER_STATUSES, REFUND_STATUSES
+from service.states import ORDER_STATUSES, PAYOUT_STATUSES, REFUND_STATUSES
 from service.web.operation import Json, ListOf, Operation, ref
 from service.web.problem_types import PROBLEM_TYPES, ProblemBody
 
@@ -18,7 +19,7 @@ from service.web.problem_types import PROBLEM_TYPES, ProblemBody
 def schemas(operations: Iterable[Operation]) -> dict[str, Json]:
     """Every schema that the bodies of these operations need, by its name."""
     bodies = [operation.body for operation in operations if operation.body is not None]
-    shapes = [answer.shape for operation in operations for answer in operation.answers.values()]
+    shapes = [answer.shape for operation in operations for answer in operation.answers.values() if answer is not None]
     lists = {shape.name: shape.item for shape in shapes if isinstance(shape, ListOf)}
     requests = _named(kind for body in bodies for kind in (body.shape, body.items))
     answers = _named([*(shape.item if isinstance(shape, ListOf) else shape for shape in shapes), ProblemBody])
@@ -77,8 +78,13 @@ def _name_the_words(found: dict[str, Json]) -> None:
         "description": "lower-case ISO code",
     }
     found["RefundStatus"] = {"title": "RefundStatus", "type": "string", "enum": list(REFUND_STATUSES)}
+    found["NoticeType"] = {"title": "NoticeType", "type": "string", "enum": list(NOTICE_TYPES)}
+    found["WebhookEndpointRequest"]["properties"]["events"]["items"] = ref("NoticeType")
+    found["WebhookEndpoint"]["properties"]["events"]["items"] = ref("NoticeType")
+    found["PayoutStatus"] = {"title": "PayoutStatus", "type": "string", "enum": list(PAYOUT_STATUSES)}
     found["Order"]["properties"]["status"] = ref("OrderStatus")
     found["Refund"]["properties"]["status"] = ref("RefundStatus")
+    found["Payout"]["properties"]["status"] = ref("PayoutStatus")
     found["Balance"]["properties"]["type"]["enum"] = list(LEDGER_TYPES)
     found["ProblemBody"]["properties"]["type"]["enum"] = [row.uri for row in PROBLEM_TYPES.values()]
 

@@ -236,14 +236,14 @@ MUTATIONS = (
         ("tests/charges/test_ends.py::test_a_success_that_races",),
     ),
     Mutation(
-        "ends: a listing of fees goes on for ever", "service/ledger/fees.py",
-        "if hitless == HITLESS_MAX:", "if False:",
-        ("tests/ledger/test_fees.py::test_some_late_fees",),
+        "balance: a look reads what is known for ever", "service/balance/looking.py",
+        "movement.created < (self._whole_to or 0)", "False",
+        ("tests/balance/test_looking.py::test_a_look_ends_where_all_is_known",),
     ),
     Mutation(
-        "ends: stragglers are looked for from one end", "service/ledger/fees.py",
-        "ends = [due_fees.oldest, due_fees.youngest]", "ends = [due_fees.oldest]",
-        ("tests/ledger/test_fees.py::test_the_oldest_and_the_youngest",),
+        "balance: what waits is never looked at again", "service/balance/movements.py",
+        "AND look_at <= now()", "AND look_at <= now() AND false",
+        ("tests/balance/test_booking.py::test_a_movement_that_comes_before_its_charge",),
     ),
     Mutation(
         "life: sending under one that Stripe was not asked about", _OPENING,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.effects.listing import List, in_order
-from service.stripe_gateway import client as stripe_gateway
+from service.stripe_gateway import listings as stripe_gateway
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import ContradictoryListing, Intent
 from tests.charges.world import POST, World

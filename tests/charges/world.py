@@ -297,7 +297,7 @@ _OF_EFFECT = ("created_at", "updated_at", "lease_until", "first_sent_at", "last_
 TIMES: dict[str, Sequence[str]] = {
     "orders": ("created_at", "updated_at"),
     "outbox": ("created_at", "deliver_after", "parked_at"),
-    "charges": (*_OF_EFFECT, "stripe_created", "charged_at", "fee_look_at"),
+    "charges": (*_OF_EFFECT, "stripe_created", "charged_at"),
     "operations": ("created_at",),
     "changes": _OF_EFFECT,
     "refunds": (*_OF_EFFECT, "stripe_created"),
@@ -305,6 +305,8 @@ TIMES: dict[str, Sequence[str]] = {
     "lives": ("seen_at", "bound", "verified_until", "heartbeat_at", "verifier_until"),
     "order_aliases": ("created_at",),
     "instance": ("created_at",),
+    "sweeps": ("swept_until", "swept_at"),
+    "balance_transactions": ("stripe_created", "available_on", "seen_at", "look_at"),
 }
 OLDER_HISTORY = """
 UPDATE {table} SET history = (

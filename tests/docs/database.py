@@ -17,6 +17,7 @@ from service.foundation.postgres.schema import (
     changing,
     charging,
     installation,
+    noticing,
     reconciling,
     telling,
 )
@@ -24,7 +25,7 @@ from tests.docs.parts import comments, table
 
 _DIALECT = make_url("postgresql+asyncpg://").get_dialect()()
 # In the order in which the page shows them.
-_SUBJECTS = (installation, accepting, charging, changing, booking, telling, reconciling)
+_SUBJECTS = (installation, accepting, charging, changing, booking, telling, noticing, reconciling)
 # By the texts that a call in the schema has for arguments: ("orders_by_time", "created_at").
 Reasons = Mapping[tuple[str, ...], str]
 

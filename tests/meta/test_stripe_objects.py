@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from service.stripe_gateway import objects, paths
+from service.stripe_gateway import objects, paths, payouts
 from service.stripe_gateway.marks import STRIPE_NAMES_MAX, RefundMarks, producers_own, read_refund_marks
 from service.stripe_gateway.objects import Answer, BalanceTransaction, Charge, Intent, Refund
 from tests.meta.stripe_names import fields
@@ -24,6 +24,14 @@ REFUND = {"id": "re_1", "created": 1, "amount": 700, "currency": "usd", "status"
 def test_what_is_read_stripe_has_and_may_be_null_where_stripe_may_say_so(name: str) -> None:
     known = fields(STRIPES_NAME.get(name, name))
     for field in msgspec.structs.fields(getattr(objects, name)):
+        assert field.encode_name in known, field.name
+        assert ("Optional[" in known[field.encode_name]) <= (type(None) in get_args(field.type)), field.name
+
+
+@pytest.mark.parametrize(("name", "kind"), [("Payout", payouts.Payout), ("Payout.TraceId", payouts.TraceId)])
+def test_the_same_of_a_payout(name: str, kind: type[msgspec.Struct]) -> None:
+    known = fields(name)
+    for field in msgspec.structs.fields(kind):
         assert field.encode_name in known, field.name
         assert ("Optional[" in known[field.encode_name]) <= (type(None) in get_args(field.type)), field.name
 
@@ -58,8 +66,11 @@ def test_a_dispute_takes_what_was_captured_and_no_more() -> None:
         ({"status": None}, "its status is no word of Stripe's"),
         ({"status": "gone away"}, "its status is no word of Stripe's"),
         ({"amount": 10**30 % 2**63}, "its amount is beyond any sum of money"),
-        ({"balance_transaction": MOVEMENT | {"created": -1}}, "the moment of its balance transaction is none"),
-        ({"failure_balance_transaction": MOVEMENT | {"fee": 2**62}}, "its fee is beyond any sum of money"),
+        ({"balance_transaction": MOVEMENT | {"created": -1}}, "a moment of its balance transaction is none"),
+        (
+            {"failure_balance_transaction": MOVEMENT | {"fee": 2**62, "net": 1 - 2**62}},
+            "its fee is beyond any sum of money",
+        ),
     ],
 )
 def test_a_refund_that_nobody_can_book_says_so(said: dict[str, Any], flaw: str | None) -> None:
@@ -100,8 +111,10 @@ def test_damaged_marks_are_none(damage: dict[str, str]) -> None:
 
 def test_each_route_has_a_rate_of_its_own_whatever_ids_are_in_it() -> None:
     gets = [paths.PAYMENT_INTENTS, paths.payment_intent("pi_1"), paths.REFUNDS, paths.refund("re_1")]
+    gets += [paths.PAYOUTS, paths.payout("po_1")]
     assert [paths.endpoint("get", path) for path in gets] == [
-        "get_payment_intents", "get_payment_intent", "get_refunds", "get_refund",
+        "get_payment_intents", "get_payment_intent", "get_refunds", "get_refund", "get_payouts",
+        "get_payout",
     ]  # fmt: skip
     posts = [paths.capture("pi_1"), paths.cancel("pi_1"), paths.REFUNDS]
     assert [paths.endpoint("post", path) for path in posts] == [

@@ -37,6 +37,7 @@ from service.stripe_gateway.marks import Marks, RefundMarks
 from service.stripe_gateway.objects import Intent
 from service.stripe_gateway.permissions import NEEDED
 from tests.meta.stripe_names import decode, problems
+from tests.payouts.bodies import PAYOUT
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCancelParams, PaymentIntentCaptureParams, RefundCreateParams
@@ -47,7 +48,8 @@ ROOT = Path(__file__).parents[2]
 KEY = "sk_test_" + "0" * 24
 ID = UUID("0192e4a0-0000-7000-8000-000000000001")
 SENDERS = {
-    "service/stripe_gateway/calls.py", "service/stripe_gateway/client.py", "service/stripe_gateway/paths.py",
+    "service/stripe_gateway/calls.py", "service/stripe_gateway/client.py", "service/stripe_gateway/listings.py",
+    "service/stripe_gateway/paths.py",
     "service/stripe_gateway/permissions.py",
     "benchmarks/sdk.py", "benchmarks/naive/worker.py", "demo/naive.py",
 }  # fmt: skip
@@ -88,7 +90,7 @@ class Witness:
     def answer(self, sent: Sent) -> dict[str, Any]:
         """A list has a second page, so that the cursor is sent, too."""
         item = LISTED.get(sent.path) if sent.method == "GET" else None
-        one = REFUND if sent.path.startswith(paths.REFUNDS) else INTENT
+        one = next((body for path, body in RETRIEVED.items() if sent.path.startswith(path)), INTENT)
         return {"data": [item], "has_more": "starting_after" not in sent.form} if item else one
 
 
@@ -158,14 +160,32 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "confirmable": lambda g: g.confirmable("pi_1"),
     "list_refunds": lambda g: _all(g.list_refunds(payment_intent="pi_1", created_gte=1, created_lt=2)),
     "list_payment_intents": lambda g: _all(g.list_payment_intents(1, 2, "cus_1")),
-    "list_balance_transactions": lambda g: _all(g.list_balance_transactions(1, "ch_1")),
+    "list_balance_transactions": lambda g: _all(g.list_balance_transactions(1, 2)),
+    "retrieve_balance_transaction": lambda g: g.retrieve_balance_transaction("txn_1"),
+    "balance": lambda g: g.balance(),
+    "clock": lambda g: g.clock(),
     "list_refund_failures": lambda g: _all(g.list_refund_failures(1, 2)),
+    "list_payouts": lambda g: _all(g.list_payouts(1, 2)),
+    "list_payout_transactions": lambda g: _all(g.list_payout_transactions("po_1", 1, 2)),
+    "retrieve_payout": lambda g: g.retrieve_payout("po_1"),
     "key_of": lambda g: g.key_of(msgspec.convert(INTENT | {"id": "pi_other"}, Intent)),
     "account_id": lambda g: g.account_id(),
     "lacking_permissions": lambda g: g.lacking_permissions(),
 }
+RETRIEVED = {
+    paths.REFUNDS: REFUND,
+    paths.PAYOUTS: PAYOUT,
+    f"{paths.BALANCE_TRANSACTIONS}/": MOVEMENT,
+    paths.BALANCE: {"object": "balance", "available": [], "pending": []},
+}
 EVENT = {"id": "evt_1", "data": {"object": {"id": "pi_1"}}, "request": {"idempotency_key": "k"}}
-LISTED = {CREATE: INTENT, paths.REFUNDS: REFUND, "/v1/balance_transactions": MOVEMENT, "/v1/events": EVENT}
+LISTED = {
+    CREATE: INTENT,
+    paths.REFUNDS: REFUND,
+    paths.PAYOUTS: PAYOUT,
+    "/v1/balance_transactions": MOVEMENT,
+    "/v1/events": EVENT,
+}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -208,9 +228,9 @@ def test_the_walk_leaves_no_call_out() -> None:
 def test_the_walk_leaves_no_file_out() -> None:
     """Who names a route of Stripe's, or the SDK's client, is one of those whose requests are made here.
 
-    Orders, ledger and refunds are routes of the service's own API as well.
+    Orders, ledger, payouts and refunds are routes of the service's own API as well.
     """
-    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger|refunds)[a-z_]+|\.v1\.|raw_request""")
+    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger|payouts|refunds)[a-z_]+|\.v1\.|raw_request""")
     found = {
         str(file.relative_to(ROOT))
         for folder in ("service", "workers", "benchmarks", "demo")

@@ -2,16 +2,13 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from service.charges import book_moved
-from service.ledger.fees import FeeSweep
 from service.ops.cli import cli
-from service.stripe_gateway.client import StripeGateway
+from tests.balance.support import sweep_balance
 from tests.charges.world import Promise, World, time_passes
 from tests.recovery.forgetting import fresh_key
 from tests.recovery.refunding import asks, given_back, lost_refund, paid, refunds_of, sums
@@ -59,8 +56,7 @@ async def _given_back_by_us(world: World, order: Promise, amount: int) -> str:
 
 async def _fees(world: World) -> None:
     """As the relay's sweep does."""
-    async with StripeGateway(world.settings) as gateway:
-        await FeeSweep(world.engine, gateway, book_moved).once(now=datetime.now(UTC))
+    await sweep_balance(world.engine, world.settings)
 
 
 async def test_refunds_past_us_forgotten_and_failed_after_all_are_healed_once_and_the_customer_is_owed(

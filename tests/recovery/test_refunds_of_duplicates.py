@@ -3,19 +3,17 @@ the order changes.
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 
 import pytest
 
 from service import ledger
-from service.charges import book_moved
 from service.effects.model import Rules
 from service.foundation.errors import Conflict
-from service.ledger.fees import FeeSweep
 from service.reconcile import Span, reconcile
 from service.reconcile.healing import Healer
 from service.recovery import Step, Verdict, adopt_refund, heal, heal_refund
 from service.stripe_gateway.client import StripeGateway
+from tests.balance.support import sweep_balance
 from tests.charges.world import Promise, World
 from tests.recovery.forgetting import asked, forgotten, fresh_key
 from tests.recovery.refunding import asks, forgets, given_back, lost_refund, paid, refunds_of, sums
@@ -31,8 +29,7 @@ async def paid_twice(world: World, card: str = "pm_card_visa") -> Promise:
     intent = str(await twice.sent(world))
     async with StripeGateway(world.settings) as gateway:
         assert (await heal(world.engine, gateway, world.settings, intent, dry_run=False)).step is Step.ADOPT
-    async with StripeGateway(world.settings) as gateway:
-        await FeeSweep(world.engine, gateway, book_moved).once(now=datetime.now(UTC))
+    await sweep_balance(world.engine, world.settings)
     assert (await world.charge(order, 2))["status"] == "duplicate"
     assert await suspended(world, order) == 1999
     return order

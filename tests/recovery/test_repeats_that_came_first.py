@@ -6,12 +6,11 @@ from uuid import UUID
 import pytest
 
 from service import orders
-from service.charges import book_moved
 from service.effects.model import Rules
-from service.ledger.fees import FeeSweep
 from service.orders.timeline import timeline
 from service.reconcile import Span, reconcile
 from service.stripe_gateway.client import StripeGateway
+from tests.balance.support import sweep_balance
 from tests.charges.world import World
 from tests.recovery.forgetting import (
     Passes,
@@ -79,8 +78,7 @@ async def test_a_repeat_that_has_the_money_reconciles_also_in_a_window_that_it_i
     await a_day_passes(25)
     await lost.repeated(world)
     await world.work()
-    async with StripeGateway(world.settings) as gateway:
-        await FeeSweep(world.engine, gateway, book_moved).once(now=datetime.now(UTC))
+    await sweep_balance(world.engine, world.settings)
     for span in (Span(since=days_ago(3)), Span(since=days_ago(3), until=days_ago(0.5)), Span(since=days_ago(0.5))):
         async with (
             StripeGateway(world.settings) as gateway,

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from service import outbox
-from service.stripe_gateway import client as stripe_gateway
+from service.stripe_gateway import listings as stripe_gateway
 from service.stripe_gateway import paths
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Refund

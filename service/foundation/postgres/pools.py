@@ -13,6 +13,7 @@ WAKE_UP = 1  # a door tells the relays that something is due
 READINESS = 1  # what /health/ready asks, so that no pool that hangs holds it up
 RELAY = 4  # claiming, listening, fees, recovery
 ROLLUP = 1  # a relay's statements that may take long
+NOTICES = 2  # a worker's notices, on a loop of their own
 COMMAND = 2  # an `eo` command, as long as it runs
 
 
@@ -21,5 +22,5 @@ def per_process(settings: Settings) -> Mapping[str, int]:
     return {
         "api": settings.db_pool + settings.door_writers + SPLITTING + REFUNDS + WAKE_UP + READINESS,
         "relay": RELAY + ROLLUP,
-        "worker": settings.db_pool,
+        "worker": settings.db_pool + NOTICES,
     }

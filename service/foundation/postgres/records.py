@@ -6,7 +6,7 @@ PostgreSQL answers what the records declare is asked of PostgreSQL itself, for e
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from inspect import get_annotations
 from operator import itemgetter
@@ -35,6 +35,7 @@ _TYPES = {
     UUID: "uuid",
     bool: "boolean",
     bytes: "bytea",
+    date: "date",
     datetime: "timestamptz",
     int: "bigint",
     str: "text",

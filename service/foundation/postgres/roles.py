@@ -17,11 +17,11 @@ BECOME = (
 
 _RIGHTS = {
     "SELECT": "alembic_version",
-    "SELECT, INSERT": "accounts ledger_accounts journal_entries postings acknowledgements operations",
+    "SELECT, INSERT": "accounts ledger_accounts journal_entries postings acknowledgements operations endpoint_rolls",
     "SELECT, INSERT, UPDATE": (
         "api_keys instance lives order_aliases orders charges changes refunds ledger_rollups ledger_horizon"
         " reconciliation_runs discrepancies stripe_events sweeps balance_transactions settlement_currencies disputes"
-        " fraud_warnings payouts"
+        " fraud_warnings payouts webhook_endpoints notices"
     ),
     "SELECT, INSERT, UPDATE, DELETE": "outbox duties undated_charges",
 }

@@ -6,6 +6,7 @@ charging      attempts to charge
 changing      captures, cancellations and refunds
 booking       the ledger: accounts, entries and postings
 telling       what Stripe tells: events, disputes, payouts, movements of its balance
+noticing      what we tell producers: their endpoints, and the notices that are owed to them
 reconciling   runs, discrepancies and acknowledgements
 columns       what the tables share
 
@@ -28,6 +29,7 @@ from service.foundation.postgres.schema.changing import WANTED_BY, changes, refu
 from service.foundation.postgres.schema.charging import charges, undated_charges
 from service.foundation.postgres.schema.columns import metadata
 from service.foundation.postgres.schema.installation import accounts, api_keys, duties, instance, lives
+from service.foundation.postgres.schema.noticing import endpoint_rolls, notices, webhook_endpoints
 from service.foundation.postgres.schema.reconciling import acknowledgements, discrepancies, reconciliation_runs
 from service.foundation.postgres.schema.telling import (
     EVENT_SOURCES,
@@ -55,6 +57,7 @@ __all__ = [
     "discrepancies",
     "disputes",
     "duties",
+    "endpoint_rolls",
     "fraud_warnings",
     "instance",
     "journal_entries",
@@ -63,6 +66,7 @@ __all__ = [
     "ledger_rollups",
     "lives",
     "metadata",
+    "notices",
     "operations",
     "order_aliases",
     "orders",
@@ -75,4 +79,5 @@ __all__ = [
     "stripe_events",
     "sweeps",
     "undated_charges",
+    "webhook_endpoints",
 ]

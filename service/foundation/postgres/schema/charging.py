@@ -53,8 +53,8 @@ charges = Table(
     Column("stripe_charge_id", sa.Text),
     time_column("stripe_created", default=False, nullable=True),
     Column("charged_at", sa.DateTime(timezone=True), comment="Stripe's moment of the success; null before 0006"),
-    Column("balance_transaction_id", sa.Text, comment="set when the fee is booked (R24)"),
-    Column("fee_look_at", sa.DateTime(timezone=True), comment="a late fee is asked for again then"),
+    Column("balance_transaction_id", sa.Text, comment="set when the movement is booked (R24)"),
+    Column("fee_look_at", sa.DateTime(timezone=True), comment="of versions before 0013; nobody reads it"),
     Column("settlement_currency", sa.Text, comment="in which Stripe's balance got it, where that is not the charge's"),
     Column(
         "settled_minor", sa.BigInteger, comment="what it got in that currency, and is booked; null: not booked so yet"
@@ -81,21 +81,11 @@ charges = Table(
     Index("charges_by_time", "created_at", postgresql_using="brin"),
     # What this database knows of a listing's window: laid down by time, so a tiny index does (R35).
     Index("charges_by_stripe_time", "stripe_created", postgresql_using="brin"),
-    # Fees that are still to come; empty when all are booked. Late ones leave for the second when they were asked for,
-    # so that what will never come costs the others nothing.
+    # Charges whose movement of Stripe's balance was not seen yet, found by what that movement names.
     Index(
-        "charges_fee_due",
-        "charged_at",
-        postgresql_where=text(
-            f"status IN {in_sql(CHARGE_MONEY_MOVED)} AND balance_transaction_id IS NULL AND fee_look_at IS NULL"
-        ),
-    ),
-    Index(
-        "charges_fee_again",
-        "fee_look_at",
-        postgresql_where=text(
-            f"status IN {in_sql(CHARGE_MONEY_MOVED)} AND balance_transaction_id IS NULL AND fee_look_at IS NOT NULL"
-        ),
+        "charges_movement_due",
+        "stripe_charge_id",
+        postgresql_where=text(f"status IN {in_sql(CHARGE_MONEY_MOVED)} AND balance_transaction_id IS NULL"),
     ),
     CheckConstraint("amount_minor > 0", name="amount_positive"),
     one_of("status", CHARGE_STATUSES, "status_known"),

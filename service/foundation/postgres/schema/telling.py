@@ -49,6 +49,7 @@ balance_transactions = Table(
     Column("id", BYTEWISE, primary_key=True),
     Column("type", sa.Text, nullable=False),
     Column("category", sa.Text, nullable=False, comment="Stripe's reporting_category"),
+    Column("balance_type", sa.Text, nullable=False, server_default="payments", comment="which of Stripe's balances"),
     Column("source", BYTEWISE, comment="the charge, refund, dispute or payout that moved the money"),
     Column("amount_minor", sa.BigInteger, nullable=False),
     Column("fee_minor", sa.BigInteger, nullable=False),
@@ -62,14 +63,21 @@ balance_transactions = Table(
     uuid_column("order_id", nullable=True),
     Column("payout_id", BYTEWISE, comment="the payout that it is part of"),
     time_column("seen_at"),
-    # What has no booking of its own yet, or stands in suspense: a human reads this list.
+    time_column("look_at"),
+    # What has no booking of its own yet, or stands in suspense: looked at again, and read by a human.
     Index(
         "balance_transactions_open",
-        "seen_at",
+        "look_at",
         postgresql_where=text(f"status IN {in_sql(MOVEMENT_OPEN)}"),
     ),
     Index("balance_transactions_by_source", "source"),
-    Index("balance_transactions_by_payout", "payout_id", postgresql_where=text("payout_id IS NOT NULL")),
+    Index(
+        "balance_transactions_by_payout",
+        "payout_id",
+        "stripe_created",
+        "id",
+        postgresql_where=text("payout_id IS NOT NULL"),
+    ),
     Index("balance_transactions_by_time", "stripe_created", postgresql_using="brin"),
     one_of("status", MOVEMENT_STATUSES, "status_known"),
     comment="Each movement of Stripe's balance once: booked, or in suspense, so that both balances are equal.",

@@ -1,0 +1,27 @@
+"""Payouts: money that leaves Stripe's balance for the bank, of the whole installation; followed, never asked for.
+
+model      the shapes, as they are shown
+reading    one payout, a page of them, a page of what is in one
+following  what Stripe's word about a payout means                                                       [pure]
+settling   what Stripe shows, onto the rows and the books
+contents   which movements of Stripe's balance are in a payout
+known      what a listing must show, and what may still change
+sweep      the list that is read again and again
+"""
+
+from service.payouts.model import Payout, PayoutEntry, PayoutEntryPage, PayoutPage
+from service.payouts.reading import entries, get, page
+from service.payouts.settling import settle
+from service.payouts.sweep import PayoutSweep
+
+__all__ = [
+    "Payout",
+    "PayoutEntry",
+    "PayoutEntryPage",
+    "PayoutPage",
+    "PayoutSweep",
+    "entries",
+    "get",
+    "page",
+    "settle",
+]

@@ -1,0 +1,102 @@
+"""R38: with no event at all the ledger's balance is Stripe's, to the cent; what is not ours stands in suspense."""
+
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from service import ledger
+from service.stripe_gateway.client import StripeGateway
+from tests.charges.conftest import a_day_passes, own_stripe, own_world
+from tests.charges.wishes import ask_refund
+from tests.charges.world import World
+from tests.ledger.support import balance_of
+from tests.recovery.forgetting import forgotten, fresh_key
+from tests.recovery.refunding import given_back, paid, refunds_of
+from tests.refunds.giving_back import FAILS_LATER, PENDS
+from workers.rounds import AfterTheCharge, BoundStripe
+
+__all__ = ["a_day_passes", "own_stripe", "own_world"]
+
+BALANCE, SUSPENSE = "assets:stripe:balance", "suspense:stripe"
+
+
+async def minutes_pass(world: World) -> None:
+    """What a relay does in them; nothing is told by any event."""
+    async with StripeGateway(world.settings) as gateway:
+        after = AfterTheCharge(
+            world.engine, gateway, BoundStripe(world.engine, gateway, world.settings), world.settings
+        )
+        for _ in range(2):
+            for once in after.lists().values():
+                await once()
+            await world.run("UPDATE balance_transactions SET look_at = now() WHERE status <> 'booked'")
+            await after.look()
+        await after.give_up()
+
+
+async def at_stripe(world: World) -> dict[str, int]:
+    """Stripe's balance."""
+    async with StripeGateway(world.settings) as gateway:
+        return (await gateway.balance()).total
+
+
+async def standing(world: World) -> dict[str, int]:
+    rows = await world.all("SELECT status, count(*) AS n FROM balance_transactions GROUP BY 1")
+    return {row["status"]: row["n"] for row in rows}
+
+
+async def test_the_ledgers_balance_is_stripes_to_the_cent(own_world: World) -> None:
+    world = own_world
+    promises = [await paid(world, payment_method=card) for card in ("pm_card_visa", FAILS_LATER, PENDS)]
+    for promise in promises:
+        await ask_refund(world, promise, 500)
+    await world.work(done=lambda: _all_made(world))
+    await given_back(world, promises[0], 700)  # past us
+    (failed,) = await refunds_of(world, promises[1])
+    world.stripe.control("POST", f"refunds/{failed['stripe_refund_id']}/end", {"status": "failed"})
+    for _ in range(2):
+        await minutes_pass(world)
+        assert {"usd": await balance_of(world.engine, BALANCE)} == await at_stripe(world)
+        assert await balance_of(world.engine, SUSPENSE) == 0
+    assert await standing(world) == {"booked": 8}
+    (failed,) = await refunds_of(world, promises[1])
+    assert (failed["status"], failed["failure_transaction_id"] is not None) == ("failed", True)
+    assert await ledger.verify(world.engine) == []
+
+
+async def _all_made(world: World) -> bool:
+    return not await world.all("SELECT 1 FROM refunds WHERE stripe_refund_id IS NULL")
+
+
+async def test_money_of_another_installation_at_this_stripe_stands_in_suspense(
+    own_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_world.settings = replace(own_world.settings, reconcile_grace_s=0)
+    await paid(own_world)
+    stranger = await forgotten(own_world, fresh_key())
+    await replace(stranger, marks=replace(stranger.marks, instance=uuid4())).sent(own_world)
+    await minutes_pass(own_world)
+    assert {"usd": await balance_of(own_world.engine, BALANCE)} == await at_stripe(own_world)
+    assert await balance_of(own_world.engine, SUSPENSE) > 0
+    assert await standing(own_world) == {"booked": 1, "suspense": 1}
+    assert await ledger.verify(own_world.engine) == []
+    assert "balance.suspense" in caplog.text
+
+
+async def test_what_this_database_forgot_is_brought_back_and_its_suspense_cleared(own_world: World) -> None:
+    own_world.settings = replace(own_world.settings, reconcile_grace_s=0)
+    lost = await forgotten(own_world, fresh_key())
+    await lost.sent(own_world)
+    async with StripeGateway(own_world.settings) as gateway:
+        after = AfterTheCharge(
+            own_world.engine, gateway, BoundStripe(own_world.engine, gateway, own_world.settings), own_world.settings
+        )
+        await after.lists()["balance_transactions"]()
+        await after.look()
+        await after.give_up()
+    assert await standing(own_world) == {"suspense": 1}, "its payment is not known yet"
+    await minutes_pass(own_world)
+    assert await standing(own_world) == {"booked": 1}
+    assert (await balance_of(own_world.engine, SUSPENSE)) == 0
+    assert {"usd": await balance_of(own_world.engine, BALANCE)} == await at_stripe(own_world)
