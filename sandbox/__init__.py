@@ -6,12 +6,13 @@ the order of a request:
     __main__     options, listening socket, signals
     app, wire    ASGI in, answers (whole, half, none) out
     request      headers and parameters → a Call; authentication
-    api          the stages every request passes; faults strike between them
+    api, routes  the stages every request passes; faults strike between them
     idempotency  saved answers, keys in flight, 24 hours
     documented   what Stripe's types know: routes, parameters, words  ·  undone: what of it the sandbox does not do
     intents      PaymentIntents: create, confirm, cancel   ·  paying: what both say  ·  params: bracket notation
     captures     money that was held is taken, or let go   ·  refunds, refunding: money that goes back
     disputes, disputing, disputed_card, fraud_warnings     ·  what the customer's bank takes back, or warns of
+    payouts, payouting  ·  money that goes to the bank
     payments     a card pays, declines, asks its owner     ·  cards: the test payment methods  ·  currencies
     declines     what the network says  ·  card_details: how objects show a card  ·  account
     balance      fees and balance transactions, late       ·  settlement: in which currency

@@ -8,60 +8,22 @@ answer saved under its key are one database transaction; the answer is sent afte
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
 
-from sandbox import (
-    balance,
-    captures,
-    disputes,
-    disputing,
-    documented,
-    intents,
-    lists,
-    misbehave,
-    refunding,
-    refunds,
-    schedule,
-)
+from sandbox import balance, captures, disputing, documented, intents, misbehave, payouting, refunding, schedule
 from sandbox.errors import ApiError, lock_timeout, server_error, too_many_requests
 from sandbox.faults import Plan, PlanText, Rule, Stage
 from sandbox.idempotency import Keys
 from sandbox.ids import new_id
 from sandbox.request import VERSIONS, Request, authenticate, call_of, check_headers
+from sandbox.routes import ROUTES
 from sandbox.state import API_VERSION, Call, Execution, Sandbox
 from sandbox.store import RolledBack
 from sandbox.wire import Answer, Headers, Wire
 
-ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
-    "GET account": lists.account_itself,
-    "GET balance": lists.balance_now,
-    "POST payment_intents": intents.create,
-    "GET payment_intents": lists.INTENTS.list,
-    "GET payment_intents/:id": intents.retrieve,
-    "POST payment_intents/:id/confirm": intents.confirm,
-    "POST payment_intents/:id/cancel": intents.cancel,
-    "POST payment_intents/:id/capture": captures.capture,
-    "GET charges": lists.CHARGES.list,
-    "GET charges/:id": lists.CHARGES.retrieve,
-    "POST refunds": refunds.create,
-    "GET refunds": lists.refunds,
-    "GET refunds/:id": lists.REFUNDS.retrieve,
-    "POST refunds/:id": refunds.update,
-    "POST refunds/:id/cancel": refunds.cancel,
-    "GET disputes": lists.DISPUTES.list,
-    "GET disputes/:id": lists.DISPUTES.retrieve,
-    "POST disputes/:id": disputes.update,
-    "POST disputes/:id/close": disputes.close,
-    "GET radar/early_fraud_warnings": lists.WARNINGS.list,
-    "GET radar/early_fraud_warnings/:id": lists.WARNINGS.retrieve,
-    "GET balance_transactions": lists.BALANCE_TRANSACTIONS.list,
-    "GET balance_transactions/:id": lists.BALANCE_TRANSACTIONS.retrieve,
-    "GET events": lists.EVENTS.list,
-    "GET events/:id": lists.EVENTS.retrieve,
-}
 TICK_S = 0.05
 # Status codes of refusals that come after the idempotency stage; 401 and 429 come before it.
 NAMED_AS_ORIGINAL = (400, 404)
@@ -84,6 +46,7 @@ class Api:
             "refund": refunding.end_by_itself,
             "follow": disputing.follow,
             "decide": disputing.decide,
+            "payout": payouting.go_on,
             "roll_forward": _roll_forward,
         }
 

@@ -4,7 +4,7 @@ Under `automatic_async` capture the fee is not known when the card is charged: t
 is linked to the charge, and `charge.updated` tells. Source: Stripe's page on asynchronous capture.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sandbox import events, settlement
 from sandbox.cards import CARDS
@@ -20,10 +20,30 @@ AVAILABLE_AFTER_S = 2 * 86_400
 _BEFORE_THE_FEE = b'{"balance_transaction":null}'
 _PENDING, _AVAILABLE = b'"status":"pending"', b'"status":"available"'
 PROCESSING_FEE = "Stripe processing fees"
+# How Stripe's page on reporting categories groups types; what is not here is a category of its own name.
+CATEGORIES = {
+    "adjustment": "other_adjustment",
+    "payment_failure_refund": "charge_failure",
+    "payout_cancel": "payout_reversal",
+    "payout_failure": "payout_reversal",
+    "reserve_hold": "risk_reserved_funds",
+    "reserve_release": "risk_reserved_funds",
+    "reserve_transaction": "risk_reserved_funds",
+    "stripe_fee": "fee",
+    "stripe_fx_fee": "fee",
+    "tax_fee": "tax",
+}
+_AVAILABLE_NOW = "currency = ? AND available_on <= ? AND balance = 'payments'"
+
+
+Balance = Literal["payments", "issuing", "refund_and_dispute_prefunding", "risk_reserved"]
 
 
 class Movement(NamedTuple):
-    """What moves the balance; `amount` and `fee` are in the currency that it settles in."""
+    """What moves a balance; `amount` and `fee` are in the currency that it settles in.
+
+    The balance of payments is the one that `GET /v1/balance` shows and that is paid out.
+    """
 
     type: str
     category: str
@@ -33,6 +53,7 @@ class Movement(NamedTuple):
     description: str | None
     fee: int = 0
     fee_name: str = PROCESSING_FEE
+    of: Balance = "payments"
 
 
 def book_fee(sandbox: Sandbox, charge_id: str, _payload: bytes, at: int) -> None:
@@ -74,6 +95,7 @@ def move(
         id=new_id("txn_"),
         amount=movement.amount,
         available_on=at if available_on is None else available_on,
+        balance_type=movement.of,
         created=at,
         currency=currency,
         description=movement.description,
@@ -83,16 +105,18 @@ def move(
         net=movement.amount - kept,
         reporting_category=movement.category,
         source=movement.source,
-        status="pending" if available_on else "available",
+        status="available" if available_on in (None, at) else "pending",
         type=movement.type,
     )
     store.write(
-        "INSERT INTO balance_transactions (id, created, available_on, currency, net, type, source, payout, body)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO balance_transactions"
+        " (id, created, available_on, balance, currency, net, type, source, payout, body)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             entry.id,
             at,
             entry.available_on,
+            movement.of,
             currency,
             entry.net,
             entry.type,
@@ -113,7 +137,7 @@ def totals(sandbox: Sandbox) -> Json:
     """`GET /v1/balance`: the sum of all balance transactions per currency; the account's own is always there."""
     rows = sandbox.store.rows(
         "SELECT currency, SUM(net * (available_on <= ?1)), SUM(net * (available_on > ?1))"
-        " FROM balance_transactions GROUP BY 1 ORDER BY 1",
+        " FROM balance_transactions WHERE balance = 'payments' GROUP BY 1 ORDER BY 1",
         (sandbox.clock.now(),),
     )
     sums = {DEFAULT: (0, 0)} | {currency: (available, pending) for currency, available, pending in rows}
@@ -127,8 +151,14 @@ def totals(sandbox: Sandbox) -> Json:
 
 def available(sandbox: Sandbox, currency: str) -> int:
     """What can be paid out now."""
-    sql = "SELECT COALESCE(SUM(net), 0) FROM balance_transactions WHERE currency = ? AND available_on <= ?"
+    sql = f"SELECT COALESCE(SUM(net), 0) FROM balance_transactions WHERE {_AVAILABLE_NOW}"
     return int(sandbox.store.row(sql, (currency, sandbox.clock.now()))[0])
+
+
+def take(sandbox: Sandbox, currency: str, payout_id: str) -> None:
+    """Note that what is available now, and in no payout yet, is in this one."""
+    sql = f"UPDATE balance_transactions SET payout = ? WHERE {_AVAILABLE_NOW} AND payout IS NULL"
+    sandbox.store.write(sql, (payout_id, currency, sandbox.clock.now()))
 
 
 def _delay_s(store: Store, charge: Charge) -> int:

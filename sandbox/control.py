@@ -18,6 +18,13 @@ POST   charges/ID/dispute {"status", "reason", "amount", "fee", "apart"}   its o
 POST   disputes/ID/end {"status": …, "fee_returned": n}   takes the dispute to another state; returns it
 POST   disputes/flush                              what test cards and evidence let follow a little later happens now
 POST   charges/ID/fraud_warning {"fraud_type": …}  the card's bank warns of fraud; returns the warning
+POST   payouts     {}                              the day's payouts, one per currency; returns {"payouts": […]}
+POST   payouts/ID/end {"status", "failure_code", "trace"}   takes the payout to another state; returns it
+POST   payouts/ID/reconcile                        what it took can be listed from now on; returns the payout
+POST   payouts/ID/trace {"status": "supported" | "unsupported" | "pending"}   what its bank says; returns the payout
+POST   payouts/flush                               what becomes of payouts by themselves happens now
+POST   balance_transactions {"type", "amount", "currency", "reporting_category", "fee", "description", "source",
+                   "balance_type", "available_in_s"}   any other movement; returns the balance transaction
 POST   settlement  {"currency": c, "settles_in": d | null, "rate": "1.0842"}   payments in c are booked in d
 POST   refunds/ID/end {"status": "succeeded" | "failed" | "canceled", "failure_reason": …}   returns the refund
 POST   refunds/flush                               refunds that end by themselves later (test cards) end now

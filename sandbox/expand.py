@@ -108,6 +108,15 @@ def _expand(sandbox: Sandbox, node: Json, names: list[str]) -> None:
                 _expand(sandbox, inner, rest)
 
 
+def is_known(sandbox: Sandbox, object_id: str) -> bool:
+    """Whether this may be the source of a balance transaction: a charge, refund, dispute or payout that is there."""
+    table = TABLES.get(object_id.partition("_")[0])
+    return (
+        table not in (None, "payment_intents")
+        and sandbox.store.row(f"SELECT 1 FROM {table} WHERE id = ?", (object_id,)) is not None
+    )
+
+
 def _load(sandbox: Sandbox, object_id: str) -> Any:
     prefix = object_id.partition("_")[0]
     if prefix == "txn":

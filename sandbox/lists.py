@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from sandbox import account, balance, events, expand
+from sandbox import account, balance, events, expand, payouting
 from sandbox.errors import no_such, only_one_of
 from sandbox.objects import encode
 from sandbox.params import Form, Params
@@ -138,6 +138,9 @@ WARNINGS = Resource(
     _body,
     path="radar/early_fraud_warnings",
 )
+PAYOUTS = Resource(
+    "payout", "payouts", "payout", "body", ("destination", "status"), _body, times=("created", "arrival_date")
+)
 BALANCE_TRANSACTIONS = Resource(
     "balance_transaction",
     "balance_transactions",
@@ -155,6 +158,14 @@ def refunds(sandbox: Sandbox, call: Call) -> Execution:
     if charge is not None and sandbox.store.row("SELECT 1 FROM charges WHERE id = ?", (charge,)) is None:
         raise no_such("charge", charge, "charge", status=400)
     return REFUNDS.list(sandbox, call)
+
+
+def balance_transactions(sandbox: Sandbox, call: Call) -> Execution:
+    """`GET /v1/balance_transactions`; what a payout took is shown once its reconciliation is completed."""
+    found, payout = BALANCE_TRANSACTIONS.list(sandbox, call), Form(call.params).text("payout")
+    if payout is None or payouting.is_itemized(sandbox, payout):
+        return found
+    return lambda: encode({"object": "list", "data": [], "has_more": False, "url": "/v1/balance_transactions"})
 
 
 def account_itself(sandbox: Sandbox, call: Call) -> Execution:

@@ -230,7 +230,7 @@ class Payout(msgspec.Struct, kw_only=True):
     application_fee_amount: None = None
     arrival_date: int
     automatic: bool
-    balance_transaction: str
+    balance_transaction: str | None = None
     created: int
     currency: str
     description: str | None = None

@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS funds (currency TEXT PRIMARY KEY, available INTEGER N
 CREATE TABLE IF NOT EXISTS balance_transactions (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, available_on INTEGER NOT NULL,
   currency TEXT NOT NULL, net INTEGER NOT NULL, type TEXT NOT NULL, source TEXT NOT NULL, payout TEXT,
-  body BLOB NOT NULL);
+  body BLOB NOT NULL, balance TEXT NOT NULL DEFAULT 'payments');
 CREATE INDEX IF NOT EXISTS balance_transactions_created ON balance_transactions (created);
 CREATE INDEX IF NOT EXISTS balance_transactions_source ON balance_transactions (source);
 CREATE TABLE IF NOT EXISTS events (
@@ -95,6 +95,7 @@ ADDED = (
     ("payment_methods", "intent", "TEXT"),
     ("payment_methods", "authenticated", "INTEGER NOT NULL DEFAULT 0"),
     ("events", "previous", "BLOB"),
+    ("balance_transactions", "balance", "TEXT NOT NULL DEFAULT 'payments'"),
 )
 GROUP_MAX = 64  # requests per commit; with more, the first ones would wait longer and little CPU would be saved
 AGED_TABLES = (

@@ -59,6 +59,7 @@ def totals(sandbox: Sandbox) -> Json:
         "amounts": {currency: amount for currency, _, amount in rows},
         **_aftermath([_Row(None, None, None, *row) for row in kinds]),
         "balance": _balance(sandbox),
+        "payouts": _payouts(sandbox),
         "canceled": times["canceled"],
         "requests": requests,
         "replays": store.counts["replays"],
@@ -68,13 +69,22 @@ def totals(sandbox: Sandbox) -> Json:
 
 def _balance(sandbox: Sandbox) -> Json:
     """The balance by the books, pending and available together: its sum per currency, and of what kinds that is."""
-    rows = sandbox.store.rows("SELECT currency, type, SUM(net) FROM balance_transactions GROUP BY 1, 2 ORDER BY 1, 2")
+    rows = sandbox.store.rows(
+        "SELECT currency, type, SUM(net) FROM balance_transactions WHERE balance = 'payments'"
+        " GROUP BY 1, 2 ORDER BY 1, 2"
+    )
     found: dict[str, Json] = {}
     for currency, kind, net in rows:
         entry = found.setdefault(currency, {"net": 0, "by_type": {}})
         entry["net"] += net
         entry["by_type"][kind] = net
     return found
+
+
+def _payouts(sandbox: Sandbox) -> list[Json]:
+    """Every payout, oldest first."""
+    rows = sandbox.store.rows("SELECT id, status, amount, currency FROM payouts ORDER BY seq")
+    return [dict(zip(("id", "status", "amount", "currency"), row, strict=True)) for row in rows]
 
 
 def one_order(sandbox: Sandbox, order: str) -> Json:

@@ -27,17 +27,23 @@ PARAMETERS: dict[str, frozenset[str]] = {
         evidence.customer_signature evidence.duplicate_charge_documentation evidence.receipt evidence.refund_policy
         evidence.service_documentation evidence.shipping_documentation evidence.uncategorized_file"""
     ),
+    "POST payouts": words("payout_method"),
     "GET payment_intents": words("customer_account"),
     "GET charges": words("transfer_group"),
     "GET events": words("delivery_success"),
 }
 # Values of parameters that it does otherwise.
-VALUES: dict[str, frozenset[str]] = {"final_capture": words("false")}
+VALUES: dict[str, frozenset[str]] = {
+    "final_capture": words("false"),
+    "method": words("instant"),
+    "source_type": words("bank_account fpx"),
+}
 # Properties that Stripe can expand. Behind those that are always null here stands nothing, so they are accepted.
 EXPANSIONS: dict[str, frozenset[str]] = {
     "payment_intent": words("customer payment_method"),
     "charge": words("customer"),
     "refund": words("customer payment_method"),
+    "payout": words("destination"),
 }
 
 

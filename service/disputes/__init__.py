@@ -19,9 +19,9 @@ reading    one dispute, and a page of them
 from service.disputes.again import look_again
 from service.disputes.closing import close
 from service.disputes.model import Dispute, DisputePage, FraudWarning
-from service.disputes.reading import Place, get, page, place_of
+from service.disputes.reading import get, page
 from service.disputes.seen import Seen
-from service.disputes.settling import settle
+from service.disputes.settling import settle, why_not
 from service.disputes.sweep import DisputeSweep, WarningSweep
 from service.disputes.warnings import settle_warnings
 
@@ -30,14 +30,13 @@ __all__ = [
     "DisputePage",
     "DisputeSweep",
     "FraudWarning",
-    "Place",
     "Seen",
     "WarningSweep",
     "close",
     "get",
     "look_again",
     "page",
-    "place_of",
     "settle",
     "settle_warnings",
+    "why_not",
 ]

@@ -51,15 +51,13 @@ class _Piece(Record):
     last: datetime | None
 
 
-def _span(since: str) -> Statement[_Span]:
-    return Statement(f"""
-SELECT ({since}) AS since, now() AS now, s.swept_until AS stands_at, s.swept_at AS looked_at
+_SPAN = """
+SELECT ({}) AS since, now() AS now, s.swept_until AS stands_at, s.swept_at AS looked_at
   FROM (SELECT) AS one LEFT JOIN sweeps s ON s.kind = :kind
-""").returning(_Span)
-
+"""
 
 _UNDECIDED = f"FROM disputes WHERE status NOT IN {in_sql(DISPUTE_DECIDED)}"
-_OPEN = _span(f"SELECT min(stripe_created) {_UNDECIDED}")
+_OPEN = Statement(_SPAN.format(f"SELECT min(stripe_created) {_UNDECIDED}")).returning(_Span)
 _OPEN_PIECE = Statement(f"""
 SELECT min(stripe_created) AS first, max(stripe_created) AS last {_UNDECIDED}
    AND stripe_created >= CAST(:since AS timestamptz) AND stripe_created < CAST(:until AS timestamptz)
@@ -67,7 +65,8 @@ SELECT min(stripe_created) AS first, max(stripe_created) AS last {_UNDECIDED}
 
 # Nothing of ours is older than this installation.
 _SINCE = "SELECT greatest(created_at - interval '1 day', now() - interval '{}') FROM instance WHERE id = 1"
-_RECENT, _ALL = _span(_SINCE.format("2 days")), _span(_SINCE.format("183 days"))
+_RECENT = Statement(_SPAN.format(_SINCE.format("2 days"))).returning(_Span)
+_ALL = Statement(_SPAN.format(_SINCE.format("183 days"))).returning(_Span)
 _WHOLE_PIECE = Statement("""
 SELECT CAST(:since AS timestamptz) AS first, CAST(:until AS timestamptz) AS last
 """).returning(_Piece)

@@ -1,7 +1,6 @@
 """The reads of disputes. Every query names the account: another account's dispute does not exist."""
 
-from datetime import UTC, datetime
-from typing import NamedTuple
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -9,13 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.disputes.model import Dispute
 from service.foundation.errors import NotFound
 from service.foundation.postgres.sql import Record, Statement, connect
-
-
-class Place(NamedTuple):
-    """The place of a dispute in a list: its moment in Unix seconds, and its id."""
-
-    created: int
-    id: str
 
 
 class DisputeRow(Record):
@@ -40,11 +32,6 @@ COLUMNS = """
 """
 
 
-def place_of(dispute: Dispute) -> Place:
-    """Where a dispute stands in a list."""
-    return Place(int(dispute.created_at.timestamp()), dispute.id)
-
-
 _GET = Statement(f"""
 SELECT {COLUMNS} FROM disputes d JOIN charges c ON c.id = d.charge_id WHERE d.account_id = :account AND d.id = :id
 """).returning(DisputeRow)
@@ -59,22 +46,27 @@ async def get(engine: AsyncEngine, account_id: UUID, dispute_id: str) -> Dispute
     return dispute_of(row)
 
 
+# Behind the dispute `:before`, whose moment is looked up; one that is not there has nothing behind it.
+_BEFORE = """(d.stripe_created, d.id) < (
+     CASE WHEN CAST(:before AS text) IS NULL THEN 'infinity' ELSE (
+       SELECT stripe_created FROM disputes WHERE account_id = CAST(:account AS uuid) AND id = :before) END,
+     coalesce(CAST(:before AS text), ''))"""
+
 # Of an account the span of one index, newest first; of an order its few disputes.
 _PAGE = Statement(f"""
 SELECT {COLUMNS} FROM disputes d JOIN charges c ON c.id = d.charge_id
  WHERE d.account_id = CAST(:account AS uuid)
-   AND (d.stripe_created, d.id) < (CAST(:created AS timestamptz), CAST(:id AS text))
+   AND {_BEFORE}
    AND (CAST(:status AS text) IS NULL OR d.status = CAST(:status AS text))
  ORDER BY d.account_id DESC, d.stripe_created DESC, d.id DESC LIMIT :limit
 """).returning(DisputeRow)
 _PAGE_OF_ORDER = Statement(f"""
 SELECT {COLUMNS} FROM disputes d JOIN charges c ON c.id = d.charge_id
  WHERE d.order_id = CAST(:order AS uuid) AND d.account_id = CAST(:account AS uuid)
-   AND (d.stripe_created, d.id) < (CAST(:created AS timestamptz), CAST(:id AS text))
+   AND {_BEFORE}
    AND (CAST(:status AS text) IS NULL OR d.status = CAST(:status AS text))
  ORDER BY d.stripe_created DESC, d.id DESC LIMIT :limit
 """).returning(DisputeRow)
-_FIRST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 async def page(
@@ -82,15 +74,14 @@ async def page(
     account_id: UUID,
     *,
     limit: int,
-    before: Place | None = None,
+    before: str | None = None,
     status: str | None = None,
     order_id: UUID | None = None,
 ) -> tuple[list[Dispute], bool]:
-    """Up to `limit` disputes that come after the place `before`, newest first, and whether there are more."""
+    """Up to `limit` disputes older than the dispute `before`, newest first, and whether there are more."""
     values: dict[str, object] = {
         "account": account_id,
-        "created": datetime.fromtimestamp(before.created, UTC) if before else _FIRST,
-        "id": before.id if before else "",
+        "before": before,
         "status": status,
         "limit": limit + 1,
     }

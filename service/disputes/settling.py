@@ -18,7 +18,7 @@ from service.disputes.telling import Moved, tell_of_disputes
 from service.foundation import log
 from service.foundation.events import Event
 from service.foundation.postgres.db import repeat_on_deadlock
-from service.foundation.postgres.sql import Batch, Connection, Statement, begin
+from service.foundation.postgres.sql import Batch, Connection, Statement, begin, connect
 from service.states import DISPUTE_HOLDS_MONEY, DISPUTE_STATUSES, in_sql
 from service.stripe_gateway.disputes import Dispute
 
@@ -43,6 +43,17 @@ async def settle(engine: AsyncEngine, found: Sequence[Seen[Dispute]]) -> set[str
     for one in moved:
         _say(one)
     return settled
+
+
+async def why_not(engine: AsyncEngine, shown: Dispute) -> str | None:
+    """Why what is shown cannot be stored as it is, for people; None where it can be."""
+    if shown.flaw is not None:
+        return shown.flaw
+    if shown.status not in DISPUTE_STATUSES:
+        return f"its state {shown.status} is none that this version knows"
+    async with connect(engine) as connection:
+        payments = await ours(connection, [shown.payment_intent])
+    return None if payments else "its payment is not known here"
 
 
 def _is_readable(one: Seen[Dispute]) -> bool:

@@ -15,14 +15,22 @@ from service.foundation.settings import Settings
 from service.foundation.wording import in_words
 from service.monitoring import probes
 from service.monitoring.heartbeats import Beat
-from service.monitoring.probes import Bounded, BrokerState, OutboxState, why_not_published, why_not_stored
+from service.monitoring.probes import (
+    COUNTED_MAX,
+    Bounded,
+    BrokerState,
+    OutboxState,
+    why_not_published,
+    why_not_stored,
+)
+from service.notices import Waiting, waiting
 
 _PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`beats` and `breaker` come from Redis, `outbox` from PostgreSQL.
+    """`beats` and `breaker` come from Redis, `outbox` and `notices` from PostgreSQL.
 
     `unknown` says of each source that could not be asked, or that refuses what an order writes, why that is so.
     """
@@ -32,6 +40,7 @@ class Overview:
     is_breaker_known: bool
     unanswered: str | None  # why nothing comes back from Stripe; None where it answers, or not known
     outbox: OutboxState | None
+    notices: Waiting | None
     unknown: list[str]
 
     def as_dict(self) -> dict[str, Any]:
@@ -58,6 +67,13 @@ class Overview:
                 "due_s": round(self.outbox.due_s, 1),
                 "oldest_s": round(self.outbox.oldest_s, 1),
             },
+            "notices": None
+            if self.notices is None
+            else {
+                "waiting": self.notices.waiting,
+                "parked": self.notices.parked,
+                "oldest_s": round(self.notices.oldest_s, 1),
+            },
             "unknown": self.unknown,
         }
 
@@ -79,7 +95,7 @@ async def _overview(settings: Settings) -> Overview:
     ]
     is_known = not isinstance(broker, BaseException)
     state, full = (BrokerState([], None), None) if isinstance(broker, BaseException) else broker
-    rows, refused = (None, None) if isinstance(outbox, BaseException) else outbox
+    rows, notices, refused = (None, None, None) if isinstance(outbox, BaseException) else outbox
     unknown += [f"{full}."] if full else []
     unknown += [refused] if refused else []
     return Overview(
@@ -88,6 +104,7 @@ async def _overview(settings: Settings) -> Overview:
         is_known,
         state.unanswered,
         rows,
+        notices,
         unknown,
     )
 
@@ -106,16 +123,17 @@ async def _broker(settings: Settings) -> tuple[BrokerState, str | None]:
         await redis.aclose()
 
 
-async def _outbox(settings: Settings) -> tuple[OutboxState, str | None]:
-    """The outbox, and why no order can be stored: a PostgreSQL that is read-only can still be read."""
+async def _outbox(settings: Settings) -> tuple[OutboxState, Waiting, str | None]:
+    """The outbox, the notices, and why no order can be stored: a PostgreSQL that is read-only can still be read."""
     engine = create_engine(settings, name="status", pool=1)
     try:
         state = await probes.outbox_state(engine)
+        owed = await waiting(engine, COUNTED_MAX + 1)
         try:
             async with asyncio.timeout(probes.PATIENCE_S):
                 await probes.store(engine)
         except Exception as error:  # noqa: BLE001  any error is a reason to show
-            return state, why_not_stored(error)
-        return state, None
+            return state, owed, why_not_stored(error)
+        return state, owed, None
     finally:
         await close(engine)

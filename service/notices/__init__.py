@@ -11,13 +11,14 @@ reading    notices as an operator sees them, resends or parks them
 """
 
 from service.notices.model import NOTICE_TYPES, Fact, NoticeType
-from service.notices.reading import list_notices, park, resend, waiting
+from service.notices.reading import Waiting, list_notices, park, resend, waiting
 from service.notices.telling import is_heard, tell, tell_of_orders
 
 __all__ = [
     "NOTICE_TYPES",
     "Fact",
     "NoticeType",
+    "Waiting",
     "is_heard",
     "list_notices",
     "park",

@@ -220,17 +220,17 @@ async def roll(engine: AsyncEngine, account_id: UUID, endpoint_id: UUID, key: st
 
     Raises NotFound, Conflict, UnprocessableKey.
     """
-    which: dict[str, object] = {"account": account_id, "id": endpoint_id, "key": key}
+    account: dict[str, object] = {"account": account_id}
     async with begin(engine) as tx:
-        row = await tx.row(_LOCK, which)
+        row = await tx.row(_LOCK, account | {"id": endpoint_id})
         if row is None:
             raise NotFound("There is no such endpoint.")
         nth = row.rolls + 1
-        new = {"roll": uuid7(), "nth": nth, "overlap": ROLL_OVERLAP}
-        if await tx.row(_REMEMBER, which | new) is not None:
-            await tx.run(_SET, which | {"nth": nth})
+        new = {"roll": uuid7(), "id": row.id, "key": key, "nth": nth, "overlap": ROLL_OVERLAP}
+        if await tx.row(_REMEMBER, account | new) is not None:
+            await tx.run(_SET, {"id": row.id, "nth": nth})
             return _shown(row, await _secret(tx, row.id, nth)), False
-        known = await tx.row(_ROLLED, which)
+        known = await tx.row(_ROLLED, account | {"key": key})
     if known is None:
         raise Conflict(f"The secret was rolled {ROLLS_MAX} times within a day. Wait until the oldest signs no more.")
     if known.endpoint_id != endpoint_id:

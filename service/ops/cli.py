@@ -17,7 +17,18 @@ from service.foundation import guard
 from service.foundation.exit_codes import OK, USAGE
 from service.foundation.knobs import unknown
 from service.foundation.settings import KNOBS
-from service.ops.commands import installation, keys, ledger, notices, orders, outbox, payouts, processes, refunds
+from service.ops.commands import (
+    disputes,
+    installation,
+    keys,
+    ledger,
+    notices,
+    orders,
+    outbox,
+    payouts,
+    processes,
+    refunds,
+)
 from service.ops.kinds import KINDS
 
 _COMPLETE = "_EO_COMPLETE"  # a shell sets this variable when it asks for completions
@@ -76,7 +87,7 @@ def cli(*, debug: bool) -> None:
 for _command in (
     *(processes.up, *map(processes.of_kind, KINDS.values()), processes.sandbox),
     *(installation.migrate, installation.settings, installation.status, installation.instance, installation.reset),
-    *(keys.keys, outbox.outbox, orders.orders, refunds.refunds, payouts.payouts),
+    *(keys.keys, outbox.outbox, orders.orders, refunds.refunds, disputes.disputes, payouts.payouts),
     *(ledger.ledger, notices.notices),
 ):
     cli.add_command(_command)

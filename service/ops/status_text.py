@@ -28,15 +28,22 @@ def lines(found: Status) -> Iterator[str]:
     """Lines on the outbox, on the breaker, and on what /health/ready answers."""
     if found.fleet is not None:
         if (outbox := found.fleet.outbox) is not None:
-            wait = f"more than {COUNTED_MAX}" if outbox.waiting > COUNTED_MAX else str(outbox.waiting)
             due, oldest = span(outbox.due_s), span(outbox.oldest_s)
-            yield f"outbox: {wait} wait, the oldest for {oldest}, overdue by {due}; {outbox.parked} parked"
+            waiting = f"{_count(outbox.waiting)} wait, the oldest for {oldest}"
+            yield f"outbox: {waiting}, overdue by {due}; {outbox.parked} parked"
+        if (notices := found.fleet.notices) is not None:
+            oldest = f", the oldest for {span(notices.oldest_s)}" if notices.waiting else ""
+            yield f"notices: {_count(notices.waiting)} wait{oldest}; {_count(notices.parked)} parked"
         yield f"breaker: {_breaker(found.fleet)}"
         yield from [f"{found.fleet.unanswered}."] if found.fleet.unanswered else []
         yield from found.fleet.unknown
     if found.running:
         yield f"ready: {found.ready or 'the API does not answer'}"
         yield from found.reasons
+
+
+def _count(rows: int) -> str:
+    return f"more than {COUNTED_MAX}" if rows > COUNTED_MAX else str(rows)
 
 
 def _breaker(fleet: Overview) -> str:

@@ -7,7 +7,7 @@ group_commit  whoever waits at the same time is stored by one statement
 together      the same for what is asked of orders
 store         the order and its outbox row, in one statement
 reading       one order, a page of them, and which keys are known
-timeline      what happened to an order; why_waiting: what it waits for
+timeline      what happened to an order; why_waiting: what it waits for; told_by_banks: what its customer's bank says
 """
 
 from service.orders.group_commit import GroupCommit

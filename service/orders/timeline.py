@@ -14,6 +14,7 @@ from service.foundation.fields import Id, Instant
 from service.foundation.postgres.sql import Record, Statement, connect
 from service.orders.model import Order
 from service.orders.reading import get
+from service.orders.told_by_banks import told_by_banks
 from service.orders.why_waiting import Owed, why
 from service.outbox.rows import ROWS
 from service.states import CHANGE_FINAL, ORDER_STATUSES, REFUND_FINAL
@@ -32,6 +33,8 @@ EVENTS = [
     "operation.asked",
     *(f"change.{word}" for word in ("promised", "called", "answered", "noted", "ended")),
     *(f"refund.{word}" for word in ("promised", "adopted", "called", "answered", "noted", "ended")),
+    "dispute.told",
+    "fraud_warning.told",
     "ledger.booked",
 ]
 
@@ -46,6 +49,11 @@ class Event(TypedDict, total=False):
     operation: str
     change: Id
     refund: Id
+    dispute: str
+    fraud_warning: str
+    fraud_type: str
+    actionable: bool
+    unknown: bool
     wanted_by: str
     amount: int
     status: str
@@ -176,6 +184,7 @@ async def timeline(
         charges = await connection.rows(_CHARGES, who)
         changes = await connection.rows(_CHANGES, who)
         refunds = await connection.rows(_REFUNDS, who)
+        told = await told_by_banks(connection, who)
         promises = await connection.rows(_OUTBOX, who)
         entries = await connection.rows(_ENTRIES, who)
     events: list[dict[str, Any]] = [{"at": order.created_at, "event": "order.accepted"}]
@@ -183,6 +192,7 @@ async def timeline(
     events += [event for charge in charges for event in _of_charge(charge)]
     events += [event for change in changes for event in _of_change(change)]
     events += [event for refund in refunds for event in _of_refund(refund)]
+    events += told
     events += [event for promise in promises for event in _of_promise(promise, checks)]
     events += [_of_entry(entry) for entry in entries]
     if order.status != "pending":

@@ -9,12 +9,14 @@ known      what a listing must show, and what may still change
 sweep      the list that is read again and again
 """
 
+from service.payouts.known import MAY_CHANGE
 from service.payouts.model import Payout, PayoutEntry, PayoutEntryPage, PayoutPage
 from service.payouts.reading import entries, get, page
-from service.payouts.settling import settle
+from service.payouts.settling import may_follow, settle
 from service.payouts.sweep import PayoutSweep
 
 __all__ = [
+    "MAY_CHANGE",
     "Payout",
     "PayoutEntry",
     "PayoutEntryPage",
@@ -22,6 +24,7 @@ __all__ = [
     "PayoutSweep",
     "entries",
     "get",
+    "may_follow",
     "page",
     "settle",
 ]

@@ -17,7 +17,7 @@ from service import ledger, notices
 from service.foundation import log
 from service.foundation.events import Event
 from service.foundation.postgres.db import repeat_on_deadlock
-from service.foundation.postgres.sql import Batch, Connection, Record, Statement, begin
+from service.foundation.postgres.sql import Batch, Connection, Record, Statement, begin, connect
 from service.ledger import JournalEntry, payout_arrived_reference
 from service.notices import Fact, NoticeType
 from service.payouts.following import Said, bookings, follow, said_by
@@ -39,6 +39,16 @@ async def settle(engine: AsyncEngine, shown: Sequence[Payout]) -> set[str]:
     for start in range(0, len(storable), PAGE):
         moved |= await _settle_page(engine, _once_each(storable[start : start + PAGE]))
     return moved
+
+
+async def may_follow(engine: AsyncEngine, shown: Payout) -> bool:
+    """Whether the payout's row, if there is one, comes to say what Stripe shows when this is settled."""
+    async with connect(engine) as connection:
+        row = await connection.row(_LOCK, {"ids": [shown.id]})
+    if row is None:
+        return True
+    is_same = (row.amount_minor, row.currency) == (shown.amount, shown.currency)
+    return is_same and follow(_said(row), shown).status == shown.status
 
 
 def _is_flawed(payout: Payout) -> bool:

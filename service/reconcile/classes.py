@@ -14,7 +14,7 @@ _ACK = "`eo reconcile ack {fingerprint} --reason TEXT`"
 
 
 class DiscrepancyClass(NamedTuple):
-    """One class: what it means, and the next step, with places for the PaymentIntent, refund and fingerprint."""
+    """One class: what it means, and the next step, with places for the object it is about and the fingerprint."""
 
     means: str
     next_step: str
@@ -22,7 +22,8 @@ class DiscrepancyClass(NamedTuple):
 
 # Precedence: a pair that differs in several ways has the class that explains most, missing before duplicate before
 # currency before amount before status before ledger before fee. The CASE in findings.py decides by this order. A refund
-# is a pair of its own (refund_findings.py). Money that went back without one is listed beside what else is wrong.
+# is a pair of its own (refund_findings.py), and so is a payout (payout_tables.py). Money that went back without a
+# refund is listed beside what else is wrong.
 CLASSES: dict[str, DiscrepancyClass] = {
     SOURCE_INCOMPLETE: DiscrepancyClass(
         "a page or a PaymentIntent could not be read, a PaymentIntent has a sum or a word that no table can hold (it "
@@ -88,6 +89,28 @@ CLASSES: dict[str, DiscrepancyClass] = {
         "`eo reconcile --heal --yes` books what Stripe shows of refund {refund}; where ours has ended otherwise, "
         "correct the books by hand, then " + _ACK,
     ),
+    "dispute_missing_locally": DiscrepancyClass(
+        "Stripe shows a dispute of a payment of ours, and we do not have it",
+        "`eo reconcile --heal --yes` stores what Stripe shows of dispute {dispute}; where it comes again, `eo status` "
+        "shows whether all parts run: they read Stripe's list of disputes",
+    ),
+    "dispute_status_mismatch": DiscrepancyClass(
+        "our dispute and Stripe's differ in status or sum, or Stripe does not know it; a state may be a word that this "
+        "version does not know",
+        "`eo reconcile --heal --yes` follows what Stripe shows of dispute {dispute}; a word that is not known needs a "
+        "newer version: look at the dispute at Stripe, then " + _ACK,
+    ),
+    "payout_missing_locally": DiscrepancyClass(
+        "Stripe made a payout that we do not have, or it was paid, or failed after it was paid, and the journal entry "
+        "of that is not there",
+        "`eo reconcile --heal --yes` follows and books what Stripe shows of payout {payout}; where it comes again, "
+        "`eo status` shows whether all parts run: they read Stripe's list of payouts",
+    ),
+    "payout_status_mismatch": DiscrepancyClass(
+        "our payout and Stripe's differ in status or sum, or Stripe does not know it; a paid one may fail days later",
+        "`eo reconcile --heal --yes` follows what Stripe shows of payout {payout}; where ours has ended otherwise, ask "
+        "Stripe, correct the books by hand, then " + _ACK,
+    ),
     "stale_pending": DiscrepancyClass(
         "accepted or sent, and without an end for longer than the grace; a payment or refund that waits at Stripe: "
         "longer than a customer or a bank may; parked, at any age",
@@ -109,9 +132,9 @@ CLASSES: dict[str, DiscrepancyClass] = {
         "compare the balance transaction of {pi} with the fee entry; book a correcting entry; then " + _ACK,
     ),
     "money_returned": DiscrepancyClass(
-        "a charge was disputed at Stripe, or money of it went back, as its `amount_refunded` tells, that no refund "
-        "of ours or of Stripe's list explains. Stripe goes on calling a charge disputed after the dispute was won",
-        "a dispute of {pi} at Stripe, which the books do not hold: book it by hand, then " + _ACK,
+        "Stripe calls a charge disputed, and neither we nor Stripe's list have a dispute of it; or money of it went "
+        "back, as its `amount_refunded` tells, that no refund of ours or of Stripe's list explains",
+        "`eo reconcile` again, and look at {pi} at Stripe: what nothing explains is booked by hand, then " + _ACK,
     ),
     OWED: DiscrepancyClass(
         "a refund failed or was canceled after Stripe had made it: the customer is owed the money, and the books say "
@@ -132,12 +155,24 @@ NOT_KEPT = (IN_FLIGHT, SOURCE_INCOMPLETE, OWED)
 HEALABLE = ("missing_locally", "duplicate_charge", "status_mismatch")
 # Classes that healing may put right by what Stripe shows of a refund.
 HEALABLE_REFUNDS = ("refund_missing_locally", "refund_status_mismatch")
+# Classes that healing may put right by what Stripe shows of a dispute.
+HEALABLE_DISPUTES = ("dispute_missing_locally", "dispute_status_mismatch")
+# Classes that healing may put right by what Stripe shows of a payout.
+HEALABLE_PAYOUTS = ("payout_missing_locally", "payout_status_mismatch")
 
 SHORT = 12  # hex digits of a fingerprint that reports show and commands accept
 
 
-def next_step(name: str, payment_intent: str | None, fingerprint: str, refund: str | None = None) -> str:
+def next_step(
+    name: str,
+    payment_intent: str | None,
+    fingerprint: str,
+    refund: str | None = None,
+    payout: str | None = None,
+    dispute: str | None = None,
+) -> str:
     """The next step of a class as one line, with the ids of this discrepancy."""
     step = CLASSES[name].next_step
     named = {"pi": payment_intent or "such payment", "refund": refund or "of such a payment"}
+    named |= {"payout": payout or "of such an id", "dispute": dispute or "of such an id"}
     return step.format(**named, fingerprint=fingerprint[:SHORT])

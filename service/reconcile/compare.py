@@ -1,5 +1,6 @@
 """Runs the statements of sql.py and findings.py: our side, the ledger and Stripe's staged side, in one snapshot."""
 
+import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -8,7 +9,8 @@ import asyncpg
 from service.effects import Rules
 from service.effects.patience import WAITS
 from service.foundation.postgres.sql import Connection
-from service.reconcile import findings, refund_findings, refund_tables, sql
+from service.payouts import MAY_CHANGE
+from service.reconcile import dispute_tables, findings, payout_tables, refund_findings, refund_tables, sql
 from service.reconcile.window import Window
 from service.states import WHOSE_TURN, WaitsFor
 
@@ -40,11 +42,12 @@ class Sums:
 class Read:
     """What could be read of Stripe's side. incomplete: what could not, in words; None where all of it was.
 
-    refunds_shown: the listing of refunds was read to its end.
+    refunds_shown, disputes_shown: their listing was read to its end.
     """
 
     incomplete: str | None = None
     refunds_shown: bool = True
+    disputes_shown: bool = True
 
     @property
     def is_complete(self) -> bool:
@@ -69,7 +72,7 @@ async def open_staging(driver: asyncpg.Connection) -> None:
 
 
 async def note_known(driver: asyncpg.Connection, window: Window, rules: Rules, *, carry: bool) -> None:
-    """Fill recon_known and recon_known_refunds, and recon_carried where anything is carried, before Stripe is asked."""
+    """Fill recon_known and its like, and recon_carried where anything is carried, before Stripe is asked."""
     connection = Connection(driver)
     if carry:
         values = {"since": window.since, "cut_off": window.cut_off, "wait_refund": _bound("funds", rules)}
@@ -80,6 +83,9 @@ async def note_known(driver: asyncpg.Connection, window: Window, rules: Rules, *
     await _prepare(driver, "recon_carried")
     await connection.run(sql.KNOWN, _edges(window))
     await connection.run(refund_tables.KNOWN, _edges(window))
+    await connection.run(dispute_tables.SPAN, {"since": window.since, "carry": carry})
+    await connection.run(dispute_tables.KNOWN, {"until": window.until})
+    await connection.run(payout_tables.KNOWN, _edges(window))
 
 
 async def note_failures(driver: asyncpg.Connection, window: Window) -> None:
@@ -87,17 +93,25 @@ async def note_failures(driver: asyncpg.Connection, window: Window) -> None:
     await Connection(driver).run(refund_tables.KNOWN_FAILURES, _edges(window))
 
 
-async def find_edges(driver: asyncpg.Connection, window: Window) -> None:
-    """Fill recon_edges and recon_refund_edges with the ids that must be fetched one by one."""
+async def disputes_since(driver: asyncpg.Connection) -> int:
+    """The Unix second from which on disputes are listed."""
+    return math.floor((await Connection(driver).one(dispute_tables.SINCE)).since.timestamp())
+
+
+async def find_edges(driver: asyncpg.Connection, window: Window, *, carry: bool) -> None:
+    """Fill recon_edges and its like with the ids that must be fetched one by one."""
     connection = Connection(driver)
+    known = {**_edges(window), "carry": carry, "changing_since": (window.cut_off - MAY_CHANGE).date()}
     await connection.run(refund_tables.UNSHOWN_FAILURES)
     for tables, staged, edges in (
         (sql, "recon_stripe", "recon_edges"),
         (refund_tables, "recon_stripe_refunds", "recon_refund_edges"),
+        (dispute_tables, "recon_stripe_disputes", "recon_dispute_edges"),
+        (payout_tables, "recon_stripe_payouts", "recon_payout_edges"),
     ):
         await _prepare(driver, staged)
         await connection.run(tables.UNSHOWN)
-        await connection.run(tables.EDGES, _edges(window))
+        await connection.run(tables.EDGES, {name: known[name] for name in tables.EDGES.names})
         await _prepare(driver, edges)
 
 
@@ -108,6 +122,10 @@ async def hidden(driver: asyncpg.Connection, window: Window) -> str | None:
         return payment.pi
     if (refund := await connection.row(refund_tables.HIDDEN, _edges(window))) is not None:
         return refund.re
+    if (dispute := await connection.row(dispute_tables.HIDDEN, {"until": window.until})) is not None:
+        return dispute.dp
+    if (payout := await connection.row(payout_tables.HIDDEN, _edges(window))) is not None:
+        return payout.po
     failure = await connection.row(refund_tables.HIDDEN_FAILURE, _edges(window))
     return None if failure is None else failure.txn
 
@@ -124,16 +142,22 @@ async def compare(driver: asyncpg.Connection, window: Window, rules: Rules, read
     async with driver.transaction(isolation="repeatable_read"):
         await connection.run(sql.UNIQUE)
         await connection.run(refund_tables.UNIQUE)
-        await driver.execute("ANALYZE recon_stripe; ANALYZE recon_stripe_refunds")
+        await connection.run(dispute_tables.UNIQUE)
+        await connection.run(payout_tables.UNIQUE)
+        await driver.execute("ANALYZE recon_stripe; ANALYZE recon_stripe_refunds; ANALYZE recon_stripe_payouts")
+        await driver.execute("ANALYZE recon_stripe_disputes")
         for table, statement in _STEPS:
-            await connection.run(statement, edges if statement.names else {})
+            await connection.run(statement, {name: edges[name] for name in statement.names})
             await _prepare(driver, table)
         judged_by = {"cut_off": window.cut_off, "complete": read.is_complete}
         await connection.run(findings.PAIRS, {**judged_by, **_waits(rules)})
-        await connection.run(findings.RETURNED, {"refunds_shown": read.refunds_shown})
+        shown = {"refunds_shown": read.refunds_shown, "disputes_shown": read.disputes_shown}
+        await connection.run(findings.RETURNED, shown)
         await connection.run(findings.ORDERS, {"cut_off": window.cut_off})
         await connection.run(refund_findings.REFUNDS, {**judged_by, "wait_refund": _bound("funds", rules)})
         await connection.run(refund_findings.OWED, {**edges, "carry": carry})
+        await connection.run(dispute_tables.FINDINGS, judged_by)
+        await connection.run(payout_tables.FINDINGS, judged_by)
         await connection.run(findings.UNCLAIMED, edges)
         totals = _totals(await connection.rows(findings.TOTALS, edges))
         coverage = await connection.one(findings.COVERAGE)
@@ -148,6 +172,8 @@ _STEPS = (
     ("recon_refunds", refund_tables.REFUNDS),
     ("recon_refund_claims", refund_tables.CLAIMS),
     ("recon_refund_pairs", refund_tables.PAIRS),
+    ("recon_disputes", dispute_tables.DISPUTES),
+    ("recon_payouts", payout_tables.PAYOUTS),
     ("recon_entries", sql.ENTRIES),
 )
 

@@ -3,7 +3,8 @@
 Refunds are judged in refund_findings.py.
 
 Parameters: :cut_off, :since and :until are moments; :complete is whether Stripe was read to its end, :refunds_shown
-whether its refunds were; :carry is whether the run has no window; and those of sql.WAITS.
+and :disputes_shown whether its refunds and disputes were; :carry is whether the run has no window; and those of
+sql.WAITS.
 
 `heals_at` is the moment until which a difference may still disappear by itself, as far as both sides show; null is a
 fact that waiting does not change. What may still heal at the cut-off is in flight.
@@ -12,7 +13,7 @@ fact that waiting does not change. What may still heal at the cut-off is in flig
 from service.foundation.postgres.sql import Record, Statement
 from service.ledger import fee_reference
 from service.ledger.journal import CHARGE, DUPLICATE
-from service.reconcile import refund_findings
+from service.reconcile import dispute_tables, refund_findings
 from service.reconcile.sql import WAITS
 from service.states import (
     AGREED,
@@ -137,23 +138,26 @@ SELECT CASE WHEN heals_at > :cut_off THEN 'in_flight' ELSE class END, account_id
 FROM dated
 """)
 
-# Money that went back and that no refund explains is listed beside any other difference of the pair, and without
-# waiting: it does not disappear. A payment that took less than it held can give back no more than it took.
+# Money that went back and that neither a refund nor a dispute explains is listed beside any other difference of the
+# pair, and without waiting: it does not disappear. A payment that took less than it held can give back no more than it
+# took.
 RETURNED = Statement(f"""
 INSERT INTO recon_findings
 WITH explained AS (
   {refund_findings.EXPLAINED}
+), gone AS (
+  SELECT p.*, CASE WHEN s_disputed AND ({dispute_tables.EXPLAINED}) THEN s_given_back ELSE s_returned END AS s_gone
+    FROM recon_pairs p WHERE p.selected AND s_returned > 0
 )
 SELECT 'money_returned', p.account_id, p.order_id, p.pi, p.attempt, NULL,
-  least(s_returned, s_received) - coalesce(x.amount, 0), s_currency, p.at,
+  least(s_gone, s_received) - coalesce(x.amount, 0), s_currency, p.at,
   nullif(jsonb_strip_nulls(jsonb_build_object('order', o.status, 'charge', c_status, 'amount', c_amount,
     'currency', c_currency)), '{{}}'),
   jsonb_build_object('status', s_status, 'received', s_received, 'currency', s_currency, 'charge', s_charge,
     'returned', s_returned, 'disputed', coalesce(s_disputed, false))
-  FROM recon_pairs p LEFT JOIN recon_orders o ON o.id = p.order_id AND o.account_id = p.account_id
+  FROM gone p LEFT JOIN recon_orders o ON o.id = p.order_id AND o.account_id = p.account_id
   LEFT JOIN explained x ON x.pi = p.pi
- WHERE p.selected AND s_returned > 0 AND (:refunds_shown OR s_disputed)
-   AND least(s_returned, s_received) > coalesce(x.amount, 0)
+ WHERE (:refunds_shown OR s_disputed AND :disputes_shown) AND least(s_gone, s_received) > coalesce(x.amount, 0)
 """)
 
 # Orders without a finding of a pair: no charge was ever sent, the outbox row is parked, or no success pays the order.

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import disputes, payouts
 from service.foundation.settings import Settings
-from service.reconcile.classes import HEALABLE, HEALABLE_REFUNDS
+from service.reconcile.classes import HEALABLE, HEALABLE_DISPUTES, HEALABLE_PAYOUTS, HEALABLE_REFUNDS
 from service.reconcile.results import Discrepancy, Report
 from service.recovery import Step, Verdict, heal, heal_refund
 from service.stripe_gateway.objects import IncompleteListing
@@ -20,7 +21,7 @@ _DONE = {Step.SETTLE: "settled", Step.ADOPT: "adopted"}
 
 @dataclass(frozen=True, slots=True)
 class Healer:
-    """Heals the discrepancies of a report and says for each payment and refund what was done."""
+    """Heals the discrepancies of a report and says for each payment, refund, dispute and payout what was done."""
 
     engine: AsyncEngine
     gateway: "StripeGateway"
@@ -45,14 +46,42 @@ class Healer:
                 return await heal(self.engine, self.gateway, self.settings, found.payment_intent, dry_run=dry_run)
             if found.name in HEALABLE_REFUNDS and found.refund is not None:
                 return await heal_refund(self.engine, self.gateway, self.settings, found.refund, dry_run=dry_run)
+            if found.name in HEALABLE_DISPUTES and found.dispute is not None:
+                return await self._follow_dispute(found.dispute, dry_run=dry_run)
+            if found.name in HEALABLE_PAYOUTS and found.payout is not None:
+                return await self._follow(found.payout, dry_run=dry_run)
         except IncompleteListing as error:
             return Verdict(Step.REPORT, str(error))
         return None
+
+    async def _follow_dispute(self, dispute_id: str, *, dry_run: bool) -> Verdict:
+        shown = await disputes.DisputeSweep().retrieve(self.gateway, dispute_id)
+        if shown is None:
+            return Verdict(Step.REPORT, "Stripe has no such dispute")
+        if (why := await disputes.why_not(self.engine, shown.shown)) is not None:
+            return Verdict(Step.REPORT, why)
+        if not dry_run:
+            await disputes.settle(self.engine, [shown])
+        return Verdict(Step.SETTLE)
+
+    async def _follow(self, payout_id: str, *, dry_run: bool) -> Verdict:
+        shown = await self.gateway.retrieve_payout(payout_id)
+        if shown is None:
+            return Verdict(Step.REPORT, "Stripe has no such payout")
+        if shown.flaw or not await payouts.may_follow(self.engine, shown):
+            return Verdict(Step.REPORT, shown.flaw or "ours has ended otherwise, or is of another sum")
+        if not dry_run:
+            await payouts.settle(self.engine, [shown])
+        return Verdict(Step.SETTLE)
 
 
 def _words(found: Discrepancy, verdict: Verdict, *, dry_run: bool) -> str:
     refund = f"refund {found.refund} of " if found.refund else ""
     about = f"{refund}{found.payment_intent or 'a payment'}, order {found.order_id or '-'}"
+    if found.dispute is not None:
+        about = f"dispute {found.dispute} of {about}"
+    if found.payout is not None:
+        about = f"payout {found.payout}"
     if verdict.step in _DONE:
         return f"{about}: {'would be ' if dry_run else ''}{_DONE[verdict.step]}"
     return f"{about}: left, {verdict.reason or 'a worker has it in its hands'}"

@@ -31,6 +31,8 @@ CSV_HEADER = (
     "fingerprint",
     "acknowledged",
     "refund",
+    "payout",
+    "dispute",
 )
 
 
@@ -86,6 +88,8 @@ def as_dict(found: Discrepancy) -> dict[str, Any]:
         "order_id": str(found.order_id) if found.order_id else None,
         "payment_intent": found.payment_intent,
         "refund": found.refund,
+        "payout": found.payout,
+        "dispute": found.dispute,
         "ours": found.ours,
         "stripe": found.stripe,
         "amount": found.amount,
@@ -183,7 +187,7 @@ def _found_lines(found: Discrepancy) -> str:
     known = found.currency is not None and found.amount is not None
     amount = f"{show(found.amount or 0, found.currency or '')} {found.currency}" if known else "-"
     names = f"order {found.order_id or '-'}  {found.payment_intent or '-'}"
-    names += f"  {found.refund}" if found.refund else ""
+    names += "".join(f"  {one}" for one in (found.refund, found.payout, found.dispute) if one)
     return (
         f"  {names}  {amount}  {_age(found.age_s)}\n"
         f"    ours    {_side(found.ours)}\n"

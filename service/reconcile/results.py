@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from service.foundation.postgres.sql import Statement
+from service.reconcile import dispute_tables, payout_tables
 from service.reconcile.classes import NOT_KEPT, OWED, next_step
 from service.reconcile.compare import Comparison
 from service.reconcile.pages import Numbered, pages
@@ -31,7 +32,8 @@ class Discrepancy:
     """One difference. `ours` and `stripe` are small JSON objects, null where that side has nothing.
 
     `amount` is the money at stake in minor units of `currency`; `age_s` counts from when it happened, `first_seen`
-    from when a run first found it. `refund` is Stripe's id of the refund it is about, or ours where Stripe has none.
+    from when a run first found it. `refund` is Stripe's id of the refund it is about, or ours where Stripe has none;
+    `payout` and `dispute` are those of the payout or dispute.
     """
 
     name: str
@@ -46,11 +48,13 @@ class Discrepancy:
     fingerprint: str
     acknowledged: Acknowledgement | None
     refund: str | None
+    payout: str | None
+    dispute: str | None
 
     @property
     def next_step(self) -> str:
         """What an operator does next, in one line."""
-        return next_step(self.name, self.payment_intent, self.fingerprint, self.refund)
+        return next_step(self.name, self.payment_intent, self.fingerprint, self.refund, self.payout, self.dispute)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +123,17 @@ class _Shown(Numbered):
     acked_by: str | None
     acked_why: str | None
     refund: str | None
+    payout: str | None
+    dispute: str | None
 
 
-_SHOWN = Statement("""
+_SHOWN = Statement(f"""
 SELECT n, class AS name, order_id, pi, ours::text AS ours, stripe::text AS theirs, amount, currency, at, first_seen,
-       fingerprint, acked_at, acked_by, acked_why, refund
+       fingerprint, acked_at, acked_by, acked_why, refund,
+       CASE WHEN reference LIKE '{payout_tables.REFERENCE}%' AND order_id IS NULL AND pi IS NULL
+            THEN substr(reference, length('{payout_tables.REFERENCE}') + 1) END AS payout,
+       CASE WHEN reference ~ '^{dispute_tables.REFERENCE}[A-Za-z0-9_]+$'
+            THEN substr(reference, length('{dispute_tables.REFERENCE}') + 1) END AS dispute
   FROM recon_report WHERE n > :after ORDER BY n LIMIT :most
 """).returning(_Shown)
 
@@ -154,6 +164,8 @@ def _discrepancy(row: _Shown, now: datetime) -> Discrepancy:
         fingerprint=row.fingerprint,
         acknowledged=_acknowledgement(row),
         refund=row.refund,
+        payout=row.payout,
+        dispute=row.dispute,
     )
 
 

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from service.stripe_gateway.disputes import Dispute
 from service.stripe_gateway.marks import read_marks, read_refund_marks
 from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent, Refund
+from service.stripe_gateway.payouts import Payout
 
 PAYMENT_COLUMNS = (
     "pi",
@@ -23,6 +25,7 @@ PAYMENT_COLUMNS = (
     "charge",
     "charged_at",
     "returned",
+    "given_back",
     "disputed",
     "txn",
     "txn_amount",
@@ -56,6 +59,21 @@ REFUND_COLUMNS = (
 
 FAILURE_COLUMNS = ("txn", "re")
 
+DISPUTE_COLUMNS = ("dp", "created", "amount", "currency", "status", "pi", "moved")
+
+PAYOUT_COLUMNS = (
+    "po",
+    "created",
+    "amount",
+    "currency",
+    "status",
+    "arrival",
+    "txn_amount",
+    "txn_currency",
+    "failure_txn",
+    "failure_created",
+)
+
 
 def payment(intent: Intent) -> tuple[Any, ...]:
     """A PaymentIntent in the order of PAYMENT_COLUMNS."""
@@ -73,6 +91,7 @@ def payment(intent: Intent) -> tuple[Any, ...]:
         intent.charge_id,
         charge and _time(intent.charged_at or charge.created),
         charge.returned if charge else 0,
+        charge.given_back if charge else 0,
         charge and charge.disputed,
         txn and txn.id,
         txn and txn.amount,
@@ -112,6 +131,37 @@ def refund(shown: Refund) -> tuple[Any, ...]:
 def refund_failure(shown: BalanceTransaction) -> tuple[str, str | None]:
     """What a failed refund brought back, in the order of FAILURE_COLUMNS."""
     return shown.id, shown.source
+
+
+def dispute(shown: Dispute) -> tuple[Any, ...]:
+    """A dispute in the order of DISPUTE_COLUMNS."""
+    return (
+        shown.id,
+        _time(shown.created),
+        shown.amount,
+        shown.currency,
+        shown.status,
+        shown.payment_intent,
+        None if shown.moved_at is None else _time(shown.moved_at),
+    )
+
+
+def payout(shown: Payout) -> tuple[Any, ...]:
+    """A payout in the order of PAYOUT_COLUMNS."""
+    _, amount, _, currency, _ = _movement(shown.balance_transaction)
+    failure_id, _, _, _, failed = _movement(shown.failure_balance_transaction)
+    return (
+        shown.id,
+        _time(shown.created),
+        shown.amount,
+        shown.currency,
+        shown.status,
+        _time(shown.arrival_date),
+        amount,
+        currency,
+        failure_id,
+        failed,
+    )
 
 
 def _attempt(metadata: dict[str, str]) -> tuple[UUID, UUID, int] | tuple[None, None, None]:

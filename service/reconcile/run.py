@@ -24,6 +24,7 @@ from service.reconcile.classes import SOURCE_INCOMPLETE
 from service.reconcile.compare import (
     Read,
     compare,
+    disputes_since,
     find_edges,
     hidden,
     note_failures,
@@ -32,7 +33,17 @@ from service.reconcile.compare import (
     open_staging,
 )
 from service.reconcile.results import ClassSum, Report, class_sum
-from service.reconcile.sources import FAILURES, MEANWHILE_S, PAYMENTS, REFUNDS, Gateway, Progress, Source
+from service.reconcile.sources import (
+    DISPUTES,
+    FAILURES,
+    MEANWHILE_S,
+    PAYMENTS,
+    PAYOUTS,
+    REFUNDS,
+    Gateway,
+    Progress,
+    Source,
+)
 from service.reconcile.window import Span, Window, fix
 from service.stripe_gateway.objects import IncompleteListing
 
@@ -94,7 +105,7 @@ async def _run(
     carry: bool,
 ) -> Report:
     await note_known(driver, window, rules, carry=carry)
-    read = await _read_stripe(driver, gateway, window, progress)
+    read = await _read_stripe(driver, gateway, window, progress, carry=carry)
     progress("comparing")
     comparison = await compare(driver, window, rules, read, carry=carry)
     if not read.is_complete:
@@ -121,24 +132,32 @@ INSERT INTO recon_findings (class, at, stripe) VALUES (:class, :now, CAST(CAST(:
 """)
 
 
-async def _read_stripe(driver: asyncpg.Connection, gateway: Gateway, window: Window, progress: Progress) -> Read:
+async def _read_stripe(
+    driver: asyncpg.Connection, gateway: Gateway, window: Window, progress: Progress, *, carry: bool
+) -> Read:
     """Stage Stripe's side. What was read stays, and is true, whatever could not be read."""
     left_out: dict[str, None] = {}
-    source, refunds_shown = Source(driver, progress, left_out.setdefault), False
+    source, shown = Source(driver, progress, left_out.setdefault), {"disputes_shown": False, "refunds_shown": False}
     gte, lt = window.created_gte, window.created_lt
     try:
         await source.stage_listing(PAYMENTS, gateway.list_payment_intents, gte, lt)
+        since = await disputes_since(driver)
+        await source.stage_listing(DISPUTES, gateway.list_disputes, since, lt + MEANWHILE_S)
+        shown["disputes_shown"] = True
         await source.stage_listing(
             REFUNDS, lambda gte, lt: gateway.list_refunds(created_gte=gte, created_lt=lt), gte, lt + MEANWHILE_S
         )
-        refunds_shown = True
+        shown["refunds_shown"] = True
         await note_failures(driver, window)
         await source.stage_listing(FAILURES, gateway.list_refund_failures, gte, lt)
-        await find_edges(driver, window)
+        await source.stage_listing(PAYOUTS, gateway.list_payouts, gte, lt)
+        await find_edges(driver, window, carry=carry)
         await source.stage_edges(PAYMENTS, gateway.retrieve_payment_intent)
         await source.stage_edges(REFUNDS, gateway.retrieve_refund)
+        await source.stage_edges(DISPUTES, gateway.retrieve_dispute)
+        await source.stage_edges(PAYOUTS, gateway.retrieve_payout)
     except IncompleteListing as error:
-        return Read(str(error), refunds_shown)
+        return Read(str(error), **shown)
     unseen = await hidden(driver, window)
     if unseen is not None:
         return Read(f"the listing did not show {unseen}, which exists")

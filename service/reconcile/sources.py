@@ -14,7 +14,9 @@ from service.effects.listing import Listed, in_order
 from service.foundation.postgres.sql import Statement
 from service.reconcile import rows
 from service.reconcile.pages import Numbered, pages
+from service.stripe_gateway.disputes import Dispute
 from service.stripe_gateway.objects import BalanceTransaction, Intent, Refund
+from service.stripe_gateway.payouts import Payout
 
 CHUNK = 5_000  # rows per COPY: about 3 MB of Python objects
 RETRIEVE_AT_ONCE = 8  # concurrent calls that fetch an object by id; far below Stripe's limit for reads
@@ -49,6 +51,22 @@ class Gateway(Protocol):
 
         A refund may fail a month after it was made.
         """
+        ...
+
+    def list_disputes(self, created_gte: int, created_lt: int) -> AsyncIterator[Dispute]:
+        """Disputes opened in [gte, lt) Unix seconds, as they are now. Raises IncompleteListing."""
+        ...
+
+    async def retrieve_dispute(self, dispute_id: str) -> Dispute | None:
+        """One dispute, or None where Stripe says that it has none. Raises IncompleteListing."""
+        ...
+
+    def list_payouts(self, created_gte: int, created_lt: int) -> AsyncIterator[Payout]:
+        """Payouts made in [gte, lt) Unix seconds, balance transactions expanded. Raises IncompleteListing."""
+        ...
+
+    async def retrieve_payout(self, payout_id: str) -> Payout | None:
+        """One payout, or None where Stripe says that it has none. Raises IncompleteListing."""
         ...
 
 
@@ -94,6 +112,14 @@ _REFUND_EDGES = Statement("""
 SELECT n, re AS id FROM recon_refund_edges WHERE n > :after ORDER BY n LIMIT :most
 """).returning(_Edge)
 
+_DISPUTE_EDGES = Statement("""
+SELECT n, dp AS id FROM recon_dispute_edges WHERE n > :after ORDER BY n LIMIT :most
+""").returning(_Edge)
+
+_PAYOUT_EDGES = Statement("""
+SELECT n, po AS id FROM recon_payout_edges WHERE n > :after ORDER BY n LIMIT :most
+""").returning(_Edge)
+
 PAYMENTS: Fetched[Intent] = Fetched(
     name="PaymentIntent",
     columns=rows.PAYMENT_COLUMNS,
@@ -110,6 +136,24 @@ REFUNDS: Fetched[Refund] = Fetched(
     staged="recon_stripe_refunds",
     absent="recon_absent_refunds",
     edges=_REFUND_EDGES,
+)
+
+DISPUTES: Fetched[Dispute] = Fetched(
+    name="dispute",
+    columns=rows.DISPUTE_COLUMNS,
+    row=rows.dispute,
+    staged="recon_stripe_disputes",
+    absent="recon_absent_disputes",
+    edges=_DISPUTE_EDGES,
+)
+
+PAYOUTS: Fetched[Payout] = Fetched(
+    name="payout",
+    columns=rows.PAYOUT_COLUMNS,
+    row=rows.payout,
+    staged="recon_stripe_payouts",
+    absent="recon_absent_payouts",
+    edges=_PAYOUT_EDGES,
 )
 
 FAILURES: Kind[BalanceTransaction] = Kind(

@@ -1,6 +1,7 @@
 """The comparison as statements on temporary tables, in the order in which compare.py runs them.
 
-Those about refunds are in refund_tables.py.
+Those about refunds are in refund_tables.py, those about disputes in dispute_tables.py, those about payouts in
+payout_tables.py.
 
 recon_carried   beside the window: discrepancies that are still open, and what waits longer than it may
 recon_known     what the window's listing must show, noted before it begins
@@ -24,11 +25,13 @@ from service.ledger import charge_reference, duplicate_reference, fee_reference
 from service.ledger.entry import REFUNDS_PAYABLE
 from service.ledger.journal import SETTLED
 from service.outbox.rows import ROWS
-from service.reconcile import refund_tables
+from service.reconcile import dispute_tables, payout_tables, refund_tables
 from service.states import CHANGE_OPEN, WHOSE_TURN, in_sql
 
 TABLES = (
     *refund_tables.TABLES,
+    *dispute_tables.TABLES,
+    *payout_tables.TABLES,
     "recon_carried",
     "recon_known",
     "recon_stripe",
@@ -45,10 +48,12 @@ TABLES = (
 
 STAGING = f"""
 {refund_tables.STAGING};
+{dispute_tables.STAGING};
+{payout_tables.STAGING};
 CREATE TEMP TABLE recon_stripe (
   pi text NOT NULL, created timestamptz NOT NULL, amount bigint NOT NULL, received bigint NOT NULL,
   currency text NOT NULL, status text NOT NULL, account_id uuid, order_id uuid, attempt smallint,
-  charge text, charged_at timestamptz, returned bigint NOT NULL, disputed boolean,
+  charge text, charged_at timestamptz, returned bigint NOT NULL, given_back bigint NOT NULL, disputed boolean,
   txn text, txn_amount bigint, fee bigint, txn_currency text, txn_created timestamptz);
 CREATE TEMP TABLE recon_absent (pi text NOT NULL);
 CREATE TEMP TABLE recon_findings (
@@ -214,7 +219,7 @@ SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, 
        s.created AS s_created, s.amount AS s_amount, s.received AS s_received, s.currency AS s_currency,
        s.status AS s_status, s.charge AS s_charge, s.txn AS s_txn, s.txn_amount AS s_txn_amount, s.fee AS s_fee,
        s.txn_currency AS s_txn_currency, s.txn_created AS s_txn_created,
-       coalesce(s.returned, 0) AS s_returned, s.disputed AS s_disputed,
+       coalesce(s.returned, 0) AS s_returned, coalesce(s.given_back, 0) AS s_given_back, s.disputed AS s_disputed,
        c.id AS c_id, c.attempt, c.amount AS c_amount, c.currency AS c_currency, c.status AS c_status, c.pi AS c_pi,
        c.txn AS c_txn, c.created_at AS c_created, c.updated_at AS c_updated, c.taken AS c_taken, c.asked_for_at,
        c.settlement_currency AS c_settlement, c.settled AS c_settled, coalesce(c.waits, false) AS waits
@@ -265,4 +270,6 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "recon_pairs": ("account_id", "booking"),
     "recon_entries": ("account_id", "reference"),
     **refund_tables.INDEXES,
+    **dispute_tables.INDEXES,
+    **payout_tables.INDEXES,
 }

@@ -74,7 +74,7 @@ WITH gone AS (
    WHERE d.resolved_at IS NULL AND d.last_seen_at <= :now
      AND NOT EXISTS (SELECT FROM recon_report r WHERE r.fingerprint = k.fingerprint)
      AND NOT EXISTS (SELECT FROM recon_report r WHERE r.class = 'in_flight'
-                        AND (r.pi = k.pi OR r.order_id = k.order_id))
+                        AND (r.pi = k.pi OR r.order_id = k.order_id OR r.reference = k.reference))
    ORDER BY d.fingerprint FOR UPDATE OF d
 )
 UPDATE discrepancies d SET resolved_at = :now FROM gone WHERE d.fingerprint = gone.fingerprint

@@ -2,6 +2,7 @@
 
 model     the shapes, as producers send them and as they are shown
 asking    a refund is judged under its order's lock, and promised by an outbox row
+disputed  what a dispute says against it
 placing   those that are asked for at the same time, by one statement
 reading   one refund, a page of them, those of one order
 effect    a refund between opening and settling                                                          [pure]

@@ -17,6 +17,7 @@ from service.orders import operations
 from service.orders.operations import Operations, Wish
 from service.orders.reading import OrderRow, captured
 from service.outbox.rows import promise
+from service.refunds.disputed import open_dispute
 from service.refunds.model import Refund, RefundRequest
 from service.refunds.reading import COLUMNS, RefundRow, refund_of
 
@@ -46,6 +47,8 @@ async def refund(there: Operations, wish: Wish, request: RefundRequest) -> Refun
                 _compare(known, order, request)
             return Refunded(refund_of(known), replayed=True)
         _check_request(order, request)
+        if order.amount_disputed_minor > 0:
+            await _check_disputes(tx, order)
         amount = _amount(order, request)
         return Refunded(await _add(tx, wish, order, request, amount), replayed=False)
 
@@ -81,13 +84,23 @@ def _check_request(order: OrderRow, request: RefundRequest) -> None:
         raise BadRequest(f"amount must be a multiple of {rules.step} for {rules.code}.", code="amount-not-a-multiple")
 
 
+async def _check_disputes(tx: Connection, order: OrderRow) -> None:
+    """Raises Conflict while a dispute of the order is open. Every dispute is settled under the same lock."""
+    found = await open_dispute(tx, order.id)
+    if found is not None:
+        raise Conflict(
+            f"The order is {order.status}, and its dispute {found.id} is open ({found.status}): the bank may give the "
+            f"same money back. GET /v1/disputes/{found.id} shows it; answer or accept it at Stripe, and refund what is "
+            "left once it is decided."
+        )
+
+
 def _amount(order: OrderRow, request: RefundRequest) -> int:
     """What is to be given back, in minor units. Raises Conflict where the order's state forbids it."""
     if order.status != "paid":
         raise Conflict(f"The order is {order.status}: only what was taken can be given back. {_next_step(order)}")
-    if order.amount_disputed_minor > 0:
-        raise Conflict("The order is paid and disputed: its money is held until the dispute has its issue.")
-    left = captured(order) - order.amount_refunded_minor - order.amount_refunding_minor
+    # No dispute is open: what is counted as disputed was taken by those that are lost.
+    left = captured(order) - order.amount_refunded_minor - order.amount_refunding_minor - order.amount_disputed_minor
     amount = left if request.amount is UNSET else request.amount
     if left <= 0:
         raise Conflict(f"The order is paid, and all of it was given back{_of_these(order)}. Nothing is left.")
@@ -99,8 +112,9 @@ def _amount(order: OrderRow, request: RefundRequest) -> int:
 
 
 def _of_these(order: OrderRow) -> str:
-    under_way = order.amount_refunding_minor
-    return f" ({spelled(under_way, order.currency)} by refunds that are under way)" if under_way else ""
+    parts = {"by refunds that are under way": order.amount_refunding_minor, "by disputes": order.amount_disputed_minor}
+    told = [f"{spelled(amount, order.currency)} {how}" for how, amount in parts.items() if amount]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _next_step(order: OrderRow) -> str:

@@ -104,8 +104,9 @@ class _Wanted(Batch, frozen=True):
 # Amounts of these keep a step, which is judged one by one.
 _STEPPED = sorted(code for code, rules in CURRENCIES.items() if rules.step > 1)
 
-# Of an order that is held the newest version is judged, as a lock that did not wait for anybody finds it. A charge or
-# refund that was committed after this statement began is not seen by it: then it stores nothing.
+# An order with a dispute is judged one by one, because it is told what the dispute says. Of an order that is held the
+# newest version is judged, as a lock that did not wait for anybody finds it. A charge or refund that was committed
+# after this statement began is not seen by it: then it stores nothing.
 _PLACE = Statement(f"""
 WITH held AS MATERIALIZED (
   SELECT i.*, o.currency, o.left_minor, c.id AS charge_id

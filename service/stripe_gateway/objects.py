@@ -88,9 +88,14 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     balance_transaction: BalanceTransaction | str | None = None
 
     @property
+    def given_back(self) -> int:
+        """What refunds gave back, or may give: minor units."""
+        return (self.amount_captured or self.amount) if self.refunded else self.amount_refunded
+
+    @property
     def returned(self) -> int:
         """What went back to the customer, or may go: minor units. A dispute takes all that was captured."""
-        return (self.amount_captured or self.amount) if self.refunded or self.disputed else self.amount_refunded
+        return (self.amount_captured or self.amount) if self.disputed else self.given_back
 
 
 class LastPaymentError(msgspec.Struct, frozen=True, kw_only=True):

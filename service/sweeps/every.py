@@ -15,5 +15,5 @@ if TYPE_CHECKING:
 
 
 def every_sweep() -> "Sequence[Sweep[Any, StripeGateway]]":
-    """A payment is settled before what is of it."""
+    """A payment is settled before what is of it, and a dispute before what it moved."""
     return (PaymentSweep(), RefundSweep(), DisputeSweep(), WarningSweep(), BalanceSweep(), PayoutSweep())

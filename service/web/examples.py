@@ -82,6 +82,21 @@ ENDPOINT: Json = {
 }
 ENDPOINT_MADE: Json = {**ENDPOINT, "secret": f"whsec_{b64encode(b'an example, and no secret of us!').decode()}"}
 ENDPOINTS: Json = {"data": [ENDPOINT], "next_cursor": None}
+DISPUTE: Json = {
+    "id": "dp_3FYgyPPUza4356c0a9d41e77",
+    "order_id": _ID,
+    "status": "needs_response",
+    "reason": "fraudulent",
+    "amount": 1999,
+    "currency": "usd",
+    "payment_intent": _INTENT,
+    "evidence_due_by": "2026-12-08T23:59:59Z",
+    "is_charge_refundable": False,
+    "created_at": "2026-11-29T10:12:44Z",
+    "updated_at": "2026-11-29T10:12:51.402117Z",
+}
+DISPUTE_LOST: Json = {**DISPUTE, "status": "lost", "updated_at": "2027-01-20T08:00:03.118270Z"}
+DISPUTES: Json = {"data": [DISPUTE], "next_cursor": None}
 _PAYOUT = "po_3FZ0hGPUza4356c1a7702b5e"
 PAYOUT: Json = {
     "id": _PAYOUT,

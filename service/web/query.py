@@ -21,6 +21,7 @@ LIMIT_DEFAULT, LIMIT_MAX = 20, 100  # objects of a page
 
 STATUS = Parameter("status", ref("OrderStatus"))
 REFUND_STATUS = Parameter("status", ref("RefundStatus"))
+DISPUTE_STATUS = Parameter("status", ref("DisputeStatus"))
 PAYOUT_STATUS = Parameter("status", ref("PayoutStatus"))
 IDEMPOTENCY_KEY = Parameter("idempotency_key", {"type": "string"}, text="spelt as in the header")
 LIMIT = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT})
@@ -29,6 +30,7 @@ AS_OF = Parameter(
     "as_of", {"type": "string", "format": "date-time"}, text="what occurred strictly before; with its offset"
 )
 ORDER_ID = Parameter("order_id", {"type": "string", "format": "uuid"}, required=True)
+OF_ORDER = Parameter("order_id", {"type": "string", "format": "uuid"}, text="only what is of this order")
 
 _STRIPE_ID = re.compile(r"[A-Za-z0-9_]{1,255}")
 _ID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -112,6 +114,10 @@ class Query:
             return instant(value, zone_required=True)
         except ValueError:
             _refuse("as_of", "an RFC 3339 instant with its offset, such as 2026-11-24T00:00:00Z")
+
+    def of_order(self) -> UUID | None:
+        """The id of an order, where one is given."""
+        return self.order_id() if "order_id" in self._values else None
 
     def order_id(self) -> UUID:
         """The id of an order; required."""

@@ -2,6 +2,7 @@
 
 from service.web import (
     actions,
+    disputes,
     health,
     ledger,
     order_batches,
@@ -22,6 +23,7 @@ _MODULES = (
     order_changes,
     actions,
     refunds,
+    disputes,
     payouts,
     webhook_endpoints,
     ledger,

@@ -11,7 +11,7 @@ from service.foundation.postgres.schema import LEDGER_TYPES
 from service.notices import NOTICE_TYPES
 from service.orders import OrderRequest
 from service.orders.model import METADATA_MAX
-from service.states import ORDER_STATUSES, PAYOUT_STATUSES, REFUND_STATUSES
+from service.states import DISPUTE_STATUSES, ORDER_STATUSES, PAYOUT_STATUSES, REFUND_STATUSES
 from service.web.operation import Json, ListOf, Operation, ref
 from service.web.problem_types import PROBLEM_TYPES, ProblemBody
 
@@ -81,9 +81,11 @@ def _name_the_words(found: dict[str, Json]) -> None:
     found["NoticeType"] = {"title": "NoticeType", "type": "string", "enum": list(NOTICE_TYPES)}
     found["WebhookEndpointRequest"]["properties"]["events"]["items"] = ref("NoticeType")
     found["WebhookEndpoint"]["properties"]["events"]["items"] = ref("NoticeType")
+    found["DisputeStatus"] = {"title": "DisputeStatus", "type": "string", "enum": list(DISPUTE_STATUSES)}
     found["PayoutStatus"] = {"title": "PayoutStatus", "type": "string", "enum": list(PAYOUT_STATUSES)}
     found["Order"]["properties"]["status"] = ref("OrderStatus")
     found["Refund"]["properties"]["status"] = ref("RefundStatus")
+    found["Dispute"]["properties"]["status"] = ref("DisputeStatus")
     found["Payout"]["properties"]["status"] = ref("PayoutStatus")
     found["Balance"]["properties"]["type"]["enum"] = list(LEDGER_TYPES)
     found["ProblemBody"]["properties"]["type"]["enum"] = [row.uri for row in PROBLEM_TYPES.values()]

@@ -26,6 +26,11 @@ from stripe.params import (
     PaymentIntentCreateParams,
     PaymentIntentListParams,
     PaymentIntentRetrieveParams,
+    PayoutCancelParams,
+    PayoutCreateParams,
+    PayoutListParams,
+    PayoutRetrieveParams,
+    PayoutUpdateParams,
     RefundCancelParams,
     RefundCreateParams,
     RefundListParams,
@@ -132,6 +137,33 @@ class RetrieveWarning:
 
 
 @dataclass(frozen=True)
+class CreatePayout:
+    NODE: ClassVar = "payouts.create"
+    params: PayoutCreateParams
+
+
+@dataclass(frozen=True)
+class RetrievePayout:
+    NODE: ClassVar = "payouts.retrieve"
+    id: str
+    params: PayoutRetrieveParams = field(default_factory=PayoutRetrieveParams)
+
+
+@dataclass(frozen=True)
+class UpdatePayout:
+    NODE: ClassVar = "payouts.update"
+    id: str
+    params: PayoutUpdateParams
+
+
+@dataclass(frozen=True)
+class CancelPayout:
+    NODE: ClassVar = "payouts.cancel"
+    id: str
+    params: PayoutCancelParams = field(default_factory=PayoutCancelParams)
+
+
+@dataclass(frozen=True)
 class RetrieveMovement:
     NODE: ClassVar = "balanceTransactions.retrieve"
     id: str
@@ -188,6 +220,12 @@ class ListWarnings:
 
 
 @dataclass(frozen=True)
+class ListPayouts:
+    NODE: ClassVar = "payouts.list"
+    params: PayoutListParams
+
+
+@dataclass(frozen=True)
 class ListMovements:
     NODE: ClassVar = "balanceTransactions.list"
     params: BalanceTransactionListParams
@@ -199,7 +237,9 @@ class ListEvents:
     params: EventListParams
 
 
-Listing = ListIntents | ListCharges | ListRefunds | ListDisputes | ListWarnings | ListMovements | ListEvents
+Listing = (
+    ListIntents | ListCharges | ListRefunds | ListDisputes | ListWarnings | ListPayouts | ListMovements | ListEvents
+)
 Single = (
     CreateIntent
     | RetrieveIntent
@@ -215,6 +255,10 @@ Single = (
     | UpdateDispute
     | CloseDispute
     | RetrieveWarning
+    | CreatePayout
+    | RetrievePayout
+    | UpdatePayout
+    | CancelPayout
     | RetrieveMovement
     | RetrieveEvent
     | RetrieveAccount

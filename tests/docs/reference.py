@@ -78,7 +78,11 @@ def log_events() -> str:
 def discrepancy_classes() -> str:
     """Every class of discrepancy."""
     rows = (
-        (f"`{name}`", one.means, one.next_step.format(pi="PI", refund="REFUND", fingerprint="FINGERPRINT"))
+        (
+            f"`{name}`",
+            one.means,
+            one.next_step.format(pi="PI", refund="REFUND", payout="PAYOUT", fingerprint="FINGERPRINT"),
+        )
         for name, one in CLASSES.items()
     )
     return table(("class", "means", "next"), rows)

@@ -132,7 +132,7 @@ async def _stage(connection: asyncpg.Connection, rules: Rules) -> None:
     await compare.open_staging(connection)
     await compare.note_known(connection, window, rules, carry=True)
     await compare.note_failures(connection, window)
-    await compare.find_edges(connection, window)
+    await compare.find_edges(connection, window, carry=True)
     await compare.compare(connection, window, rules, compare.Read("nothing was"), carry=True)
     await store.keep(connection, UUID(int=1), window, complete=False)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from service.stripe_gateway import objects, paths, payouts
+from service.stripe_gateway import disputes, objects, paths, payouts
 from service.stripe_gateway.marks import STRIPE_NAMES_MAX, RefundMarks, producers_own, read_refund_marks
 from service.stripe_gateway.objects import Answer, BalanceTransaction, Charge, Intent, Refund
 from tests.meta.stripe_names import fields
@@ -28,8 +28,14 @@ def test_what_is_read_stripe_has_and_may_be_null_where_stripe_may_say_so(name: s
         assert ("Optional[" in known[field.encode_name]) <= (type(None) in get_args(field.type)), field.name
 
 
-@pytest.mark.parametrize(("name", "kind"), [("Payout", payouts.Payout), ("Payout.TraceId", payouts.TraceId)])
-def test_the_same_of_a_payout(name: str, kind: type[msgspec.Struct]) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Payout", payouts.Payout), ("Payout.TraceId", payouts.TraceId), ("Dispute", disputes.Dispute),
+        ("Dispute.EvidenceDetails", disputes.EvidenceDetails), ("EarlyFraudWarning", disputes.EarlyFraudWarning),
+    ],
+)  # fmt: skip
+def test_the_same_of_payouts_disputes_and_warnings(name: str, kind: type[msgspec.Struct]) -> None:
     known = fields(name)
     for field in msgspec.structs.fields(kind):
         assert field.encode_name in known, field.name
@@ -111,10 +117,11 @@ def test_damaged_marks_are_none(damage: dict[str, str]) -> None:
 
 def test_each_route_has_a_rate_of_its_own_whatever_ids_are_in_it() -> None:
     gets = [paths.PAYMENT_INTENTS, paths.payment_intent("pi_1"), paths.REFUNDS, paths.refund("re_1")]
-    gets += [paths.PAYOUTS, paths.payout("po_1")]
+    gets += [paths.PAYOUTS, paths.payout("po_1"), paths.DISPUTES, paths.dispute("dp_1")]
+    gets += [paths.FRAUD_WARNINGS, paths.fraud_warning("issfr_1")]
     assert [paths.endpoint("get", path) for path in gets] == [
         "get_payment_intents", "get_payment_intent", "get_refunds", "get_refund", "get_payouts",
-        "get_payout",
+        "get_payout", "get_disputes", "get_dispute", "get_early_fraud_warnings", "get_early_fraud_warning",
     ]  # fmt: skip
     posts = [paths.capture("pi_1"), paths.cancel("pi_1"), paths.REFUNDS]
     assert [paths.endpoint("post", path) for path in posts] == [

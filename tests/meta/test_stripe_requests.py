@@ -36,6 +36,7 @@ from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.marks import Marks, RefundMarks
 from service.stripe_gateway.objects import Intent
 from service.stripe_gateway.permissions import NEEDED
+from tests.disputes.arguing import dispute_json, warning_json
 from tests.meta.stripe_names import decode, problems
 from tests.payouts.bodies import PAYOUT
 
@@ -165,6 +166,10 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "balance": lambda g: g.balance(),
     "clock": lambda g: g.clock(),
     "list_refund_failures": lambda g: _all(g.list_refund_failures(1, 2)),
+    "list_disputes": lambda g: _all(g.list_disputes(1, 2)),
+    "retrieve_dispute": lambda g: g.retrieve_dispute("dp_1"),
+    "list_fraud_warnings": lambda g: _all(g.list_fraud_warnings(1, 2)),
+    "retrieve_fraud_warning": lambda g: g.retrieve_fraud_warning("issfr_1"),
     "list_payouts": lambda g: _all(g.list_payouts(1, 2)),
     "list_payout_transactions": lambda g: _all(g.list_payout_transactions("po_1", 1, 2)),
     "retrieve_payout": lambda g: g.retrieve_payout("po_1"),
@@ -172,8 +177,11 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "account_id": lambda g: g.account_id(),
     "lacking_permissions": lambda g: g.lacking_permissions(),
 }
+DISPUTE, WARNING = dispute_json("pi_1"), warning_json("pi_1")
 RETRIEVED = {
     paths.REFUNDS: REFUND,
+    paths.DISPUTES: DISPUTE,
+    paths.FRAUD_WARNINGS: WARNING,
     paths.PAYOUTS: PAYOUT,
     f"{paths.BALANCE_TRANSACTIONS}/": MOVEMENT,
     paths.BALANCE: {"object": "balance", "available": [], "pending": []},
@@ -182,6 +190,8 @@ EVENT = {"id": "evt_1", "data": {"object": {"id": "pi_1"}}, "request": {"idempot
 LISTED = {
     CREATE: INTENT,
     paths.REFUNDS: REFUND,
+    paths.DISPUTES: DISPUTE,
+    paths.FRAUD_WARNINGS: WARNING,
     paths.PAYOUTS: PAYOUT,
     "/v1/balance_transactions": MOVEMENT,
     "/v1/events": EVENT,
@@ -228,9 +238,9 @@ def test_the_walk_leaves_no_call_out() -> None:
 def test_the_walk_leaves_no_file_out() -> None:
     """Who names a route of Stripe's, or the SDK's client, is one of those whose requests are made here.
 
-    Orders, ledger, payouts and refunds are routes of the service's own API as well.
+    Orders, ledger, disputes, payouts and refunds are routes of the service's own API as well.
     """
-    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger|payouts|refunds)[a-z_]+|\.v1\.|raw_request""")
+    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger|disputes|payouts|refunds)[a-z_]+|\.v1\.|raw_request""")
     found = {
         str(file.relative_to(ROOT))
         for folder in ("service", "workers", "benchmarks", "demo")

@@ -15,12 +15,17 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import outbox
-from service.foundation.postgres.sql import begin
+from service import disputes, outbox, payouts
+from service.disputes import Seen
+from service.foundation.postgres.sql import Statement, begin
 from service.foundation.settings import Settings
 from service.ledger import fee_entry, post
 from service.ops.cli import cli
+from service.stripe_gateway.disputes import Dispute
 from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
+from service.stripe_gateway.payouts import Payout
+from tests.disputes.arguing import dispute, now
+from tests.payouts.bodies import payout
 from tests.reconcile.fake_stripe import FakeStripe
 from tests.reconcile.refund_stories import give_back, made_refund
 from tests.reconcile.world import HOUR, Story, declined, held, intent, names, paid, success, unknown
@@ -57,6 +62,10 @@ class Case:
     by_hand: Callable[["Desk"], Awaitable[None]] | None = None
     not_taken: str | None = None
     heals: bool = False
+    payouts: tuple[Payout, ...] = ()  # as Stripe shows them
+    ours: tuple[Payout, ...] = ()  # as Stripe showed them when they were followed last
+    disputes: tuple[Dispute, ...] = ()
+    our_disputes: tuple[Dispute, ...] = ()
 
 
 @dataclass
@@ -106,6 +115,16 @@ class Desk:
         assert entry is not None
         async with begin(self.engine) as tx:
             await post(tx, [entry])
+
+    async def put_the_rest(self) -> None:
+        """Payouts and disputes on both sides; ours were followed when they were made."""
+        self.stripe.payouts = {one.id: one for one in self.case.payouts}
+        self.stripe.disputes = {one.id: one for one in self.case.disputes}
+        await payouts.settle(self.engine, self.case.ours)
+        await disputes.settle(self.engine, [Seen.now(one) for one in self.case.our_disputes])
+        async with begin(self.engine) as tx:
+            await tx.run(Statement("UPDATE payouts SET updated_at = stripe_created"))
+            await tx.run(Statement("UPDATE disputes SET updated_at = stripe_created"))
 
     async def _filled_in(self, line: str) -> str:
         rows = await outbox.list_rows(self.engine)
@@ -239,6 +258,42 @@ def _expired(account: UUID) -> Case:
     return Case(story)
 
 
+_MADE: dict[str, Any] = {"created": int(OLD.timestamp()), "arrival_date": int(OLD.timestamp())}
+
+
+def _payout_past_us(account: UUID) -> Case:
+    return Case(paid(account, OLD), payouts=(payout("paid", **_MADE),), heals=True)
+
+
+def _payout_arrived_there(account: UUID) -> Case:
+    return Case(paid(account, OLD), payouts=(payout("paid", **_MADE),), ours=(payout(**_MADE),), heals=True)
+
+
+def _payout_ended_otherwise(account: UUID) -> Case:
+    return Case(paid(account, OLD), payouts=(payout("paid", **_MADE),), ours=(payout("canceled", **_MADE),))
+
+
+def _dispute_past_us(account: UUID) -> Case:
+    story = paid(account, OLD)
+    return Case(story, disputes=(_disputed(story, "lost"),), heals=True)
+
+
+def _dispute_moved_on(account: UUID) -> Case:
+    story = paid(account, OLD)
+    ours = _disputed(story, "needs_response")
+    return Case(story, disputes=(now(ours, "under_review"),), our_disputes=(ours,), heals=True)
+
+
+def _dispute_in_a_new_state(account: UUID) -> Case:
+    story = paid(account, OLD)
+    ours = _disputed(story, "arbitration")
+    return Case(story, disputes=(ours,), our_disputes=(ours,))
+
+
+def _disputed(story: Story, status: str) -> Dispute:
+    return dispute(story.intent.id, status, created=int(OLD.timestamp()))
+
+
 CASES: list[tuple[str, Callable[[UUID], Case]]] = [
     ("missing_locally", _planted),
     ("missing_locally", _unbooked),
@@ -259,4 +314,10 @@ CASES: list[tuple[str, Callable[[UUID], Case]]] = [
     ("refund_amount_mismatch", _refund_of_more),
     ("refund_status_mismatch", _refund_canceled_there),
     ("authorization_expired", _expired),
+    ("dispute_missing_locally", _dispute_past_us),
+    ("dispute_status_mismatch", _dispute_moved_on),
+    ("dispute_status_mismatch", _dispute_in_a_new_state),
+    ("payout_missing_locally", _payout_past_us),
+    ("payout_status_mismatch", _payout_arrived_there),
+    ("payout_status_mismatch", _payout_ended_otherwise),
 ]

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 
 from msgspec.structs import replace
 
+from service.stripe_gateway.disputes import Dispute
 from service.stripe_gateway.objects import BalanceTransaction, IncompleteListing, Intent, Refund
+from service.stripe_gateway.payouts import Payout
 
 
 class FakeStripe:
@@ -13,6 +15,11 @@ class FakeStripe:
     def __init__(self, intents: list[Intent], refunds: list[Refund] | None = None) -> None:
         self.intents = {i.id: i for i in intents}
         self.refunds = {r.id: r for r in refunds or []}
+        self.disputes: dict[str, Dispute] = {}
+        self.hidden_disputes: set[str] = set()
+        self.disputes_away = False
+        self.payouts: dict[str, Payout] = {}
+        self.hidden_payouts: set[str] = set()
         self.hidden_refunds: set[str] = set()
         self.hidden_failures: set[str] = set()
         self.refunds_break = False
@@ -62,3 +69,27 @@ class FakeStripe:
         if refund_id in self.unreadable:
             raise IncompleteListing(f"refund {refund_id} could not be read: 500")
         return None if refund_id in self.gone else self.refunds.get(refund_id)
+
+    async def list_disputes(self, created_gte: int, created_lt: int) -> AsyncIterator[Dispute]:
+        if self.disputes_away:
+            raise IncompleteListing("a page of /v1/disputes could not be read: 500")
+        shown = [d for d in self.disputes.values() if d.id not in self.hidden_disputes]
+        for found in sorted(shown, key=lambda d: (-d.created, d.id)):
+            if created_gte <= found.created < created_lt:
+                yield found
+
+    async def retrieve_dispute(self, dispute_id: str) -> Dispute | None:
+        self.retrieved.append(dispute_id)
+        return self.disputes.get(dispute_id)
+
+    async def list_payouts(self, created_gte: int, created_lt: int) -> AsyncIterator[Payout]:
+        shown = [p for p in self.payouts.values() if p.id not in self.hidden_payouts]
+        for found in sorted(shown, key=lambda p: (-p.created, p.id)):
+            if created_gte <= found.created < created_lt:
+                yield found
+
+    async def retrieve_payout(self, payout_id: str) -> Payout | None:
+        self.retrieved.append(payout_id)
+        if payout_id in self.unreadable:
+            raise IncompleteListing(f"/v1/payouts/{payout_id} could not be read: 500")
+        return self.payouts.get(payout_id)

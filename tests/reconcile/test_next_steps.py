@@ -52,6 +52,7 @@ async def test_after_the_printed_steps_it_is_gone_or_acknowledged(
     stripe = Stripe(list(written.intents.values()), list(written.refunds.values()))
     monkeypatch.setattr(stripe_gateway, "StripeGateway", lambda *_: stripe)
     desk = Desk(engine, shell, stripe, case)
+    await desk.put_the_rest()
     code, found = await desk.report()
     assert (code, [d["class"] for d in found]) == (1, [name])
     for _ in range(2):  # what one step turned it into has a step of its own

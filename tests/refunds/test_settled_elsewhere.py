@@ -1,22 +1,20 @@
 """Payments that Stripe settles in another currency: booked once, by what its balance got, whatever is known when."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from service import ledger, orders, refunds
-from service.charges import book_moved
+from service import ledger, orders
 from service.effects import Rules
 from service.foundation.postgres.sql import Connection, begin
-from service.ledger.fees import FeeSweep
 from service.reconcile import Span, reconcile
 from service.recovery import heal, heal_refund
 from service.refunds import REFUND, OpenRefund
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import BalanceTransaction
+from tests.balance.support import all_looked_at, sweep_balance
 from tests.charges.wishes import ask_refund
 from tests.charges.world import Promise, World
 from tests.refunds.giving_back import ASKS, PENDS, paid, refund, sums
@@ -29,15 +27,9 @@ def settles(world: World, currency: str, settles_in: str | None, rate: str | Non
 
 
 async def sweep(world: World) -> None:
-    """As the relay does: what took the money of charges is looked for, and then what refunds moved."""
-    async with StripeGateway(world.settings) as gateway:
-        await FeeSweep(world.engine, gateway, book_moved).once(now=datetime.now(UTC))
-        shown = await movements(gateway)
-    of_refunds = [
-        (bt.source, bt) for bt in shown if bt.source and ledger.movement_of(bt) in ("refund", "refund_failure")
-    ]
-    async with begin(world.engine) as tx:
-        await refunds.book_moved(tx, of_refunds)
+    """What moved Stripe's balance is read and booked, as the relay does; what waits has its time come."""
+    await sweep_balance(world.engine, world.settings)
+    await all_looked_at(world.engine, world.settings)
 
 
 async def movements(gateway: StripeGateway) -> list[BalanceTransaction]:

@@ -17,6 +17,10 @@ from tests.sandbox.shop import Shop
 stripe.enable_telemetry = False
 
 
+# After these seconds all money is available, and what left for the bank is there.
+EMPTIED_S = 3 * 86_400
+
+
 @pytest.fixture(scope="session")
 def shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
     """One sandbox for all tests that can share it."""
@@ -64,3 +68,21 @@ def shop(sandbox: SandboxProcess, sandbox_api: Api) -> Shop:
 def own_shop(own_sandbox: SandboxProcess, own_api: Api) -> Shop:
     """A shop in a sandbox of its own."""
     return Shop(own_api, own_sandbox)
+
+
+@pytest.fixture(scope="module")
+def emptied_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    """A sandbox of the module's own, whose balance each test begins with at zero."""
+    process = SandboxProcess(tmp_path_factory.mktemp("emptied") / "books.sqlite3", "--fee-delay-s", "0")
+    yield process.start()
+    process.kill()
+
+
+@pytest.fixture
+async def emptied_shop(emptied_sandbox: SandboxProcess) -> AsyncIterator[Shop]:
+    """A shop that was paid out days ago."""
+    emptied_sandbox.control("POST", "clock", {"advance_s": EMPTIED_S})
+    emptied_sandbox.control("POST", "payouts")
+    emptied_sandbox.control("POST", "clock", {"advance_s": EMPTIED_S})
+    async with Api(Target(emptied_sandbox.base, KEY)) as api:
+        yield Shop(api, emptied_sandbox)

@@ -13,7 +13,7 @@ import pytest
 import stripe
 
 from sandbox import documented as ours
-from sandbox.api import ROUTES
+from sandbox.routes import ROUTES
 from sandbox.state import API_VERSION
 from service.effects.request import STRIPE_VERSION
 from tests.sandbox import documented
@@ -24,7 +24,10 @@ from tests.sandbox.wire import Answer, Connection
 
 CREATE, CONFIRM = "POST payment_intents", "POST payment_intents/:id/confirm"
 CAPTURE, REFUND = "POST payment_intents/:id/capture", "POST refunds"
-BASE: dict[str, Tree] = {CREATE: {"amount": 2000, "currency": "usd"}}
+BASE: dict[str, Tree] = {
+    CREATE: {"amount": 2000, "currency": "usd"},
+    "POST payouts": {"amount": 1, "currency": "usd"},
+}
 PAY = {"confirm": True, "payment_method": "pm_card_visa", "return_url": "https://shop.example/back"}
 OPEN = {"payment_method": "pm_card_visa", "automatic_payment_methods": NO_REDIRECTS}
 # What a parameter needs beside it, by Stripe's own words on it.
@@ -67,6 +70,7 @@ class Objects:
         self.ids["refunds"] = self.refund("pm_card_visa")
         self.ids["disputes"] = self.dispute()
         self.ids["radar/early_fraud_warnings"] = self.warning()
+        self.ids["payouts"] = self.payout()
 
     def pay(self, params: Tree) -> str:
         """A new intent with these parameters."""
@@ -92,8 +96,23 @@ class Objects:
         """A new warning of fraud."""
         return str(self.control(f"charges/{self.paid('charge')}/fraud_warning")["id"])
 
+    def fund(self) -> None:
+        """Money that can be paid out."""
+        self.control("balance_transactions", body={"type": "adjustment", "amount": 10**6, "currency": "usd"})
+
+    def payout(self) -> str:
+        """A new payout, and the day's before it, which the next list of balance transactions may name."""
+        self.fund()
+        self.automatic = str(self.control("payouts")["payouts"][0]["id"])
+        self.fund()
+        payout = self.wire.send("POST", "/v1/payouts", BASE["POST payouts"]).body
+        self.bank = str(payout["destination"])
+        return str(payout["id"])
+
     def new(self, endpoint: str) -> str:
         """A new object that this endpoint can change."""
+        if endpoint.startswith("POST payouts"):
+            return self.payout()
         if endpoint.startswith("POST disputes"):
             return self.dispute()
         if endpoint == "POST refunds/:id/cancel":
@@ -275,7 +294,13 @@ def _cases(endpoint: str, fields: Tree, objects: Objects) -> Iterator[Case]:
     """One request per documented parameter and word, however deep."""
     kind = _kind(endpoint)
     cursors = dict.fromkeys(("starting_after", "ending_before"), objects.ids.get(kind))
-    special: Tree = {"client_secret": objects.secret, "charge": objects.ids["charges"], **cursors}
+    special: Tree = {
+        "client_secret": objects.secret,
+        "charge": objects.ids["charges"],
+        "payout": objects.automatic,
+        "destination": objects.bank,
+        **cursors,
+    }
     for name, parameter in fields.items():
         beside = BESIDE.get((endpoint, name), {})
         for path, value in values(name, parameter):

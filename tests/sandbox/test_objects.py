@@ -8,7 +8,7 @@ import pytest
 import stripe
 from stripe import CardError, StripeError
 
-from sandbox import disputing
+from sandbox import disputing, payouting
 from sandbox.cards import CARDS
 from sandbox.state import API_VERSION
 from tests.sandbox.client import Api, Target, failure, new_key
@@ -24,6 +24,7 @@ KINDS: dict[str, type[stripe.StripeObject]] = {
     "dispute": stripe.Dispute,
     "radar.early_fraud_warning": stripe.radar.EarlyFraudWarning,
     "balance_transaction": stripe.BalanceTransaction,
+    "payout": stripe.Payout,
 }
 DAY_S = 86_400
 # A card, and what its refund goes through after its first state.
@@ -71,6 +72,19 @@ def nothing_wrong(answer: Any, expected: Any) -> None:
 
 def complete(books: SandboxProcess, intent_id: str, *, succeed: bool) -> None:
     books.control("POST", f"payment_intents/{intent_id}/complete_action", {"succeed": succeed})
+
+
+def fund(books: SandboxProcess) -> None:
+    """Money that can be paid out, whatever other tests left."""
+    books.control("POST", "payouts")
+    books.control("POST", "balance_transactions", {"type": "adjustment", "amount": 1000, "currency": "usd"})
+
+
+def pay_out(books: SandboxProcess) -> Any:
+    """A payout of the day."""
+    fund(books)
+    (payout,) = books.control("POST", "payouts")["payouts"]
+    return payout
 
 
 # -- PaymentIntents and charges -----------------------------------------------------------------------------------
@@ -212,6 +226,34 @@ async def test_a_warning_of_fraud_is_complete(mine: Api, books: SandboxProcess) 
     nothing_wrong(page, stripe.ListObject[stripe.radar.EarlyFraudWarning])
 
 
+# -- payouts ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_payout_is_complete_in_every_state(mine: Api, books: SandboxProcess) -> None:
+    seen = set()
+    for steps in (["in_transit", "paid", "failed"], ["canceled"]):
+        payout = pay_out(books)
+        nothing_wrong(payout, stripe.Payout)
+        nothing_wrong(books.control("POST", f"payouts/{payout['id']}/reconcile"), stripe.Payout)
+        seen |= {payout["status"], *steps}
+        for status in steps:
+            nothing_wrong(books.control("POST", f"payouts/{payout['id']}/end", {"status": status}), stripe.Payout)
+        listed = said(await mine.v1.balance_transactions.list_async({"payout": payout["id"]}))
+        its_own = {"source": payout["id"], "expand": ["data.source"]}
+        moved = said(await mine.v1.balance_transactions.list_async(its_own))
+        for page in (listed, moved):
+            nothing_wrong(page, stripe.ListObject[stripe.BalanceTransaction])
+        assert [entry["source"]["object"] for entry in moved["data"]] == ["payout", "payout"]
+    assert seen == set(payouting.MAY_BECOME)
+    fund(books)
+    by_hand = await mine.v1.payouts.create_async({"amount": 1, "currency": "usd"})
+    nothing_wrong(said(by_hand), stripe.Payout)
+    nothing_wrong(said(await mine.v1.payouts.cancel_async(by_hand.id)), stripe.Payout)
+    expand = ["data.balance_transaction.source", "data.failure_balance_transaction"]
+    page = said(await mine.v1.payouts.list_async({"limit": 100, "expand": expand}))
+    nothing_wrong(page, stripe.ListObject[stripe.Payout])
+
+
 # -- the money, the account, the events ---------------------------------------------------------------------------
 
 
@@ -262,6 +304,12 @@ async def test_every_event_and_the_object_in_it_is_complete(mine: Api, books: Sa
     inquiry = books.control("POST", f"charges/{warned}/dispute", {"status": "warning_needs_response"})["id"]
     for status in ("needs_response", "won"):
         books.control("POST", f"disputes/{inquiry}/end", {"status": status})
+    payout = pay_out(books)
+    books.control("POST", f"payouts/{payout['id']}/reconcile")
+    for status in ("paid", "failed"):
+        books.control("POST", f"payouts/{payout['id']}/end", {"status": status})
+    fund(books)
+    await mine.v1.payouts.cancel_async((await mine.v1.payouts.create_async({"amount": 1, "currency": "usd"})).id)
 
     page = said(await mine.v1.events.list_async({"limit": 100}))
 
@@ -292,6 +340,12 @@ async def test_every_event_and_the_object_in_it_is_complete(mine: Api, books: Sa
         "charge.dispute.closed",
         "radar.early_fraud_warning.created",
         "radar.early_fraud_warning.updated",
+        "payout.created",
+        "payout.updated",
+        "payout.paid",
+        "payout.failed",
+        "payout.canceled",
+        "payout.reconciliation_completed",
     }
 
 
@@ -410,7 +464,7 @@ async def test_a_planted_mistake_is_found(mine: Api, path: str, plant: Callable[
 
 
 def test_a_type_that_nobody_looked_up_is_a_fault() -> None:
-    assert list(faults({}, stripe.Payout)) == [Fault("", "nothing is known about Payout")]
+    assert list(faults({}, stripe.Topup)) == [Fault("", "nothing is known about Topup")]
 
 
 def test_both_sdks_speak_of_the_version_that_the_sandbox_answers_with() -> None:

@@ -7,6 +7,7 @@ from tests.conformance.cases import (
     disputes,
     idempotency,
     money,
+    payouts,
     reading,
     refunds,
     refunds_kept,
@@ -26,4 +27,5 @@ CASES = [
     *refunds.CASES,
     *refunds_kept.CASES,
     *disputes.CASES,
+    *payouts.CASES,
 ]

@@ -54,6 +54,7 @@ class AiohttpDriver:
                     | calls.ListRefunds()
                     | calls.ListDisputes()
                     | calls.ListWarnings()
+                    | calls.ListPayouts()
                     | calls.ListMovements()
                     | calls.ListEvents() as listing
                 ):
@@ -75,6 +76,8 @@ class AiohttpDriver:
                 return await self._v1.disputes.list_async(params, options)
             case calls.ListWarnings(params):
                 return await self._v1.radar.early_fraud_warnings.list_async(params, options)
+            case calls.ListPayouts(params):
+                return await self._v1.payouts.list_async(params, options)
             case calls.ListMovements(params):
                 return await self._v1.balance_transactions.list_async(params, options)
             case calls.ListEvents(params):
@@ -111,6 +114,14 @@ class AiohttpDriver:
                 return await self._v1.disputes.close_async(dispute, params, options)
             case calls.RetrieveWarning(warning, params):
                 return await self._v1.radar.early_fraud_warnings.retrieve_async(warning, params, options)
+            case calls.CreatePayout(params):
+                return await self._v1.payouts.create_async(params, options)
+            case calls.RetrievePayout(payout, params):
+                return await self._v1.payouts.retrieve_async(payout, params, options)
+            case calls.UpdatePayout(payout, params):
+                return await self._v1.payouts.update_async(payout, params, options)
+            case calls.CancelPayout(payout, params):
+                return await self._v1.payouts.cancel_async(payout, params, options)
             case calls.RetrieveMovement(movement, params):
                 return await self._v1.balance_transactions.retrieve_async(movement, params, options)
             case calls.RetrieveEvent(event, params):

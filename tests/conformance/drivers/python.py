@@ -12,6 +12,7 @@ from stripe import (
     Event,
     ListObject,
     PaymentIntent,
+    Payout,
     Refund,
     RequestOptions,
     StripeError,
@@ -28,6 +29,7 @@ Page = (
     | ListObject[Refund]
     | ListObject[Dispute]
     | ListObject[EarlyFraudWarning]
+    | ListObject[Payout]
     | ListObject[BalanceTransaction]
     | ListObject[Event]
 )

@@ -53,6 +53,7 @@ class RequestsDriver:
                     | calls.ListRefunds()
                     | calls.ListDisputes()
                     | calls.ListWarnings()
+                    | calls.ListPayouts()
                     | calls.ListMovements()
                     | calls.ListEvents() as listing
                 ):
@@ -74,6 +75,8 @@ class RequestsDriver:
                 return self._v1.disputes.list(params, options)
             case calls.ListWarnings(params):
                 return self._v1.radar.early_fraud_warnings.list(params, options)
+            case calls.ListPayouts(params):
+                return self._v1.payouts.list(params, options)
             case calls.ListMovements(params):
                 return self._v1.balance_transactions.list(params, options)
             case calls.ListEvents(params):
@@ -110,6 +113,14 @@ class RequestsDriver:
                 return self._v1.disputes.close(dispute, params, options)
             case calls.RetrieveWarning(warning, params):
                 return self._v1.radar.early_fraud_warnings.retrieve(warning, params, options)
+            case calls.CreatePayout(params):
+                return self._v1.payouts.create(params, options)
+            case calls.RetrievePayout(payout, params):
+                return self._v1.payouts.retrieve(payout, params, options)
+            case calls.UpdatePayout(payout, params):
+                return self._v1.payouts.update(payout, params, options)
+            case calls.CancelPayout(payout, params):
+                return self._v1.payouts.cancel(payout, params, options)
             case calls.RetrieveMovement(movement, params):
                 return self._v1.balance_transactions.retrieve(movement, params, options)
             case calls.RetrieveEvent(event, params):
