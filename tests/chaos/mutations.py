@@ -36,6 +36,7 @@ _FORTH = "migrations/versions/2026_11_27_0004_a_database_that_forgot.py"
 _RECOVERY = "tests/recovery/"
 _FORGOT = "tests/acceptance/test_a_database_that_forgot.py::"
 _IDENTITY = "tests/recovery/test_identity.py::"
+_NOTICES = "tests/notices/"
 _DRIVER, _SQL = "service/foundation/postgres/driver.py", "tests/foundation/test_sql.py::"
 _SILENCE, _CONNECTIONS = "tests/chaos/test_silence.py::", "tests/foundation/test_connections.py::"
 
@@ -393,6 +394,26 @@ MUTATIONS = (
         "together: a key that is known makes another", "service/refunds/placing.py",
         "FROM allowed a JOIN remembered r ON r.id = a.operation_id", "FROM allowed a",
         (_TOGETHER + "test_each_is_told",),
+    ),
+    Mutation(
+        "notices: a settled order is told to nobody", _CHARGED,
+        "    await notices.tell_of_orders(tx, {row.order_id for row in rows if row.is_told})\n", "",
+        (f"{_NOTICES}test_telling.py::test_every_transition_of_an_order_is_told",),
+    ),
+    Mutation(
+        "notices: told twice is sent twice", "service/notices/model.py",
+        "[fact.account_id.bytes,", "[__import__('os').urandom(8),",
+        (f"{_NOTICES}test_delivering.py::test_a_fact_told_twice_is_one_notice",),
+    ),
+    Mutation(
+        "notices: a receiver that hangs has room for all", "service/notices/lanes.py",
+        "LANE_MAX = 16 ", "LANE_MAX = 1_000 ",
+        (f"{_NOTICES}test_delivering.py::test_an_endpoint_that_hangs_holds_up_no_other",),
+    ),
+    Mutation(
+        "notices: any address is called", "service/notices/posting.py",
+        "if self._may_be_private or is_of_the_internet(one)]", "if one]",
+        (f"{_NOTICES}test_hostile_receivers.py::test_nothing_is_sent_into_a_network_of_our_own",),
     ),
 )  # fmt: skip
 
