@@ -81,7 +81,9 @@ def discrepancy_classes() -> str:
         (
             f"`{name}`",
             one.means,
-            one.next_step.format(pi="PI", refund="REFUND", payout="PAYOUT", fingerprint="FINGERPRINT"),
+            one.next_step.format(
+                pi="PI", refund="REFUND", payout="PAYOUT", dispute="DISPUTE", fingerprint="FINGERPRINT"
+            ),
         )
         for name, one in CLASSES.items()
     )
