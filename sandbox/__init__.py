@@ -18,11 +18,14 @@ the order of a request:
     balance      fees and balance transactions, late       ·  settlement: in which currency
     schedule     what happens by itself, later
     events, lists, expand, objects, ids, words             ·  reading back
+    telling      events on their way: announcing decides who is told, delivering signs and repeats, posting sends
+    endpoints, event_destinations, destinations            ·  where to  ·  thin, paging: Stripe's second API
     store        one SQLite file, group commit             ·  schema: its tables for disputes and payouts
     strict       rules that Stripe probably has, off until asked for
     faults, misbehave                                      ·  the fault plan and what it does
     witness, truth  ·  what really happened to money
-    control, control_money  ·  the control API             ·  remote: asked from another process
+    control, control_money, control_events                 ·  the control API
+    remote          ·  asked from another process
 
 Different from Stripe on purpose: settlement currency is the presentment currency until somebody says otherwise; any
 `cus_…` is a customer; there is one account per data file. What else is missing says so itself (docs/sandbox.md).

@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
             latency=Latency(options.latency_ms),
             rate_limit=RateLimit(options.rps),
             strict=options.strict,
+            retry_s=options.retry_s,
         )
     except (sqlite3.Error, OSError) as error:
         _fail(f"cannot use the data file {options.data}: {error}")
@@ -116,6 +117,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     option("fee-delay-s", _number, "1.0", "how late a balance transaction appears")
     option("latency-ms", _number, "0", "how long every answer takes")
     option("strict", rules, "", "rules that are off by default, separated by commas, or all; see docs/sandbox.md")
+    option("retry-s", _number, "1.0", "pause before an event is sent again; each further one is twice as long")
     option("rps", _number, None, "requests per second and endpoint; unset: no limit")
     return parser
 

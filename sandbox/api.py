@@ -14,6 +14,8 @@ from contextlib import contextmanager
 import msgspec
 
 from sandbox import balance, captures, disputing, documented, intents, misbehave, payouting, refunding, schedule
+from sandbox.announcing import Announcer
+from sandbox.delivering import Deliverer
 from sandbox.errors import ApiError, lock_timeout, server_error, too_many_requests
 from sandbox.faults import Plan, PlanText, Rule, Stage
 from sandbox.idempotency import Keys
@@ -25,6 +27,8 @@ from sandbox.store import RolledBack
 from sandbox.wire import Answer, Headers, Wire
 
 TICK_S = 0.05
+# So long an answer waits for the events that a fault sends ahead of it.
+AHEAD_S_MAX = 5.0
 # Status codes of refusals that come after the idempotency stage; 401 and 429 come before it.
 NAMED_AS_ORIGINAL = (400, 404)
 NOT_FOUND = 404
@@ -32,12 +36,14 @@ _log = logging.getLogger("sandbox")
 
 
 class Api:
-    """Answers `/v1/…`; owns the idempotency keys and the fault plan."""
+    """Answers `/v1/…` and `/v2/…`; owns the idempotency keys, the fault plan and the deliveries."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.keys = Keys(sandbox)
         self.plan = Plan(PlanText(rules=[]))
+        self.deliverer = Deliverer(sandbox)
+        self._announcer = Announcer(sandbox, lambda: self.plan, self.deliverer.wake)
         self._locked: set[str] = set()  # objects that a POST is about to change
         self.tasks: dict[str, schedule.Task] = {
             "fee": balance.book_fee,
@@ -60,6 +66,9 @@ class Api:
             answer = await self._answer(call, request)
             self.sandbox.store.count(f"requests:{answer.status}")
             await self.sandbox.store.committed()
+            ahead = self._announcer.ahead_of(request_id)
+            if ahead:
+                await self.deliverer.tried(ahead, AHEAD_S_MAX)
         except ApiError as error:
             await self._refuse(wire, error, request, request_id)
         except RolledBack:

@@ -1,4 +1,7 @@
-"""The ASGI application: `/v1/…` goes to the API, `/_sandbox/…` to the control API; scheduled work runs beside them."""
+"""The ASGI application: `/v1/…` and `/v2/…` go to the API, `/_sandbox/…` to the control API.
+
+Scheduled work and deliveries run beside them.
+"""
 
 import asyncio
 import contextlib
@@ -36,11 +39,12 @@ class App:
 
     async def _live(self, receive: Any, send: Any) -> None:
         await receive()
-        ticking = asyncio.create_task(self._api.tick())
+        working = [asyncio.create_task(work) for work in (self._api.tick(), self._api.deliverer.run())]
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        ticking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await ticking
+        for task in working:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         self._sandbox.store.close()
         await send({"type": "lifespan.shutdown.complete"})

@@ -33,6 +33,13 @@ POST   fees        {"delay_s": n}                  how late balance transactions
 GET    strict                                      the rules that are off by default, and which of them are on
 POST   strict      {"rules": ["payment_method_reuse", …]}   exactly these are on from now; `all` means every rule
 POST   fees/flush                                  all late balance transactions appear now
+POST   deliveries  {"retry_s": n}                  pause before an event is sent again; it doubles each time
+POST   deliveries/flush                            all events that wait are sent now
+GET    deliveries                                  how many are waiting, delivered, failed
+GET    events/ID/deliveries                        what became of one event
+POST   events/ID/resend                            send it again
+POST   webhook_endpoints/ID/roll {"overlap_s": n}  a new secret; the one before signs too for so long
+POST   event_destinations/ID/roll                  the same
 """
 
 import re
@@ -40,7 +47,7 @@ from typing import Any
 
 import msgspec
 
-from sandbox import control_money, intents, refunding, schedule, strict, truth
+from sandbox import control_events, control_money, intents, refunding, schedule, strict, truth
 from sandbox.api import Api
 from sandbox.errors import ApiError
 from sandbox.faults import Plan, PlanText
@@ -176,6 +183,9 @@ class Control:
         moved = control_money.handle(self._api, method, name, body)
         if moved is not None:
             return moved
+        told = control_events.handle(self._sandbox, method, name, body)
+        if told is not None:
+            return told
         handler = self._routes.get(f"{method} {name}")
         if handler is None:
             raise ApiError(404, "invalid_request_error", f"No such control: {method} {name}")

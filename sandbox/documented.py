@@ -43,12 +43,14 @@ class Parameter(msgspec.Struct):
 
 
 class Documented(msgspec.Struct):
-    """The whole file."""
+    """The whole file; the types of events are told apart by how they come."""
 
     version: str
     routes: frozenset[str]
     parameters: dict[str, dict[str, Parameter]]
     expandable: dict[str, frozenset[str]]
+    snapshot_events: frozenset[str]
+    thin_events: frozenset[str]
 
 
 def check(endpoint: str, params: Mapping[str, Any]) -> None:

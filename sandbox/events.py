@@ -6,9 +6,12 @@ from sandbox.ids import new_id
 from sandbox.objects import Event, encode
 from sandbox.state import API_VERSION, Origin
 from sandbox.store import Store
+from sandbox.telling import Recorded
 
 # What a listing needs to put an event together again; only the object's own JSON is stored.
-COLUMNS = "id, created, type, request_id, idempotency_key, body, previous"
+COLUMNS = ", ".join(Recorded._fields)
+# Destinations that have not taken the event yet, or never will.
+PENDING = "(SELECT COUNT(DISTINCT destination) FROM deliveries WHERE event = events.id AND state <> 'delivered')"
 # Stripe gives events back for 30 days.
 KEPT_S = 30 * 86_400
 
@@ -18,10 +21,14 @@ def record(store: Store, kind: str, body: bytes, origin: Origin, at: int, previo
 
     `previous` is the JSON of what an update changed, with the values from before.
     """
-    store.write(
-        f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (new_id("evt_"), at, kind, *origin, body, previous),
-    )
+    event = Recorded(new_id("evt_"), at, kind, *origin, body, previous)
+    write(store, event)
+    store.announce(event)
+
+
+def write(store: Store, event: Recorded) -> None:
+    """Write one event down, without sending it anywhere."""
+    store.write(f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", event)
 
 
 def changed(before: bytes, after: bytes) -> bytes:
@@ -30,18 +37,19 @@ def changed(before: bytes, after: bytes) -> bytes:
     return encode({name: old.get(name) for name in old | new if old.get(name) != new.get(name)})
 
 
-def render(row: tuple[str, int, str, str | None, str | None, bytes, bytes | None]) -> bytes:
-    """The event's JSON from its COLUMNS."""
-    event_id, created, kind, request_id, key, body, previous = row
-    data = {"object": msgspec.Raw(body)}
-    if previous is not None:
-        data["previous_attributes"] = msgspec.Raw(previous)
-    event = Event(
-        id=event_id,
-        api_version=API_VERSION,
-        created=created,
-        data=data,
-        request={"id": request_id, "idempotency_key": key},
-        type=kind,
+def render(event: Recorded, pending: int) -> bytes:
+    """The event's JSON; `pending` destinations have not taken it."""
+    data = {"object": msgspec.Raw(event.body)}
+    if event.previous is not None:
+        data["previous_attributes"] = msgspec.Raw(event.previous)
+    return encode(
+        Event(
+            id=event.id,
+            api_version=API_VERSION,
+            created=event.created,
+            data=data,
+            pending_webhooks=pending,
+            request={"id": event.request_id, "idempotency_key": event.idempotency_key},
+            type=event.type,
+        )
     )
-    return encode(event)

@@ -11,24 +11,30 @@ A plan is `{"seed": 7, "rules": [{"fault": NAME, …when, …how}, …]}`. Each 
     reply      the work is done and committed, or a saved answer is replayed
       executed_reply_lost · cut_body · stall · html_502_executed · wrong_amount · no_request_id
       crash_after_execution (SIGKILL to itself) · failed_dependency_424 (executed: true)
+    event      something happened and is told to webhook endpoints and event destinations
+      event_duplicate (sent twice) · event_double (told under two ids) · event_delay (delay_s) · event_reorder (each
+      waits its own part of delay_s) · event_drop (not sent; listed: false, not to be read either)
+      event_missign (the first try; sign: how) · event_before_answer (before the answer of the call that caused it)
 
-When: `method`, `path` (regular expression), `metadata_order` (metadata.eo_order) select requests; of those, `nth`
-fires on the given ordinals, `probability` by the seed, `times` at most so often. At each stage the first rule that
-fires wins.
+When: `method`, `path` (regular expression), `metadata_order` (metadata.eo_order) select requests, and `event` (regular
+expression on the type), `metadata_order` select events; of those, `nth` fires on the given ordinals, `probability` by
+the seed, `times` at most so often. At each stage the first rule that fires wins.
 The plan lives in memory: a restarted sandbox is a healthy one.
 """
 
 import random
 import re
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
 from sandbox.objects import Json
 from sandbox.state import Call
+from sandbox.telling import Missigned
 from sandbox.words import words
 
-Stage = Literal["edge", "execution", "reply"]
+Stage = Literal["edge", "execution", "reply", "event"]
 FaultName = Literal[
     "drop_before",
     "html_502",
@@ -50,6 +56,13 @@ FaultName = Literal[
     "wrong_amount",
     "no_request_id",
     "crash_after_execution",
+    "event_duplicate",
+    "event_double",
+    "event_delay",
+    "event_reorder",
+    "event_drop",
+    "event_missign",
+    "event_before_answer",
 ]
 EXECUTION = words("error_500_before executed_500 error_500_roll_forward")
 REPLY = words(
@@ -78,9 +91,14 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     should_retry: bool | None = None
     code: str | None = None
     permission: str | None = None
+    event: str | None = None
+    listed: bool = True
+    sign: Missigned = "wrong_secret"
 
     def stage(self) -> Stage:
-        """Where in a request this fault strikes."""
+        """Where in a request this fault strikes, or `event`."""
+        if self.fault.startswith("event_"):
+            return "event"
         if self.fault == "failed_dependency_424":
             return "reply" if self.executed else "edge"
         if self.executed is False or not self.saved:
@@ -88,6 +106,21 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         if self.fault in EXECUTION:
             return "execution"
         return "reply" if self.fault in REPLY else "edge"
+
+    def check(self) -> None:
+        """Raise for what selects nothing: a request has no type, an event no path."""
+        for pattern in (self.path, self.event):
+            re.compile(pattern or "")
+        if self.stage() == "event" and (self.method is not None or self.path is not None):
+            raise ValueError(f"{self.fault} strikes events: select them by `event` and `metadata_order`")
+        if self.stage() != "event" and self.event is not None:
+            raise ValueError(f"{self.fault} strikes requests: select them by `method`, `path` and `metadata_order`")
+
+    def selects_event(self, kind: str, order: str | None) -> bool:
+        """Whether the event is one of those the rule is about."""
+        return (self.event is None or re.search(self.event, kind) is not None) and (
+            self.metadata_order is None or self.metadata_order == order
+        )
 
     def selects(self, call: Call, order: str | None) -> bool:
         """Whether the request is one of those the rule is about."""
@@ -107,13 +140,17 @@ class PlanText(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Counted:
-    """A rule with its own random numbers, and how many requests it has seen and struck."""
+    """A rule with its own random numbers, and how many requests it has seen and struck.
+
+    `share` is a random part of 1, where the rule has just fired.
+    """
 
     def __init__(self, rule: Rule, seed: str) -> None:
         self.rule = rule
         self.stage = rule.stage()
         self.matched = 0
         self.fired = 0
+        self.share = 0.0
         self._random = random.Random(seed)  # noqa: S311  it must be repeatable
 
     def fires(self) -> bool:
@@ -121,6 +158,7 @@ class _Counted:
         self.matched += 1
         # A number is drawn for every selected request, so that one rule's decisions never depend on another rule.
         roll = self._random.random()
+        self.share = roll / (self.rule.probability or 1)
         fires = (
             (self.rule.nth is None or self.matched in self.rule.nth)
             and (self.rule.probability is None or roll < self.rule.probability)
@@ -135,7 +173,7 @@ class Plan:
 
     def __init__(self, text: PlanText) -> None:
         for rule in text.rules:
-            re.compile(rule.path or "")
+            rule.check()
         self.seed = text.seed
         self._rules = [_Counted(rule, f"{text.seed}:{index}") for index, rule in enumerate(text.rules)]
 
@@ -144,9 +182,22 @@ class Plan:
 
     def pick(self, stage: Stage, call: Call, order: str | None) -> Rule | None:
         """The fault that strikes this request at this stage."""
+        counted = self._first(stage, lambda rule: rule.selects(call, order))
+        return None if counted is None else counted.rule
+
+    def pick_for_event(self, kind: str, order: str | None) -> tuple[Rule, float] | None:
+        """The fault that strikes this event, and a random part of 1."""
+        counted = self._first("event", lambda rule: rule.selects_event(kind, order))
+        return None if counted is None else (counted.rule, counted.share)
+
+    def strikes_events(self) -> bool:
+        """Whether any rule is about events."""
+        return any(counted.stage == "event" for counted in self._rules)
+
+    def _first(self, stage: Stage, selects: Callable[[Rule], bool]) -> _Counted | None:
         for counted in self._rules:
-            if counted.stage == stage and counted.rule.selects(call, order) and counted.fires():
-                return counted.rule
+            if counted.stage == stage and selects(counted.rule) and counted.fires():
+                return counted
         return None
 
     def report(self) -> Json:

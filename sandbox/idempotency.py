@@ -18,6 +18,7 @@ from sandbox.state import Call, Sandbox
 
 KEY_CHARACTERS_MAX = 255
 KEPT_S = 24 * 3600
+_SECOND_STATUS = 409
 
 
 class Saved(NamedTuple):
@@ -57,7 +58,10 @@ class Keys:
         if endpoint != call.path:
             raise key_reused(key, endpoint)
         if print_ != fingerprint(call.params):
-            raise key_reused(key, None)
+            reused = key_reused(key, None)
+            # Stripe's second API documents another status for the same error.
+            reused.status = _SECOND_STATUS if call.path.startswith("/v2/") else reused.status
+            raise reused
         return Saved(status, body, request_id)
 
     @contextmanager

@@ -13,6 +13,7 @@ from sandbox.errors import no_such, only_one_of
 from sandbox.objects import encode
 from sandbox.params import Form, Params
 from sandbox.state import Call, Execution, Sandbox
+from sandbox.telling import Recorded
 
 LIMIT_DEFAULT, LIMIT_MAX = 10, 100
 FOR_EVER_S = 2**40
@@ -49,12 +50,12 @@ class Resource(NamedTuple):
             raise no_such(self.kind, call.object_id, self.id_param)
         return lambda: expand.apply(sandbox, self.render(sandbox, row), paths)
 
-    def list(self, sandbox: Sandbox, call: Call) -> Execution:
-        """`GET /v1/things`."""
+    def list(self, sandbox: Sandbox, call: Call, *more: tuple[str, Any]) -> Execution:
+        """`GET /v1/things`, of those that meet the conditions `more` too."""
         form = Form(call.params)
         limit = form.integer("limit", smallest=1, largest=LIMIT_MAX) or LIMIT_DEFAULT
         paths = expand.wanted(form, self.kind, inside_list=True)
-        conditions = self._conditions(form, call.params)
+        conditions = [*self._conditions(form, call.params), *more]
         if self.kept_s != FOR_EVER_S:
             conditions.append(("created > ?", self._oldest(sandbox)))
         backwards = self._cursor(sandbox, form, conditions)
@@ -122,7 +123,7 @@ def _balance_transaction(sandbox: Sandbox, row: tuple[bytes, int]) -> bytes:
 
 
 def _event(_sandbox: Sandbox, row: Any) -> bytes:
-    return events.render(row)
+    return events.render(Recorded(*row[:-1]), row[-1])
 
 
 INTENTS = Resource("payment_intent", "payment_intents", "intent", "body", ("customer",), _body)
@@ -149,7 +150,8 @@ BALANCE_TRANSACTIONS = Resource(
     ("currency", "payout", "source", "type"),
     _balance_transaction,
 )
-EVENTS = Resource("event", "events", "id", events.COLUMNS, ("type",), _event, events.KEPT_S)
+EVENTS = Resource("event", "events", "id", f"{events.COLUMNS}, {events.PENDING}", ("type",), _event, events.KEPT_S)
+WEBHOOK_ENDPOINTS = Resource("webhook_endpoint", "webhook_endpoints", "webhook_endpoint", "body", (), _body)
 
 
 def refunds(sandbox: Sandbox, call: Call) -> Execution:
@@ -158,6 +160,15 @@ def refunds(sandbox: Sandbox, call: Call) -> Execution:
     if charge is not None and sandbox.store.row("SELECT 1 FROM charges WHERE id = ?", (charge,)) is None:
         raise no_such("charge", charge, "charge", status=400)
     return REFUNDS.list(sandbox, call)
+
+
+def events_told(sandbox: Sandbox, call: Call) -> Execution:
+    """`GET /v1/events`: with `delivery_success`, those that every destination has taken, or those it has not."""
+    form = Form(call.params)
+    if "delivery_success" not in form:
+        return EVENTS.list(sandbox, call)
+    wanted = "=" if form.flag("delivery_success") else ">"
+    return EVENTS.list(sandbox, call, (f"{events.PENDING} {wanted} 0", []))
 
 
 def balance_transactions(sandbox: Sandbox, call: Call) -> Execution:

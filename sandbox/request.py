@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from sandbox.documented import STRIPE
 from sandbox.errors import ApiError, invalid, not_done, unauthenticated, unrecognized_url
-from sandbox.params import Params, decode
+from sandbox.params import Params, decode, decode_json
 from sandbox.state import API_VERSION, Call
 
-PREFIX = "/v1/"
+# Stripe's second API: JSON in place of forms, and two words before each noun.
+FIRST, SECOND = "/v1/", "/v2/core/"
 # What stands before the noun in some of Stripe's addresses.
 NAMESPACES = ("radar",)
 # Versions that the service ever pinned stay known, so that its stored requests can still be sent.
@@ -68,21 +69,24 @@ def request_of(scope: dict[str, object], headers: list[tuple[bytes, bytes]], bod
 
 def call_of(request: Request, request_id: str, routes: Container[str]) -> Call:
     """Decode the parameters and find the route. Raises Stripe's 404 for an unknown URL, 400 for a malformed one."""
-    noun, *rest = request.path.removeprefix(PREFIX).split("/")
+    is_second = request.path.startswith(SECOND)
+    prefix, before = (SECOND, SECOND[1:]) if is_second else (FIRST, "")
+    noun, *rest = request.path.removeprefix(prefix).split("/")
     if noun in NAMESPACES and rest:
         noun = f"{noun}/{rest.pop(0)}"
     object_id = rest[0] if rest else ""
     shape = "/".join([noun, ":id", *rest[1:]]) if rest else noun
-    endpoint = f"{request.method} {shape}"
-    if not request.path.startswith(PREFIX) or endpoint not in routes or (rest and not _is_id(request, object_id)):
+    endpoint = f"{request.method} {before}{shape}"
+    if not request.path.startswith(prefix) or endpoint not in routes or (rest and not _is_id(request, object_id)):
         raise _no_route(request)
     try:
-        params, failed = _params(request), False
+        params, failed = _params(request, json=is_second), False
     except ApiError:
         raise
     except Exception:  # noqa: BLE001  a bug of ours: this request alone gets its 500, and so does its repeat
         _log.exception("parameters of %s %s", request.method, request.path)
         params, failed = {"": (request.query + b" " + request.body).decode("latin-1")}, True
+    takes_key = request.method == "POST" or (is_second and request.method == "DELETE")
     return Call(
         method=request.method,
         path=request.path,
@@ -90,7 +94,7 @@ def call_of(request: Request, request_id: str, routes: Container[str]) -> Call:
         object_id=object_id,
         params=params,
         request_id=request_id,
-        key=(request.idempotency_key or None) if request.method == "POST" else None,
+        key=(request.idempotency_key or None) if takes_key else None,
         failed=failed,
     )
 
@@ -124,9 +128,9 @@ def authenticate(authorization: str, revoked: Container[str], strict: Container[
     return key
 
 
-def _params(request: Request) -> Params:
+def _params(request: Request, *, json: bool) -> Params:
     params = decode(request.query) if request.query else {}
-    return params | decode(request.body) if request.body else params
+    return params | (decode_json if json else decode)(request.body) if request.body else params
 
 
 def _is_id(request: Request, object_id: str) -> bool:

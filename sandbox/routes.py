@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sandbox import captures, disputes, intents, lists, payouts, refunds
+from sandbox import captures, disputes, endpoints, event_destinations, intents, lists, payouts, refunds, thin
 from sandbox.state import Call, Execution, Sandbox
 
 ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
@@ -27,6 +27,21 @@ ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
     "POST disputes/:id/close": disputes.close,
     "GET radar/early_fraud_warnings": lists.WARNINGS.list,
     "GET radar/early_fraud_warnings/:id": lists.WARNINGS.retrieve,
+    "GET events": lists.events_told,
+    "POST webhook_endpoints": endpoints.create,
+    "GET webhook_endpoints": lists.WEBHOOK_ENDPOINTS.list,
+    "GET webhook_endpoints/:id": endpoints.retrieve,
+    "POST webhook_endpoints/:id": endpoints.update,
+    "DELETE webhook_endpoints/:id": endpoints.delete,
+    "POST v2/core/event_destinations": event_destinations.create,
+    "GET v2/core/event_destinations": event_destinations.listed,
+    "GET v2/core/event_destinations/:id": event_destinations.retrieve,
+    "POST v2/core/event_destinations/:id": event_destinations.update,
+    "POST v2/core/event_destinations/:id/enable": event_destinations.enable,
+    "POST v2/core/event_destinations/:id/disable": event_destinations.disable,
+    "DELETE v2/core/event_destinations/:id": event_destinations.delete,
+    "GET v2/core/events": thin.listed,
+    "GET v2/core/events/:id": thin.retrieve,
     "POST payouts": payouts.create,
     "GET payouts": lists.PAYOUTS.list,
     "GET payouts/:id": lists.PAYOUTS.retrieve,
@@ -34,6 +49,5 @@ ROUTES: dict[str, Callable[[Sandbox, Call], Execution]] = {
     "POST payouts/:id/cancel": payouts.cancel,
     "GET balance_transactions": lists.balance_transactions,
     "GET balance_transactions/:id": lists.BALANCE_TRANSACTIONS.retrieve,
-    "GET events": lists.EVENTS.list,
     "GET events/:id": lists.EVENTS.retrieve,
 }

@@ -56,6 +56,7 @@ class Sandbox:
         latency: Latency,
         rate_limit: RateLimit,
         strict: frozenset[str] = frozenset(),
+        retry_s: float = 1.0,
     ) -> None:
         self.store = Store(path)
         self.account_id = self.store.meta("account_id", new_id("acct_1", 15))
@@ -67,6 +68,7 @@ class Sandbox:
         self.latency = latency
         self.rate_limit = rate_limit
         self.strict = strict
+        self.retry_s = retry_s
 
     def age(self, seconds: int, *, refunds: bool = True) -> None:
         """Make all objects and keys, and the account, older by so many seconds; the clock stays."""

@@ -11,11 +11,14 @@ import logging
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from sandbox.schema import MONEY
+from sandbox.telling import SCHEMA as TELLING
+from sandbox.telling import Recorded
+from sandbox.words import words
 
 SCHEMA = """
 -- Facts about this sandbox itself: account id, clock offset.
@@ -98,16 +101,9 @@ ADDED = (
     ("balance_transactions", "balance", "TEXT NOT NULL DEFAULT 'payments'"),
 )
 GROUP_MAX = 64  # requests per commit; with more, the first ones would wait longer and little CPU would be saved
-AGED_TABLES = (
-    "payment_intents",
-    "charges",
-    "refunds",
-    "disputes",
-    "early_fraud_warnings",
-    "payouts",
-    "balance_transactions",
-    "events",
-    "idempotency_keys",
+AGED_TABLES = words(
+    """payment_intents charges refunds disputes early_fraud_warnings payouts balance_transactions events destinations
+    idempotency_keys"""
 )
 # Stamps inside stored JSON. A user's text cannot match: its quotes are escaped and its values are strings.
 _STAMP = re.compile(
@@ -129,7 +125,7 @@ class Store:
         self._db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
         for pragma in PRAGMAS:
             self._db.execute(pragma)
-        self._db.executescript(SCHEMA + MONEY)
+        self._db.executescript(SCHEMA + MONEY + TELLING)
         for table, column, kind in ADDED:
             if self.row(f"SELECT 1 FROM pragma_table_info('{table}') WHERE name = ?", (column,)) is None:
                 self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
@@ -139,6 +135,10 @@ class Store:
         self._apart_from = 0  # where in it the present request begins
         self.counts: Counter[str] = Counter(dict(self.rows("SELECT name, value FROM counters")))
         self._counted: set[str] = set()
+        # Whether there may be destinations; where there never was one, an event costs no look for them.
+        self.has_destinations = self.row("SELECT 1 FROM destinations") is not None
+        # Whom each new event is told to, in the transaction that writes it.
+        self.announce: Callable[[Recorded], None] = lambda _: None
 
     def write(self, sql: str, values: tuple[Any, ...] = ()) -> None:
         """Run one writing statement inside the open transaction, opening it if needed."""
@@ -251,6 +251,8 @@ class Store:
         self.write("UPDATE balance_transactions SET available_on = available_on - ?", (seconds,))
         self.write("UPDATE payouts SET arrival_date = arrival_date - ?", (seconds,))
         self.write("UPDATE scheduled SET due = due - ?", (seconds,))
+        self.write("UPDATE deliveries SET due = due - ?", (seconds,))
+        self.write("UPDATE destinations SET before_until = before_until - ?", (seconds,))
 
     def close(self) -> None:
         """Commit and close the file."""

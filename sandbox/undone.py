@@ -30,7 +30,8 @@ PARAMETERS: dict[str, frozenset[str]] = {
     "POST payouts": words("payout_method"),
     "GET payment_intents": words("customer_account"),
     "GET charges": words("transfer_group"),
-    "GET events": words("delivery_success"),
+    "POST webhook_endpoints": words("connect"),
+    "POST v2/core/event_destinations": words("amazon_eventbridge azure_event_grid"),
 }
 # Values of parameters that it does otherwise.
 VALUES: dict[str, frozenset[str]] = {

@@ -9,11 +9,13 @@ effects         the protocol of whatever is done at Stripe: open, look up, settl
 charges         an order's money is taken: one charge per attempt, under a unique index
 changes         what is held is captured or let go; another attempt after a decline
 refunds         money goes back, never more than was taken
+disputes        what customers contest at their banks, as Stripe shows it now
 payouts         what leaves Stripe's balance for the bank, and which orders are in it
 stripe_gateway  the only room that talks to Stripe
 notices         what producers are told: signed, at least once, to endpoints of their own
 ledger          double entry: what Stripe did, booked once, never changed
 recovery        a database that forgot asks Stripe before it speaks
+inbox           what Stripe tells: a hint that an object is to be read, stored before it is acknowledged
 sweeps          Stripe's lists, read again and again: what no event told is found within minutes
 reconcile       ours against Stripe's, and an exit code
 

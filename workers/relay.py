@@ -31,6 +31,8 @@ from workers.identity import refuse_a_key_that_may_not
 from workers.rounds import PAUSE_MAX_S, AfterTheCharge, BoundStripe, Budget, listen, remember, repeat, rollup, run_until
 
 _REMEMBER_S = 5.0  # seconds between checks for a new life of the database; workers check it at each open
+_INBOX_S = 0.5  # seconds between two looks at events, which also send a wake-up
+_FORGET_S = 600.0  # seconds between two looks at events that are kept no longer
 _REDATE_S = 10.0  # seconds between two looks at bookings of an earlier version
 
 
@@ -96,12 +98,13 @@ async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = ma
     """Run a relay process until SIGTERM or SIGINT. Raises Misconfigured or Unavailable when it must not start."""
     settings.require("REDIS_URL", "STRIPE_API_KEY")
     stop = asyncio.Event()
-    woken = asyncio.Event()
+    woken, told = asyncio.Event(), asyncio.Event()
 
     def end() -> None:
         exit_within()
         stop.set()
         woken.set()
+        told.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end)
@@ -116,15 +119,18 @@ async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = ma
         stack.push_async_callback(heart.end)
         after = AfterTheCharge(engine, gateway, stripe, settings)
         stack.push_async_callback(after.give_up)
+        channels = {outbox.CHANNEL: woken, outbox.INBOX: told}
         log.event(Event.READY)
         await run_until(
             stop,
             heart.run(stop),
             relay.run(stop, woken),
-            repeat("wake-up", lambda: listen(engine, stop, woken), PAUSE_MAX_S, stop),
+            repeat("wake-up", lambda: listen(engine, stop, channels), PAUSE_MAX_S, stop),
             repeat("balance", after.look, settings.fee_sweep_s, stop),
             *(repeat(f"sweep of {name}", once, settings.sweep_s, stop) for name, once in after.lists().items()),
             repeat("disputes", after.look_again, settings.sweep_s, stop),
+            repeat("inbox", after.inbox, _INBOX_S, stop, told),
+            repeat("forgetting", after.forget, _FORGET_S, stop),
             repeat("redating", after.redate, _REDATE_S, stop),
             repeat("recovery", lambda: remember(engine, gateway, stripe, settings), _REMEMBER_S, stop),
             repeat("rollup", lambda: rollup(books), settings.rollup_s, stop),

@@ -25,6 +25,7 @@ from service.foundation.events import Event
 from service.foundation.postgres import duties
 from service.foundation.postgres.db import autocommit, is_unreachable
 from service.foundation.settings import Settings
+from service.inbox import Settling
 from service.stripe_gateway.client import StripeGateway
 from service.sweeps import Sweeping, every_sweep
 from workers.identity import identify_stripe
@@ -90,7 +91,7 @@ async def run_until(stop: asyncio.Event, *loops: Coroutine[Any, Any, None]) -> N
             raise error
 
 
-async def listen(engine: AsyncEngine, stop: asyncio.Event, woken: asyncio.Event) -> int:
+async def listen(engine: AsyncEngine, stop: asyncio.Event, woken: Mapping[str, asyncio.Event]) -> int:
     """Listen for wake-ups until the connection is lost or `stop` is set; `repeat` then connects again."""
     async with autocommit(engine).connect() as connection:
         await outbox.listen(connection, woken, stop)
@@ -123,6 +124,7 @@ class AfterTheCharge:
         self._holder = uuid4()
         self._settings = settings
         self._movements = Looking(engine, gateway, settings)
+        self._inbox = Settling(engine, gateway, settings, may=partial(self._may, "inbox"))
         may = partial(self._may, "sweeps")
         self._lists = [
             Sweeping(engine, gateway, kind, settings, gateway.clock, may_go_on=may) for kind in every_sweep()
@@ -150,6 +152,14 @@ class AfterTheCharge:
         if await self._may("sweeps"):
             await disputes.look_again(self._engine, self._gateway, self._settings)
         return 0
+
+    async def inbox(self) -> int:
+        """Settle what Stripe's events have made dirty."""
+        return await self._inbox.once()
+
+    async def forget(self) -> int:
+        """Delete events that were settled long ago."""
+        return await self._inbox.forget()
 
     async def redate(self) -> int:
         """Correct bookings whose moment is not that of their charge."""

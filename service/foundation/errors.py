@@ -18,6 +18,7 @@
         ├── TooManyRequests          its API key is over the rate limit
         ├── NotConfirmed             its order may or may not be stored; a repeat with the same key finds out
         ├── UnsupportedMediaType     its body is not declared as plain JSON             (web.body)
+        ├── NotStripes               it bears no signature of Stripe's, or is no event  (web.inbox)
         ├── StripeSilent             Stripe could not be asked for it                   (web.payment_pages)
         └── Unreachable              PostgreSQL could not be asked for it               (web.problems)
 
@@ -28,7 +29,10 @@ Errors that one module raises and its caller handles, so that nobody else sees t
     ├── IncompleteListing            a page of a listing at Stripe could not be read    (stripe_gateway.objects)
     │   ├── AskAgain                 Stripe could not be read this time                (stripe_gateway.pacing)
     │   └── ContradictoryListing     its pages cannot all be of one list                (stripe_gateway.objects)
+    ├── NoEvent                      a signed body that is no event of Stripe's         (inbox.reading)
+    ├── NotSigned                    Stripe's header does not prove who sent a body     (stripe_gateway.signature)
     ├── NotTheVerifier               another process lists for this life of the database (recovery.verification)
+    ├── RefusedAddress               a receiver's name leads into a network of our own  (notices.posting)
     ├── _Broken                      the brackets of a batch do not make an array       (web.batch)
     └── _Refused                     the connection is refused, so its parser stops     (web.front)
     BaseException

@@ -28,6 +28,7 @@ class Event(StrEnum):
     DOOR_BATCH_SPLIT = "door.batch_split"
     DOOR_POSTGRES_AWAY = "door.postgres_away"
     DOOR_POSTGRES_BACK = "door.postgres_back"
+    INBOX_UNSETTLED = "inbox.unsettled"
     LEDGER_MOMENT_UNKNOWN = "ledger.moment_unknown"
     LEDGER_MOMENT_UNKNOWN_YET = "ledger.moment_unknown_yet"
     LEDGER_NOT_REDATED = "ledger.not_redated"
@@ -144,6 +145,11 @@ HELP: dict[Event, Help] = {
         "bring PostgreSQL back; `why` names the kind of failure",
     ),
     Event.DOOR_POSTGRES_BACK: Help("info", "orders are stored again"),
+    Event.INBOX_UNSETTLED: Help(
+        "warning",
+        "for a day an event of Stripe's could not be settled; it is looked at every hour",
+        "`eo events show` tells `why`; [webhooks](../howto/webhooks.md)",
+    ),
     Event.LEDGER_MOMENT_UNKNOWN: Help("warning", "Stripe shows no charge for a booking of before 0006; it stays"),
     Event.LEDGER_MOMENT_UNKNOWN_YET: Help("warning", "Stripe did not say when a charge was made; it is asked again"),
     Event.LEDGER_NOT_REDATED: Help(

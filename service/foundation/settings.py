@@ -35,6 +35,9 @@ class Settings:
     )
     stripe_api_key: str = secret("STRIPE_API_KEY", "sk_test_…; unset: the sandbox's")
     stripe_api_base: str = knob("STRIPE_API_BASE", "", "address of Stripe's API; unset: Stripe, or the sandbox")
+    stripe_webhook_secret: str = secret(
+        "STRIPE_WEBHOOK_SECRET", "whsec_…, several by commas while one is rolled; unset: no webhooks"
+    )
     api_key: str = secret("EO_API_KEY", "key to install for the default account")
     live: bool = knob("EO_LIVE", False, "must be 1 before a live Stripe key is accepted")
     host: str = knob("EO_HOST", "127.0.0.1", "where the API listens; loopback unless said otherwise")
@@ -152,6 +155,13 @@ class Settings:
         "EO_SWEEP_S", 60.0, "how often Stripe's lists are read for what no event told (R38)", least=0.05, most=3_600
     )
     rollup_s: float = knob("EO_ROLLUP_S", 5.0, "how often balances are rolled up", least=0.05, most=3_600)
+    events_keep_days: int = knob(
+        "EO_EVENTS_KEEP_DAYS",
+        30,
+        "settled events are kept so long; Stripe lists its own for 30 days",
+        least=1,
+        most=3_650,
+    )
     reconcile_grace_s: int = knob(
         "EO_RECONCILE_GRACE_S", 600, "younger differences are in flight, not discrepancies", least=0, most=604_800
     )
@@ -271,6 +281,7 @@ def _with_addresses(settings: Settings, environ: Mapping[str, str]) -> Settings:
     base = stripe_address.normal(settings.stripe_api_base) if settings.stripe_api_base else ""
     if settings.stripe_api_key:
         stripe_address.check_key(settings.stripe_api_key, base)
+    stripe_address.webhook_secrets(settings.stripe_webhook_secret)
     if settings.api_key:
         check_api_key(settings.api_key)
     if settings.stripe_is_live and not settings.live:

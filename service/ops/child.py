@@ -41,12 +41,15 @@ class Child:
         self.log = log
         self.written = PartLog(log)
         self.environ = environ
+        self.before_start: list[Callable[[], None]] = []
         self.user: User | None = None
         self.folder_of_work: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
         """Write the files that the process needs and remove what a killed one left; called before each start."""
+        for step in self.before_start:
+            step()
 
     def is_ready(self) -> bool:
         """Whether it can be used now."""

@@ -19,6 +19,7 @@ from service.foundation.knobs import unknown
 from service.foundation.settings import KNOBS
 from service.ops.commands import (
     disputes,
+    events,
     installation,
     keys,
     ledger,
@@ -87,7 +88,7 @@ def cli(*, debug: bool) -> None:
 for _command in (
     *(processes.up, *map(processes.of_kind, KINDS.values()), processes.sandbox),
     *(installation.migrate, installation.settings, installation.status, installation.instance, installation.reset),
-    *(keys.keys, outbox.outbox, orders.orders, refunds.refunds, disputes.disputes, payouts.payouts),
+    *(keys.keys, outbox.outbox, orders.orders, refunds.refunds, disputes.disputes, payouts.payouts, events.events),
     *(ledger.ledger, notices.notices),
 ):
     cli.add_command(_command)

@@ -14,10 +14,11 @@ from service.monitoring.overview import Overview, overview
 from service.ops.child import http_get
 from service.ops.kinds import PARTS
 from service.ops.up import LOCK_FILE, SECRETS_FILE, api_url, try_lock
+from service.ops.webhooks import ENDPOINT_FILE, EVENTS_PATH
 
 _PATIENCE_S = 5.0  # /health/ready answers within two seconds, whatever is away
 _TITLES = {"valkey-server": "redis", "postgres": "postgres"} | {f"eo {name}": name for name in PARTS}
-_OURS = {"lock", "log", "postgres", "redis", "sandbox", "secrets.json", "run.json"}
+_OURS = {"lock", "log", "postgres", "redis", "sandbox", "secrets.json", "run.json", ENDPOINT_FILE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ def status(data_dir: Path) -> Status:
     children = _children(pid) if pid else {}
     known = ("DATABASE_URL", "REDIS_URL", "STRIPE_API_BASE", "EO_HOST", "EO_PORT")
     addresses = {name: shown(found["environment"][name]) for name in known} if found else {}
+    if found and found["environment"].get("STRIPE_WEBHOOK_SECRET"):
+        addresses["webhooks"] = api_url(Settings.from_env(found["environment"])) + EVENTS_PATH
     ready, reasons = _readiness(found["environment"]) if found else (None, ())
     parts = {name: children.get(name) for name in PARTS}
     return Status(

@@ -4,6 +4,7 @@ A server that the environment names is used; one that it does not name is embedd
 
     .eo/lock           locked while `eo up` runs: only one runs per folder
     .eo/secrets.json   made at first run
+    .eo/webhook.json   the endpoint at the sandbox, with its secret
     .eo/run.json       exists while `eo up` runs; every other `eo` command finds the parts by it
     .eo/log/           one file per part
     .eo/postgres/ .eo/redis/ .eo/sandbox/   the data
@@ -26,13 +27,14 @@ from service.foundation.addresses.stripe import STRIPE_API
 from service.foundation.errors import Misconfigured
 from service.foundation.settings import RUN_FILE, Settings
 from service.foundation.settings import data_dir as named_data_dir
+from service.ops import webhooks
 from service.ops.child import http_get, wait_until
 from service.ops.embedded import PG_VERSION, Valkey, postgres_programs, valkey_program, write_private
 from service.ops.installation import Installation, reached_at
 from service.ops.isolation import close_to_others
 from service.ops.kinds import KINDS, STOP_ORDER
 from service.ops.port import refuse_busy_port
-from service.ops.supervisor import StopRequested, Supervisor, pause
+from service.ops.supervisor import StopRequested, Supervisor, pause, say
 
 _PAYABLE_S, _LOOK_S = 5.0, 0.25
 _REVOKED = "The API key of this installation is revoked. `eo keys create --account default` makes another one."
@@ -74,6 +76,8 @@ def run(
     stages = installation.stages()
     with contextlib.suppress(StopRequested), Supervisor(stages, STOP_ORDER, on_restart) as supervisor:
         supervisor.start()
+        if on_restart is not None:
+            on_restart({})  # the parts have been told more than was known before they started
         waits = why_charges_wait(f"{installation.url('api')}/health/ready")
         has_key = key_opens(installation)
         show(installation, took_s=time.monotonic() - began, as_json=as_json, waits=waits, has_key=has_key)
@@ -95,7 +99,27 @@ def plan(data_dir: Path, environ: Mapping[str, str]) -> Installation:
     installation.add_migration()
     for kind in KINDS:
         installation.add(kind)
+    if "sandbox" in installation.parts and "STRIPE_WEBHOOK_SECRET" not in named:
+        installation.parts["api"].before_start.append(lambda: _hear(installation))
     return installation
+
+
+def _hear(installation: Installation) -> None:
+    """Have the sandbox send its events to the API. Without them the sweeps find everything, a little later."""
+    told, api = installation.told, installation.parts["api"]
+    try:
+        secret = webhooks.registered(
+            installation.folder,
+            stripe=told["STRIPE_API_BASE"],
+            key=told["STRIPE_API_KEY"],
+            api=installation.url("api"),
+        )
+    except OSError as error:
+        say("api", f"the sandbox could not be told where to send its events: {error}")
+        return
+    if secret is not None:
+        told["STRIPE_WEBHOOK_SECRET"] = secret
+        api.environ = {**(api.environ or {}), "STRIPE_WEBHOOK_SECRET": secret}
 
 
 def _find_servers(installation: Installation, named: Mapping[str, str], redis_password: str) -> None:
@@ -117,7 +141,6 @@ def _find_stripe(installation: Installation, named: Mapping[str, str], made: Map
         return
     told["STRIPE_API_KEY"] = made["stripe_api_key"]
     told["EO_SANDBOX_SECRET"] = named.get("EO_SANDBOX_SECRET") or made["sandbox_secret"]
-    told["STRIPE_WEBHOOK_SECRET"] = named.get("STRIPE_WEBHOOK_SECRET") or made["webhook_secret"]
     installation.embed_sandbox()
 
 
@@ -142,7 +165,6 @@ def load_secrets(path: Path) -> dict[str, str]:
     made = {
         "api_key": "eo_test_" + secrets.token_urlsafe(24),
         "stripe_api_key": "sk_test_" + secrets.token_hex(16),
-        "webhook_secret": "whsec_" + secrets.token_hex(16),
         "redis_password": secrets.token_hex(16),
         "sandbox_secret": secrets.token_urlsafe(24),
     } | kept
@@ -244,9 +266,14 @@ def block(installation: Installation) -> dict[str, str]:
         "Redis": f"Valkey {version_of(valkey_program())} embedded, 127.0.0.1:{redis.port}"
         if isinstance(redis, Valkey)
         else shown(told["REDIS_URL"]),
+        "Webhooks": f"{api}{webhooks.EVENTS_PATH}" if _hears(installation) else "",
         "Stripe": ("sandbox, " if "sandbox" in installation.parts else "") + told["STRIPE_API_BASE"],
         "Logs": str(installation.logs),
     }
+
+
+def _hears(installation: Installation) -> bool:
+    return bool(installation.environ.get("STRIPE_WEBHOOK_SECRET"))
 
 
 def version_of(program: Path) -> str:

@@ -125,6 +125,20 @@ async def retry(engine: AsyncEngine, ids: Sequence[UUID] | None = None) -> list[
         return [row.id for row in await connection.rows(_RETRY, {"ids": ids})]
 
 
+_HASTEN = Statement("""
+UPDATE outbox SET deliver_after = now()
+ WHERE order_id = ANY(CAST(:orders AS uuid[])) AND kind = :kind AND parked_at IS NULL AND published = 0
+   AND deliver_after > now()
+""")
+
+
+async def hasten(engine: AsyncEngine, order_ids: Sequence[str], kind: str) -> None:
+    """What these orders wait for has come: their rows of this kind are due now. One that is out, or parked, stays."""
+    if order_ids:
+        async with connect(engine) as connection:
+            await connection.run(_HASTEN, {"orders": order_ids, "kind": kind})
+
+
 _EXCUSE = Statement("""
 UPDATE outbox SET opens_unsettled = greatest(opens_unsettled - 1, 0), opens_alone = greatest(opens_alone - 1, 0)
  WHERE id = ANY(CAST(:ids AS uuid[]))

@@ -1,10 +1,11 @@
-"""The wake-up: a hint from the door to the relays that something is due. The relay's poll stays the truth.
+"""The wake-up: a hint from the api to the relays that something is due. The relay's poll stays the truth.
 
 Sent after the commit, never inside it (a NOTIFY in the order's transaction halves the commit rate), on a connection
 of its own, coalesced: at most one is under way, at most 200 a second. A lost one costs a poll.
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,8 +16,9 @@ from service.foundation.postgres.db import close
 from service.foundation.postgres.sql import Statement, connect
 
 CHANNEL = "eo_outbox"
+INBOX = "eo_inbox"  # an event of Stripe's was stored
 _APART_S = 0.005  # at most 200 a second and process
-_NOTIFY = Statement(f"NOTIFY {CHANNEL}")
+_NOTIFY = {channel: Statement(f"NOTIFY {channel}") for channel in (CHANNEL, INBOX)}
 
 
 class Waker:
@@ -25,14 +27,13 @@ class Waker:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._task: asyncio.Task[None] | None = None
-        self._again = False
+        self._due: set[str] = set()
 
-    def wake(self) -> None:
-        """Say that something is due, soon."""
+    def wake(self, channel: str = CHANNEL) -> None:
+        """Say that something is due, soon: in the outbox, or in the inbox."""
+        self._due.add(channel)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._send())
-        else:
-            self._again = True
 
     async def close(self) -> None:
         """Let the last one end, briefly, and disconnect."""
@@ -43,28 +44,28 @@ class Waker:
         await close(self._engine)
 
     async def _send(self) -> None:
-        while True:
-            self._again = False
+        while self._due:
+            due, self._due = self._due, set()
             with suppress(Exception):
                 async with connect(self._engine) as connection:
-                    await connection.run(_NOTIFY)
+                    for channel in due:
+                        await connection.run(_NOTIFY[channel])
             await asyncio.sleep(_APART_S)
-            if not self._again:
-                return
 
 
-async def listen(connection: AsyncConnection, woken: asyncio.Event, stop: asyncio.Event) -> None:
-    """Set `woken` whenever somebody wakes the relays, until `stop` is set. Raises where the connection is lost.
+async def listen(connection: AsyncConnection, woken: Mapping[str, asyncio.Event], stop: asyncio.Event) -> None:
+    """Set the event of a channel whenever somebody wakes it, until `stop` is set. Raises where the connection is lost.
 
     Behind a pooler in transaction mode nothing is ever heard, and the relay's poll does all the work.
     """
     raw = await connection.get_raw_connection()
     driver: Any = raw.driver_connection
 
-    def on_notify(*_: object) -> None:
-        woken.set()
+    def on_notify(_connection: object, _pid: int, channel: str, _payload: str) -> None:
+        woken[channel].set()
 
-    await driver.add_listener(CHANNEL, on_notify)
+    for channel in woken:
+        await driver.add_listener(channel, on_notify)
     # Nothing is ever sent on this connection else, so that only a question tells whether it still lives.
     while not await _is_set(stop, LISTENER_ASKED_S):
         await driver.execute("SELECT")

@@ -24,6 +24,7 @@ when its producer repeats the key a day later, because by then Stripe has forgot
 from service.recovery.adoption import Step, Verdict
 from service.recovery.findings import Findings
 from service.recovery.healing import heal
+from service.recovery.instance import instance_of
 from service.recovery.lives import Life, beat, current, fork, is_verified, note_margin
 from service.recovery.order_rows import note_alias
 from service.recovery.refund_healing import adopt_refund, heal_refund
@@ -46,6 +47,7 @@ __all__ = [
     "fork",
     "heal",
     "heal_refund",
+    "instance_of",
     "is_verified",
     "note_alias",
     "note_margin",

@@ -15,7 +15,7 @@ from service.stripe_gateway import headers as stripe_headers
 from service.stripe_gateway import paths
 from service.stripe_gateway.disputes import Dispute, EarlyFraudWarning
 from service.stripe_gateway.listings import Listings, reason_of, unread
-from service.stripe_gateway.objects import Answer, Confirmable, Intent, Refund
+from service.stripe_gateway.objects import Answer, Charge, Confirmable, Intent, Refund
 from service.stripe_gateway.pacing import patiently
 from service.stripe_gateway.payouts import Payout
 from service.stripe_gateway.permissions import NEEDED, lacking
@@ -23,6 +23,7 @@ from service.stripe_gateway.permissions import NEEDED, lacking
 if TYPE_CHECKING:
     from stripe.params import (
         AccountRetrieveCurrentParams,
+        ChargeRetrieveParams,
         DisputeRetrieveParams,
         PaymentIntentRetrieveParams,
         PayoutRetrieveParams,
@@ -67,6 +68,11 @@ class StripeGateway(Listings):
             return _shown(answer, answer.refund, f"refund {refund_id}")
 
         return await patiently(once, self._patience)
+
+    async def retrieve_charge(self, charge_id: str) -> Charge | None:
+        """The charge as it is now; None where Stripe has none. Raises IncompleteListing."""
+        params: ChargeRetrieveParams = {}
+        return await self._one(paths.charge(charge_id), params, Charge)
 
     async def retrieve_dispute(self, dispute_id: str) -> Dispute | None:
         """The dispute as it is now; None where Stripe has none. Raises IncompleteListing."""

@@ -12,6 +12,7 @@ from service.stripe_gateway import paths
 from service.stripe_gateway.balance import Balance
 from service.stripe_gateway.calls import Calls
 from service.stripe_gateway.disputes import Dispute, EarlyFraudWarning
+from service.stripe_gateway.events import Snapshot
 from service.stripe_gateway.objects import (
     REFUND_FAILURE,
     BalanceTransaction,
@@ -100,10 +101,18 @@ class Listings(Calls):
             "created": {"gte": intent.created - _EVENT_MAY_BE_OFF_S, "lt": intent.created + _EVENT_MAY_BE_OFF_S},
             "limit": PAGE,
         }
-        async for event in self._pages("/v1/events", params, Event):
+        async for event in self._pages(paths.EVENTS, params, Event):
             if event.data.object.id == intent.id:
                 return event.request.idempotency_key if event.request else None
         return None
+
+    def list_undelivered_events(self, created_gte: int) -> AsyncIterator[Snapshot]:
+        """Events created at `created_gte` (Unix seconds) or later that an endpoint did not acknowledge, newest first.
+
+        Stripe keeps them for 30 days. Raises IncompleteListing.
+        """
+        params: EventListParams = {"created": {"gte": created_gte}, "delivery_success": False, "limit": PAGE}
+        return self._pages(paths.EVENTS, params, Snapshot)
 
     def list_balance_transactions(
         self, created_gte: int, created_lt: int | None = None

@@ -85,6 +85,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     amount_refunded: int = 0
     refunded: bool = False
     disputed: bool = False
+    payment_intent: ObjectId | None = None
     balance_transaction: BalanceTransaction | str | None = None
 
     @property

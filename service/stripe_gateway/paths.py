@@ -2,6 +2,9 @@
 
 PAYMENT_INTENTS = "/v1/payment_intents"
 REFUNDS = "/v1/refunds"
+CHARGES = "/v1/charges"
+EVENTS = "/v1/events"
+WEBHOOK_ENDPOINTS = "/v1/webhook_endpoints"
 BALANCE_TRANSACTIONS = "/v1/balance_transactions"
 BALANCE = "/v1/balance"
 DISPUTES = "/v1/disputes"
@@ -22,6 +25,11 @@ def capture(intent_id: str) -> str:
 def cancel(intent_id: str) -> str:
     """Where a PaymentIntent is canceled."""
     return f"{payment_intent(intent_id)}/cancel"
+
+
+def charge(charge_id: str) -> str:
+    """Where one charge is read."""
+    return f"{CHARGES}/{charge_id}"
 
 
 def refund(refund_id: str) -> str:

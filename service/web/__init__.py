@@ -4,6 +4,7 @@ app            the application and its server
 orders         POST /v1/orders; the other handlers are in order_batches, order_reads, ledger and health
 routes         every operation of the API; a new module of handlers is named there
 operation      what a route is: its handler, and what the document says of it
+inbox          POST /v1/stripe/events, which bears a signature and no key
 auth           authentication, and the rate limit of reads
 body           the strict reader of JSON; batch cuts a batch into its items
 query          the parameters of query strings

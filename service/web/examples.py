@@ -240,3 +240,13 @@ UNAVAILABLE: Json = {
     "checks": {**READY["checks"], "postgres": _OLD_SCHEMA},
     "reasons": [_OLD_SCHEMA],
 }
+
+ACKNOWLEDGED: Json = {"received": True}
+STRIPE_EVENT: Json = {
+    "id": "evt_3FYgyPPUza43560b9d1e7c52",
+    "object": "event",
+    "type": "payment_intent.succeeded",
+    "created": 1795510800,
+    "livemode": False,
+    "data": {"object": {"id": _INTENT, "object": "payment_intent", "status": "succeeded"}},
+}

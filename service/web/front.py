@@ -45,7 +45,7 @@ _REFUSALS = {
     400: ("bad-request", "This is not HTTP/1.1."),
     405: ("method-not-allowed", "This is no proxy: CONNECT leads nowhere. See the Allow header."),
     408: ("request-timeout", "The request took too long to arrive. Send it again."),
-    413: ("content-too-large", "The body is too large: 64 KiB for one order, 2 MiB for a batch."),
+    413: ("content-too-large", "The body is too large: 64 KiB; 2 MiB for a batch, 512 KiB for an event."),
     431: ("headers-too-large", "The headers are too large: 32 KiB, 200 of them."),
     503: ("unavailable", "Too many connections. Try again; for an order, with the same key."),
 }

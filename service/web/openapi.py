@@ -107,7 +107,7 @@ def _problems(operation: Operation) -> dict[str, Json]:
     codes = (
         *_TRANSPORT,
         *(_WITH_QUERY if operation.has_query else ()),
-        *(_WITH_BODY if operation.body is not None else ()),
+        *(_WITH_BODY if operation.body is not None and not operation.signed else ()),
         *operation.problems,
         *(_WITH_KEY if operation.is_keyed else ()),
     )

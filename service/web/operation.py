@@ -114,6 +114,7 @@ class Operation:
     own_parameters: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
+    signed: bool = False  # its body is signed, in place of an API key
 
     @property
     def path(self) -> str:
@@ -134,7 +135,7 @@ class Operation:
     @property
     def is_keyed(self) -> bool:
         """Whether it asks for an API key."""
-        return self.path.startswith(f"{KEYED}/")
+        return self.path.startswith(f"{KEYED}/") and not self.signed
 
     @property
     def has_query(self) -> bool:
@@ -168,12 +169,13 @@ class Group:
         parameters: tuple[Parameter, ...] = (),
         problems: tuple[str, ...] = (),
         headers: tuple[str, ...] = (),
+        signed: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Make the decorated handler an operation. Its name and its docstring's first line appear in the document."""
 
         def add(handler: Handler) -> Handler:
             self.operations.append(
-                Operation(self.tag, method, route, handler, answers, body, parameters, problems, headers)
+                Operation(self.tag, method, route, handler, answers, body, parameters, problems, headers, signed)
             )
             return handler
 

@@ -69,6 +69,10 @@ _TABLE = (
         "Send a PaymentMethod (`pm_…`) instead; prefix a numeric id of your own with a letter.",
     ),
     ProblemType(
+        "signature-invalid", 400, "Bad request", "The body is no event that Stripe has signed.",
+        "Nobody but Stripe sends here. Is STRIPE_WEBHOOK_SECRET that of the endpoint?",
+    ),
+    ProblemType(
         "url-refused", 400, "Bad request", "The URL is none that notices are sent to, or leads to a private address.",
         "Use an https URL with a name of the internet; an operator can allow others.",
     ),
@@ -94,7 +98,8 @@ _TABLE = (
         "Do what `detail` names as the next step. The same key may be used again.",
     ),
     ProblemType(
-        "content-too-large", 413, "Content too large", "The body is over 64 KiB, or over 2 MiB for a batch.",
+        "content-too-large", 413, "Content too large",
+        "The body is over 64 KiB; for a batch over 2 MiB, for an event of Stripe's over 512 KiB.",
         "Send fewer orders in a batch, or less in an order.",
     ),
     ProblemType(

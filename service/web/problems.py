@@ -29,7 +29,7 @@ _FRAMEWORK = {
     400: ("bad-request", "The request cannot be understood."),
     404: ("not-found", "There is nothing at this address."),
     405: ("method-not-allowed", "This address does not take this method; see the Allow header."),
-    413: ("content-too-large", "The body is too large: 64 KiB for one order, 2 MiB for a batch."),
+    413: ("content-too-large", "The body is too large: 64 KiB; 2 MiB for a batch, 512 KiB for an event."),
 }
 _INTERNAL = ("internal-error", "Something failed here. Repeating with the same key is safe.")
 

@@ -11,10 +11,12 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts import ApiKeys, WrongKeys, install_key
+from service.foundation.addresses.stripe import webhook_secrets
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.postgres.starting import check_start
 from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
+from service.inbox import Inbox
 from service.monitoring import Heart, ReadyCheck
 from service.orders import GroupCommit
 from service.orders.operations import Operations
@@ -41,6 +43,8 @@ class Resources:
     readiness: ReadyCheck
     wrong_keys: WrongKeys
     payment_pages: PaymentPages
+    inbox: Inbox
+    webhook_secrets: tuple[str, ...]
     settings: Settings
 
 
@@ -111,6 +115,8 @@ def make_resources(settings: Settings) -> Resources:
         readiness,
         WrongKeys(),
         PaymentPages(settings),
+        Inbox(engine, group_commit.durability, group_commit.waker),
+        webhook_secrets(settings.stripe_webhook_secret),
         settings,
     )
 

@@ -4,6 +4,7 @@ from service.web import (
     actions,
     disputes,
     health,
+    inbox,
     ledger,
     order_batches,
     order_changes,
@@ -27,6 +28,7 @@ _MODULES = (
     payouts,
     webhook_endpoints,
     ledger,
+    inbox,
     health,
 )
 OPERATIONS: tuple[Operation, ...] = tuple(operation for module in _MODULES for operation in module.ROUTES.operations)

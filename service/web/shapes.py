@@ -27,7 +27,7 @@ def schemas(operations: Iterable[Operation]) -> dict[str, Json]:
     for schema in found.values():
         _without_defaults(schema)
     for kind in requests:
-        found[kind.__name__]["additionalProperties"] = False
+        found[kind.__name__]["additionalProperties"] = not _is_closed(kind)
         if issubclass(kind, OrderRequest):
             _as_the_currencies_have_it(found[kind.__name__])
     for body in bodies:
@@ -41,6 +41,11 @@ def schemas(operations: Iterable[Operation]) -> dict[str, Json]:
         found[name] = {"title": name, "type": "object", "required": ["data"], "properties": {"data": data}}
     _name_the_words(found)
     return found
+
+
+def _is_closed(kind: type) -> bool:
+    """Whether a field that the shape does not name is refused: in all that producers send."""
+    return is_typeddict(kind) or (issubclass(kind, msgspec.Struct) and kind.__struct_config__.forbid_unknown_fields)
 
 
 def _named(kinds: Iterable[Any]) -> list[type]:

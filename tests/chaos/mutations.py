@@ -37,6 +37,7 @@ _RECOVERY = "tests/recovery/"
 _FORGOT = "tests/acceptance/test_a_database_that_forgot.py::"
 _IDENTITY = "tests/recovery/test_identity.py::"
 _NOTICES = "tests/notices/"
+_INBOX = "tests/inbox/"
 _DRIVER, _SQL = "service/foundation/postgres/driver.py", "tests/foundation/test_sql.py::"
 _SILENCE, _CONNECTIONS = "tests/chaos/test_silence.py::", "tests/foundation/test_connections.py::"
 
@@ -414,6 +415,17 @@ MUTATIONS = (
         "notices: any address is called", "service/notices/posting.py",
         "if self._may_be_private or is_of_the_internet(one)]", "if one]",
         (f"{_NOTICES}test_hostile_receivers.py::test_nothing_is_sent_into_a_network_of_our_own",),
+    ),
+    Mutation(
+        "inbox: what a worker has in hand is taken for settled", "service/inbox/following.py",
+        'IN_HAND = again("a worker is about to settle it")', "IN_HAND = SETTLED",
+        (f"{_INBOX}test_settling.py::test_a_success_whose_worker_died",),
+    ),
+    Mutation(
+        "inbox: acknowledged before it is stored", "service/inbox/storing.py",
+        "        await self._together.submit(event)\n",
+        "        import asyncio\n\n        self.kept = asyncio.create_task(self._together.submit(event))\n",
+        (f"{_INBOX}test_route.py::test_while_postgresql_is_away",),
     ),
 )  # fmt: skip
 

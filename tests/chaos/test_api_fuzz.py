@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.fleet import ORDER, Fleet
+from tests.acceptance.fleet import ORDER, Fleet, NewFleet
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -29,6 +29,12 @@ _BATCH_IS_JUDGED_BY_ITEM = """
 include-path = "/v1/orders/batch"
 checks.negative_data_rejection.enabled = false
 """
+
+
+@pytest.fixture(scope="module")
+def fleet(new_fleet: NewFleet) -> Fleet:
+    """One that takes events of Stripe's. Whatever is made up here is not signed, and is a 400 like any other."""
+    return new_fleet(STRIPE_WEBHOOK_SECRET="whsec_" + "0" * 32).start_all()
 
 
 def test_every_answer_is_one_the_description_names(fleet: Fleet, tmp_path: Path) -> None:
@@ -50,6 +56,7 @@ def test_every_answer_is_one_the_description_names(fleet: Fleet, tmp_path: Path)
     assert told["operations"]["tested"] == told["operations"]["total"]
     assert told["test_cases"]["generated"] >= CASES_MIN
     assert fleet.dead() == []
+    assert json.loads(fleet.eo("events", "list", "--json").stdout) == []
 
 
 def routes(description: dict[str, Any], wanted: str) -> list[tuple[str, dict[str, Any]]]:

@@ -146,7 +146,7 @@ async def test_a_listener_that_is_asked_again_and_again_goes_on_hearing(
     engine = create_engine(settings, name="listener", pool=2)
     woken, stop = asyncio.Event(), asyncio.Event()
     async with asyncio.timeout(60), engine.connect() as connection:
-        listening = asyncio.create_task(wakeup.listen(connection, woken, stop))
+        listening = asyncio.create_task(wakeup.listen(connection, {wakeup.CHANNEL: woken}, stop))
         await asyncio.sleep(0.2)
         while not woken.is_set():
             await _notify(engine)
@@ -164,7 +164,7 @@ async def _notify(engine: AsyncEngine) -> None:
 async def test_a_listener_whose_connection_is_silent_is_told(wired: Settings, wires: Wires) -> None:
     engine = create_engine(wired, name="listener", pool=1, statement_s=BOUND_S)
     async with asyncio.timeout(60), engine.connect() as connection:
-        listening = asyncio.create_task(wakeup.listen(connection, asyncio.Event(), asyncio.Event()))
+        listening = asyncio.create_task(wakeup.listen(connection, {wakeup.CHANNEL: asyncio.Event()}, asyncio.Event()))
         await asyncio.sleep(BOUND_S / 2)
         wires.silence("postgres")
         with pytest.raises(TimeoutError):

@@ -36,8 +36,14 @@ from stripe.params import (
     RefundListParams,
     RefundRetrieveParams,
     RefundUpdateParams,
+    WebhookEndpointCreateParams,
+    WebhookEndpointDeleteParams,
+    WebhookEndpointListParams,
+    WebhookEndpointRetrieveParams,
+    WebhookEndpointUpdateParams,
 )
 from stripe.params.radar import EarlyFraudWarningListParams, EarlyFraudWarningRetrieveParams
+from stripe.params.v2 import core
 
 
 @dataclass(frozen=True)
@@ -190,6 +196,99 @@ class RetrieveBalance:
 
 
 @dataclass(frozen=True)
+class CreateEndpoint:
+    NODE: ClassVar = "webhookEndpoints.create"
+    params: WebhookEndpointCreateParams
+
+
+@dataclass(frozen=True)
+class RetrieveEndpoint:
+    NODE: ClassVar = "webhookEndpoints.retrieve"
+    id: str
+    params: WebhookEndpointRetrieveParams = field(default_factory=WebhookEndpointRetrieveParams)
+
+
+@dataclass(frozen=True)
+class UpdateEndpoint:
+    NODE: ClassVar = "webhookEndpoints.update"
+    id: str
+    params: WebhookEndpointUpdateParams
+
+
+@dataclass(frozen=True)
+class DeleteEndpoint:
+    NODE: ClassVar = "webhookEndpoints.del"
+    id: str
+    params: WebhookEndpointDeleteParams = field(default_factory=WebhookEndpointDeleteParams)
+
+
+@dataclass(frozen=True)
+class CreateDestination:
+    NODE: ClassVar = "v2.core.eventDestinations.create"
+    params: core.EventDestinationCreateParams
+
+
+@dataclass(frozen=True)
+class RetrieveDestination:
+    NODE: ClassVar = "v2.core.eventDestinations.retrieve"
+    id: str
+    params: core.EventDestinationRetrieveParams = field(default_factory=core.EventDestinationRetrieveParams)
+
+
+@dataclass(frozen=True)
+class UpdateDestination:
+    NODE: ClassVar = "v2.core.eventDestinations.update"
+    id: str
+    params: core.EventDestinationUpdateParams
+
+
+@dataclass(frozen=True)
+class DisableDestination:
+    NODE: ClassVar = "v2.core.eventDestinations.disable"
+    id: str
+    params: core.EventDestinationDisableParams = field(default_factory=core.EventDestinationDisableParams)
+
+
+@dataclass(frozen=True)
+class EnableDestination:
+    NODE: ClassVar = "v2.core.eventDestinations.enable"
+    id: str
+    params: core.EventDestinationEnableParams = field(default_factory=core.EventDestinationEnableParams)
+
+
+@dataclass(frozen=True)
+class DeleteDestination:
+    NODE: ClassVar = "v2.core.eventDestinations.del"
+    id: str
+    params: core.EventDestinationDeleteParams = field(default_factory=core.EventDestinationDeleteParams)
+
+
+@dataclass(frozen=True)
+class ListDestinations:
+    NODE: ClassVar = "v2.core.eventDestinations.list"
+    params: core.EventDestinationListParams
+
+
+@dataclass(frozen=True)
+class RetrieveThinEvent:
+    NODE: ClassVar = "v2.core.events.retrieve"
+    id: str
+    params: core.EventRetrieveParams = field(default_factory=core.EventRetrieveParams)
+
+
+@dataclass(frozen=True)
+class ListThinEvents:
+    NODE: ClassVar = "v2.core.events.list"
+    params: core.EventListParams
+
+
+@dataclass(frozen=True)
+class ListEndpoints:
+    NODE: ClassVar = "webhookEndpoints.list"
+    params: WebhookEndpointListParams
+
+
+@dataclass(frozen=True)
 class ListIntents:
     NODE: ClassVar = "paymentIntents.list"
     params: PaymentIntentListParams
@@ -238,7 +337,31 @@ class ListEvents:
 
 
 Listing = (
-    ListIntents | ListCharges | ListRefunds | ListDisputes | ListWarnings | ListPayouts | ListMovements | ListEvents
+    ListIntents
+    | ListCharges
+    | ListRefunds
+    | ListDisputes
+    | ListWarnings
+    | ListPayouts
+    | ListMovements
+    | ListEvents
+    | ListEndpoints
+)
+# Of webhook endpoints and the second API, whose lists are not those of the first.
+Telling = (
+    CreateEndpoint
+    | RetrieveEndpoint
+    | UpdateEndpoint
+    | DeleteEndpoint
+    | CreateDestination
+    | RetrieveDestination
+    | UpdateDestination
+    | DisableDestination
+    | EnableDestination
+    | DeleteDestination
+    | ListDestinations
+    | RetrieveThinEvent
+    | ListThinEvents
 )
 Single = (
     CreateIntent
@@ -263,6 +386,7 @@ Single = (
     | RetrieveEvent
     | RetrieveAccount
     | RetrieveBalance
+    | Telling
 )
 
 

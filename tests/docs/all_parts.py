@@ -15,6 +15,7 @@ QUICK: dict[str, Callable[[], str]] = {
     "exit codes": reference.exit_code_table,
     "routes": reference.routes,
     "problems": reference.problems,
+    "event types": reference.event_types,
     "log events": reference.log_events,
     "parking reasons": reference.parking_reasons,
     "discrepancy classes": reference.discrepancy_classes,

@@ -17,6 +17,7 @@ from service.ledger import CHART, entry
 from service.ops.cli import cli
 from service.ops.terminal import plain
 from service.reconcile.classes import CLASSES
+from service.stripe_gateway.events import EVENT_TYPES
 from service.web.problem_types import PROBLEM_TYPES
 from service.web.routes import OPERATIONS
 from tests.docs.parts import ROOT, comments, table
@@ -47,6 +48,11 @@ def exit_code_table() -> str:
     lines = enumerate(inspect.getsource(exit_codes).splitlines(), 1)
     found = ((re.match(r"[A-Z_]+: Final = (\d+)", line), number) for number, line in lines)
     return table(("code", "means"), ((code[1], said[number]) for code, number in found if code))
+
+
+def event_types() -> str:
+    """Every event that an endpoint at Stripe should send us."""
+    return "\n".join(f"- `{name}`" for name in EVENT_TYPES)
 
 
 def problems() -> str:

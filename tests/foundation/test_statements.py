@@ -109,7 +109,7 @@ def _without_none(hint: Any) -> object:
         (hint,) = {*get_args(hint)} - {NoneType}
     if get_origin(hint) is Literal:
         (hint,) = {type(word) for word in get_args(hint)}
-    return (list, *get_args(hint)) if get_origin(hint) is list else hint
+    return (list, *map(_without_none, get_args(hint))) if get_origin(hint) is list else hint
 
 
 def _answered(attribute: asyncpg.Attribute) -> object:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -31,8 +31,10 @@ from demo.naive import Consumer
 from service.charges.request import payment_intent_request
 from service.effects.request import STRIPE_VERSION
 from service.foundation.settings import Settings
+from service.ops import webhooks
 from service.stripe_gateway import paths
 from service.stripe_gateway.client import StripeGateway
+from service.stripe_gateway.events import EVENT_TYPES
 from service.stripe_gateway.marks import Marks, RefundMarks
 from service.stripe_gateway.objects import Intent
 from service.stripe_gateway.permissions import NEEDED
@@ -49,8 +51,7 @@ ROOT = Path(__file__).parents[2]
 KEY = "sk_test_" + "0" * 24
 ID = UUID("0192e4a0-0000-7000-8000-000000000001")
 SENDERS = {
-    "service/stripe_gateway/calls.py", "service/stripe_gateway/client.py", "service/stripe_gateway/listings.py",
-    "service/stripe_gateway/paths.py",
+    "service/stripe_gateway/calls.py", "service/stripe_gateway/client.py", "service/stripe_gateway/paths.py",
     "service/stripe_gateway/permissions.py",
     "benchmarks/sdk.py", "benchmarks/naive/worker.py", "demo/naive.py",
 }  # fmt: skip
@@ -158,6 +159,7 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "get_refund": lambda g: g.get_refund("re_1"),
     "retrieve_payment_intent": lambda g: g.retrieve_payment_intent("pi_1"),
     "retrieve_refund": lambda g: g.retrieve_refund("re_1"),
+    "retrieve_charge": lambda g: g.retrieve_charge("ch_1"),
     "confirmable": lambda g: g.confirmable("pi_1"),
     "list_refunds": lambda g: _all(g.list_refunds(payment_intent="pi_1", created_gte=1, created_lt=2)),
     "list_payment_intents": lambda g: _all(g.list_payment_intents(1, 2, "cus_1")),
@@ -166,6 +168,7 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "balance": lambda g: g.balance(),
     "clock": lambda g: g.clock(),
     "list_refund_failures": lambda g: _all(g.list_refund_failures(1, 2)),
+    "list_undelivered_events": lambda g: _all(g.list_undelivered_events(1)),
     "list_disputes": lambda g: _all(g.list_disputes(1, 2)),
     "retrieve_dispute": lambda g: g.retrieve_dispute("dp_1"),
     "list_fraud_warnings": lambda g: _all(g.list_fraud_warnings(1, 2)),
@@ -177,24 +180,28 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "account_id": lambda g: g.account_id(),
     "lacking_permissions": lambda g: g.lacking_permissions(),
 }
+CHARGE = {"id": "ch_1", "created": 1, "amount": 1999, "currency": "usd", "status": "succeeded", "captured": True}
 DISPUTE, WARNING = dispute_json("pi_1"), warning_json("pi_1")
-RETRIEVED = {
+RETRIEVED: dict[str, dict[str, Any]] = {
     paths.REFUNDS: REFUND,
     paths.DISPUTES: DISPUTE,
     paths.FRAUD_WARNINGS: WARNING,
     paths.PAYOUTS: PAYOUT,
+    paths.CHARGES: CHARGE,
+    paths.WEBHOOK_ENDPOINTS: {"id": "we_1", "secret": "whsec_1"},
     f"{paths.BALANCE_TRANSACTIONS}/": MOVEMENT,
     paths.BALANCE: {"object": "balance", "available": [], "pending": []},
 }
-EVENT = {"id": "evt_1", "data": {"object": {"id": "pi_1"}}, "request": {"idempotency_key": "k"}}
+EVENT = {"id": "evt_1", "object": "event", "type": "payment_intent.created", "created": 1, "livemode": False,
+         "data": {"object": {"id": "pi_1"}}, "request": {"id": "req_1", "idempotency_key": "k"}}  # fmt: skip
 LISTED = {
     CREATE: INTENT,
     paths.REFUNDS: REFUND,
     paths.DISPUTES: DISPUTE,
     paths.FRAUD_WARNINGS: WARNING,
     paths.PAYOUTS: PAYOUT,
-    "/v1/balance_transactions": MOVEMENT,
-    "/v1/events": EVENT,
+    paths.BALANCE_TRANSACTIONS: MOVEMENT,
+    paths.EVENTS: EVENT,
 }
 
 
@@ -230,6 +237,19 @@ async def test_every_effect_sends_names_that_stripe_knows_and_reads_what_comes_b
     assert answer.word == "200 succeeded"
 
 
+def test_the_endpoint_of_eo_up_is_registered_by_names_that_stripe_knows(witness: Witness, tmp_path: Path) -> None:
+    """Made once, and then told where the API listens now."""
+    for port in (8000, 8001):
+        api = f"http://127.0.0.1:{port}"
+        assert webhooks.registered(tmp_path, stripe=witness.base, key=KEY, api=api) == "whsec_1"
+    assert [(sent.path, sent.problems()) for sent in witness.sent] == [
+        (paths.WEBHOOK_ENDPOINTS, []),
+        (f"{paths.WEBHOOK_ENDPOINTS}/we_1", []),
+    ]
+    types = get_args(get_type_hints(stripe.Event)["type"])
+    assert set(EVENT_TYPES) <= set(types)
+
+
 def test_the_walk_leaves_no_call_out() -> None:
     public = {name for name, _ in inspect.getmembers(StripeGateway, inspect.isfunction) if name[0] != "_"}
     assert public == CALLS.keys()
@@ -238,9 +258,12 @@ def test_the_walk_leaves_no_call_out() -> None:
 def test_the_walk_leaves_no_file_out() -> None:
     """Who names a route of Stripe's, or the SDK's client, is one of those whose requests are made here.
 
-    Orders, ledger, disputes, payouts and refunds are routes of the service's own API as well.
+    Orders, ledger, disputes, payouts, refunds, webhook endpoints and what begins with stripe/ are routes of our own API,
+    too.
     """
-    speaks = re.compile(r"""["'/}]/?v1/(?!orders|ledger|disputes|payouts|refunds)[a-z_]+|\.v1\.|raw_request""")
+    speaks = re.compile(
+        r"""["'/}]/?v1/(?!orders|ledger|disputes|payouts|refunds|stripe|webhook_endpoints)[a-z_]+|\.v1\.|raw_request"""
+    )
     found = {
         str(file.relative_to(ROOT))
         for folder in ("service", "workers", "benchmarks", "demo")

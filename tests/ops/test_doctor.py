@@ -32,8 +32,22 @@ async def test_where_everything_works_every_check_says_so(settings: Settings, sa
     assert [check for check in checks if not check.ok] == []
     assert named(checks, "postgres").said == f"answers, PostgreSQL {version_of(postgres_programs(18) / 'postgres')}"
     assert [check.name.split()[0] for check in checks] == [
-        *("postgres", "sessions", "durability", "schema", "writes", "standby", "connections", "redis", "stripe")
+        *(
+            "postgres",
+            "sessions",
+            "durability",
+            "schema",
+            "writes",
+            "standby",
+            "connections",
+            "redis",
+            "stripe",
+            "webhooks",
+        )
     ]
+    assert named(checks, "webhooks").said.startswith("are off, as STRIPE_WEBHOOK_SECRET is not set")
+    hearing = replace(settings, stripe_api_base=sandbox, stripe_webhook_secret=f"whsec_{'1' * 32},whsec_{'2' * 32}")
+    assert named((await examine(hearing, ONE_EACH))[0], "webhooks").said == "are on, with 2 secrets"
     assert sum_ is not None
     assert sum_.needed == 14 + 5 + 8 + pools.COMMAND
 

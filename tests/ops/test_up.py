@@ -104,6 +104,16 @@ class Installation:
             with error:
                 return error.code, json.load(error)
 
+    def hears_of(self, event_type: str, times: int) -> None:
+        """Wait until the sandbox has told so often, and all of it is settled."""
+
+        def have_come() -> bool:
+            listed = json.loads(self.says("events", "list", "--json"))
+            states = [event["state"] for event in listed if event["type"] == event_type]
+            return states == ["settled"] * times
+
+        assert wait_until(have_come, within_s=20)
+
     def pays_an_order(self, key: str) -> bool:
         """Whether an order placed now is charged."""
         order = {"amount": 1999, "currency": "usd", "payment_method": "pm_card_visa"}
@@ -162,9 +172,11 @@ def installed() -> Iterator[Installation]:
 def test_one_command_and_an_order_can_be_paid_and_the_second_start_finds_it(installation: Installation) -> None:
     block = installation.up_and_ready()
     names = re.findall(r"^  (\w+) +\S", block, re.MULTILINE)
-    assert names == ["API", "Docs", "Key", "Postgres", "Redis", "Stripe", "Logs"]
+    assert names == ["API", "Docs", "Key", "Postgres", "Redis", "Webhooks", "Stripe", "Logs"]
     assert http_get(f"http://127.0.0.1:{installation.port}/health/ready") is not None
     assert installation.pays_an_order("first")
+    installation.hears_of("payment_intent.succeeded", 1)
+    endpoint = (installation.data_dir / "webhook.json").read_text()
     assert installation.end(signal.SIGINT) == 0
     assert installation.process
     assert installation.process.communicate()[1] == ""  # a clean first run has nothing to warn of
@@ -172,6 +184,9 @@ def test_one_command_and_an_order_can_be_paid_and_the_second_start_finds_it(inst
     again = installation.up_and_ready()
     assert re.search(r"Key +\S+", again)[0] == re.search(r"Key +\S+", block)[0]  # type: ignore[index]
     assert installation.call("/v1/orders")[1]["data"][0]["idempotency_key"] == "first"
+    assert (installation.data_dir / "webhook.json").read_text() == endpoint, "a restart keeps the secret"
+    assert installation.pays_an_order("second")
+    installation.hears_of("payment_intent.succeeded", 2)
     assert installation.end(signal.SIGTERM) == 0
 
 
@@ -182,11 +197,13 @@ def test_everything_is_seen_by_name_and_secrets_are_private(running: Installatio
     assert all(found.parts.values()), found
     for part in ("api", "relay", "worker", "sandbox"):
         assert Path(f"/proc/{found.parts[part]}/cmdline").read_bytes().startswith(f"eo {part}\0".encode())
-    for name in ("run.json", "secrets.json"):
+    assert found.addresses["webhooks"] == f"http://127.0.0.1:{installation.port}/v1/stripe/events"
+    for name in ("run.json", "secrets.json", "webhook.json"):
         assert stat.S_IMODE((installation.data_dir / name).stat().st_mode) == 0o600
     commands = b"".join(map(command_line, installation.pids()))
-    for secret in json.loads((installation.data_dir / "secrets.json").read_text()).values():
-        assert secret.encode() not in commands
+    for name in ("secrets.json", "webhook.json"):
+        for secret in json.loads((installation.data_dir / name).read_text()).values():
+            assert secret.encode() not in commands
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -6,6 +6,8 @@ from uuid import UUID
 import pytest
 
 from service import orders
+from service.notices.endpoints import WebhookEndpointRequest, create
+from service.notices.model import Fact, NoticeType, webhook_id
 from service.orders.timeline import timeline
 from service.recovery.adoption import fingerprint_of
 from service.stripe_gateway.client import StripeGateway
@@ -13,6 +15,7 @@ from tests.charges.world import Promise, World
 from tests.recovery.forgetting import (
     ASKS,
     DECLINES,
+    Forgotten,
     Passes,
     asked,
     begin_another_life,
@@ -208,3 +211,20 @@ async def test_of_another_account_an_order_of_the_version_before_is_reported(agi
     assert await asked(world) is None
     (reported,) = (await found(world))["reported"]
     assert "key" in reported["why"]
+
+
+async def test_what_comes_back_is_told_under_the_id_that_it_always_had(world: World) -> None:
+    account = await world.default_account()
+    request = WebhookEndpointRequest("https://shop.example/", ["order.paid", "order.failed"])
+    await create(world.engine, account, "endpoint", request)
+    paid, declined = await forgotten(world, fresh_key()), await forgotten(world, fresh_key(), payment_method=DECLINES)
+    await paid.sent(world)
+    await declined.sent(world)
+    assert await asked(world) is None
+    facts: list[tuple[Forgotten, NoticeType, str]] = [
+        (paid, "order.paid", ""),
+        (declined, "order.failed", "1:card_declined"),
+    ]
+    always = {webhook_id(Fact(account, kind, str(o.marks.order_id), fact, None, request)) for o, kind, fact in facts}
+    rows = await world.all("SELECT webhook_id FROM notices")
+    assert {row["webhook_id"] for row in rows} == always

@@ -20,6 +20,8 @@ VALUES = {
     "receipt_email": "someone@shop.example",
     "return_url": "https://shop.example/back",
     "type": "charge",
+    "url": "https://shop.example/hooks",
+    "webhook_endpoint[url]": "https://shop.example/hooks",
 }
 
 

@@ -1,7 +1,8 @@
 """Whom the tests of this folder speak to.
 
 `sandbox`/`sandbox_api`: a process that the tests share. `own_sandbox`/`own_api`: one of the test's own. `shop` and
-`own_shop`: one paid order in either. Stripe itself is held to the contract by `tests/conformance`.
+`own_shop`: one paid order in either. `hooks` and `own_hooks`: whom either tells what happens. Stripe itself is held to
+the contract by `tests/conformance`.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +12,9 @@ import pytest
 import stripe
 
 from tests.sandbox.client import Api, Target
+from tests.sandbox.hooks import Hooks
 from tests.sandbox.process import KEY, SandboxProcess
+from tests.sandbox.receiver import Receiver
 from tests.sandbox.shop import Shop
 
 stripe.enable_telemetry = False
@@ -56,6 +59,22 @@ async def sandbox_api(sandbox: SandboxProcess) -> AsyncIterator[Api]:
     """stripe-python, speaking to the shared sandbox."""
     async with Api(Target(sandbox.base, KEY)) as api:
         yield api
+
+
+@pytest.fixture
+async def hooks(sandbox: SandboxProcess, sandbox_api: Api) -> AsyncIterator[Hooks]:
+    """Somebody whom the shared sandbox tells what happens."""
+    with Receiver() as receiver:
+        mine = Hooks(sandbox_api, sandbox, receiver)
+        yield mine
+        await mine.close()
+
+
+@pytest.fixture
+async def own_hooks(own_sandbox: SandboxProcess, own_api: Api) -> AsyncIterator[Hooks]:
+    """Somebody whom the test's own sandbox tells what happens."""
+    with Receiver() as receiver:
+        yield Hooks(own_api, own_sandbox, receiver)
 
 
 @pytest.fixture

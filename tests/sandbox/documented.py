@@ -12,11 +12,13 @@ import pkgutil
 import re
 import types
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
 
 import stripe
 from stripe import params
 from stripe._request_options import RequestOptions
+from stripe.params.v2 import core
 from typing_extensions import is_typeddict
 
 import sandbox.documented
@@ -53,7 +55,23 @@ TYPES: dict[str, Any] = {
     "GET balance_transactions/:id": params.BalanceTransactionRetrieveParams,
     "GET events": params.EventListParams,
     "GET events/:id": params.EventRetrieveParams,
+    "POST webhook_endpoints": params.WebhookEndpointCreateParams,
+    "GET webhook_endpoints": params.WebhookEndpointListParams,
+    "GET webhook_endpoints/:id": params.WebhookEndpointRetrieveParams,
+    "POST webhook_endpoints/:id": params.WebhookEndpointUpdateParams,
+    "DELETE webhook_endpoints/:id": params.WebhookEndpointDeleteParams,
+    "POST v2/core/event_destinations": core.EventDestinationCreateParams,
+    "GET v2/core/event_destinations": core.EventDestinationListParams,
+    "GET v2/core/event_destinations/:id": core.EventDestinationRetrieveParams,
+    "POST v2/core/event_destinations/:id": core.EventDestinationUpdateParams,
+    "POST v2/core/event_destinations/:id/enable": core.EventDestinationEnableParams,
+    "POST v2/core/event_destinations/:id/disable": core.EventDestinationDisableParams,
+    "DELETE v2/core/event_destinations/:id": core.EventDestinationDeleteParams,
+    "GET v2/core/events": core.EventListParams,
+    "GET v2/core/events/:id": core.EventRetrieveParams,
 }
+# Lists of the second API name the address of their next page, so the SDK has no type for what is in it.
+PAGED = ("GET v2/core/event_destinations", "GET v2/core/events")
 OBJECTS: dict[str, Any] = {
     "payment_intent": stripe.PaymentIntent,
     "charge": stripe.Charge,
@@ -63,10 +81,12 @@ OBJECTS: dict[str, Any] = {
     "payout": stripe.Payout,
     "balance_transaction": stripe.BalanceTransaction,
     "event": stripe.Event,
+    "webhook_endpoint": stripe.WebhookEndpoint,
     "account": stripe.Account,
     "balance": stripe.Balance,
 }
 _PATH = re.compile(r'\(\s*"(get|post|delete)",\s*"(/v[12]/[^"]*)"')
+_THIN = re.compile(r'LOOKUP_TYPE = "(v1\.[^"]*)"')
 _OPTIONS = frozenset(RequestOptions.__annotations__)
 
 
@@ -75,9 +95,28 @@ def everything() -> dict[str, Any]:
     return {
         "version": stripe.api_version,
         "routes": routes(),
-        "parameters": {endpoint: fields(given) for endpoint, given in TYPES.items()},
+        "parameters": {endpoint: fields(given) | paging(endpoint) for endpoint, given in TYPES.items()},
+        "snapshot_events": snapshot_events(),
+        "thin_events": thin_events(),
         "expandable": {name: sorted(_expandable(given)) for name, given in OBJECTS.items()},
     }
+
+
+def paging(endpoint: str) -> dict[str, Any]:
+    """The parameter that names a page of the second API."""
+    return {"page": {"kind": "text"}} if endpoint in PAGED else {}
+
+
+def snapshot_events() -> list[str]:
+    """Every type of event that a webhook endpoint may ask for by its name."""
+    asked = fields(params.WebhookEndpointCreateParams)["enabled_events"]["item"]["words"]
+    return [kind for kind in asked if kind != "*"]
+
+
+def thin_events() -> list[str]:
+    """Every type of thin event about an object of the first API."""
+    files = sorted(Path(stripe.__path__[0], "events").glob("_v1_*_event.py"))
+    return sorted({kind for file in files for kind in _THIN.findall(file.read_text())})
 
 
 def routes() -> list[str]:

@@ -51,6 +51,7 @@ class SandboxProcess(Remote):
         self.control("POST", "latency", {"p50_ms": 0})
         self.control("POST", "rate_limit", {"rps": None})
         self.control("POST", "fees", {"delay_s": 0.2})
+        self.control("POST", "deliveries", {"retry_s": 1})
         self.control("POST", "strict", {"rules": []})
         self.control("POST", "balance", {"currency": "usd", "available": None})
 

@@ -32,7 +32,9 @@ def test_without_the_secret_nothing_but_the_health_is_told_or_done(
         ("POST", "age"), ("POST", "latency"), ("POST", "rate_limit"), ("POST", "keys/revoke"), ("POST", "fees"),
         ("POST", "fees/flush"), ("GET", "strict"), ("POST", "strict"), ("GET", "nothing"),
         ("POST", "payment_intents/pi_x/complete_action"), ("POST", "balance"), ("POST", "refunds/re_x/end"),
-        ("POST", "refunds/flush"), ("POST", "charges/ch_x/dispute"),
+        ("POST", "refunds/flush"), ("POST", "charges/ch_x/dispute"), ("POST", "deliveries"), ("GET", "deliveries"),
+        ("POST", "deliveries/flush"), ("GET", "events/evt_x/deliveries"), ("POST", "events/evt_x/resend"),
+        ("POST", "webhook_endpoints/we_x/roll"), ("POST", "event_destinations/ed_x/roll"),
     ):  # fmt: skip
         url = f"{sandbox.base}/_sandbox/{path}"
         with pytest.raises(HTTPError) as refused:

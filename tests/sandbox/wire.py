@@ -44,12 +44,18 @@ class Connection:
         self._http.close()
 
     def send(self, method: str, path: str, params: dict[str, Any] | None = None, **headers: str) -> Answer:
-        """Send nested parameters as Stripe's clients do, in the query or the body."""
+        """Send nested parameters as Stripe's clients do: in the query or the body, as JSON to the second API."""
         text = urlencode(list(flat(params or {})))
         form = {"Content-Type": "application/x-www-form-urlencoded"} if method == "POST" else {}
+        if method == "POST" and path.startswith("/v2/"):
+            text, form = json.dumps(params or {}), {"Content-Type": "application/json"}
         target = path if method == "POST" or not text else f"{path}?{text}"
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self._http.request(method, target, text if method == "POST" else None, self._authorization | form | named)
+        return self.raw(method, target, text.encode() if method == "POST" else None, form | named)
+
+    def raw(self, method: str, target: str, body: bytes | None, headers: dict[str, str] | None = None) -> Answer:
+        """Send these very bytes."""
+        self._http.request(method, target, body, self._authorization | (headers or {}))
         answer = self._http.getresponse()
         found = {name.lower(): value for name, value in answer.getheaders()}
         return Answer(answer.status, found, json.loads(answer.read()))

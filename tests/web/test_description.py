@@ -30,7 +30,7 @@ def contents() -> Iterator[tuple[str, str, Any]]:
     for path, operations in DOCUMENT["paths"].items():
         for method, operation in operations.items():
             for about in (operation.get("requestBody"), *operation["responses"].values()):
-                for content in (about or {"content": {}})["content"].values():
+                for content in (about or {}).get("content", {}).values():
                     named = content.get("examples", {"": {"value": content.get("example")}})
                     for name, example in named.items():
                         yield f"{method} {path} {name}", content["schema"]["$ref"], example["value"]
@@ -131,6 +131,7 @@ STATUSES = {
     "UnprocessableKey": (422, "Idempotency key reused"),
     "TooManyRequests": (429, "Too many requests"),
     "NotConfirmed": (503, "Not confirmed"),
+    "NotStripes": (400, "Bad request"),
     "StripeSilent": (503, "Unavailable"),
     "Unreachable": (503, "Unavailable"),
 }

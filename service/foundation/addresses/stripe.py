@@ -1,4 +1,4 @@
-"""STRIPE_API_BASE in its one spelling, and the form of STRIPE_API_KEY."""
+"""STRIPE_API_BASE in its one spelling, and the forms of STRIPE_API_KEY and STRIPE_WEBHOOK_SECRET."""
 
 import re
 from urllib.parse import SplitResult, urlsplit
@@ -12,6 +12,7 @@ _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?|[0-9a-f.]*:[0-9a-f:.]*(%[a-z0-9]+)?")
 _KEY = re.compile(r"(?P<kind>[sr]k)_(?P<mode>test|live)_(?P<body>[A-Za-z0-9_]{1,250})")
 _BODY_MIN = 16  # characters after the prefix of a key that Stripe made; a stand-in takes shorter ones
+_SECRET = re.compile(r"whsec_[!-+\--~]{16,250}")  # printable, without a space and the comma between two
 _KEY_EXPECTED = "sk_test_…, sk_live_…, rk_test_… or rk_live_… from Stripe's dashboard"
 # Beginnings of other secrets, and what they are.
 _OTHER_KEYS = {
@@ -61,6 +62,17 @@ def check_key(key: str, base: str) -> None:
         raise Misconfigured(
             "STRIPE_API_KEY is a live key, and STRIPE_API_BASE would be sent it in the clear (http://)."
         )
+
+
+def webhook_secrets(text: str) -> tuple[str, ...]:
+    """The secrets of a list that commas separate. Raises Misconfigured, without them, where one cannot be a secret."""
+    found = tuple(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
+    if text and not (found and all(map(_SECRET.fullmatch, found))):
+        raise Misconfigured(
+            "STRIPE_WEBHOOK_SECRET is not the secret of a webhook endpoint, or several with commas between them. "
+            "Expected: whsec_… from Stripe's dashboard (Developers, Webhooks)."
+        )
+    return found
 
 
 def _because(key: str) -> str:

@@ -20,10 +20,10 @@ _RIGHTS = {
     "SELECT, INSERT": "accounts ledger_accounts journal_entries postings acknowledgements operations endpoint_rolls",
     "SELECT, INSERT, UPDATE": (
         "api_keys instance lives order_aliases orders charges changes refunds ledger_rollups ledger_horizon"
-        " reconciliation_runs discrepancies stripe_events sweeps balance_transactions settlement_currencies disputes"
+        " reconciliation_runs discrepancies sweeps balance_transactions settlement_currencies disputes"
         " fraud_warnings payouts webhook_endpoints notices"
     ),
-    "SELECT, INSERT, UPDATE, DELETE": "outbox duties undated_charges",
+    "SELECT, INSERT, UPDATE, DELETE": "outbox duties undated_charges stripe_events",
 }
 RIGHTS = {table: rights for rights, tables in _RIGHTS.items() for table in tables.split()}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.addresses.postgres import PostgresAddress, postgres_address
+from service.foundation.addresses.stripe import webhook_secrets
 from service.foundation.deadlines import CONNECT_S, PROBE_S, STATEMENT_S
 from service.foundation.errors import EffectivelyOnceError
 from service.foundation.postgres import migrate
@@ -50,7 +51,7 @@ async def examine(settings: Settings, processes: Mapping[str, int]) -> tuple[lis
     if any(check.ok for check in checks):
         found, sum_ = await _of_postgres(settings, address, processes)
         checks += found
-    return [*checks, await _redis(settings), await _stripe(settings)], sum_
+    return [*checks, await _redis(settings), await _stripe(settings), _webhooks(settings)], sum_
 
 
 async def _host(address: PostgresAddress, dsn: str) -> Check:
@@ -126,6 +127,13 @@ async def _stripe(settings: Settings) -> Check:
             await gateway.account_id()
 
         return await _asked("stripe", account, "knows this key", "Is STRIPE_API_KEY right, and its address?")
+
+
+def _webhooks(settings: Settings) -> Check:
+    """Nothing is wrong without them: what no event tells is found by the sweeps."""
+    number = len(webhook_secrets(settings.stripe_webhook_secret))
+    off = f"are off, as STRIPE_WEBHOOK_SECRET is not set; Stripe's lists are read every {settings.sweep_s:g} s"
+    return Check("webhooks", ok=True, said=f"are on, with {number} secret{'s' * (number > 1)}" if number else off)
 
 
 async def _asked(name: str, question: Callable[[], Awaitable[object]], good: str, next_step: str = "") -> Check:

@@ -13,6 +13,7 @@ from tests.conformance.cases import (
     refunds_kept,
     refusals,
     three_d_secure,
+    webhooks,
 )
 
 CASES = [
@@ -27,5 +28,6 @@ CASES = [
     *refunds.CASES,
     *refunds_kept.CASES,
     *disputes.CASES,
+    *webhooks.CASES,
     *payouts.CASES,
 ]

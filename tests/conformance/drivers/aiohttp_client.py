@@ -28,6 +28,7 @@ class AiohttpDriver:
             max_network_retries=0,
         )
         self._v1 = client.v1
+        self._v2 = client.v2.core
 
     def versions(self) -> Versions:
         return python.versions()
@@ -56,7 +57,8 @@ class AiohttpDriver:
                     | calls.ListWarnings()
                     | calls.ListPayouts()
                     | calls.ListMovements()
-                    | calls.ListEvents() as listing
+                    | calls.ListEvents()
+                    | calls.ListEndpoints() as listing
                 ):
                     return python.succeeded(await self._page(listing, options))
                 case single:
@@ -82,6 +84,8 @@ class AiohttpDriver:
                 return await self._v1.balance_transactions.list_async(params, options)
             case calls.ListEvents(params):
                 return await self._v1.events.list_async(params, options)
+            case calls.ListEndpoints(params):
+                return await self._v1.webhook_endpoints.list_async(params, options)
         assert_never(call)
 
     async def _single(self, call: calls.Single, options: RequestOptions) -> StripeObject:
@@ -130,6 +134,38 @@ class AiohttpDriver:
                 return await self._v1.accounts.retrieve_current_async(params, options)
             case calls.RetrieveBalance(params):
                 return await self._v1.balance.retrieve_async(params, options)
+            case telling:
+                return await self._telling(telling, options)
+
+    async def _telling(self, call: calls.Telling, options: RequestOptions) -> StripeObject:
+        endpoints, destinations = self._v1.webhook_endpoints, self._v2.event_destinations
+        match call:
+            case calls.CreateEndpoint(params):
+                return await endpoints.create_async(params, options)
+            case calls.RetrieveEndpoint(endpoint, params):
+                return await endpoints.retrieve_async(endpoint, params, options)
+            case calls.UpdateEndpoint(endpoint, params):
+                return await endpoints.update_async(endpoint, params, options)
+            case calls.DeleteEndpoint(endpoint, params):
+                return await endpoints.delete_async(endpoint, params, options)
+            case calls.CreateDestination(params):
+                return await destinations.create_async(params, options)
+            case calls.RetrieveDestination(destination, params):
+                return await destinations.retrieve_async(destination, params, options)
+            case calls.UpdateDestination(destination, params):
+                return await destinations.update_async(destination, params, options)
+            case calls.DisableDestination(destination, params):
+                return await destinations.disable_async(destination, params, options)
+            case calls.EnableDestination(destination, params):
+                return await destinations.enable_async(destination, params, options)
+            case calls.DeleteDestination(destination, params):
+                return await destinations.delete_async(destination, params, options)
+            case calls.ListDestinations(params):
+                return await destinations.list_async(params, options)
+            case calls.RetrieveThinEvent(event, params):
+                return await self._v2.events.retrieve_async(event, params, options)
+            case calls.ListThinEvents(params):
+                return await self._v2.events.list_async(params, options)
         assert_never(call)
 
 

@@ -17,6 +17,7 @@ from stripe import (
     RequestOptions,
     StripeError,
     StripeObject,
+    WebhookEndpoint,
 )
 from stripe.radar import EarlyFraudWarning
 
@@ -32,6 +33,7 @@ Page = (
     | ListObject[Payout]
     | ListObject[BalanceTransaction]
     | ListObject[Event]
+    | ListObject[WebhookEndpoint]
 )
 
 

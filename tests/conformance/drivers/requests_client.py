@@ -28,6 +28,7 @@ class RequestsDriver:
             max_network_retries=0,
         )
         self._v1 = client.v1
+        self._v2 = client.v2.core
 
     def versions(self) -> Versions:
         return python.versions()
@@ -55,7 +56,8 @@ class RequestsDriver:
                     | calls.ListWarnings()
                     | calls.ListPayouts()
                     | calls.ListMovements()
-                    | calls.ListEvents() as listing
+                    | calls.ListEvents()
+                    | calls.ListEndpoints() as listing
                 ):
                     return python.succeeded(self._page(listing, options))
                 case single:
@@ -81,6 +83,8 @@ class RequestsDriver:
                 return self._v1.balance_transactions.list(params, options)
             case calls.ListEvents(params):
                 return self._v1.events.list(params, options)
+            case calls.ListEndpoints(params):
+                return self._v1.webhook_endpoints.list(params, options)
         assert_never(call)
 
     def _single(self, call: calls.Single, options: RequestOptions) -> StripeObject:
@@ -129,4 +133,36 @@ class RequestsDriver:
                 return self._v1.accounts.retrieve_current(params, options)
             case calls.RetrieveBalance(params):
                 return self._v1.balance.retrieve(params, options)
+            case telling:
+                return self._telling(telling, options)
+
+    def _telling(self, call: calls.Telling, options: RequestOptions) -> StripeObject:
+        endpoints, destinations = self._v1.webhook_endpoints, self._v2.event_destinations
+        match call:
+            case calls.CreateEndpoint(params):
+                return endpoints.create(params, options)
+            case calls.RetrieveEndpoint(endpoint, params):
+                return endpoints.retrieve(endpoint, params, options)
+            case calls.UpdateEndpoint(endpoint, params):
+                return endpoints.update(endpoint, params, options)
+            case calls.DeleteEndpoint(endpoint, params):
+                return endpoints.delete(endpoint, params, options)
+            case calls.CreateDestination(params):
+                return destinations.create(params, options)
+            case calls.RetrieveDestination(destination, params):
+                return destinations.retrieve(destination, params, options)
+            case calls.UpdateDestination(destination, params):
+                return destinations.update(destination, params, options)
+            case calls.DisableDestination(destination, params):
+                return destinations.disable(destination, params, options)
+            case calls.EnableDestination(destination, params):
+                return destinations.enable(destination, params, options)
+            case calls.DeleteDestination(destination, params):
+                return destinations.delete(destination, params, options)
+            case calls.ListDestinations(params):
+                return destinations.list(params, options)
+            case calls.RetrieveThinEvent(event, params):
+                return self._v2.events.retrieve(event, params, options)
+            case calls.ListThinEvents(params):
+                return self._v2.events.list(params, options)
         assert_never(call)

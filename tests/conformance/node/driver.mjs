@@ -37,7 +37,8 @@ async function pages(request) {
 
 async function single(request) {
   const body = await start(request);
-  const {statusCode, headers, requestId} = body.lastResponse;
+  // The SDK keeps no response of a list of the second API.
+  const {statusCode, headers, requestId} = body.lastResponse ?? {statusCode: 200, headers: {}, requestId: null};
   return {status: statusCode, body, headers, request_id: requestId, error: null};
 }
 
