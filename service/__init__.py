@@ -9,6 +9,7 @@ effects         the protocol of whatever is done at Stripe: open, look up, settl
 charges         an order's money is taken: one charge per attempt, under a unique index
 changes         what is held is captured or let go; another attempt after a decline
 refunds         money goes back, never more than was taken
+disputes        what customers contest at their banks, as Stripe shows it now
 payouts         what leaves Stripe's balance for the bank, and which orders are in it
 stripe_gateway  the only room that talks to Stripe
 notices         what producers are told: signed, at least once, to endpoints of their own

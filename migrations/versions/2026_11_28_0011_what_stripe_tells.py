@@ -1,7 +1,7 @@
-"""What Stripe tells: events, disputes, payouts, each movement of its balance. New tables only.
+"""What Stripe tells: events, disputes, payouts, each movement of its balance. New tables, and columns that may be null.
 
-A process of the version before knows none of them, and nothing it does depends on them; its entries name no customer's
-amount, because it books no charge that Stripe settled in another currency.
+A process of the version before knows none of them, and nothing it does depends on them. It books a charge that Stripe
+settles in another currency in the charge's own, as it always did: reconciliation names that, and healing books it anew.
 """
 
 import sqlalchemy as sa
@@ -16,6 +16,10 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("journal_entries", sa.Column("customer_minor", sa.BigInteger(), nullable=True, comment="what the customer paid or got, where Stripe settled otherwise"))
     op.add_column("journal_entries", sa.Column("customer_currency", sa.Text(), nullable=True))
+    op.add_column("charges", sa.Column("settled_minor", sa.BigInteger(), nullable=True, comment="what it got in that currency, and is booked; null: not booked so yet"))
+    op.alter_column("charges", "settlement_currency", comment="in which Stripe's balance got it, where that is not the charge's")
+    op.add_column("refunds", sa.Column("promised_settled_minor", sa.BigInteger(), nullable=True, comment="what is promised anew, at the charge's rate"))
+    op.add_column("refunds", sa.Column("drawn_settled_minor", sa.BigInteger(), nullable=True, comment="what was owed before, at the charge's rate"))
     _stripe_events()
     _sweeps()
     _balance_transactions()
@@ -34,6 +38,10 @@ def downgrade() -> None:
     op.drop_table("balance_transactions")
     op.drop_table("sweeps")
     op.drop_table("stripe_events")
+    op.drop_column("refunds", "drawn_settled_minor")
+    op.drop_column("refunds", "promised_settled_minor")
+    op.alter_column("charges", "settlement_currency", comment="where it is not the charge's: its booking is not made yet")
+    op.drop_column("charges", "settled_minor")
     op.drop_column("journal_entries", "customer_currency")
     op.drop_column("journal_entries", "customer_minor")
 
@@ -106,7 +114,7 @@ def _settlement_currencies() -> None:
     sa.Column('currency', sa.Text(), nullable=False, comment='in which customers pay'),
     sa.Column('settles_in', sa.Text(), nullable=False, comment="in which Stripe's balance gets it"),
     sa.Column('seen_in', sa.Text(collation='C'), nullable=False, comment='the newest balance transaction that shows it'),
-    sa.Column('seen_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False, comment='when that one was made'),
     sa.PrimaryKeyConstraint('currency', name=op.f('settlement_currencies_pkey')),
     comment='What balance transactions have shown: where it is another currency, a charge is booked by its own alone.'
     )

@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from service.balance.explaining import Explained, Explainer, Explanation, Unexplained
+from service.charges import book_moved
 from service.foundation.postgres.sql import Batch, Connection, Record, Statement
 from service.ledger import (
     JournalEntry,
+    Money,
     Owner,
+    Rate,
     charge_failure_entry,
     charge_reference,
     duplicate_reference,
@@ -32,12 +35,21 @@ class Charge(Record):
     captured_minor: int | None
     currency: str
     balance_transaction_id: str | None
+    settlement_currency: str | None
+    settled_minor: int | None
     status: str
 
     @property
     def taken_minor(self) -> int:
         """What is booked as taken, in minor units of the customer's currency."""
         return self.amount_minor if self.captured_minor is None else self.captured_minor
+
+    @property
+    def rate(self) -> Rate | None:
+        """What Stripe's balance got for what the customer paid, where that is another currency."""
+        if self.settlement_currency is None or self.settled_minor is None:
+            return None
+        return Rate(self.taken_minor, Money(self.settled_minor, self.settlement_currency))
 
     @property
     def owner(self) -> Owner:
@@ -107,9 +119,16 @@ class OfCharges(Explainer):
         movements: Sequence[BalanceTransaction],
         default_account: UUID,  # noqa: ARG002  a charge is of an account of its own
     ) -> Mapping[str, Explanation]:
-        """By the charge that is their source."""
+        """By the charge that is their source. One in another currency is booked by this, because it tells the sum."""
         charges = await charges_of(tx, [bt.source for bt in movements if bt.source])
-        return {bt.id: _explanation(bt, charges.get(bt.source or "")) for bt in movements}
+        found = {bt.id: _explanation(bt, charges.get(bt.source or "")) for bt in movements}
+        taken = [bt for bt in movements if isinstance(found[bt.id], Explained)]
+        refused = await book_moved(tx, [(charges[bt.source or ""].id, bt) for bt in taken])
+        for bt in taken:
+            charge = charges[bt.source or ""]
+            if charge.id in refused:
+                found[bt.id] = _contradiction(charge, "the books have other content of its charge", 0)
+        return found
 
     async def booked(self, tx: Connection, movements: Sequence[tuple[BalanceTransaction, Explained]]) -> None:
         """Their charges are due no more."""
@@ -162,8 +181,15 @@ def _taken_back(bt: BalanceTransaction, charge: Charge | None) -> Explanation:
         return Unexplained(why="its charge is unknown here")
     if movement_of(bt) == "partial_capture_reversal":
         return _explained(charge, partial_capture_reversal_entry(transaction=bt, **charge.owner))
-    of_duplicate = charge.status == "duplicate"
-    return _explained(charge, charge_failure_entry(transaction=bt, of_duplicate=of_duplicate, **charge.owner))
+    rate = charge.rate
+    entry = charge_failure_entry(
+        transaction=bt,
+        of_duplicate=charge.status == "duplicate",
+        booked_minor=None if rate is None else rate.settled.minor,
+        customer=None if rate is None else Money(charge.taken_minor, charge.currency),
+        **charge.owner,
+    )
+    return _explained(charge, entry)
 
 
 def _explained(charge: Charge, entry: JournalEntry | None) -> Explained:

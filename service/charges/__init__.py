@@ -8,6 +8,8 @@ answers    what a PaymentIntent, a decline or a refusal means                   
 lookup     where in Stripe's list a lost charge must be                                                  [pure]
 known      which PaymentIntents a listing must show
 settling   charge, order, journal and outbox
+moved      what Stripe settles in another currency, booked by its balance transaction
+elsewhere  which currencies those are            given_back  what refunds of such a charge are worth
 expiring   a wait for the customer that is over
 ending     an order that only a human can end
 redating   bookings of an earlier version that may bear a wrong moment
@@ -21,6 +23,7 @@ from service.charges.kind import CHARGE
 from service.charges.known import known_intents
 from service.charges.lookup import Window, judge_lookup, windows
 from service.charges.model import OpenCharge
+from service.charges.moved import book_moved
 from service.charges.redating import redate_once
 from service.charges.request import payment_intent_request
 
@@ -28,6 +31,7 @@ __all__ = [
     "CHARGE",
     "OpenCharge",
     "Window",
+    "book_moved",
     "judge_intent",
     "judge_lookup",
     "judge_retrieve",

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from service import ledger, notices, orders
+from service.charges.elsewhere import SETTLES_ELSEWHERE
 from service.charges.expiring import expire
 from service.charges.model import OpenCharge
 from service.effects.model import Outcome, Settlement
@@ -24,14 +25,13 @@ async def record(tx: Connection, settlements: Sequence[Settlement[OpenCharge]], 
 async def record_locked(tx: Connection, settlements: Sequence[Settlement[OpenCharge]], settings: Settings) -> set[UUID]:
     """The same where the caller holds the orders already."""
     ordered = in_order(settlements)
-    rows = await tx.rows(_SETTLE, _bound(ordered, settings))
-    states = {row.id: row.status for row in rows}
-    settled = [s for s in ordered if s.effect.id in states]
-    await book(tx, [entry for s in settled if (entry := _entry(s, states[s.effect.id])) is not None])
+    rows = {row.id: row for row in await tx.rows(_SETTLE, _bound(ordered, settings))}
+    settled = [s for s in ordered if s.effect.id in rows]
+    await book(tx, [entry for s in settled if (entry := _entry(s, rows[s.effect.id])) is not None])
     if expired := [s.effect for s in settled if s.outcome.expires]:
         await expire(tx, expired)
-    await notices.tell_of_orders(tx, {row.order_id for row in rows if row.is_told})
-    return set(states)
+    await notices.tell_of_orders(tx, {row.order_id for row in rows.values() if row.is_told})
+    return set(rows)
 
 
 class _Charges(Incoming, frozen=True):
@@ -46,10 +46,14 @@ class _Charges(Incoming, frozen=True):
 
 
 class _Settled(Record):
-    """A charge that changed. `is_told`: its order came to where somebody wants to hear of it."""
+    """A charge that changed. `elsewhere`: Stripe's balance gets its currency as another one.
+
+    `is_told`: its order came to where somebody wants to hear of it.
+    """
 
     id: UUID
     status: str
+    elsewhere: bool
     order_id: UUID
     is_told: bool
 
@@ -72,7 +76,8 @@ WITH incoming AS (
    WHERE c.id = i.id
      AND (c.token = i.token OR i.status = 'succeeded' OR (i.status = 'canceled' AND i.intent IS NOT NULL))  -- proof
      AND {may_move("charge")}
-  RETURNING c.id, c.status, c.account_id, c.order_id, c.attempt, i.captured, i.outbox_id, i.order_status, i.intent,
+  RETURNING c.id, c.status, c.currency, c.account_id, c.order_id, c.attempt, i.captured, i.outbox_id, i.order_status,
+            i.intent,
             i.failure, i.final, i.delay, i.error, i.parked
 ), moved AS (
   UPDATE orders o SET status = coalesce(s.order_status, o.status),
@@ -93,7 +98,8 @@ WITH incoming AS (
 ), returned AS (
   {GIVE_BACK}
 )
-SELECT id, status, order_id, CASE WHEN {notices.is_heard("s.account_id")} THEN EXISTS (
+SELECT id, status, currency {SETTLES_ELSEWHERE} AS elsewhere, order_id,
+       CASE WHEN {notices.is_heard("s.account_id")} THEN EXISTS (
     SELECT FROM moved m WHERE m.id = s.order_id AND m.status IN {in_sql(ORDER_TOLD)}) ELSE false END AS is_told
   FROM settled s
 """).returning(_Settled)
@@ -133,12 +139,15 @@ def _part_taken(settlement: Settlement[OpenCharge]) -> int | None:
     return intent.amount_received if 0 < intent.amount_received < settlement.effect.amount else None
 
 
-def _entry(settlement: Settlement[OpenCharge], status: str) -> ledger.JournalEntry | None:
-    """The journal entry of a success: gross, because the fee is not known yet (R24)."""
+def _entry(settlement: Settlement[OpenCharge], row: _Settled) -> ledger.JournalEntry | None:
+    """The journal entry of a success: gross, because the fee is not known yet (R24).
+
+    None where only its balance transaction will tell what Stripe's balance got.
+    """
     charge, intent = settlement.effect, settlement.outcome.intent
-    if status not in CHARGE_MONEY_MOVED or intent is None or intent.charge_id is None:
+    if row.status not in CHARGE_MONEY_MOVED or row.elsewhere or intent is None or intent.charge_id is None:
         return None
-    make = ledger.charge_entry if status == "succeeded" else ledger.duplicate_entry
+    make = ledger.charge_entry if row.status == "succeeded" else ledger.duplicate_entry
     return make(
         account_id=charge.account_id,
         order_id=charge.order_id,

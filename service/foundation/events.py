@@ -28,10 +28,6 @@ class Event(StrEnum):
     DOOR_BATCH_SPLIT = "door.batch_split"
     DOOR_POSTGRES_AWAY = "door.postgres_away"
     DOOR_POSTGRES_BACK = "door.postgres_back"
-    FEES_CONTRADICTED = "fees.contradicted"
-    FEES_INCOMPLETE = "fees.incomplete"
-    FEES_OTHER_CURRENCY = "fees.other_currency"
-    FEES_UNREADABLE = "fees.unreadable"
     INBOX_UNSETTLED = "inbox.unsettled"
     LEDGER_MOMENT_UNKNOWN = "ledger.moment_unknown"
     LEDGER_MOMENT_UNKNOWN_YET = "ledger.moment_unknown_yet"
@@ -149,18 +145,6 @@ HELP: dict[Event, Help] = {
         "bring PostgreSQL back; `why` names the kind of failure",
     ),
     Event.DOOR_POSTGRES_BACK: Help("info", "orders are stored again"),
-    Event.FEES_CONTRADICTED: Help(
-        "error",
-        "a charge, or its fee, is booked with another sum or content than Stripe's balance transaction shows",
-        "compare the `reference` with Stripe; nothing was booked twice",
-    ),
-    Event.FEES_INCOMPLETE: Help("warning", "Stripe's list of fees could not be read to its end; it is read again"),
-    Event.FEES_OTHER_CURRENCY: Help("info", "`count` charges settled in another currency; no fee booked"),
-    Event.FEES_UNREADABLE: Help(
-        "error",
-        "Stripe shows a fee for the `charge` that no books can hold; `reason` says what of it",
-        "look at its balance transaction at Stripe; it is asked for again, its neighbours are booked",
-    ),
     Event.INBOX_UNSETTLED: Help(
         "warning",
         "for a day an event of Stripe's could not be settled; it is looked at every hour",

@@ -3,6 +3,7 @@
 entry     the chart of accounts, and the shape of a journal entry
 journal   the pure rules event -> entry; refunding: those of refunds; disputing, paying_out, movements: the others
 posting   a batch of entries onto the books, inside the caller's transaction; on_the_books: what is there
+exchanging  what goes back of a charge that is settled in another currency                               [pure]
 correcting  what was booked wrongly, by reversal and new entry; closing: disputes that are decided
 rollups   balances, an order's entries, and the sums that keep reading cheap
 checks    named passes that recompute what the database promises; refund_checks, payout_checks, movement_checks: those
@@ -13,9 +14,10 @@ There is no balance row to contend on: a balance is the sum of postings, helped 
 
 from service.ledger.checks import Finding, verify
 from service.ledger.closing import Decided, close_disputes
-from service.ledger.correcting import redate, redated_entry, reversal_entry, reverse
+from service.ledger.correcting import anew, redate, redated_entry, reversal_entry, reverse, settled_entry, standing
 from service.ledger.disputing import dispute_closed_entry, dispute_entry, dispute_reference
 from service.ledger.entry import CHART, JournalEntry, Money, Posting
+from service.ledger.exchanging import Made, Rate, Worth, worth_of
 from service.ledger.journal import (
     charge_entry,
     charge_reference,
@@ -71,11 +73,15 @@ __all__ = [
     "Entry",
     "Finding",
     "JournalEntry",
+    "Made",
     "Money",
     "MovementOf",
     "Owner",
     "PostResult",
     "Posting",
+    "Rate",
+    "Worth",
+    "anew",
     "balances",
     "charge_entry",
     "charge_failure_entry",
@@ -119,9 +125,12 @@ __all__ = [
     "reversal_entry",
     "reverse",
     "rollup",
+    "settled_entry",
+    "standing",
     "stripe_fee_entry",
     "stripe_fee_reference",
     "suspense_entry",
     "suspense_reference",
     "verify",
+    "worth_of",
 ]

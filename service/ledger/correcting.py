@@ -1,22 +1,28 @@
 """A wrong booking is corrected by new entries; nothing booked is ever changed (P6).
 
-The reversal is dated as what it reverses and the new entry by the right moment, so that the balance at any instant is
-afterwards what Stripe says it was.
+One that bears another moment than its charge is dated anew; one in another currency than Stripe's balance got is booked
+anew in that one. The reversal is dated as what it reverses and the new entry by the right moment, so that the balance
+at any instant is afterwards what Stripe says it was.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from service.foundation.postgres.sql import Connection, Record, Statement
-from service.ledger.entry import JournalEntry, Posting, money_or_none
-from service.ledger.journal import REDATED, REVERSAL
+from service.foundation.postgres.sql import Connection
+from service.ledger import on_the_books
+from service.ledger.entry import JournalEntry, Posting
+from service.ledger.journal import REDATED, REVERSAL, SETTLED
 from service.ledger.posting import PostResult, post
+
+# What an entry may have been booked anew as, the last correction first: under its right moment, in its right currency.
+_IN_ITS_PLACE = (f"{REDATED}:{SETTLED}:", f"{SETTLED}:", f"{REDATED}:", "")
 
 
 async def redate(connection: Connection, account_id: UUID, reference: str, occurred_at: datetime) -> PostResult:
     """Have `reference` count from `occurred_at` (aware) on, in the caller's transaction. Safe to repeat."""
-    booked = await _entry(connection, account_id, reference)
+    booked = (await standing(connection, [(account_id, reference)])).get((account_id, reference))
     if booked is None or booked.occurred_at == occurred_at:
         return PostResult()
     return await post(connection, [reversal_entry(booked), redated_entry(booked, occurred_at)])
@@ -24,50 +30,50 @@ async def redate(connection: Connection, account_id: UUID, reference: str, occur
 
 async def reverse(connection: Connection, account_id: UUID, reference: str) -> PostResult:
     """Take `reference` back, in the caller's transaction; nothing where it is not on the books. Safe to repeat."""
-    booked = await _entry(connection, account_id, reference)
+    booked = (await on_the_books.entries(connection, [(account_id, reference)])).get((account_id, reference))
     return PostResult() if booked is None else await post(connection, [reversal_entry(booked)])
 
 
-class _Leg(Record):
-    """A posting, with what its whole entry says."""
-
-    kind: str
-    order_id: UUID | None
-    payment_intent_id: str | None
-    customer_minor: int | None
-    customer_currency: str | None
-    occurred_at: datetime
-    code: str
-    currency: str
-    amount_minor: int
-
-
-_ENTRY = Statement("""
-SELECT e.kind, e.order_id, e.payment_intent_id, e.customer_minor, e.customer_currency, e.occurred_at,
-       l.code, p.currency, p.amount_minor
-  FROM journal_entries e
-  JOIN postings p ON p.entry_id = e.id
-  JOIN ledger_accounts l ON l.id = p.ledger_account_id
- WHERE e.account_id = :account AND e.reference = :reference
- ORDER BY p.line
-""").returning(_Leg)
+async def standing(
+    connection: Connection, wanted: Collection[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], JournalEntry]:
+    """What stands on the books for these, by account and reference: the entry, or the one booked in its place."""
+    names = {(account, f"{prefix}{reference}") for account, reference in wanted for prefix in _IN_ITS_PLACE}
+    booked = await on_the_books.entries(connection, sorted(names))
+    found: dict[tuple[UUID, str], JournalEntry] = {}
+    for account, reference in wanted:
+        for prefix in _IN_ITS_PLACE:
+            if (entry := booked.get((account, f"{prefix}{reference}"))) is not None:
+                found[account, reference] = entry
+                break
+    return found
 
 
-async def _entry(connection: Connection, account_id: UUID, reference: str) -> JournalEntry | None:
-    rows = await connection.rows(_ENTRY, {"account": account_id, "reference": reference})
-    if not rows:
-        return None
-    first = rows[0]
-    return JournalEntry(
-        account_id=account_id,
-        reference=reference,
-        kind=first.kind,
-        order_id=first.order_id,
-        payment_intent_id=first.payment_intent_id,
-        occurred_at=first.occurred_at,
-        postings=tuple(Posting(row.code, row.currency, row.amount_minor) for row in rows),
-        customer=money_or_none(first.customer_minor, first.customer_currency),
-    )
+async def anew(connection: Connection, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+    """What has `entries` on the books, whatever stands there for them in another currency until now.
+
+    What stands keeps its moment. Posting this is safe to repeat; other content in the same currency is a conflict.
+    """
+    stands = await standing(connection, [entry.name for entry in entries])
+    return [part for entry in entries for part in _anew(entry, stands.get(entry.name))]
+
+
+def _anew(entry: JournalEntry, stands: JournalEntry | None) -> tuple[JournalEntry, ...]:
+    if stands is None:
+        return (entry,)
+    entry = replace(entry, occurred_at=stands.occurred_at)
+    if _currencies(entry) == _currencies(stands):
+        return (replace(entry, reference=stands.reference, kind=stands.kind),)
+    return reversal_entry(stands), settled_entry(entry)
+
+
+def settled_entry(entry: JournalEntry) -> JournalEntry:
+    """`entry`, booked anew in the currency that Stripe's balance got."""
+    return replace(entry, reference=f"{SETTLED}:{entry.reference}", kind=SETTLED)
+
+
+def _currencies(entry: JournalEntry) -> set[str]:
+    return {posting.currency for posting in entry.postings}
 
 
 def reversal_entry(entry: JournalEntry) -> JournalEntry:

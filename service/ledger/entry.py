@@ -101,6 +101,11 @@ class JournalEntry:
             raise ValueError(f"entry {self.reference}: {fault}")
 
     @property
+    def name(self) -> tuple[UUID, str]:
+        """What is unique of it: its owner and its reference."""
+        return self.account_id, self.reference
+
+    @property
     def digest(self) -> bytes:
         """Version byte + SHA-256 of everything above; equal digests are the same booking.
 

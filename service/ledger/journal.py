@@ -12,6 +12,7 @@ from service.ledger.entry import (
     STRIPE_BALANCE,
     SUSPENSE,
     JournalEntry,
+    Money,
     Posting,
 )
 
@@ -19,7 +20,7 @@ from service.ledger.entry import (
 CHARGE, DUPLICATE, FEE = "charge", "duplicate", "fee"
 REFUND_PENDING, REFUND, REFUND_FAILED = "refund_pending", "refund", "refund_failed"
 REFUND_DUPLICATE, REFUND_DUPLICATE_FAILED = "refund_duplicate", "refund_duplicate_failed"
-REVERSAL, REDATED = "reversal", "redated"
+REVERSAL, REDATED, SETTLED = "reversal", "redated", "settled"
 DISPUTE = "dispute"
 DISPUTE_WITHDRAWN, DISPUTE_REINSTATED, DISPUTE_CLOSED = "dispute_withdrawn", "dispute_reinstated", "dispute_closed"
 PAYOUT, PAYOUT_ARRIVED = "payout", "payout_arrived"
@@ -52,11 +53,15 @@ def charge_entry(
     amount_minor: int,
     currency: str,
     occurred_at: datetime,
+    customer: Money | None = None,
 ) -> JournalEntry:
     """A charge succeeded: Stripe holds the gross amount, and it is revenue. `occurred_at`: charge.created.
 
     Of a payment that was authorized first, `amount_minor` is what was captured, and `occurred_at` is the moment of the
     capture, balance_transaction.created: what was held and is released was never anybody's money.
+
+    Where Stripe's balance gets another currency than the customer paid in, `amount_minor` and `currency` are those of
+    the balance transaction, and `customer` is what was paid.
     """
     return JournalEntry(
         account_id=account_id,
@@ -66,6 +71,7 @@ def charge_entry(
         payment_intent_id=payment_intent_id,
         occurred_at=occurred_at,
         postings=move(amount_minor, currency, debit=STRIPE_BALANCE, credit=REVENUE),
+        customer=customer,
     )
 
 
@@ -78,6 +84,7 @@ def duplicate_entry(
     amount_minor: int,
     currency: str,
     occurred_at: datetime,
+    customer: Money | None = None,
 ) -> JournalEntry:
     """An order's second success: Stripe holds the money, and nobody earned it (R23)."""
     return JournalEntry(
@@ -88,6 +95,7 @@ def duplicate_entry(
         payment_intent_id=payment_intent_id,
         occurred_at=occurred_at,
         postings=move(amount_minor, currency, debit=STRIPE_BALANCE, credit=SUSPENSE),
+        customer=customer,
     )
 
 

@@ -21,6 +21,7 @@ from service.ledger.journal import (
     REFUND_FAILED,
     RESERVE,
     REVERSAL,
+    SETTLED,
     STRIPE_FEE,
     SUSPENDED,
 )
@@ -32,6 +33,9 @@ _OF_SOURCE = {
     ">=": (CHARGE, DUPLICATE, REFUND_FAILED, REFUND_DUPLICATE_FAILED),
     "<": (REFUND, REFUND_DUPLICATE),
 }
+# What corrects an entry, and takes it back.
+_CORRECTED = ("", f"{REDATED}:", f"{SETTLED}:", f"{REDATED}:{SETTLED}:")
+_PREFIXES = ", ".join(f"('{back}{prefix}')" for back in ("", f"{REVERSAL}:") for prefix in _CORRECTED)
 
 
 def _keys() -> str:
@@ -57,7 +61,7 @@ WITH keyed AS (
          ELSE '{STRIPE_ELSEWHERE}' END AS mirror, prefix || key AS reference
     FROM balance_transactions b
    CROSS JOIN LATERAL (VALUES {_keys()}) AS keys (key)
-   CROSS JOIN (VALUES (''), ('{REVERSAL}:'), ('{REDATED}:')) AS prefixes (prefix)
+   CROSS JOIN (VALUES {_PREFIXES}) AS prefixes (prefix)
    WHERE b.status <> 'waiting' AND b.balance_type <> 'risk_reserved'
 ), moved AS (
   SELECT e.reference, l.code, p.currency, sum(p.amount_minor) AS minor

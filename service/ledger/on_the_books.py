@@ -1,10 +1,12 @@
 """What posting needs now and then: chart accounts that are missing, and what is stored under a reference."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
 from uuid import UUID
 
 from service.foundation.postgres.sql import Batch, Connection, Record, Statement
-from service.ledger.entry import CHART, JournalEntry
+from service.ledger.entry import CHART, JournalEntry, Posting, money_or_none
 
 
 class _Accounts(Batch, frozen=True):
@@ -65,3 +67,56 @@ async def stored_digests(connection: Connection, entries: list[JournalEntry]) ->
     wanted = _References(account_id=[e.account_id for e in entries], reference=[e.reference for e in entries])
     rows = await connection.rows(_STORED, wanted.bound())
     return {(row.account_id, row.reference): row.digest for row in rows}
+
+
+class _Leg(Record):
+    """A posting, with what its whole entry says."""
+
+    account_id: UUID
+    reference: str
+    kind: str
+    order_id: UUID | None
+    payment_intent_id: str | None
+    customer_minor: int | None
+    customer_currency: str | None
+    occurred_at: datetime
+    code: str
+    currency: str
+    amount_minor: int
+
+    @property
+    def name(self) -> tuple[UUID, str]:
+        """Of its entry."""
+        return self.account_id, self.reference
+
+
+_ENTRIES = Statement(f"""
+SELECT e.account_id, e.reference, e.kind, e.order_id, e.payment_intent_id, e.customer_minor, e.customer_currency,
+       e.occurred_at, l.code, p.currency, p.amount_minor
+  FROM {_References.unnest()}
+  JOIN journal_entries e ON e.account_id = wanted.account_id AND e.reference = wanted.reference
+  JOIN postings p ON p.entry_id = e.id
+  JOIN ledger_accounts l ON l.id = p.ledger_account_id
+ ORDER BY e.account_id, e.reference, p.line
+""").returning(_Leg)
+
+
+async def entries(connection: Connection, names: Sequence[tuple[UUID, str]]) -> dict[tuple[UUID, str], JournalEntry]:
+    """The entries that are on the books of these accounts and references."""
+    wanted = _References(account_id=[account for account, _ in names], reference=[reference for _, reference in names])
+    legs = await connection.rows(_ENTRIES, wanted.bound())
+    return {name: _entry(list(of_entry)) for name, of_entry in groupby(legs, key=lambda leg: leg.name)}
+
+
+def _entry(legs: Sequence[_Leg]) -> JournalEntry:
+    first = legs[0]
+    return JournalEntry(
+        account_id=first.account_id,
+        reference=first.reference,
+        kind=first.kind,
+        order_id=first.order_id,
+        payment_intent_id=first.payment_intent_id,
+        occurred_at=first.occurred_at,
+        postings=tuple(Posting(leg.code, leg.currency, leg.amount_minor) for leg in legs),
+        customer=money_or_none(first.customer_minor, first.customer_currency),
+    )

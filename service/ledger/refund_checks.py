@@ -5,8 +5,8 @@ So they cost what the refunds cost, however many charges there are.
 """
 
 from service.ledger.entry import CONTRA_REFUNDS, REFUNDS_PAYABLE, REVENUE, SUSPENSE
-from service.ledger.journal import REDATED, REFUND, REFUND_DUPLICATE, REFUND_DUPLICATE_FAILED, REVERSAL
-from service.states import REFUND_OPEN, in_sql
+from service.ledger.journal import REDATED, REFUND, REFUND_DUPLICATE, REFUND_DUPLICATE_FAILED, REVERSAL, SETTLED
+from service.states import REFUND_ENDED_UNPAID, REFUND_OPEN, in_sql
 
 # Every entry of a refund, also of a duplicate's, and what corrects one: `refund:`, `refund_pending:`,
 # `refund_duplicate:`, `reversal:refund:`, …
@@ -15,7 +15,7 @@ SELECT e.* FROM (SELECT DISTINCT account_id FROM ledger_accounts
         WHERE code IN ('{REFUNDS_PAYABLE}', '{SUSPENSE}')) refunding
   JOIN journal_entries e ON e.account_id = refunding.account_id
    AND (e.reference LIKE '{REFUND}%' OR e.reference LIKE '{REVERSAL}:{REFUND}%'
-        OR e.reference LIKE '{REDATED}:{REFUND}%')"""
+        OR e.reference LIKE '{REDATED}:{REFUND}%' OR e.reference LIKE '{SETTLED}:{REFUND}%')"""
 
 # What a promise gave up, against what was taken for the same payment. A draw on what is owed gives up nothing anew. The
 # refund of a duplicate takes what suspense had of it.
@@ -43,6 +43,18 @@ _UNDER_WAY = f"""CASE
      AND r.balance_transaction_id IS NOT NULL AND r.failure_transaction_id IS NULL THEN -r.amount_minor
     ELSE 0 END"""
 
+# The same of a charge that is settled in another currency, in that one: what was promised, less what has left the
+# balance and did not come back. What the order counts in its customer's currency must be what its refunds say, too.
+_WORTH = """CASE WHEN r.stripe_refund_id IS NULL THEN 0
+    WHEN r.balance_transaction_id IS NULL OR r.failure_transaction_id IS NOT NULL THEN r.promised_settled_minor
+    ELSE -r.drawn_settled_minor END"""
+_OWED = f"""CASE WHEN r.stripe_refund_id IS NULL THEN 0
+    WHEN r.status IN {in_sql(REFUND_ENDED_UNPAID)} THEN r.amount_minor - r.drawn_minor ELSE -r.drawn_minor END"""
+
+# Until what took a charge's money is known, nothing of it is booked where its currency is known to settle in another.
+_WAITS = """c.settled_minor IS NULL AND (c.settlement_currency IS NOT NULL OR c.balance_transaction_id IS NULL
+     AND c.currency IN (SELECT currency FROM settlement_currencies WHERE settles_in <> currency))"""
+
 PAYABLE_DIFFERS = f"""
 WITH booked AS (
   SELECT e.account_id, e.order_id, p.currency, -sum(p.amount_minor) AS minor
@@ -53,11 +65,18 @@ WITH booked AS (
 ), counted AS (
   SELECT o.account_id, o.id AS order_id, o.currency, o.amount_owed_minor + sum({_UNDER_WAY}) AS minor
     FROM refunds r JOIN orders o ON o.id = r.order_id
-    JOIN charges c ON c.id = r.charge_id AND c.status <> 'duplicate'
+    JOIN charges c ON c.id = r.charge_id AND c.status <> 'duplicate' AND c.settled_minor IS NULL
    GROUP BY o.id
+  UNION ALL
+  SELECT o.account_id, o.id, c.settlement_currency, sum({_WORTH}) + o.amount_owed_minor - sum({_OWED})
+    FROM refunds r JOIN orders o ON o.id = r.order_id
+    JOIN charges c ON c.id = r.charge_id AND c.status <> 'duplicate' AND c.settled_minor IS NOT NULL
+   GROUP BY o.id, c.settlement_currency
 )
 SELECT ARRAY[coalesce(CAST(order_id AS text), 'no order')] AS ids,
        format('%s %s booked as payable, %s owed or under way', coalesce(b.minor, 0), currency, coalesce(c.minor, 0))
          AS detail
   FROM booked b FULL JOIN counted c USING (account_id, order_id, currency)
- WHERE coalesce(b.minor, 0) <> coalesce(c.minor, 0)"""
+ WHERE coalesce(b.minor, 0) <> coalesce(c.minor, 0)
+   AND NOT EXISTS (SELECT FROM refunds r JOIN charges c ON c.id = r.charge_id
+     WHERE r.order_id = coalesce(b.order_id, c.order_id) AND {_WAITS})"""

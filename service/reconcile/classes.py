@@ -32,7 +32,8 @@ CLASSES: dict[str, DiscrepancyClass] = {
         "`eo reconcile` again: what Stripe did not show is neither clean nor a discrepancy",
     ),
     "missing_locally": DiscrepancyClass(
-        "Stripe took money and we have no charge for it, or the charge is settled and its journal entry is not there. "
+        "Stripe took money and we have no charge for it, or the charge is settled and its journal entry is not there, "
+        "or not in the currency that Stripe's balance got. "
         "A payment made past us, without our metadata, is named by its id. The one case where `duplicate_charge` comes "
         "first: the order is already paid by another PaymentIntent",
         "`eo reconcile --heal` tells whether {pi} is ours, `eo reconcile --heal --yes` books what is; refund the rest",
@@ -141,9 +142,10 @@ CLASSES: dict[str, DiscrepancyClass] = {
         "refund the order again: that draws on what is owed",
     ),
     IN_FLIGHT: DiscrepancyClass(
-        "younger than the grace, or settled in another currency than its charge, whose fee is not booked yet; not a "
+        "younger than the grace, or a refund of a payment that is settled in another currency and not booked before "
+        "Stripe tells its balance transaction; not a "
         "discrepancy",
-        "wait: it is younger than EO_RECONCILE_GRACE_S, or settled in another currency; `eo reconcile` again",
+        "wait: it is younger than EO_RECONCILE_GRACE_S, or its payment is listed by itself; `eo reconcile` again",
     ),
 }
 

@@ -43,7 +43,12 @@ WITH explained AS (
          least(s_returned, greatest(s_returned - coalesce(x.unsure, 0), x.succeeded)) AS s_given,
          o.amount AS o_amount, o.currency AS o_currency, o.status AS o_status, o.updated_at AS o_updated,
          o.capture, o.id AS o_id, o.parked_at, o.parked_why, o.asked_at,
-         b.id AS b_id, b.currency AS b_currency, b.assets AS b_amount,
+         b.id AS b_id, b.currency AS b_currency, b.assets AS b_amount, b.customer_minor AS b_customer,
+         b.customer_currency AS b_customer_currency,
+         -- What Stripe's balance got: where that is another currency, it alone says what is booked.
+         coalesce(s_txn_currency, c_settlement, c_currency) AS settled_in,
+         CASE WHEN coalesce(s_txn_currency, c_settlement, c_currency) = c_currency THEN c_taken
+              ELSE coalesce(s_txn_amount, c_settled) END AS settled,
          f.id AS f_id, f.currency AS f_currency, -f.assets AS f_fee, a.pi IS NOT NULL AS absent,
          row_number() OVER (
            PARTITION BY o.id, p.took
@@ -67,7 +72,8 @@ WITH explained AS (
     WHEN NOT at_stripe AND c_pi IS NULL THEN CASE WHEN c_status IN {OPEN} THEN 'stale_pending' END
     -- Learnt its PaymentIntent after Stripe was read; or Stripe could not be read, which says nothing.
     WHEN NOT at_stripe THEN CASE WHEN :complete THEN 'in_flight' END
-    WHEN took AND c_status IN {_MOVED} AND b_id IS NULL THEN 'missing_locally'
+    WHEN took AND c_status IN {_MOVED} AND (b_id IS NULL OR b_currency = c_currency AND settled_in <> c_currency)
+      AND (s_txn IS NOT NULL OR NOT waits) THEN 'missing_locally'
     WHEN s_currency <> c_currency OR o_currency <> c_currency THEN 'currency_mismatch'
     WHEN s_amount <> c_amount OR o_amount <> c_amount OR took AND s_received <> c_taken
       -- Before a capture is settled here, nothing here says how much was to be taken.
@@ -78,18 +84,17 @@ WITH explained AS (
     WHEN c_status = 'authorized' AND parked_at IS NULL AND asked_for_at IS NULL THEN 'authorization_expired'
     WHEN c_status IN {OPEN} THEN 'stale_pending'
     WHEN NOT took THEN NULL
-    -- A charge in another currency than Stripe settles in is booked at what arrived.
-    WHEN (b_currency, b_amount) <> (c_currency, c_taken)
-      AND (s_txn_currency IS NOT DISTINCT FROM c_currency OR (b_currency, b_amount) IS DISTINCT FROM
-        (s_txn_currency, s_txn_amount)) THEN 'ledger_imbalance'
-    -- Settled in another currency: not booked until the books can hold both.
-    WHEN s_txn_currency <> c_currency AND f_id IS NULL THEN 'in_flight'
+    -- Both sides: Stripe's balance by what it got, and the customer by what was taken.
+    WHEN (b_currency, b_amount) <> (settled_in, settled)
+      OR settled_in <> c_currency AND (b_customer_currency, b_customer) IS DISTINCT FROM (c_currency, c_taken)
+      THEN 'ledger_imbalance'
     WHEN s_txn IS NULL AND c_txn IS NULL OR s_fee <> 0 AND f_id IS NULL THEN 'fee_missing'
     WHEN f_fee <> s_fee OR f_currency <> s_txn_currency THEN 'fee_mismatch'
   END AS class FROM seen WHERE selected
 ), dated AS (
   SELECT judged.*, CASE class
-    WHEN 'missing_locally' THEN greatest(at, CASE WHEN c_status IN {_MOVED} THEN c_updated END)
+    WHEN 'missing_locally' THEN greatest(at, CASE WHEN c_status IN {_MOVED} THEN c_updated END,
+      CASE WHEN settled_in <> c_currency OR waits THEN s_txn_created END)
     -- Our final word may be younger than Stripe's listing; a payment that takes days is asked for every few hours.
     WHEN 'status_mismatch' THEN greatest(at, asked_for_at, CASE WHEN c_status NOT IN {OPEN} THEN c_updated
       WHEN c_status IN {_WAITS} THEN asked_at END,
@@ -111,22 +116,25 @@ SELECT CASE WHEN heals_at > :cut_off THEN 'in_flight' ELSE class END, account_id
     WHEN 'missing_at_stripe' THEN CASE WHEN c_status IN {_MOVED} THEN c_taken ELSE 0 END
     WHEN 'amount_mismatch' THEN greatest(abs(s_amount - c_amount), abs(coalesce(o_amount, c_amount) - c_amount),
       CASE WHEN took AND (capture = 'automatic' OR c_status IN {_MOVED}) THEN abs(s_received - c_taken) END)
-    WHEN 'ledger_imbalance' THEN CASE WHEN b_currency = c_currency THEN abs(b_amount - c_taken) ELSE c_taken END
+    WHEN 'ledger_imbalance' THEN CASE WHEN b_currency <> settled_in OR b_amount = settled THEN c_taken
+      ELSE abs(b_amount - settled) END
     WHEN 'fee_missing' THEN s_fee
     WHEN 'fee_mismatch' THEN CASE WHEN f_currency = s_txn_currency THEN abs(f_fee - s_fee) ELSE s_fee END
     ELSE c_amount
   END,
   CASE WHEN class IN ('fee_missing', 'fee_mismatch') THEN coalesce(s_txn_currency, c_currency)
+    WHEN class = 'ledger_imbalance' AND b_currency = settled_in AND b_amount <> settled THEN settled_in
     ELSE coalesce(c_currency, s_currency) END,
   CASE class WHEN 'fee_missing' THEN coalesce(s_txn_created, at) WHEN 'stale_pending' THEN c_created ELSE at END,
   nullif(jsonb_strip_nulls(jsonb_build_object(
     'order', o_status, 'order_amount', nullif(o_amount, c_amount), 'order_currency', nullif(o_currency, c_currency),
     'charge', c_status, 'amount', c_amount, 'taken', nullif(c_taken, c_amount), 'currency', c_currency,
-    'booked', b_amount, 'fee', f_fee,
+    'booked', b_amount, 'booked_in', nullif(b_currency, c_currency), 'fee', f_fee,
     'parked', CASE WHEN parked_at IS NOT NULL THEN coalesce(parked_why, 'parked') END)), '{{}}'),
   CASE WHEN at_stripe THEN jsonb_strip_nulls(jsonb_build_object(
     'status', s_status, 'amount', s_amount, 'received', s_received, 'currency', s_currency, 'charge', s_charge,
-    'balance_transaction', s_txn, 'fee', s_fee)) END
+    'balance_transaction', s_txn, 'settled', CASE WHEN settled_in <> c_currency THEN s_txn_amount END,
+    'settled_in', CASE WHEN settled_in <> c_currency THEN s_txn_currency END, 'fee', s_fee)) END
 FROM dated
 """)
 
@@ -223,8 +231,8 @@ WITH fee AS (
   UNION ALL
   SELECT c_currency, 'ours', 1, c_taken, 0, 0, 0 FROM recon_pairs WHERE counted AND c_status IN {_MOVED}
   UNION ALL
-  SELECT e.currency, 'ledger', 1, e.assets, 0, 0, 0 FROM recon_pairs p
-    JOIN recon_entries e ON e.account_id = p.account_id AND e.reference = p.booking WHERE p.counted
+  SELECT coalesce(b.customer_currency, b.currency), 'ledger', 1, coalesce(b.customer_minor, b.assets), 0, 0, 0
+    FROM recon_pairs p JOIN recon_entries b ON b.account_id = p.account_id AND b.reference = p.booking WHERE p.counted
   UNION ALL
   SELECT e.currency, 'ledger', 1, e.assets, 0, 0, 0 FROM recon_entries e WHERE {_UNCLAIMED} AND {_OF_WINDOW}
   UNION ALL

@@ -51,8 +51,17 @@ WITH seen AS (
          s_txn_currency = r_currency AND s_txn_amount <> -r_amount
            OR s_failure_currency = r_currency AND s_failure_amount <> r_amount AS moved_other,
          made.id AS made_id, -made.payable AS made, made.currency AS made_currency,
+         made.customer_minor AS made_customer,
          paid.id AS paid_id, -paid.assets AS paid, paid.currency AS paid_currency,
+         paid.customer_minor AS paid_customer,
          back.id AS back_id, back.assets AS back, back.currency AS back_currency,
+         back.customer_minor AS back_customer,
+         -- What is to be booked: in another currency by the charge's rate, and by what Stripe's balance moved.
+         coalesce(r_settled_in, r_currency) AS settled_in,
+         CASE WHEN of_duplicate THEN 0 WHEN r_settled_in IS NULL THEN r_amount - r_drawn
+              ELSE r_promised END AS promised,
+         CASE WHEN r_settled_in IS NULL THEN r_amount ELSE -s_txn_amount END AS gone,
+         CASE WHEN r_settled_in IS NULL THEN r_amount ELSE s_failure_amount END AS came,
          fee.id AS fee_id, -fee.assets AS fee, fee.currency AS fee_currency
     FROM recon_refund_pairs p
     LEFT JOIN recon_absent_refunds n ON n.re = p.r_re
@@ -63,10 +72,11 @@ WITH seen AS (
    WHERE p.selected
 ), checked AS (
   SELECT p.*, CASE
-    WHEN made_id IS NOT NULL AND (made, made_currency) <> (due, r_currency) THEN {_MADE}
-    WHEN paid_id IS NOT NULL AND (s_txn IS NULL OR (paid, paid_currency) <> (r_amount, r_currency)) THEN {_PAID}
-    WHEN back_id IS NOT NULL AND (s_failure_txn IS NULL OR (back, back_currency) <> (r_amount, r_currency))
-      THEN {_BACK}
+    WHEN made_id IS NOT NULL AND ((made, made_currency) <> (promised, settled_in) OR made_customer <> due) THEN {_MADE}
+    WHEN paid_id IS NOT NULL AND (s_txn IS NULL OR (paid, paid_currency) <> (gone, settled_in)
+      OR paid_customer <> r_amount) THEN {_PAID}
+    WHEN back_id IS NOT NULL AND (s_failure_txn IS NULL OR (back, back_currency) <> (came, settled_in)
+      OR back_customer <> r_amount) THEN {_BACK}
   END AS wrong FROM seen p
 ), judged AS (
   SELECT checked.*, CASE
@@ -76,18 +86,20 @@ WITH seen AS (
     -- Learnt its id after Stripe was read; or Stripe could not be read, which says nothing.
     WHEN NOT at_stripe THEN CASE WHEN :complete THEN 'in_flight' END
     -- What our row says is settled is not on the books.
-    WHEN r_re IS NOT NULL AND due > 0 AND made_id IS NULL
+    WHEN NOT waits AND (r_re IS NOT NULL AND promised > 0 AND made_id IS NULL
       OR r_txn IS NOT NULL AND paid_id IS NULL OR r_failure_txn IS NOT NULL AND back_id IS NULL
+      OR settled_in <> r_currency AND r_currency IN (made_currency, paid_currency, back_currency))
       THEN 'refund_missing_locally'
     WHEN s_amount <> r_amount OR s_currency <> r_currency OR s_pi <> r_pi OR moved_other
       THEN 'refund_amount_mismatch'
     WHEN (r_status, s_status) NOT IN {pairs_in_sql(REFUND_AGREED)} THEN 'refund_status_mismatch'
+    -- Its payment is not booked before what took its money is known, and that tells what the refund is worth.
+    WHEN waits THEN 'in_flight'
     WHEN r_re IS NOT NULL AND (s_txn IS NOT NULL AND paid_id IS NULL OR s_failure_txn IS NOT NULL AND back_id IS NULL)
       THEN 'refund_missing_locally'
     WHEN wrong IS NOT NULL THEN 'ledger_imbalance'
     WHEN r_status IN {_OPEN} THEN 'stale_pending'
-    -- Paid out of a balance in another currency: its fee is not booked until the books can hold both.
-    WHEN s_fee <> 0 AND fee_id IS NULL THEN CASE WHEN s_txn_currency = r_currency THEN 'fee_missing' END
+    WHEN s_fee <> 0 AND fee_id IS NULL THEN 'fee_missing'
     WHEN (fee, fee_currency) <> (s_fee, s_txn_currency) THEN 'fee_mismatch'
   END AS class FROM checked
 ), dated AS (
@@ -110,6 +122,7 @@ SELECT CASE WHEN heals_at > :cut_off THEN 'in_flight' ELSE class END, account_id
       THEN greatest(abs(s_amount - r_amount), CASE WHEN moved_other THEN abs(s_txn_amount + r_amount) END,
         CASE WHEN moved_other THEN abs(s_failure_amount - r_amount) END) ELSE r_amount END
     WHEN 'ledger_imbalance' THEN CASE
+      WHEN settled_in <> r_currency THEN r_amount
       WHEN wrong LIKE '{REFUND_PENDING}:%' THEN CASE WHEN made_currency = r_currency
         THEN abs(made - due) ELSE r_amount END
       WHEN split_part(wrong, ':', 1) IN {_GONE} THEN CASE WHEN paid_currency = r_currency AND s_txn IS NOT NULL
@@ -168,7 +181,8 @@ LINES = f"""SELECT s_currency, 'stripe', 0, 0, 0, 1, s_amount FROM recon_refund_
   SELECT r_currency, 'ours', 0, 0, 0, 1, r_amount FROM recon_refund_pairs
    WHERE counted AND r_txn IS NOT NULL AND r_failure_txn IS NULL
   UNION ALL
-  SELECT e.currency, 'ledger', 0, 0, 0, CASE WHEN e.kind IN {_GONE} THEN 1 ELSE -1 END, -e.assets
+  SELECT coalesce(e.customer_currency, e.currency), 'ledger', 0, 0, 0, CASE WHEN e.kind IN {_GONE} THEN 1 ELSE -1 END,
+         coalesce(CASE WHEN e.kind IN {_GONE} THEN e.customer_minor ELSE -e.customer_minor END, -e.assets)
     FROM recon_refund_pairs p JOIN recon_entries e ON e.account_id = p.account_id
       AND e.reference IN ({_PAID}, {_BACK})
    WHERE p.counted AND p.r_id IS NOT NULL

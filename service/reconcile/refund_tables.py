@@ -22,6 +22,7 @@ from service.ledger import (
     refund_pending_reference,
     refund_reference,
 )
+from service.ledger.journal import SETTLED
 from service.outbox.rows import ROWS
 from service.states import REFUND_ENDED_UNPAID, REFUND_OPEN, in_sql
 from service.stripe_gateway.objects import REFUND_FAILURE
@@ -82,7 +83,7 @@ BOOKED = f"""SELECT e.id FROM recon_refund_pairs p
      '{refund_pending_reference("")}' || p.re, '{refund_reference("")}' || p.re,
      '{refund_failed_reference("")}' || p.re, '{refund_duplicate_reference("")}' || p.re,
      '{refund_duplicate_failed_reference("")}' || p.re, '{fee_reference("")}' || coalesce(p.s_txn, p.r_txn)]) AS booking
-    JOIN journal_entries e ON e.account_id = p.account_id AND e.reference = booking"""
+    JOIN journal_entries e ON e.account_id = p.account_id AND e.reference IN (booking, '{SETTLED}:' || booking)"""
 
 
 class Failure(Record):
@@ -179,6 +180,8 @@ WITH promise AS (
     FROM {ROWS} WHERE kind = 'refund' GROUP BY effect
 )
 SELECT r.id, r.account_id, r.order_id, r.amount_minor AS amount, r.drawn_minor AS drawn, r.currency, r.status,
+       r.promised_settled_minor AS promised, r.drawn_settled_minor AS drawn_settled, c.settlement_currency, c.settled,
+       coalesce(c.waits, false) AS waits,
        r.stripe_refund_id AS re, r.stripe_created, r.balance_transaction_id AS txn,
        r.failure_transaction_id AS failure_txn, r.created_at, r.updated_at, c.pi,
        coalesce(c.status = 'duplicate', false) AS of_duplicate, x.parked_at, x.parked_why, x.asked_at,
@@ -223,7 +226,8 @@ SELECT coalesce(r.account_id, c.account_id) AS account_id, coalesce(r.order_id, 
        s.failure_amount AS s_failure_amount, s.failure_currency AS s_failure_currency,
        s.failure_created AS s_failure_created,
        r.id AS r_id, r.amount AS r_amount, r.drawn AS r_drawn, r.currency AS r_currency, r.status AS r_status,
-       r.re AS r_re, r.pi AS r_pi, coalesce(r.of_duplicate, false) AS of_duplicate,
+       r.re AS r_re, r.pi AS r_pi, CASE WHEN r.settled IS NOT NULL THEN r.settlement_currency END AS r_settled_in,
+       r.promised AS r_promised, coalesce(r.waits, false) AS waits, coalesce(r.of_duplicate, false) AS of_duplicate,
        r.txn AS r_txn, r.failure_txn AS r_failure_txn, r.created_at AS r_created, r.updated_at AS r_updated,
        r.parked_at, r.parked_why, r.asked_at
   FROM (SELECT s.*, l.refund_id AS claimed_by

@@ -19,9 +19,11 @@ recon_report    the same in the order of the report, with ages
 Parameters, wherever they occur: :since and :until, the window's edges, and :cut_off.
 """
 
+from service.charges import elsewhere
 from service.foundation.postgres.sql import Record, Statement
 from service.ledger import charge_reference, duplicate_reference, fee_reference
 from service.ledger.entry import REFUNDS_PAYABLE
+from service.ledger.journal import SETTLED
 from service.outbox.rows import ROWS
 from service.reconcile import dispute_tables, payout_tables, refund_tables
 from service.states import CHANGE_OPEN, WHOSE_TURN, in_sql
@@ -177,6 +179,7 @@ CREATE TEMP TABLE recon_charges AS
 SELECT c.id, c.account_id, c.order_id, c.attempt, c.amount_minor AS amount, c.currency, c.status,
        coalesce(c.captured_minor, c.amount_minor) AS taken, k.created_at AS asked_for_at,
        c.payment_intent_id AS pi, c.stripe_charge_id AS charge, c.stripe_created, c.balance_transaction_id AS txn,
+       c.settlement_currency, c.settled_minor AS settled, {elsewhere.waits("c")} AS waits,
        c.created_at, c.updated_at, c.created_at >= :since AND c.created_at < :until
          OR coalesce(o.id IN (SELECT order_id FROM recon_carried), false) AS selected
   FROM recon_orders o JOIN charges c ON c.account_id = o.account_id AND c.order_id = o.id
@@ -218,13 +221,15 @@ SELECT coalesce(c.account_id, s.account_id) AS account_id, coalesce(c.order_id, 
        s.txn_currency AS s_txn_currency, s.txn_created AS s_txn_created,
        coalesce(s.returned, 0) AS s_returned, coalesce(s.given_back, 0) AS s_given_back, s.disputed AS s_disputed,
        c.id AS c_id, c.attempt, c.amount AS c_amount, c.currency AS c_currency, c.status AS c_status, c.pi AS c_pi,
-       c.txn AS c_txn, c.created_at AS c_created, c.updated_at AS c_updated, c.taken AS c_taken, c.asked_for_at
+       c.txn AS c_txn, c.created_at AS c_created, c.updated_at AS c_updated, c.taken AS c_taken, c.asked_for_at,
+       c.settlement_currency AS c_settlement, c.settled AS c_settled, coalesce(c.waits, false) AS waits
   FROM (SELECT s.*, l.charge_id FROM recon_stripe s LEFT JOIN recon_claims l ON l.pi = s.pi) s
   FULL JOIN recon_charges c ON c.id = s.charge_id
 """)
 
 # `assets` is what the entry moved on asset accounts: + the gross of a charge, - a fee; `payable` the same of what is
-# owed to customers. One row per entry: that of its largest asset leg, should an entry ever have two currencies.
+# owed to customers. One row per entry: that of its largest asset leg, should an entry ever have two currencies. What
+# was booked anew in the currency of Stripe's balance stands for what was booked before, under that one's reference.
 ENTRIES = Statement(f"""
 CREATE TEMP TABLE recon_entries AS
 WITH wanted AS (
@@ -232,7 +237,8 @@ WITH wanted AS (
   UNION
   SELECT e.id FROM recon_carried k JOIN journal_entries e ON e.account_id = k.account_id AND e.reference = k.reference
   UNION
-  SELECT e.id FROM recon_pairs p JOIN journal_entries e ON e.account_id = p.account_id AND e.reference = p.booking
+  SELECT e.id FROM recon_pairs p
+    JOIN journal_entries e ON e.account_id = p.account_id AND e.reference IN (p.booking, '{SETTLED}:' || p.booking)
   UNION
   SELECT e.id FROM recon_pairs p JOIN journal_entries e ON e.account_id = p.account_id AND e.reference = p.fee_booking
   UNION
@@ -244,11 +250,14 @@ WITH wanted AS (
     FROM wanted w JOIN postings p ON p.entry_id = w.id JOIN ledger_accounts a ON a.id = p.ledger_account_id
    GROUP BY w.id, p.currency
 )
-SELECT DISTINCT ON (e.id) e.id, e.account_id, e.reference, split_part(e.reference, ':', 1) AS kind, e.order_id,
-       e.payment_intent_id AS pi, e.occurred_at, t.currency, t.assets, t.payable,
+SELECT DISTINCT ON (e.account_id, b.reference) e.id, e.account_id, b.reference,
+       split_part(b.reference, ':', 1) AS kind, e.order_id,
+       e.payment_intent_id AS pi, e.occurred_at, t.currency, t.assets, t.payable, e.customer_minor, e.customer_currency,
        bool_or(t.left_over <> 0) OVER (PARTITION BY e.id) AS unbalanced
   FROM summed t JOIN journal_entries e ON e.id = t.id
- ORDER BY e.id, abs(t.assets) DESC, abs(t.payable) DESC, t.currency
+ CROSS JOIN LATERAL (SELECT CASE WHEN e.kind = '{SETTLED}' THEN substr(e.reference, length('{SETTLED}:') + 1)
+                            ELSE e.reference END AS reference) b
+ ORDER BY e.account_id, b.reference, e.kind = '{SETTLED}' DESC, abs(t.assets) DESC, abs(t.payable) DESC, t.currency
 """)
 
 INDEXES: dict[str, tuple[str, ...]] = {

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import ledger, notices, orders
+from service import charges, ledger, notices, orders
+from service.charges import elsewhere
 from service.foundation.postgres.sql import Connection, Record, Statement, begin, connect
 from service.foundation.settings import Settings
 from service.ledger import JournalEntry
@@ -22,7 +23,7 @@ from service.recovery.refund_healing import adopt_refund
 from service.recovery.verification import brought_back, with_key
 from service.states import CHARGE_MONEY_MOVED, ORDER_TRANSITIONS
 from service.stripe_gateway.marks import read_marks
-from service.stripe_gateway.objects import Intent
+from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
 
 if TYPE_CHECKING:  # the SDK costs half a second
     from service.stripe_gateway.client import StripeGateway
@@ -64,6 +65,7 @@ async def heal(
 class _Held(Record):
     """A charge, and the state of its order."""
 
+    id: UUID
     status: str
     account_id: UUID
     order_id: UUID
@@ -74,11 +76,13 @@ class _Held(Record):
     charged_at: datetime | None
     capture: str
     order_status: str
+    settlement_currency: str | None
+    waits: bool
 
 
-_HOLDER = Statement("""
-SELECT c.status, c.account_id, c.order_id, c.stripe_charge_id, c.amount_minor, c.captured_minor, c.currency,
-       c.charged_at, o.capture, o.status AS order_status
+_HOLDER = Statement(f"""
+SELECT c.id, c.status, c.account_id, c.order_id, c.stripe_charge_id, c.amount_minor, c.captured_minor, c.currency,
+       c.charged_at, o.capture, o.status AS order_status, c.settlement_currency, {elsewhere.waits("c")} AS waits
   FROM accounts a JOIN charges c ON c.account_id = a.id AND c.payment_intent_id = :intent
   JOIN orders o ON o.id = c.order_id
 """).returning(_Held)
@@ -103,24 +107,39 @@ def _differs(held: _Held, intent: Intent) -> bool:
     return taken != intent.amount and not (held.capture == "manual" and 0 < taken < intent.amount)
 
 
-_BOOKED = Statement("SELECT FROM journal_entries WHERE account_id = :account AND reference = :reference")
-
-
 async def _complete(engine: AsyncEngine, held: _Held, intent: Intent, *, dry_run: bool) -> Verdict:
     """Book the entry of a settled charge that has none, and move its order to `paid`, where it may go there."""
-    entry = _entry(held, intent)
+    bt = _movement(intent)
     async with begin(engine) as tx:
         await orders.lock(tx, [held.order_id])
         now = await tx.one(_HOLDER, {"intent": intent.id})
-        is_booked = await tx.row(_BOOKED, {"account": entry.account_id, "reference": entry.reference}) is not None
+        settled_in = bt.currency if bt else now.settlement_currency or now.currency
+        is_booked = await _is_booked(tx, _entry(now, intent), settled_in)
         is_paid = now.order_status == "paid" or now.status == "duplicate"
         if is_booked and is_paid:
             return Verdict(Step.REPORT, "it is settled and booked; what differs else is for a human")
         if not is_paid and not _can_be_paid(now.order_status):
             return Verdict(Step.REPORT, f"its order is {now.order_status} although its charge is settled")
+        if bt is None and not is_booked and (now.waits or settled_in != now.currency):
+            return Verdict(Step.REPORT, "Stripe has not made its balance transaction yet, which tells what is booked")
         if not dry_run:
-            await _written(tx, entry, order_id=None if is_paid else held.order_id, intent=intent)
+            await _written(tx, now, intent, bt)
+            if not is_paid:
+                await tx.run(_TO_PAID, {"id": held.order_id, "intent": intent.id})
+                await notices.tell_of_orders(tx, [held.order_id])
     return Verdict(Step.SETTLE)
+
+
+def _movement(intent: Intent) -> BalanceTransaction | None:
+    charge = intent.latest_charge
+    bt = charge.balance_transaction if isinstance(charge, Charge) else None
+    return bt if isinstance(bt, BalanceTransaction) else None
+
+
+async def _is_booked(tx: Connection, entry: JournalEntry, settled_in: str) -> bool:
+    """Whether what is on the books of it is in the currency that Stripe's balance got."""
+    stands = (await ledger.standing(tx, [entry.name])).get(entry.name)
+    return stands is not None and all(posting.currency == settled_in for posting in stands.postings)
 
 
 _TO_PAID = Statement("""
@@ -128,13 +147,15 @@ UPDATE orders SET status = 'paid', payment_intent_id = :intent, failure = NULL, 
 """)
 
 
-async def _written(tx: Connection, entry: JournalEntry, *, order_id: UUID | None, intent: Intent) -> None:
-    result = await ledger.post(tx, [entry])
-    if result.conflicting:
+async def _written(tx: Connection, held: _Held, intent: Intent, bt: BalanceTransaction | None) -> None:
+    """Book it; where another currency is in it, by its balance transaction."""
+    entry = _entry(held, intent)
+    if bt is not None and (held.waits or held.settlement_currency is not None or bt.currency != held.currency):
+        refused = bool(await charges.book_moved(tx, [(held.id, bt)]))
+    else:
+        refused = bool((await ledger.post(tx, [entry])).conflicting)
+    if refused:
         raise RuntimeError(f"{entry.reference} is on the books with other content")
-    if order_id is not None:
-        await tx.run(_TO_PAID, {"id": order_id, "intent": intent.id})
-        await notices.tell_of_orders(tx, [order_id])
 
 
 def _can_be_paid(status: str) -> bool:

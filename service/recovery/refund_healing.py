@@ -14,6 +14,8 @@ from service.recovery.instance import instance_of
 from service.recovery.refund_adoption import ListedRefund, judge_listed
 from service.recovery.refund_knowing import what_is_known
 from service.recovery.refund_verification import refund_brought_back
+from service.refunds.booking import BOOKING, Booking
+from service.refunds.booking import entries as entries_of
 from service.refunds.settling import movement_id
 from service.states import REFUND_FINAL
 from service.stripe_gateway.objects import Refund
@@ -60,15 +62,19 @@ class _Held(Record):
     status: str
     amount_minor: int
     currency: str
+    id: UUID
+    charge_id: UUID
     drawn_minor: int
     of_duplicate: bool
+    is_exchanged: bool
+    is_early: bool
+    waits: bool
 
 
-_HELD = Statement("""
-SELECT r.account_id, r.order_id, r.status, r.amount_minor, r.currency, r.drawn_minor,
-       c.status = 'duplicate' AS of_duplicate
+_HELD = Statement(f"""
+SELECT r.id, r.account_id, r.order_id, r.status, r.amount_minor, r.currency, r.drawn_minor, {BOOKING}
   FROM accounts a JOIN refunds r ON r.account_id = a.id AND r.stripe_refund_id = :refund
-  JOIN charges c ON c.id = r.charge_id
+  JOIN charges p ON p.id = r.charge_id
 """).returning(_Held)
 
 
@@ -97,13 +103,9 @@ async def _complete(engine: AsyncEngine, shown: Refund, *, dry_run: bool) -> Ver
             return Verdict(Step.REPORT, f"it is {held.status} here and {shown.status} at Stripe, or over another sum")
         if held.status not in REFUND_FINAL:
             return Verdict(Step.REPORT, "it has no end yet")
-        entries = ledger.refund_entries(
-            account_id=held.account_id,
-            order_id=held.order_id,
-            refund=shown,
-            drawn_minor=held.drawn_minor,
-            of_duplicate=held.of_duplicate,
-        )
+        entries = (await entries_of(tx, [_booking(held, shown)])).get(held.id)
+        if entries is None:
+            return Verdict(Step.REPORT, "its payment is not booked yet, which tells what this refund is worth")
         references = [entry.reference for entry in entries]
         booked = await tx.rows(_BOOKED, {"account": held.account_id, "references": references})
         if len(booked) == len(references):
@@ -114,3 +116,18 @@ async def _complete(engine: AsyncEngine, shown: Refund, *, dry_run: bool) -> Ver
             gone, back = movement_id(shown.balance_transaction), movement_id(shown.failure_balance_transaction)
             await tx.run(_MOVED, {"account": held.account_id, "refund": shown.id, "gone": gone, "back": back})
     return Verdict(Step.SETTLE)
+
+
+def _booking(held: _Held, shown: Refund) -> Booking:
+    return Booking(
+        id=held.id,
+        account_id=held.account_id,
+        order_id=held.order_id,
+        charge_id=held.charge_id,
+        shown=shown,
+        drawn_minor=held.drawn_minor,
+        of_duplicate=held.of_duplicate,
+        is_exchanged=held.is_exchanged,
+        is_early=held.is_early,
+        waits=held.waits,
+    )

@@ -10,12 +10,14 @@ ending    a refund that only a human can end
 telling   its producer is told that it has come to an end
 kind      a refund as a kind of effect
 answers   what Stripe's word about a refund means                                                        [pure]
+booking   what it has on the books, also of a charge that is settled in another currency
 settling  the refund, its order's sums, and the bookings of what moved
 known     which refunds a listing must show
 """
 
 from service.refunds.answers import judge_lookup, judge_refund
 from service.refunds.asking import Refunded, refund
+from service.refunds.booking import book_moved
 from service.refunds.effect import OpenRefund
 from service.refunds.kind import REFUND
 from service.refunds.known import known_refunds, known_refunds_of
@@ -32,6 +34,7 @@ __all__ = [
     "RefundPage",
     "RefundRequest",
     "Refunded",
+    "book_moved",
     "check_refund",
     "ended",
     "get",

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from service import ledger, notices, orders
+from service import notices, orders
 from service.effects.model import Settlement
 from service.effects.settling import (
     COMPLETE,
@@ -23,10 +23,11 @@ from service.effects.settling import (
 )
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.foundation.settings import Settings
+from service.refunds.booking import BOOKING, Booking, entries
 from service.refunds.effect import OpenRefund
 from service.refunds.telling import tell_of_refunds
 from service.states import REFUND_ENDED_UNPAID, REFUND_FINAL, REFUND_OPEN, REFUND_TRANSITIONS, in_sql
-from service.stripe_gateway.objects import BalanceTransaction
+from service.stripe_gateway.objects import BalanceTransaction, Refund
 
 
 async def record(tx: Connection, settlements: Sequence[Settlement[OpenRefund]], settings: Settings) -> set[UUID]:
@@ -50,23 +51,30 @@ def _one_per_order(settlements: Sequence[Settlement[OpenRefund]]) -> Iterator[li
 
 async def _record(tx: Connection, ordered: list[Settlement[OpenRefund]], settings: Settings) -> set[UUID]:
     settled = {row.id: row for row in await tx.rows(_SETTLE, _bound(ordered, settings))}
-    await book(
-        tx,
-        [
-            entry
-            for s in ordered
-            if s.effect.id in settled and s.outcome.refund is not None
-            for entry in ledger.refund_entries(
-                account_id=s.effect.account_id,
-                order_id=s.effect.order_id,
-                refund=s.outcome.refund,
-                drawn_minor=settled[s.effect.id].drawn_minor,
-                of_duplicate=settled[s.effect.id].of_duplicate,
-            )
-        ],
-    )
+    bookings = [
+        _booking(s, s.outcome.refund, settled[s.effect.id])
+        for s in ordered
+        if s.effect.id in settled and s.outcome.refund is not None
+    ]
+    of_refunds = await entries(tx, bookings)
+    await book(tx, [entry for of_refund in of_refunds.values() for entry in of_refund])
     await tell_of_refunds(tx, [row.id for row in settled.values() if row.is_told])
     return set(settled)
+
+
+def _booking(settlement: Settlement[OpenRefund], shown: Refund, row: "_Settled") -> Booking:
+    return Booking(
+        id=row.id,
+        account_id=settlement.effect.account_id,
+        order_id=settlement.effect.order_id,
+        charge_id=row.charge_id,
+        shown=shown,
+        drawn_minor=row.drawn_minor,
+        of_duplicate=row.of_duplicate,
+        is_exchanged=row.is_exchanged,
+        is_early=row.is_early,
+        waits=row.waits,
+    )
 
 
 class _Refunds(Incoming, frozen=True):
@@ -79,11 +87,18 @@ class _Refunds(Incoming, frozen=True):
 
 
 class _Settled(Record):
-    """A refund that changed. `is_told`: it came to an end of which somebody wants to hear."""
+    """A refund that changed, and what of its charge decides how it is booked.
+
+    `is_told`: it came to an end of which somebody wants to hear.
+    """
 
     id: UUID
+    charge_id: UUID
     drawn_minor: int
     of_duplicate: bool
+    is_exchanged: bool
+    is_early: bool
+    waits: bool
     is_told: bool
 
 
@@ -94,7 +109,7 @@ WITH incoming AS (
   SELECT * FROM {_Refunds.unnest()}
 ), before AS (
   SELECT r.id, r.status AS was, r.stripe_refund_id IS NULL AND i.refund IS NOT NULL AS is_new,
-         p.status = 'duplicate' AS of_duplicate,
+         {BOOKING},
          CASE WHEN p.status = 'duplicate' THEN 0 ELSE o.amount_owed_minor END AS owed
     FROM incoming i JOIN refunds r ON r.id = i.id
     JOIN orders o ON o.id = r.order_id JOIN charges p ON p.id = r.charge_id
@@ -111,6 +126,7 @@ WITH incoming AS (
      AND (i.refund = c.stripe_refund_id) IS NOT FALSE  -- known by its id, it is never another one
      AND {may_move("refund")}
   RETURNING c.id, c.account_id, c.order_id, c.amount_minor, c.drawn_minor, c.status, b.was, b.is_new, b.of_duplicate,
+            b.charge_id, b.is_exchanged, b.is_early, b.waits,
             c.stripe_refund_id IS NOT NULL AS is_made, i.outbox_id, i.final, i.delay, i.error, i.parked
 ), moved AS (
   UPDATE orders o SET
@@ -131,7 +147,7 @@ WITH incoming AS (
 ), returned AS (
   {GIVE_BACK}
 )
-SELECT id, drawn_minor, of_duplicate,
+SELECT id, charge_id, drawn_minor, of_duplicate, is_exchanged, is_early, waits,
        status <> was AND status IN {in_sql(REFUND_FINAL)} AND {notices.is_heard("s.account_id")} AS is_told
   FROM settled s
 """).returning(_Settled)

@@ -19,6 +19,8 @@ NEEDED: tuple[tuple[str, str, dict[str, object], str], ...] = (
     ("get", "/v1/charges", {"limit": 1}, _CHARGES),
     ("get", "/v1/balance_transactions", {"limit": 1}, _BALANCE),
     ("get", paths.BALANCE, {}, "balance_read"),
+    ("get", paths.DISPUTES, {"limit": 1}, "dispute_read"),
+    ("get", paths.FRAUD_WARNINGS, {"limit": 1}, "early_fraud_warning_read"),
     ("get", paths.PAYOUTS, {"limit": 1}, "payout_read"),
     ("get", "/v1/events", {"limit": 1}, "event_read"),
 )

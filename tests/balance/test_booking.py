@@ -4,6 +4,7 @@ import asyncio
 import logging
 from dataclasses import replace
 from datetime import timedelta
+from typing import get_args
 
 import pytest
 from msgspec.structs import replace as changed
@@ -11,8 +12,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
-from service.balance import BalanceSweep, book_shown, book_waiting
+from service.balance import BalanceSweep, book_shown, book_waiting, every
 from service.foundation.settings import Settings
+from service.ledger import MovementOf
 from service.stripe_gateway.objects import BalanceTransaction
 from tests.balance.support import (
     Stripe,
@@ -179,3 +181,71 @@ async def test_the_sweep_shows_what_is_known_of_its_window_and_no_more(engine: A
     second = int(now().timestamp())
     assert await BalanceSweep().known(engine, second + 1, second + 3) == {"txn_1", "txn_2"}
     del settings
+
+
+async def test_a_charge_that_settles_in_another_currency_is_booked_at_what_the_balance_got(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    await paid(engine, 1)
+    await run(engine, "INSERT INTO accounts (id, name) VALUES (:id, 'alice')", id=ALICE)
+    for _ in range(2):
+        await sweep(engine, settings, Stripe([transaction(1, amount=1_800, fee=80, currency="eur")]))
+    assert (await due(engine), await standing(engine)) == (set(), {"txn_1": "booked"})
+    assert await references(engine) == ["charge:ch_1", "fee:txn_1"]
+    assert await balance_of(engine, BALANCE) == 1_800 - 80
+    assert await ledger.verify(engine) == []
+
+
+PAYOUT = """
+INSERT INTO payouts (id, account_id, status, amount_minor, currency, arrival_date, automatic, method, stripe_created)
+SELECT 'po_1', id, 'paid', 1500, 'usd', now(), true, 'standard', now() FROM accounts WHERE is_default
+"""
+
+
+async def test_a_payout_waits_until_it_is_known_and_is_booked_both_ways(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    left = transaction("po", amount=-1_500, fee=0, type_="payout", category="payout", source="po_1")
+    back = transaction("back", amount=1_500, fee=0, type_="payout_failure", category="payout_reversal", source="po_1")
+    await sweep(engine, settings, Stripe([left, back]))
+    assert await standing(engine) == {"txn_po": "waiting", "txn_back": "waiting"}
+    await run(engine, PAYOUT)
+    await all_looked_at(engine, settings)
+    assert await references(engine) == ["payout:po_1", "payout_failed:po_1"]
+    assert (await balance_of(engine, BALANCE), await balance_of(engine, SUSPENSE)) == (0, 0)
+
+
+async def test_a_payout_of_another_sum_contradicts_and_after_the_grace_stands_in_suspense(
+    engine: AsyncEngine, hasty: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    await run(engine, PAYOUT)
+    odd = transaction("po", amount=-1_400, fee=0, type_="payout", category="payout", source="po_1")
+    await sweep(engine, hasty, Stripe([odd]))
+    assert (await standing(engine), await balance_of(engine, BALANCE)) == ({"txn_po": "suspense"}, -1_400)
+    assert "balance.contradicted" in caplog.text
+
+
+@pytest.mark.parametrize("status", ["needs_response", "lost"])
+async def test_a_disputes_money_is_booked_by_its_row_and_lost_where_it_is_decided(
+    engine: AsyncEngine, settings: Settings, status: str
+) -> None:
+    await paid(engine, 1)
+    taken = transaction("dp", amount=-1_999, fee=1_500, type_="adjustment", category="dispute", source="dp_1")
+    await sweep(engine, settings, Stripe([taken]))
+    assert await standing(engine) == {"txn_dp": "waiting"}
+    await run(
+        engine,
+        "INSERT INTO disputes (id, account_id, order_id, charge_id, status, amount_minor, currency, stripe_created,"
+        " history) SELECT 'dp_1', account_id, order_id, id, :status, 1999, 'usd', now(),"
+        " jsonb_build_array(jsonb_build_object('at', now(), 'status', CAST(:status AS text))) FROM charges",
+        status=status,
+    )
+    for _ in range(2):
+        await all_looked_at(engine, settings)
+    assert "dispute:dp_1:withdrawn:txn_dp" in await references(engine)
+    assert await balance_of(engine, "assets:disputes_receivable") == (1_999 if status == "needs_response" else 0)
+    assert await balance_of(engine, "expenses:chargebacks_lost") == (0 if status == "needs_response" else 1_999)
+
+
+def test_each_kind_of_movement_that_the_ledger_knows_has_who_explains_it() -> None:
+    assert set(every._EXPLAINERS) == set(get_args(MovementOf))

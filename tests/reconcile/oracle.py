@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
+from service.ledger import JournalEntry, Money
 from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent, Refund
 from tests.reconcile.refund_oracle import Found, explained, given_for_good, judge_refunds
 from tests.reconcile.world import ChargeRow, OrderRow, Story
@@ -152,12 +153,10 @@ def _judge_pair(story: Story, pair: _Pair, cut_off: datetime) -> str | None:
         return _judge_without_stripe(story, charge, cut_off)
     if charge is None:
         return _young("missing_locally", _moved(intent), cut_off) if pair.took and not _is_undone(intent) else None
-    if (
-        (pair.settled or _is_known_duplicate(pair))
-        and pair.took
-        and _booking(charge) not in {e.reference for e in story.entries}
-    ):
-        return _young("missing_locally", max(_moved(intent), charge.updated_at or charge.at), cut_off)
+    if (pair.settled or _is_known_duplicate(pair)) and pair.took and _is_not_booked(story, charge, intent):
+        txn = _txn(intent)
+        shown = datetime.fromtimestamp(txn.created, UTC) if txn and txn.currency != charge.currency else _moved(intent)
+        return _young("missing_locally", max(_moved(intent), charge.updated_at or charge.at, shown), cut_off)
     return _judge_values(story.order, charge, intent) or _judge_states(story, charge, intent, cut_off)
 
 
@@ -198,10 +197,13 @@ def _judge_states(story: Story, charge: ChargeRow, intent: Intent, cut_off: date
 
 
 def _judge_books(story: Story, charge: ChargeRow, intent: Intent, cut_off: datetime) -> str | None:
-    gross = next(e for e in story.entries if e.reference == _booking(charge))
-    if max(p.amount_minor for p in gross.postings) != _taken(charge):
+    txn, gross = _txn(intent), _gross(story, charge)
+    assert gross is not None
+    is_exchanged = txn is not None and txn.currency != charge.currency
+    if max(p.amount_minor for p in gross.postings) != (txn.amount if txn and is_exchanged else _taken(charge)):
         return "ledger_imbalance"
-    txn = _txn(intent)
+    if is_exchanged and gross.customer != Money(_taken(charge), charge.currency):
+        return "ledger_imbalance"
     if txn is None:
         return None if charge.txn else _young("fee_missing", _moved(intent), cut_off)
     booked = next((e for e in story.entries if e.reference == f"fee:{txn.id}"), None)
@@ -209,6 +211,18 @@ def _judge_books(story: Story, charge: ChargeRow, intent: Intent, cut_off: datet
         late = max(_moved(intent), datetime.fromtimestamp(txn.created, UTC))
         return _young("fee_missing", late, cut_off) if txn.fee else None
     return None if max(p.amount_minor for p in booked.postings) == txn.fee else "fee_mismatch"
+
+
+def _gross(story: Story, charge: ChargeRow) -> JournalEntry | None:
+    """What is booked of the charge: what was booked anew stands for what was booked before."""
+    booked = {e.reference: e for e in story.entries}
+    return booked.get(f"settled:{_booking(charge)}", booked.get(_booking(charge)))
+
+
+def _is_not_booked(story: Story, charge: ChargeRow, intent: Intent) -> bool:
+    gross, txn = _gross(story, charge), _txn(intent)
+    in_its_own = gross is not None and {p.currency for p in gross.postings} == {charge.currency}
+    return gross is None or (in_its_own and txn is not None and txn.currency != charge.currency)
 
 
 def _judge_alone(story: Story, cut_off: datetime) -> str | None:

@@ -225,17 +225,17 @@ async def test_a_refund_booked_for_nobody_is_an_imbalance(tell: Ask, account: UU
 async def test_a_failure_booked_of_a_refund_that_did_not_fail_is_an_imbalance(tell: Ask, account: UUID) -> None:
     story, failed = _refunded(account), _refunded(account, status="failed")
     (booked,) = [e for e in failed.entries if e.kind == "refund_failed"]
-    story.entries.append(
-        ledger.refund_failed_entry(
-            account_id=account,
-            order_id=story.order.id,
-            payment_intent_id=story.intent.id,
-            stripe_refund_id=story.refund.re or "",
-            amount_minor=500,
-            currency="usd",
-            occurred_at=booked.occurred_at,
-        )
+    invented = ledger.refund_failed_entry(
+        account_id=account,
+        order_id=story.order.id,
+        payment_intent_id=story.intent.id,
+        stripe_refund_id=story.refund.re or "",
+        amount_minor=500,
+        currency="usd",
+        occurred_at=booked.occurred_at,
     )
+    assert invented is not None
+    story.entries.append(invented)
     assert (await tell(story)).only("ledger_imbalance").amount == 500
 
 

@@ -69,6 +69,10 @@ refunds = Table(
     Column(
         "drawn_minor", sa.BigInteger, nullable=False, server_default="0", comment="of the amount, what was owed before"
     ),
+    # Fixed when they are first known, so that a repeat books the same. Null: the charge is settled in its own currency,
+    # or Stripe has not shown yet in which one.
+    Column("promised_settled_minor", sa.BigInteger, comment="what is promised anew, at the charge's rate"),
+    Column("drawn_settled_minor", sa.BigInteger, comment="what was owed before, at the charge's rate"),
     Column("balance_transaction_id", sa.Text, comment="that took the money from Stripe's balance"),
     Column("failure_transaction_id", sa.Text, comment="that brought it back"),
     *effect_columns(),

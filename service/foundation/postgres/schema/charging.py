@@ -55,7 +55,10 @@ charges = Table(
     Column("charged_at", sa.DateTime(timezone=True), comment="Stripe's moment of the success; null before 0006"),
     Column("balance_transaction_id", sa.Text, comment="set when the movement is booked (R24)"),
     Column("fee_look_at", sa.DateTime(timezone=True), comment="of versions before 0013; nobody reads it"),
-    Column("settlement_currency", sa.Text, comment="where it is not the charge's: its booking is not made yet"),
+    Column("settlement_currency", sa.Text, comment="in which Stripe's balance got it, where that is not the charge's"),
+    Column(
+        "settled_minor", sa.BigInteger, comment="what it got in that currency, and is booked; null: not booked so yet"
+    ),
     Column(
         "polls",
         sa.Integer,

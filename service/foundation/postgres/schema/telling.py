@@ -89,7 +89,7 @@ settlement_currencies = Table(
     Column("currency", sa.Text, primary_key=True, comment="in which customers pay"),
     Column("settles_in", sa.Text, nullable=False, comment="in which Stripe's balance gets it"),
     Column("seen_in", BYTEWISE, nullable=False, comment="the newest balance transaction that shows it"),
-    time_column("seen_at"),
+    Column("seen_at", sa.DateTime(timezone=True), nullable=False, comment="when that one was made"),
     comment="What balance transactions have shown: where it is another currency, a charge is booked by its own alone.",
 )
 
