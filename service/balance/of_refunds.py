@@ -1,10 +1,14 @@
-"""Movements of a refund: it books them itself when it is settled, under the lock of its order."""
+"""Movements of a refund: it books them itself when it is settled, under the lock of its order.
+
+One of a charge in another currency is booked by its movement, where it was settled before its charge was booked.
+"""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from service.balance.explaining import Explained, Explainer, Explanation, Unexplained
 from service.foundation.postgres.sql import Connection, Record, Statement
+from service.refunds import book_moved
 from service.stripe_gateway.objects import BalanceTransaction
 
 
@@ -35,7 +39,13 @@ class OfRefunds(Explainer):
         """By the refund that is their source, once it names them: then it is settled and booked as they say."""
         sources = [bt.source for bt in movements if bt.source]
         refunds = {row.stripe_refund_id: row for row in await tx.rows(_REFUNDS, {"sources": sources})}
-        return {bt.id: _explanation(bt, refunds.get(bt.source or "")) for bt in movements}
+        found = {bt.id: _explanation(bt, refunds.get(bt.source or "")) for bt in movements}
+        moved = [(bt.source, bt) for bt in movements if bt.source and isinstance(found[bt.id], Explained)]
+        left = await book_moved(tx, moved) if moved else set()
+        for refund, bt in moved:
+            if refund in left:
+                found[bt.id] = _waits(refunds[refund])
+        return found
 
 
 def _explanation(bt: BalanceTransaction, refund: _Refund | None) -> Explanation:
@@ -49,3 +59,8 @@ def _explanation(bt: BalanceTransaction, refund: _Refund | None) -> Explanation:
         order_id=refund.order_id,
         read=refund.stripe_refund_id,
     )
+
+
+def _waits(refund: _Refund) -> Unexplained:
+    why = "its charge is settled in another currency and not booked yet, or the books say otherwise"
+    return Unexplained(why=why, account_id=refund.account_id, order_id=refund.order_id)

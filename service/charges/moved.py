@@ -64,7 +64,7 @@ async def book_moved(tx: Connection, moved: Sequence[tuple[UUID, BalanceTransact
     """Book these charges, and the fee of each, by what took their money, where another currency is in it.
 
     Of any other charge nothing is done, by one statement for all of them. Safe to repeat. Returns the ids of those that
-    the books say otherwise of: nothing of them is changed.
+    the books say otherwise of: what contradicts them is left out.
     """
     by_id = dict(moved)
     batch = _Moved(id=list(by_id), currency=[bt.currency for bt in by_id.values()])
@@ -74,17 +74,21 @@ async def book_moved(tx: Connection, moved: Sequence[tuple[UUID, BalanceTransact
     await orders.lock(tx, [row.order_id for row in found])
     charges = await tx.rows(_LOCK, {"ids": [row.id for row in found]})
     refused = {c.id for c in charges if c.balance_transaction_id not in (None, by_id[c.id].id)}
-    charges = [c for c in charges if c.id not in refused]
-    await elsewhere.note(tx, [(c.currency, by_id[c.id]) for c in charges])
-    entries = await ledger.anew(tx, [_entry(c, by_id[c.id]) for c in charges])
-    fees = [entry for c in charges if (entry := _fee(c, by_id[c.id])) is not None]
-    if conflicting := (await ledger.post(tx, [*entries, *fees])).conflicting:
-        names = {(entry.order_id, entry.payment_intent_id) for entry in conflicting}
-        refused |= {c.id for c in charges if (c.order_id, c.payment_intent_id) in names}
-    done = {c.id: by_id[c.id] for c in charges if c.id not in refused}
+    open_ = [c for c in charges if c.id not in refused]
+    await elsewhere.note(tx, [(c.currency, by_id[c.id]) for c in open_])
+    refused |= await _refused(tx, open_, await ledger.anew(tx, [_entry(c, by_id[c.id]) for c in open_]))
+    done = {c.id: by_id[c.id] for c in open_ if c.id not in refused}
     await tx.run(_MARK, _marks(done).bound())
     await ledger.post(tx, await promises(tx, list(done)))
-    return refused
+    fees = [entry for c in open_ if c.id in done and (entry := _fee(c, done[c.id])) is not None]
+    return refused | await _refused(tx, open_, fees)
+
+
+async def _refused(tx: Connection, charges: Sequence[_Charge], entries: Sequence[ledger.JournalEntry]) -> set[UUID]:
+    """Book these; returns the charges of those that are on the books with other content."""
+    conflicting = (await ledger.post(tx, entries)).conflicting
+    payments = {(entry.account_id, entry.payment_intent_id) for entry in conflicting}
+    return {c.id for c in charges if (c.account_id, c.payment_intent_id) in payments}
 
 
 class _Marks(Batch, frozen=True):

@@ -16,7 +16,8 @@ from service.foundation.errors import Misconfigured
 OURS = "EO_"
 # Variables of ours that are no settings of the service, but of the sandbox, of tests, or of the demonstration.
 OF_THE_SANDBOX = tuple(
-    f"EO_SANDBOX_{name}" for name in ("HOST", "PORT", "DATA", "FEE_DELAY_S", "LATENCY_MS", "STRICT", "RPS", "SECRET")
+    f"EO_SANDBOX_{name}"
+    for name in ("HOST", "PORT", "DATA", "FEE_DELAY_S", "LATENCY_MS", "STRICT", "RETRY_S", "RPS", "SECRET")
 )
 _OTHERS = ("EO_CRASH_AT", *OF_THE_SANDBOX)
 _OTHER_PREFIXES = ("EO_TEST_", "EO_DEMO_", "EO_CONFORMANCE_")

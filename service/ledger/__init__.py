@@ -14,7 +14,16 @@ There is no balance row to contend on: a balance is the sum of postings, helped 
 
 from service.ledger.checks import Finding, verify
 from service.ledger.closing import Decided, close_disputes
-from service.ledger.correcting import anew, redate, redated_entry, reversal_entry, reverse, settled_entry, standing
+from service.ledger.correcting import (
+    anew,
+    booked_anew,
+    redate,
+    redated_entry,
+    reversal_entry,
+    reverse,
+    settled_entry,
+    standing,
+)
 from service.ledger.disputing import dispute_closed_entry, dispute_entry, dispute_reference
 from service.ledger.entry import CHART, JournalEntry, Money, Posting
 from service.ledger.exchanging import Made, Rate, Worth, worth_of
@@ -83,6 +92,7 @@ __all__ = [
     "Worth",
     "anew",
     "balances",
+    "booked_anew",
     "charge_entry",
     "charge_failure_entry",
     "charge_failure_reference",

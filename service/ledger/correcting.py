@@ -55,10 +55,11 @@ async def anew(connection: Connection, entries: Sequence[JournalEntry]) -> list[
     What stands keeps its moment. Posting this is safe to repeat; other content in the same currency is a conflict.
     """
     stands = await standing(connection, [entry.name for entry in entries])
-    return [part for entry in entries for part in _anew(entry, stands.get(entry.name))]
+    return [part for entry in entries for part in booked_anew(entry, stands.get(entry.name))]
 
 
-def _anew(entry: JournalEntry, stands: JournalEntry | None) -> tuple[JournalEntry, ...]:
+def booked_anew(entry: JournalEntry, stands: JournalEntry | None) -> tuple[JournalEntry, ...]:
+    """The same of one entry; `stands`: what is on the books for it, if anything. Pure."""
     if stands is None:
         return (entry,)
     entry = replace(entry, occurred_at=stands.occurred_at)

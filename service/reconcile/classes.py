@@ -136,6 +136,13 @@ CLASSES: dict[str, DiscrepancyClass] = {
         "back, as its `amount_refunded` tells, that no refund of ours or of Stripe's list explains",
         "`eo reconcile` again, and look at {pi} at Stripe: what nothing explains is booked by hand, then " + _ACK,
     ),
+    "balance_drift": DiscrepancyClass(
+        "in one currency Stripe's balance is not the ledger's, what is in flight left out; or a movement of it stands "
+        "on one side alone, or with another sum. Money from before this installation is such a difference: acknowledge "
+        "it",
+        "`eo ledger verify` and `eo ledger suspense` name what is booked otherwise or not at all; see with `eo status` "
+        "that the relay runs, which sweeps the balance; a case known to be otherwise: " + _ACK,
+    ),
     OWED: DiscrepancyClass(
         "a refund failed or was canceled after Stripe had made it: the customer is owed the money, and the books say "
         "so; not a discrepancy",

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from service.foundation.money import CURRENCIES
+from service.reconcile.balance import Proof
 from service.reconcile.classes import IN_FLIGHT, NOT_KEPT, SHORT
 from service.reconcile.compare import SIDES, Sums
 from service.reconcile.results import ClassSum, Discrepancy, Report
@@ -46,6 +47,7 @@ async def as_json(report: Report) -> AsyncIterator[str]:
         "money_at_stake": report.money_at_stake,
         "owed": report.owed,
         "coverage": report.comparison.coverage,
+        "balance": {proof.currency: _proof(proof) for proof in report.proofs},
     }
     yield json.dumps(head)[:-1] + ', "discrepancies": ['
     between = "\n"
@@ -68,6 +70,7 @@ async def as_table(report: Report) -> AsyncIterator[str]:
     w = report.window
     yield f"window    {iso(w.since)} to {iso(w.until)}, by Stripe's created; in flight: after {iso(w.cut_off)}\n\n"
     yield "".join(_totals_lines(report))
+    yield "".join(map(_proof_line, report.proofs))
     yield f"verdict   {_verdict(report)}\n"
     yield f"coverage  {_coverage(report)}\n"
     current = None
@@ -121,6 +124,32 @@ def _sums(sums: Sums) -> dict[str, int]:
         "fees": sums.fees,
         "net": sums.net,
     }
+
+
+def _proof(proof: Proof) -> dict[str, int | None]:
+    return {
+        "opening": proof.opening,
+        "activity": proof.activity,
+        "payouts": proof.payouts,
+        "closing": proof.closing,
+        "ledger": proof.ledger,
+        "drift": proof.drift,
+        "differ": len(proof.differ),
+    }
+
+
+def _proof_line(proof: Proof) -> str:
+    """The balance of one currency: how it came about at Stripe, and what the books say."""
+
+    def shown(amount: int | None) -> str:
+        return "?" if amount is None else show(amount, proof.currency)
+
+    differ = f"; {len(proof.differ)} movements differ" if proof.differ else ""
+    return (
+        f"balance   {proof.currency}: opening {shown(proof.opening)} + activity {shown(proof.activity)} - payouts "
+        f"{shown(proof.payouts)} = closing {shown(proof.closing)} at Stripe; {shown(proof.ledger)} by the books, "
+        f"in flight left out{differ}\n"
+    )
 
 
 def _csv_line(cells: Any) -> str:

@@ -11,6 +11,7 @@ import asyncpg
 
 from service.foundation.postgres.sql import Statement
 from service.reconcile import dispute_tables, payout_tables
+from service.reconcile.balance import Proof
 from service.reconcile.classes import NOT_KEPT, OWED, next_step
 from service.reconcile.compare import Comparison
 from service.reconcile.pages import Numbered, pages
@@ -83,6 +84,7 @@ class Report:
     classes: tuple[ClassSum, ...]
     incomplete: str | None
     driver: asyncpg.Connection
+    proofs: tuple[Proof, ...] = ()
 
     @property
     def money_at_stake(self) -> dict[str, int]:

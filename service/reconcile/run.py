@@ -7,7 +7,7 @@ changes later is younger than the grace. No transaction is open while Stripe is 
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from service.foundation.errors import EffectivelyOnceError, Unavailable
 from service.foundation.postgres.db import as_unavailable, is_unreachable
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.reconcile import store
+from service.reconcile.balance import BalanceGateway, Proof, note_drift, prove
 from service.reconcile.classes import SOURCE_INCOMPLETE
 from service.reconcile.compare import (
     Read,
@@ -77,12 +78,13 @@ async def reconcile(
     source: str = "api",
     now: datetime | None = None,
     progress: Progress = lambda _: None,
+    balance: BalanceGateway | None = None,
 ) -> AsyncIterator[Report]:
     """Compare orders and charges, ledger and Stripe over `span`; yields the report, and records the run.
 
-    `rules` say how long a payment may wait at Stripe. `now` is the database's clock unless given. Raises Unavailable
-    (could not begin), ValueError (an empty window), and CutShort (began, and the database went away). What Stripe did
-    not show is no error here: the verdict is incomplete.
+    `rules` say how long a payment may wait at Stripe; with `balance` the balance is proven, too. `now` is the
+    database's clock unless given. Raises Unavailable (could not begin), ValueError (an empty window), and CutShort
+    (began, and the database went away). What Stripe did not show is no error here: the verdict is incomplete.
     """
     async with _session(engine) as driver:
         with _lost_is(Unavailable):
@@ -90,24 +92,38 @@ async def reconcile(
             window = fix(span, now=now or (await Connection(driver).one(_CLOCK)).now, grace_s=grace_s)
             run_id = await store.begin_run(driver, window, source)
         with _lost_is(CutShort):
-            report = await _run(driver, gateway, window, rules, run_id, progress, carry=span == Span())
+            wanted = _Wanted(window, rules, run_id, progress, carry=span == Span())
+            report = await _run(engine, driver, gateway, balance, wanted)
         yield report
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One run. carry: it has no window of its own, and looks at all that is still open."""
+
+    window: Window
+    rules: Rules
+    run_id: UUID
+    progress: Progress
+    carry: bool
+
+
 async def _run(
-    driver: asyncpg.Connection,
-    gateway: Gateway,
-    window: Window,
-    rules: Rules,
-    run_id: UUID,
-    progress: Progress,
-    *,
-    carry: bool,
+    engine: AsyncEngine, driver: asyncpg.Connection, gateway: Gateway, balance: BalanceGateway | None, wanted: _Wanted
 ) -> Report:
-    await note_known(driver, window, rules, carry=carry)
-    read = await _read_stripe(driver, gateway, window, progress, carry=carry)
-    progress("comparing")
-    comparison = await compare(driver, window, rules, read, carry=carry)
+    window, run_id = wanted.window, wanted.run_id
+    await note_known(driver, window, wanted.rules, carry=wanted.carry)
+    read = await _read_stripe(driver, gateway, window, wanted.progress, carry=wanted.carry)
+    wanted.progress("comparing")
+    comparison = await compare(driver, window, wanted.rules, read, carry=wanted.carry)
+    proofs: tuple[Proof, ...] = ()
+    if balance is not None and read.is_complete:
+        try:
+            source = Source(driver, wanted.progress, lambda _: None)
+            proofs = await prove(engine, driver, source, balance, window)
+        except IncompleteListing as error:
+            read = Read(str(error))
+        await note_drift(driver, proofs, window.now)
     if not read.is_complete:
         values = {"class": SOURCE_INCOMPLETE, "now": window.now, "reason": json.dumps({"reason": read.incomplete})}
         await Connection(driver).run(_INCOMPLETE, values)
@@ -124,6 +140,7 @@ async def _run(
         classes=classes,
         incomplete=read.incomplete,
         driver=driver,
+        proofs=proofs,
     )
 
 

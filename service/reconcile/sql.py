@@ -25,11 +25,12 @@ from service.ledger import charge_reference, duplicate_reference, fee_reference
 from service.ledger.entry import REFUNDS_PAYABLE
 from service.ledger.journal import SETTLED
 from service.outbox.rows import ROWS
-from service.reconcile import dispute_tables, payout_tables, refund_tables
+from service.reconcile import balance, dispute_tables, payout_tables, refund_tables
 from service.states import CHANGE_OPEN, WHOSE_TURN, in_sql
 
 TABLES = (
     *refund_tables.TABLES,
+    "recon_movements",
     *dispute_tables.TABLES,
     *payout_tables.TABLES,
     "recon_carried",
@@ -48,6 +49,7 @@ TABLES = (
 
 STAGING = f"""
 {refund_tables.STAGING};
+{balance.STAGING};
 {dispute_tables.STAGING};
 {payout_tables.STAGING};
 CREATE TEMP TABLE recon_stripe (

@@ -1,16 +1,23 @@
 """R38: with no event at all the ledger's balance is Stripe's, to the cent; what is not ours stands in suspense."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from service import ledger
+from service.effects import Rules
+from service.reconcile import Report, Span, reconcile
+from service.reconcile.report import as_table
 from service.stripe_gateway.client import StripeGateway
 from tests.charges.conftest import a_day_passes, own_stripe, own_world
 from tests.charges.wishes import ask_refund
 from tests.charges.world import World
-from tests.ledger.support import balance_of
+from tests.ledger.support import balance_of, book, charged, superuser
 from tests.recovery.forgetting import forgotten, fresh_key
 from tests.recovery.refunding import given_back, paid, refunds_of
 from tests.refunds.giving_back import FAILS_LATER, PENDS
@@ -100,3 +107,60 @@ async def test_what_this_database_forgot_is_brought_back_and_its_suspense_cleare
     assert await standing(own_world) == {"booked": 1}
     assert (await balance_of(own_world.engine, SUSPENSE)) == 0
     assert {"usd": await balance_of(own_world.engine, BALANCE)} == await at_stripe(own_world)
+
+
+@asynccontextmanager
+async def proven(world: World) -> AsyncIterator[Report]:
+    """What `eo reconcile` finds; nothing is young."""
+    async with (
+        StripeGateway(world.settings) as gateway,
+        reconcile(world.engine, gateway, Span(), grace_s=0, rules=Rules.of(world.settings), balance=gateway) as report,
+    ):
+        yield report
+
+
+async def test_reconciliation_proves_the_balance_per_currency(own_world: World) -> None:
+    world = own_world
+    async with proven(world) as report:
+        assert report.proofs == (), "it was never swept"
+    promise = await paid(world)
+    await given_back(world, promise, 700)
+    await minutes_pass(world)
+    await paid(world)  # on the books, and its movement not seen yet
+    async with proven(world) as report:
+        (proof,) = report.proofs
+        stripe = (await at_stripe(world))["usd"]
+        assert (proof.opening, proof.closing, proof.ledger, proof.drift) == (0, stripe, stripe, 0)
+        assert (proof.activity, proof.payouts) == (stripe, 0)
+        assert "balance   usd: opening 0.00 + activity" in "".join([line async for line in as_table(report)])
+    await minutes_pass(world)
+    async with proven(world) as report:
+        assert (report.verdict, [proof.drift for proof in report.proofs]) == ("clean", [0])
+
+
+PLANTS = {
+    "the ledger has another sum": "an entry of 5 usd that no movement explains",
+    "a movement is not here": "DELETE FROM balance_transactions WHERE category = 'refund'",
+    "a movement is not at stripe": "INSERT INTO balance_transactions (id, type, category, amount_minor, fee_minor,"
+    " net_minor, currency, stripe_created, status) SELECT 'txn_planted', 'charge', 'charge', 5, 0, 5, 'usd',"
+    " stripe_created, 'booked' FROM balance_transactions LIMIT 1",
+    "a movement has another fee": "UPDATE balance_transactions SET fee_minor = fee_minor + 1 WHERE category = 'charge'",
+}
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+async def test_what_is_planted_on_one_side_is_a_drift(own_world: World, plant: str) -> None:
+    world = own_world
+    promise = await paid(world)
+    await given_back(world, promise, 700)
+    await minutes_pass(world)
+    await asyncio.sleep(1.1)  # a window ends with a whole second
+    if plant.startswith("the ledger"):
+        await book(world.engine, charged("planted", 5, account_id=promise.account_id))
+    else:
+        async with superuser(world.settings.database_url) as connection:
+            await connection.execute(text(PLANTS[plant]))
+    async with proven(world) as report:
+        found = [one async for one in report.discrepancies() if one.name == "balance_drift"]
+    assert [(one.currency, report.verdict) for one in found] == [("usd", "discrepancies")]
+    assert "eo ledger verify" in found[0].next_step

@@ -35,8 +35,10 @@ def _step(step: dict[str, Any]) -> Iterator[tuple[str, str, str, str, str]]:
     what = step["what"]
     for entry in step["books"]:
         when = datetime.fromtimestamp(entry["occurred_at"], UTC).strftime("%d %b %H:%M").lstrip("0")
+        paid = f" (customer: {_money(*entry['customer'])})" if "customer" in entry else ""
         for debit, credit, amount in _sides(entry["postings"]):
-            yield what, when, debit, credit, amount
+            amount_and_paid, paid = amount + paid, ""
+            yield what, when, debit, credit, amount_and_paid
             what = when = ""
 
 

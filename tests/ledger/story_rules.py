@@ -50,12 +50,13 @@ def _refund(step: Json, account_id: UUID, _: Books) -> Iterator[JournalEntry | N
         refund=refund_of(step["refund"]),
         drawn_minor=step["drawn_minor"],
         of_duplicate=step.get("of_duplicate", False),
+        worth=ledger.Worth(**step["worth"]) if "worth" in step else None,
     )
 
 
 def _payment(step: Json, account_id: UUID, _: Books) -> Iterator[JournalEntry | None]:
     intent = msgspec.convert(step["payment_intent"], Intent)
-    if not intent.amount_received:
+    if not intent.amount_received or step.get("settles_elsewhere"):
         return
     assert intent.charge_id is not None
     assert intent.charged_at is not None
@@ -71,13 +72,15 @@ def _payment(step: Json, account_id: UUID, _: Books) -> Iterator[JournalEntry | 
     )
 
 
-def _movement(step: Json, account_id: UUID, _: Books) -> Iterator[JournalEntry | None]:
+def _movement(step: Json, account_id: UUID, before: Books) -> Iterator[JournalEntry | None]:
     moved = movement(step["balance_transaction"])
     of = None if step.get("suspended") else ledger.movement_of(moved)
     nobodys = ledger.Owner(account_id=account_id, order_id=None, payment_intent_id=None)
     payments = ledger.Owner(account_id=account_id, order_id=account_id, payment_intent_id="pi_1")
     if of == "charge" and "booked_minor" in step:
         yield ledger.suspense_entry(transaction=moved, booked_minor=step["booked_minor"] - moved.fee, **payments)
+    if of == "charge" and "customer" in step:
+        yield from _exchanged(step, moved, payments, before)
     if of == "charge":
         yield ledger.fee_entry(
             **payments,
@@ -98,11 +101,34 @@ def _movement(step: Json, account_id: UUID, _: Books) -> Iterator[JournalEntry |
         yield ledger.suspense_entry(transaction=moved, **nobodys)
 
 
+def _exchanged(step: Json, moved: BalanceTransaction, owner: ledger.Owner, before: Books) -> Iterator[JournalEntry]:
+    """What has a charge on the books in the currency that Stripe's balance got."""
+    entry = ledger.charge_entry(
+        **owner,
+        stripe_charge_id=moved.source or "",
+        amount_minor=moved.amount,
+        currency=moved.currency,
+        occurred_at=moment(step["charged_at"]),
+        customer=Money(**step["customer"]),
+    )
+    stands = before.get(ledger.settled_entry(entry).reference, before.get(entry.reference))
+    yield from ledger.booked_anew(entry, stands)
+
+
 def _dispute(step: Json, account_id: UUID, before: Books) -> Iterator[JournalEntry | None]:
     said = step["dispute"]
     owner = ledger.Owner(account_id=account_id, order_id=account_id, payment_intent_id=said["payment_intent"])
+    rate, customer = None, Money(said["amount"], said["currency"])
+    if "charge" in step:
+        rate = ledger.Rate(step["charge"]["taken_minor"], Money(**step["charge"]["settled"]))
     moves = [
-        ledger.dispute_entry(dispute_id=said["id"], principal_minor=said["amount"], transaction=movement(told), **owner)
+        ledger.dispute_entry(
+            dispute_id=said["id"],
+            principal_minor=rate.of(said["amount"]) if rate else said["amount"],
+            transaction=movement(told),
+            customer=customer if rate else None,
+            **owner,
+        )
         for told in said["balance_transactions"]
     ]
     yield from moves

@@ -134,6 +134,63 @@ async def test_what_is_owed_and_not_booked_so_is_found(books: Books, database: s
     assert await books.faults() == ["payable_differs"]
 
 
+@pytest.fixture
+async def settled(engine: AsyncEngine) -> Books:
+    """The same order, whose 100.00 USD were settled as 90.01 EUR; a third of it failed, and another is under way."""
+    books, worth = Books(engine), ledger.Worth("eur", 3000, 0)
+    await books.run(_ORDER, order=ORDER, account=ALICE)
+    await books.run(_CHARGE, order=ORDER, account=ALICE, charge=CHARGE)
+    await books.run(
+        "UPDATE charges SET settlement_currency = 'eur', settled_minor = 9001, balance_transaction_id = 'txn_0'"
+    )
+    await book(engine, charged("a", 9001, "eur", order_id=ORDER, customer=ledger.Money(10_000, "usd")))
+    for name, status, ids in (("failed", "failed", {"txn": "txn_1", "back": "txn_2"}), ("waits", "processing", {})):
+        row = {"re": f"re_{name}", "txn": None, "back": None} | ids
+        await books.run(
+            _REFUND, id=uuid4(), account=ALICE, order=ORDER, charge=CHARGE, status=status, amount=3333, drawn=0, **row
+        )
+        of: dict[str, Any] = {
+            "account_id": ALICE, "order_id": ORDER, "payment_intent_id": "pi_a", "stripe_refund_id": f"re_{name}",
+            "amount_minor": 3333, "currency": "usd", "occurred_at": NOON,
+        }  # fmt: skip
+        promise = ledger.refund_pending_entry(drawn_minor=0, worth=worth, **of)
+        assert promise is not None
+        await book(engine, promise)
+    await books.run("UPDATE refunds SET promised_settled_minor = 3000, drawn_settled_minor = 0")
+    await books.owe(3333)
+    return books
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "UPDATE orders SET amount_owed_minor = 3332",
+        "UPDATE refunds SET promised_settled_minor = 3001 WHERE stripe_refund_id = 're_waits'",
+        "UPDATE refunds SET balance_transaction_id = 'txn_9' WHERE stripe_refund_id = 're_waits'",
+        "UPDATE refunds SET failure_transaction_id = NULL WHERE stripe_refund_id = 're_failed'",
+        "UPDATE charges SET settlement_currency = NULL, settled_minor = NULL",
+        "DELETE FROM refunds WHERE stripe_refund_id = 're_waits'",
+    ],
+)
+async def test_what_is_owed_in_another_currency_and_not_booked_so_is_found(
+    settled: Books, database: str, fault: str
+) -> None:
+    assert await settled.faults() == []
+    await damage(database, fault)
+    assert await settled.faults() == ["payable_differs"]
+
+
+async def test_more_given_back_than_another_currency_was_worth_is_found(settled: Books) -> None:
+    worth = ledger.Worth("eur", 3002, 0)
+    entry = ledger.refund_pending_entry(
+        drawn_minor=0, worth=worth, account_id=ALICE, order_id=ORDER, payment_intent_id="pi_a",
+        stripe_refund_id="re_more", amount_minor=3334, currency="usd", occurred_at=NOON,
+    )  # fmt: skip
+    assert entry is not None
+    await book(settled.engine, entry)
+    assert "refunded_too_much" in await settled.faults()
+
+
 _ORDER = """
 INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, status)
 VALUES (:order, :account, 'k', '', 10000, 'usd', 'pm_card_visa', 'paid')

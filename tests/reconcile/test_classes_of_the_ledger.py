@@ -1,16 +1,20 @@
 """The classes of discrepancies between the ledger and Stripe: fees and bookings."""
 
-from datetime import timedelta
+import dataclasses
+from datetime import datetime, timedelta
 from uuid import UUID
 
+import pytest
 from msgspec.structs import replace
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
 from service.stripe_gateway.objects import Charge
-from tests.reconcile.conftest import NOW, Ask
+from tests.reconcile.conftest import NOW, Ask, Outcome
+from tests.reconcile.oracle import compare_streams
 from tests.reconcile.records import write
-from tests.reconcile.world import HOUR, paid, without_fee
+from tests.reconcile.world import HOUR, Story, paid, without_fee
 
 OLD, YOUNG = NOW - 3 * HOUR, NOW - timedelta(minutes=2)
 
@@ -75,20 +79,94 @@ async def test_an_entry_that_does_not_balance_is_found(
     ]
 
 
-async def test_a_settlement_in_another_currency_is_booked_at_what_arrived(tell: Ask, account: UUID) -> None:
+def _settled(account: UUID, *, amount: int = 1700, customer: int = 1999, made: datetime = OLD) -> Story:
+    """Paid in USD, of which Stripe's balance got 17.00 EUR; booked as is said."""
     story = paid(account, OLD)
-    story.fee_at_stripe(currency="eur", amount=1700, fee=70, net=1630)
-    story.entries[0] = ledger.charge_entry(
+    story.fee_at_stripe(currency="eur", amount=1700, fee=70, net=1630, created=int(made.timestamp()))
+    right = ledger.charge_entry(
         account_id=account, order_id=story.order.id, payment_intent_id=story.charge.pi,
-        stripe_charge_id=story.charge.charge or "", amount_minor=1700, currency="eur", occurred_at=OLD,
+        stripe_charge_id=story.charge.charge or "", amount_minor=amount, currency="eur", occurred_at=OLD,
+        customer=ledger.Money(customer, "usd"),
     )  # fmt: skip
     fee = ledger.fee_entry(
         account_id=account, order_id=story.order.id, payment_intent_id=story.charge.pi,
         balance_transaction_id=story.charge.txn or "", fee_minor=70, currency="eur", occurred_at=OLD,
     )  # fmt: skip
     assert fee is not None
-    story.entries[1] = fee
-    assert (await tell(story)).verdict == "clean"
+    story.entries = [right, fee]
+    return story
+
+
+def _judged(story: Story, outcome: Outcome) -> list[str]:
+    """What both implementations say of it."""
+    cut_off = NOW - timedelta(seconds=600)
+    assert outcome.names == [found.name for found in compare_streams([story], story.intents, [], cut_off)]
+    return outcome.names
+
+
+async def test_a_settlement_in_another_currency_is_booked_at_what_arrived(tell: Ask, account: UUID) -> None:
+    story = _settled(account)
+    outcome = await tell(story)
+    assert (outcome.verdict, _judged(story, outcome)) == ("clean", [])
+    usd = outcome.comparison.totals["usd"]
+    assert {side: sums.gross for side, sums in usd.items()} == {"ours": 1999, "ledger": 1999, "stripe": 1999}
+
+
+async def test_what_was_booked_anew_stands_for_what_was_booked_before(tell: Ask, account: UUID) -> None:
+    story, before = _settled(account), paid(account, OLD)
+    (right, fee), (old, *_) = story.entries, before.entries
+    old = dataclasses.replace(
+        old, reference=right.reference, order_id=right.order_id, payment_intent_id=story.charge.pi
+    )
+    story.entries = [old, ledger.reversal_entry(old), ledger.settled_entry(right), fee]
+    assert _judged(story, await tell(story)) == []
+
+
+@pytest.mark.parametrize(
+    ("how", "amount", "currency"),
+    [({"amount": 1701}, 1, "eur"), ({"customer": 1998}, 1999, "usd")],
+    ids=["Stripe's balance", "the customer"],
+)
+async def test_a_settlement_of_another_sum_than_either_side_says_is_an_imbalance(
+    tell: Ask, account: UUID, how: dict[str, int], amount: int, currency: str
+) -> None:
+    story = _settled(account, amount=how.get("amount", 1700), customer=how.get("customer", 1999))
+    outcome = await tell(story)
+    found = outcome.only("ledger_imbalance")
+    assert (found.amount, found.currency, _judged(story, outcome)) == (amount, currency, ["ledger_imbalance"])
+
+
+@pytest.mark.parametrize(("made", "name"), [(OLD, "missing_locally"), (YOUNG, "in_flight")])
+async def test_what_is_booked_in_its_own_currency_although_it_settled_in_another_is_missing(
+    tell: Ask, account: UUID, made: datetime, name: str
+) -> None:
+    story = _settled(account, made=made)
+    story.entries = paid(account, OLD).entries[:1]
+    (old,) = story.entries
+    reference = f"charge:{story.charge.charge}"
+    story.entries = [dataclasses.replace(old, reference=reference, order_id=story.order.id)]
+    assert _judged(story, await tell(story)) == [name]
+
+
+async def test_the_fee_of_another_currency_is_missed_like_any(tell: Ask, account: UUID) -> None:
+    story = _settled(account)
+    story.entries.pop()
+    assert _judged(story, await tell(story)) == ["fee_missing"]
+
+
+@pytest.mark.parametrize(("at", "name"), [(YOUNG, "in_flight"), (OLD, "fee_missing")])
+async def test_what_waits_for_its_movement_is_in_flight_and_then_missed(
+    tell: Ask, account: UUID, engine: AsyncEngine, at: datetime, name: str
+) -> None:
+    """Its currency is known to settle elsewhere, so nothing is booked before Stripe tells what it got."""
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO settlement_currencies VALUES ('usd', 'eur', 'txn_0', now())"))
+    story = without_fee(paid(account, at))
+    charge = story.intent.latest_charge
+    assert isinstance(charge, Charge)
+    story.at_stripe(latest_charge=replace(charge, balance_transaction=None))
+    story.entries = []
+    assert (await tell(story)).names == [name]
 
 
 async def _tamper(database: str, statement: str) -> None:

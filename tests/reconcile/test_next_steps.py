@@ -34,7 +34,8 @@ def shell(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 def test_every_class_has_a_case() -> None:
-    assert {name for name, _ in CASES} == set(CLASSES) - {IN_FLIGHT, SOURCE_INCOMPLETE, OWED}
+    of_the_balance = {"balance_drift"}  # tests/balance/test_both_balances.py
+    assert {name for name, _ in CASES} == set(CLASSES) - {IN_FLIGHT, SOURCE_INCOMPLETE, OWED} - of_the_balance
 
 
 @pytest.mark.slow  # whole commands, several per case

@@ -291,7 +291,7 @@ async def test_a_payment_of_nobody_that_was_refunded_is_only_money_that_went_bac
     assert (await ask(stripe)).names == ["money_returned"]
 
 
-async def test_a_charge_settled_in_another_currency_is_in_flight(planted: Planted) -> None:
+async def test_a_charge_settled_in_another_currency_and_not_booked_in_it_is_missing(planted: Planted) -> None:
     case = await planted(_fee_missing)
     case.story.fee_at_stripe(currency="eur", amount=1800)
-    assert (await case.ask(None, LATER - 6 * 24 * HOUR)).names == ["in_flight"]
+    assert (await case.ask(None, LATER - 6 * 24 * HOUR)).names == ["missing_locally"]

@@ -104,13 +104,13 @@ class Story:
         self.intents[-1] = replace(self.intents[-1], **changes)
 
     def fee_at_stripe(self, **changes: Any) -> None:
-        """Stripe tells the last balance transaction differently."""
+        """Stripe tells the last balance transaction differently; its net follows."""
         charge = self.intents[-1].latest_charge
         assert isinstance(charge, Charge)
         assert isinstance(charge.balance_transaction, BalanceTransaction)
-        self.at_stripe(
-            latest_charge=replace(charge, balance_transaction=replace(charge.balance_transaction, **changes))
-        )
+        told = replace(charge.balance_transaction, **changes)
+        told = replace(told, net=changes.get("net", told.amount - told.fee))
+        self.at_stripe(latest_charge=replace(charge, balance_transaction=told))
 
 
 def intent(

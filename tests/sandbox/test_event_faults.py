@@ -12,6 +12,7 @@ from sandbox.faults import Plan, PlanText, Rule
 from tests.sandbox.client import failure, new_key, order
 from tests.sandbox.hooks import Hooks
 from tests.sandbox.process import SandboxProcess
+from tests.sandbox.receiver import Post
 
 SUCCEEDED, CREATED = "payment_intent.succeeded", "payment_intent.created"
 STRIKE: dict[str, Any] = {"event": SUCCEEDED, "times": 1}
@@ -75,9 +76,9 @@ async def test_an_event_whose_making_failed_is_nowhere(hooks: Hooks) -> None:
 @pytest.mark.parametrize("sign", ["wrong_secret", "old", "changed_body"])
 async def test_a_forged_event_is_refused_by_stripes_verifier_and_the_true_one_follows(hooks: Hooks, sign: str) -> None:
     made = await hooks.endpoint(SUCCEEDED)
-    refused: list[str] = []
+    name, refused = new_key(), []
 
-    def answer(post: Any) -> int:
+    def answer(post: Post) -> int:
         try:
             post.verified(made.secret)
         except SignatureVerificationError as error:
@@ -86,12 +87,14 @@ async def test_a_forged_event_is_refused_by_stripes_verifier_and_the_true_one_fo
         return 200
 
     hooks.receiver.answer = answer
-    hooks.sandbox.faults(STRIKE | {"fault": "event_missign", "sign": sign})
-    paid = await hooks.api.pay()
-    _, true = await hooks.got(2)
-    assert len(refused) == 1
+    hooks.sandbox.faults(STRIKE | {"fault": "event_missign", "sign": sign, "metadata_order": name})
+    paid = await hooks.api.pay(metadata=order(name))
+    (delivery,) = await hooks.settled((await hooks.event(SUCCEEDED, paid.id)).id)
+    forged, true = [post for post in hooks.receiver.posts if name.encode() in post.body]
+    assert (delivery["state"], delivery["tries"], len(refused)) == ("delivered", 2, 1)
     assert ("outside the tolerance" if sign == "old" else "No signatures found matching") in refused[0]
     assert true.verified(made.secret).data.object["id"] == paid.id
+    assert (forged.signature, forged.body) != (true.signature, true.body)
 
 
 async def test_an_event_of_the_future_is_not_refused_by_stripes_verifier(hooks: Hooks) -> None:

@@ -13,8 +13,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sandbox import documented, events, params, schedule, witness
+from sandbox import destinations, documented, events, params, schedule, witness
 from sandbox.api import Api
+from sandbox.destinations import Destination
 from sandbox.limits import Latency, RateLimit
 from sandbox.request import request_of
 from sandbox.state import Sandbox
@@ -178,6 +179,20 @@ async def test_a_commit_that_fails_is_told_to_everybody_in_it(api: Api, monkeypa
 
 def _fails(store: Store) -> None:
     store.write("INSERT INTO no_such_table VALUES (1)")
+
+
+async def test_what_a_bug_undid_is_told_to_nobody(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    hooks = Destination(id="we_1", created=0, url="http://localhost/", payload="snapshot", types=["*"], view={})
+    destinations.save(api.sandbox.store, hooks)
+    with monkeypatch.context() as planted:
+        _plant(planted, "after its writes")
+        await asyncio.gather(
+            _send(api, "one"), _send(api, "bad", {**GOOD, "description": "explode"}), _send(api, "two")
+        )
+
+    told = api.sandbox.store.rows("SELECT event FROM deliveries ORDER BY 1")
+    assert told == api.sandbox.store.rows("SELECT id FROM events ORDER BY 1")
+    assert len(told) == 2 * len(("payment_intent.created", "charge.succeeded", "payment_intent.succeeded"))
 
 
 def _count(api: Api, table: str) -> int:

@@ -180,7 +180,13 @@ async def _compared(healer: Healer, wanted: Wanted, use: Callable[[Report], Awai
     grace_s, rules = settings.reconcile_grace_s, Rules.of(settings)
     try:
         async with reconcile(
-            healer.engine, healer.gateway, wanted.span, grace_s=grace_s, rules=rules, progress=_progress
+            healer.engine,
+            healer.gateway,
+            wanted.span,
+            grace_s=grace_s,
+            rules=rules,
+            progress=_progress,
+            balance=healer.gateway,
         ) as report:
             await use(report)
             return _VERDICTS[report.verdict]
