@@ -132,7 +132,7 @@ class Storm:
         self._forgetting.repeat_all()
         self._note("every order is accepted")
         self.report.happened["parked, brought back"] = Calm(fleet, monkey, self._pass_a_day, self._note).clear_up()
-        self.report.verdict = judge(fleet, [producer])
+        self.report.verdict = judge(fleet, [producer], is_swept=True)
         self._tell(monkey, producer)
 
     def _start(self, kind: str) -> list[str]:
