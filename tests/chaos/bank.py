@@ -37,10 +37,16 @@ def all_at_stripe(fleet: Fleet, what: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     while True:
         after = f"&starting_after={found[-1]['id']}" if found else ""
-        page = ask_stripe(fleet, "GET", f"{what}?limit=100{after}").body
+        page = _page(fleet, f"{what}?limit=100{after}")
         found += page["data"]
         if not page["has_more"]:
             return found
+
+
+def _page(fleet: Fleet, path: str) -> dict[str, Any]:
+    answer = ask_stripe(fleet, "GET", path)
+    assert answer.status == 200, answer
+    return dict(answer.body)
 
 
 class Bank:
@@ -113,8 +119,7 @@ class Bank:
             self.counts["strangers paid"] += 1
 
     def _newest(self, what: str) -> Sequence[dict[str, Any]]:
-        found: list[dict[str, Any]] = ask_stripe(self._fleet, "GET", f"{what}?limit=100").body["data"]
-        return found
+        return list(_page(self._fleet, f"{what}?limit=100")["data"])
 
     def _do(self, path: str, body: object, word: str) -> None:
         self._fleet.control("POST", path, body)

@@ -56,12 +56,11 @@ def differences(fleet: Fleet) -> Iterator[str]:
 
 
 def _balance(fleet: Fleet) -> Iterator[str]:
-    ours = _sums(fleet, BALANCE)
-    for currency, theirs in fleet.truth()["balance"].items():
-        if ours.pop(currency, 0) != theirs["net"]:
-            booked = _sums(fleet, BALANCE).get(currency, 0)
-            yield f"Stripe's balance is {theirs['net']} {currency}, on the books {booked}; {theirs['by_type']}"
-    yield from (f"{amount} {currency} on the books, and nothing at Stripe" for currency, amount in ours.items())
+    ours, theirs = _sums(fleet, BALANCE), fleet.truth()["balance"]
+    for currency in sorted({*ours, *theirs}):
+        shown, booked = theirs.get(currency, {"net": 0}), ours.get(currency, 0)
+        if shown["net"] != booked:
+            yield f"Stripe's balance in {currency} is {shown}, on the books it is {booked}"
 
 
 def _disputes(fleet: Fleet) -> Iterator[str]:
