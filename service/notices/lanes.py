@@ -58,7 +58,8 @@ WITH due AS MATERIALIZED (
       ORDER BY deliver_after
       LIMIT greatest(CASE WHEN e.resting_until IS NULL THEN {LANE_MAX} ELSE 1 END - held.n, 0)
         FOR UPDATE SKIP LOCKED) AS n
-   WHERE EXISTS (SELECT FROM notices WHERE status = 'pending' AND deliver_after <= now())
+   WHERE (SELECT deliver_after FROM notices WHERE status = 'pending'
+           ORDER BY deliver_after AT TIME ZONE 'UTC' LIMIT 1) <= now()
      AND e.deleted_at IS NULL AND e.gone_at IS NULL AND (e.resting_until IS NULL OR e.resting_until <= now())
    LIMIT :most
 ), claimed AS (

@@ -71,8 +71,9 @@ notices = Table(
     # Each endpoint is a lane of its own: what is due in it, and how much of it is in hand.
     Index("notices_due", "endpoint_id", "deliver_after", postgresql_where=text("status = 'pending'")),
     Index("notices_in_hand", "endpoint_id", postgresql_where=text("status = 'pending' AND in_hand")),
-    # Is anything due at all, and what is too old?
-    Index("notices_next", "deliver_after", postgresql_where=text("status = 'pending'")),
+    # Is anything due at all? By an expression, so that no plan looks for a lane's notices among those of all.
+    Index("notices_next", text("(deliver_after AT TIME ZONE 'UTC')"), postgresql_where=text("status = 'pending'")),
+    # What is too old?
     Index("notices_oldest", "promised_at", postgresql_where=text("status = 'pending'")),
     Index("notices_parked", "id", postgresql_where=text("status = 'parked'")),
     # What is deleted some day, the oldest first.
