@@ -1,9 +1,8 @@
 """The proof of the balance, per currency: what the ledger says Stripe's balance is, against what Stripe says.
 
 Two comparisons. Each movement that Stripe lists in the window stands in our table with the same sums, and no other
-does. And Stripe's balance now is the ledger's, less what is in flight: charges on the books whose movement Stripe has
-not shown yet, and movements that wait for what they are of. Stripe's balance is read before and after the newest
-movements: where the two differ it moved meanwhile, and is read again.
+does. And Stripe's balance now is the ledger's and what is in flight. Stripe's balance is read before and after the
+newest movements: where the two differ it moved meanwhile, and is read again.
 """
 
 import json
@@ -16,11 +15,11 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.postgres.sql import Connection, Record, Statement
-from service.ledger import balances, charge_reference, duplicate_reference
+from service.ledger import balances
 from service.ledger.entry import STRIPE_BALANCE
+from service.reconcile.in_flight import in_flight
 from service.reconcile.sources import Kind, Source
 from service.reconcile.window import Window
-from service.states import CHARGE_MONEY_MOVED, in_sql
 from service.stripe_gateway.balance import Balance
 from service.stripe_gateway.objects import MOMENT_MAX, BalanceTransaction
 
@@ -135,6 +134,13 @@ class _Now:
     newest: Sequence[BalanceTransaction]
 
 
+class _Id(Record):
+    id: str
+
+
+_STAGED = Statement("SELECT id FROM recon_movements WHERE id = ANY (CAST(:ids AS text[]))").returning(_Id)
+
+
 async def _stage_newest(driver: asyncpg.Connection, newest: Sequence[BalanceTransaction]) -> None:
     """Those that were made after the listing began."""
     staged = {row.id for row in await Connection(driver).rows(_STAGED, {"ids": [bt.id for bt in newest]})}
@@ -187,9 +193,9 @@ async def _now(
     else:
         return None
     for _ in range(TRIES):
-        flight = await _in_flight(driver, newest, since)
+        flight = await in_flight(driver, newest, since)
         ledger = await _booked(engine)
-        if flight == await _in_flight(driver, newest, since):
+        if flight == await in_flight(driver, newest, since):
             return _Now(before, {c: ledger.get(c, 0) + flight.get(c, 0) for c in {*ledger, *flight}}, newest)
     return None
 
@@ -200,55 +206,6 @@ async def _booked(engine: AsyncEngine) -> dict[str, int]:
     for row in await balances(engine):
         if row["account"] == STRIPE_BALANCE:
             sums[row["currency"]] = sums.get(row["currency"], 0) + row["balance"]
-    return sums
-
-
-class _Flight(Record):
-    """What the ledger lacks of Stripe's balance in one currency; negative: what it has too early."""
-
-    currency: str
-    minor: int
-
-
-# A charge on the books whose movement was not seen yet, and a movement that is seen and waits.
-_FLIGHT = Statement(f"""
-SELECT currency, CAST(sum(minor) AS bigint) AS minor FROM (
-  SELECT p.currency, -p.amount_minor AS minor
-    FROM charges c
-    JOIN journal_entries e ON e.account_id = c.account_id
-     AND e.reference IN ('{charge_reference("")}' || c.stripe_charge_id,
-                         '{duplicate_reference("")}' || c.stripe_charge_id)
-    JOIN postings p ON p.entry_id = e.id
-    JOIN ledger_accounts l ON l.id = p.ledger_account_id AND l.code = '{STRIPE_BALANCE}'
-   WHERE c.status IN {in_sql(CHARGE_MONEY_MOVED)} AND c.balance_transaction_id IS NULL
-  UNION ALL
-  SELECT currency, net_minor FROM balance_transactions
-   WHERE status = 'waiting' AND balance_type = 'payments' AND id <> ALL (CAST(:later AS text[]))
-  UNION ALL
-  SELECT currency, -net_minor FROM balance_transactions
-   WHERE status <> 'waiting' AND balance_type = 'payments' AND id = ANY (CAST(:later AS text[]))
-) AS moved GROUP BY currency
-""").returning(_Flight)
-
-
-class _Id(Record):
-    id: str
-
-
-_STAGED = Statement("SELECT id FROM recon_movements WHERE id = ANY (CAST(:ids AS text[]))").returning(_Id)
-_YOUNG = Statement("SELECT id FROM balance_transactions WHERE stripe_created >= to_timestamp(:since)").returning(_Id)
-
-
-async def _in_flight(driver: asyncpg.Connection, newest: Sequence[BalanceTransaction], since: int) -> dict[str, int]:
-    """What Stripe's balance had, when it was read, beyond the ledger of now."""
-    connection = Connection(driver)
-    shown = {bt.id: bt for bt in newest}
-    stored = {row.id for row in await connection.rows(_YOUNG, {"since": since})}
-    rows = await connection.rows(_FLIGHT, {"later": sorted(stored - shown.keys())})
-    sums = {row.currency: row.minor for row in rows}
-    for bt in newest:
-        if bt.id not in stored and bt.balance_type == "payments":
-            sums[bt.currency] = sums.get(bt.currency, 0) + bt.net
     return sums
 
 
