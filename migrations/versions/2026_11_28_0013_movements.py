@@ -32,6 +32,14 @@ def _patiently() -> Iterator[None]:
 
 
 def upgrade() -> None:
+    with _patiently():  # first: what was committed before it would stand in the way of the next run
+        op.drop_index("charges_movement_due", "charges", if_exists=True, postgresql_concurrently=True)
+        op.create_index(
+            "charges_movement_due", "charges", ["stripe_charge_id"],
+            postgresql_where=sa.text(_IS_DUE), postgresql_concurrently=True,
+        )
+        op.drop_index("charges_fee_due", "charges", if_exists=True, postgresql_concurrently=True)
+        op.drop_index("charges_fee_again", "charges", if_exists=True, postgresql_concurrently=True)
     op.add_column(
         "balance_transactions",
         sa.Column(
@@ -46,27 +54,21 @@ def upgrade() -> None:
     op.create_index("balance_transactions_open", "balance_transactions", ["look_at"], postgresql_where=sa.text(_IS_OPEN))
     op.alter_column("charges", "fee_look_at", comment="of versions before 0013; nobody reads it")
     op.alter_column("charges", "balance_transaction_id", comment="set when the movement is booked (R24)")
-    with _patiently():
-        op.drop_index("charges_movement_due", "charges", if_exists=True, postgresql_concurrently=True)
-        op.create_index(
-            "charges_movement_due", "charges", ["stripe_charge_id"],
-            postgresql_where=sa.text(_IS_DUE), postgresql_concurrently=True,
-        )
-        op.drop_index("charges_fee_due", "charges", if_exists=True, postgresql_concurrently=True)
-        op.drop_index("charges_fee_again", "charges", if_exists=True, postgresql_concurrently=True)
 
 
 def downgrade() -> None:
     with _patiently():
+        op.drop_index("charges_fee_again", "charges", if_exists=True, postgresql_concurrently=True)
         op.create_index(
             "charges_fee_again", "charges", ["fee_look_at"],
             postgresql_where=sa.text(f"{_IS_DUE} AND fee_look_at IS NOT NULL"), postgresql_concurrently=True,
         )
+        op.drop_index("charges_fee_due", "charges", if_exists=True, postgresql_concurrently=True)
         op.create_index(
             "charges_fee_due", "charges", ["charged_at"],
             postgresql_where=sa.text(f"{_IS_DUE} AND fee_look_at IS NULL"), postgresql_concurrently=True,
         )
-        op.drop_index("charges_movement_due", "charges", postgresql_concurrently=True)
+        op.drop_index("charges_movement_due", "charges", if_exists=True, postgresql_concurrently=True)
     op.alter_column("charges", "balance_transaction_id", comment="set when the fee is booked (R24)")
     op.alter_column("charges", "fee_look_at", comment="a late fee is asked for again then")
     op.drop_index("balance_transactions_open", "balance_transactions")

@@ -5,7 +5,7 @@ sources   copies Stripe's side into a staging table, by listing and by id
 sql       the statements of the comparison, table by table
 findings  the statements that name each difference, by precedence, and until when it may disappear
 compare   runs the statements of both, in one snapshot
-balance   the proof that Stripe's balance is the ledger's, per currency
+balance   the proof that Stripe's balance is the ledger's, per currency; in_flight: what one side has before the other
 classes   the classes of discrepancies, and what an operator does next                                  [pure]
 healing   books payments that Stripe proves; acknowledging: a person accepts a discrepancy as it is
 store     stores runs and discrepancies, so that a discrepancy keeps its age across runs

@@ -1,8 +1,7 @@
 """The proof of the balance, per currency: what the ledger says Stripe's balance is, against what Stripe says.
 
 Two comparisons. Each movement that Stripe lists in the window stands in our table with the same sums, and no other
-does. And Stripe's balance now is the ledger's, less what is in flight: charges on the books whose movement Stripe has
-not shown yet, and movements that wait for what they are of. A balance that does not hold still proves nothing.
+does. And Stripe's balance now is the ledger's and what is in flight. A balance that does not hold still proves nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,21 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.balance import BalanceGateway, hold_still
 from service.foundation.postgres.sql import Connection, Record, Statement
-from service.ledger import (
-    balances,
-    charge_reference,
-    duplicate_reference,
-    movement_of,
-    refund_duplicate_failed_reference,
-    refund_duplicate_reference,
-    refund_failed_reference,
-    refund_reference,
-)
+from service.ledger import balances
 from service.ledger.entry import STRIPE_BALANCE
 from service.reconcile import movement_tables as tables
+from service.reconcile.in_flight import in_flight
 from service.reconcile.sources import MOVEMENTS, Source
 from service.reconcile.window import Window
-from service.states import CHARGE_MONEY_MOVED, in_sql
 from service.stripe_gateway.objects import MOMENT_MAX, BalanceTransaction, IncompleteListing
 
 TRIES = 5  # readings of what is in flight while it changes
@@ -166,9 +156,9 @@ async def _now(
     if still is None:
         return None
     for _ in range(TRIES):
-        flight = await _in_flight(driver, still.newest, still.since)
+        flight = await in_flight(driver, still.newest, still.since)
         ledger = await _booked(engine)
-        if flight == await _in_flight(driver, still.newest, still.since):
+        if flight == await in_flight(driver, still.newest, still.since):
             booked = {c: ledger.get(c, 0) + flight.get(c, 0) for c in {*ledger, *flight}}
             return _Now(still.total, booked, still.newest)
     return None
@@ -187,73 +177,6 @@ async def _booked(engine: AsyncEngine) -> dict[str, int]:
         if row["account"] == STRIPE_BALANCE:
             sums[row["currency"]] = sums.get(row["currency"], 0) + row["balance"]
     return sums
-
-
-class _Flight(Record):
-    """What the ledger lacks of Stripe's balance in one currency; negative: what it has too early."""
-
-    currency: str
-    minor: int
-
-
-# A charge on the books whose movement was not seen yet, and a movement that is seen and waits.
-_FLIGHT = Statement(f"""
-SELECT currency, CAST(sum(minor) AS bigint) AS minor FROM (
-  SELECT p.currency, -p.amount_minor AS minor
-    FROM charges c
-    JOIN journal_entries e ON e.account_id = c.account_id
-     AND e.reference IN ('{charge_reference("")}' || c.stripe_charge_id,
-                         '{duplicate_reference("")}' || c.stripe_charge_id)
-    JOIN postings p ON p.entry_id = e.id
-    JOIN ledger_accounts l ON l.id = p.ledger_account_id AND l.code = '{STRIPE_BALANCE}'
-   WHERE c.status IN {in_sql(CHARGE_MONEY_MOVED)} AND c.balance_transaction_id IS NULL
-  UNION ALL
-  SELECT currency, net_minor FROM balance_transactions
-   WHERE status = 'waiting' AND balance_type = 'payments' AND id <> ALL (CAST(:later AS text[]))
-  UNION ALL
-  SELECT currency, -net_minor FROM balance_transactions
-   WHERE status <> 'waiting' AND balance_type = 'payments' AND id = ANY (CAST(:later AS text[]))
-) AS moved GROUP BY currency
-""").returning(_Flight)
-
-
-_YOUNG = Statement("""
-SELECT id FROM balance_transactions WHERE stripe_created >= to_timestamp(:since)
-""").returning(tables.Id)
-
-
-async def _in_flight(driver: asyncpg.Connection, newest: Sequence[BalanceTransaction], since: int) -> dict[str, int]:
-    """What Stripe's balance had, when it was read, beyond the ledger of now."""
-    connection = Connection(driver)
-    shown = {bt.id: bt for bt in newest}
-    stored = {row.id for row in await connection.rows(_YOUNG, {"since": since})}
-    rows = await connection.rows(_FLIGHT, {"later": sorted(stored - shown.keys())})
-    sums = {row.currency: row.minor for row in rows}
-    unread = [bt for bt in newest if bt.id not in stored and bt.balance_type == "payments"]
-    booked = {row.reference for row in await connection.rows(_ON_THE_BOOKS, {"references": _references(unread)})}
-    for bt in unread:
-        if booked.isdisjoint(_references([bt])):
-            sums[bt.currency] = sums.get(bt.currency, 0) + bt.net
-    return sums
-
-
-class _Reference(Record):
-    reference: str
-
-
-_ON_THE_BOOKS = Statement("""
-SELECT e.reference FROM accounts a
-  JOIN journal_entries e ON e.account_id = a.id AND e.reference = ANY (CAST(:references AS text[]))
-""").returning(_Reference)
-
-
-def _references(movements: Sequence[BalanceTransaction]) -> list[str]:
-    """The entries by which a refund's own settlement may have booked these already, before the sweep comes to them."""
-    made = {
-        "refund": (refund_reference, refund_duplicate_reference),
-        "refund_failure": (refund_failed_reference, refund_duplicate_failed_reference),
-    }
-    return [make(bt.source) for bt in movements if bt.source for make in made.get(movement_of(bt) or "", ())]
 
 
 def _proof(currency: str, row: tables.Sums | None, now: _Now | None) -> Proof:

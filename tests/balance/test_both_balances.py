@@ -17,7 +17,7 @@ from service.stripe_gateway.client import StripeGateway
 from tests.charges.conftest import a_day_passes, own_stripe, own_world
 from tests.charges.wishes import ask_refund
 from tests.charges.world import World
-from tests.ledger.support import balance_of, book, charged, superuser
+from tests.ledger.support import balance_of, book, charged, damage, superuser
 from tests.recovery.forgetting import forgotten, fresh_key
 from tests.recovery.refunding import given_back, paid, refunds_of
 from tests.refunds.giving_back import FAILS_LATER, PENDS
@@ -39,6 +39,17 @@ async def minutes_pass(world: World) -> None:
                 await once()
             await world.run("UPDATE balance_transactions SET look_at = now() WHERE status <> 'booked'")
             await after.look()
+        await after.give_up()
+
+
+async def swept(world: World, kind: str) -> None:
+    """A relay reads this one list, and gives up what waits."""
+    async with StripeGateway(world.settings) as gateway:
+        after = AfterTheCharge(
+            world.engine, gateway, BoundStripe(world.engine, gateway, world.settings), world.settings
+        )
+        await after.lists()[kind]()
+        await after.look()
         await after.give_up()
 
 
@@ -136,6 +147,50 @@ async def test_reconciliation_proves_the_balance_per_currency(own_world: World) 
     await minutes_pass(world)
     async with proven(world) as report:
         assert (report.verdict, [proof.drift for proof in report.proofs]) == ("clean", [0])
+
+
+async def drifts(world: World) -> list[int]:
+    """By how much each currency's balance is more than the books and what is in flight."""
+    async with proven(world) as report:
+        return [proof.drift for proof in report.proofs]
+
+
+async def test_a_refund_that_is_on_the_books_before_its_movement_is_seen_is_no_drift(own_world: World) -> None:
+    """Also one that failed after all, and one whose movement stood in suspense before it was known."""
+    world = own_world
+    world.settings = replace(world.settings, reconcile_grace_s=0)
+    promises = [await paid(world, payment_method=card) for card in ("pm_card_visa", FAILS_LATER)]
+    await minutes_pass(world)
+    for promise in promises:
+        await ask_refund(world, promise, 500)
+    await world.work(done=lambda: _all_made(world))
+    assert await drifts(world) == [0]
+    (fails,) = await refunds_of(world, promises[1])
+    world.stripe.control("POST", f"refunds/{fails['stripe_refund_id']}/end", {"status": "failed"})
+    await swept(world, "refunds")
+    (fails,) = await refunds_of(world, promises[1])
+    assert (fails["failure_transaction_id"] is not None, await drifts(world)) == (True, [0])
+    await given_back(world, promises[0], 700)  # past us
+    await swept(world, "balance_transactions")
+    assert ((await standing(world))["suspense"], await drifts(world)) == (1, [0])
+    await swept(world, "refunds")
+    assert ((await standing(world))["suspense"], await drifts(world)) == (1, [0])
+    await minutes_pass(world)
+    assert (set(await standing(world)), await drifts(world)) == ({"booked"}, [0])
+
+
+async def test_a_charge_of_another_sum_than_its_movement_is_no_drift_beside_its_suspense(own_world: World) -> None:
+    world = own_world
+    world.settings = replace(world.settings, reconcile_grace_s=0)
+    await paid(world)
+    await damage(
+        world.settings.database_url,
+        "UPDATE charges SET amount_minor = amount_minor - 5",
+        "UPDATE postings SET amount_minor = amount_minor - 5 * sign(amount_minor)",
+    )
+    await swept(world, "balance_transactions")
+    assert {"usd": await balance_of(world.engine, BALANCE)} == await at_stripe(world)
+    assert (await standing(world), await drifts(world)) == ({"suspense": 1}, [0])
 
 
 PLANTS = {

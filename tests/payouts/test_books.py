@@ -7,7 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger, payouts
 from service.foundation.postgres.sql import begin
-from service.ledger import JournalEntry, Money, payout_entry, payout_failed_entry
+from service.ledger import JournalEntry, Money, payout_entry, payout_failed_entry, suspense_entry
+from service.ledger.journal import SUSPENDED
 from service.stripe_gateway.objects import BalanceTransaction
 from tests.payouts.bodies import payout
 from tests.payouts.conftest import balances
@@ -26,20 +27,25 @@ async def moves(engine: AsyncEngine, status: str, payout_id: str, amount: int, *
         if isinstance(transaction, BalanceTransaction):
             entry = make(transaction=transaction, **named)
             assert entry is not None
-            await _swept(engine, transaction, entry if booked else None)
+            suspense = suspense_entry(
+                transaction=transaction, account_id=account, order_id=None, payment_intent_id=None
+            )
+            assert suspense is not None
+            await _swept(engine, transaction, entry if booked else suspense)
 
 
-async def _swept(engine: AsyncEngine, one: BalanceTransaction, entry: JournalEntry | None) -> None:
+async def _swept(engine: AsyncEngine, one: BalanceTransaction, entry: JournalEntry) -> None:
     await rows(
         engine,
         """INSERT INTO balance_transactions (id, type, category, source, amount_minor, fee_minor, net_minor, currency,
                stripe_created, status)
            VALUES (:id, :type, :type, :source, :amount, 0, :amount, 'usd', now(), :status)
            ON CONFLICT DO NOTHING""",
-        id=one.id, type=one.type, source=one.source, amount=one.amount, status="booked" if entry else "suspense",
+        id=one.id, type=one.type, source=one.source, amount=one.amount,
+        status="suspense" if entry.kind == SUSPENDED else "booked",
     )  # fmt: skip
     async with begin(engine) as tx:
-        await ledger.post(tx, [entry] if entry else [])
+        await ledger.post(tx, [entry])
 
 
 async def faults(engine: AsyncEngine) -> list[tuple[str, tuple[str, ...]]]:

@@ -54,8 +54,8 @@ async def _given_back_by_us(world: World, order: Promise, amount: int) -> str:
     return str(next(row["stripe_refund_id"] for row in await refunds_of(world, order) if row["id"] == ours))
 
 
-async def _fees(world: World) -> None:
-    """As the relay's sweep does."""
+async def _seen(world: World) -> None:
+    """What moved Stripe's balance is seen, as the relay's sweep does."""
     await sweep_balance(world.engine, world.settings)
 
 
@@ -64,11 +64,12 @@ async def test_refunds_past_us_forgotten_and_failed_after_all_are_healed_once_an
 ) -> None:
     world, desk = own_world, Desk(own_world)
     order = await paid(world)
-    await _fees(world)
+    await _seen(world)
     failed = await _given_back_by_us(world, order, 300)
     past_us = await given_back(world, order, 200)
     forgotten = await (await lost_refund(world, order, 100)).sent(world)
     world.stripe.control("POST", f"refunds/{failed}/end", {"status": "failed"})
+    await _seen(world)
     names = {failed: "refund_status_mismatch", past_us: "refund_missing_locally", forgotten: "refund_missing_locally"}
     assert await desk.found() == (1, names)
     before = await _books(world, order)
@@ -93,9 +94,11 @@ async def test_refunds_past_us_forgotten_and_failed_after_all_are_healed_once_an
 async def test_stripes_list_shows_a_refund_that_failed_ten_days_after_it_was_made(own_world: World) -> None:
     world, desk = own_world, Desk(own_world)
     order = await paid(world)
-    await _fees(world)
+    await _seen(world)
     failed = await _given_back_by_us(world, order, 300)
+    await _seen(world)
     await time_passes(world.settings.database_url, world.stripe, 240)
     assert await desk.found() == (0, {})
     world.stripe.control("POST", f"refunds/{failed}/end", {"status": "failed"})
+    await _seen(world)
     assert await desk.found() == (1, {failed: "refund_status_mismatch"})
