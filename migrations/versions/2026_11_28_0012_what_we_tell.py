@@ -101,7 +101,10 @@ def _notices() -> None:
     pending = sa.text("status = 'pending'")
     op.create_index("notices_due", "notices", ["endpoint_id", "deliver_after"], postgresql_where=pending)
     op.create_index("notices_in_hand", "notices", ["endpoint_id"], postgresql_where=sa.text("status = 'pending' AND in_hand"))
-    op.create_index("notices_next", "notices", ["deliver_after"], postgresql_where=pending)
+    op.create_index(
+        "notices_next", "notices", [sa.text("(deliver_after AT TIME ZONE 'UTC')")], postgresql_where=pending
+    )
     op.create_index("notices_oldest", "notices", ["promised_at"], postgresql_where=pending)
     op.create_index("notices_parked", "notices", ["id"], postgresql_where=sa.text("status = 'parked'"))
+    op.create_index("notices_ended", "notices", ["ended_at"], postgresql_where=sa.text("status IN ('delivered', 'dropped')"))
     op.create_index("notices_by_order", "notices", ["order_id"], postgresql_where=sa.text("order_id IS NOT NULL"))

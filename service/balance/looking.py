@@ -11,7 +11,8 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.balance.booking import AT_ONCE, Booked, book_shown, book_waiting
-from service.balance.sweep import BalanceLists, is_readable
+from service.balance.gateway import BalanceLists
+from service.balance.sweep import is_readable
 from service.foundation import log
 from service.foundation.events import Event
 from service.foundation.postgres.sql import Record, Statement, connect

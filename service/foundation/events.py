@@ -15,6 +15,7 @@ class Event(StrEnum):
     AUTH_WRONG_KEY = "auth.wrong_key"
     BALANCE_CLEARED = "balance.cleared"
     BALANCE_CONTRADICTED = "balance.contradicted"
+    BALANCE_OPENED = "balance.opened"
     BALANCE_SUSPENSE = "balance.suspense"
     BALANCE_UNREADABLE = "balance.unreadable"
     BREAKER_CLOSED = "breaker.closed"
@@ -96,6 +97,10 @@ HELP: dict[Event, Help] = {
         "error",
         "the books have another sum or content than `count` movements of Stripe's balance; `movement` is the first",
         "compare it with Stripe; nothing was booked twice",
+    ),
+    Event.BALANCE_OPENED: Help(
+        "info",
+        "what was in Stripe's balance before this installation is booked, once: `amounts`, in minor units",
     ),
     Event.BALANCE_SUSPENSE: Help(
         "error",

@@ -169,6 +169,13 @@ class Settings:
     notice_private: bool = knob(
         "EO_NOTICE_PRIVATE", False, "1: a notice may go to a private or loopback address; anybody with a key names it"
     )
+    notice_keep_days: int = knob(
+        "EO_NOTICE_KEEP_DAYS",
+        30,
+        "delivered notices are kept so long, to be resent; what waits or is parked stays",
+        least=1,
+        most=3_650,
+    )
 
     @property
     def stripe_is_live(self) -> bool:

@@ -1,7 +1,8 @@
 """Double entry: what Stripe did, booked once, never changed. A recording ledger: Stripe decides, we book.
 
 entry     the chart of accounts, and the shape of a journal entry
-journal   the pure rules event -> entry; refunding: those of refunds; disputing, paying_out, movements: the others
+journal   the pure rules event -> entry; refunding: those of refunds; disputing, paying_out, movements: the others;
+          opening: what was there before
 posting   a batch of entries onto the books, inside the caller's transaction; on_the_books: what is there
 exchanging  what goes back of a charge that is settled in another currency                               [pure]
 correcting  what was booked wrongly, by reversal and new entry; closing: disputes that are decided
@@ -51,6 +52,7 @@ from service.ledger.movements import (
     suspense_entry,
     suspense_reference,
 )
+from service.ledger.opening import opening_entry, opening_reference
 from service.ledger.paying_out import (
     payout_arrived_entry,
     payout_arrived_reference,
@@ -108,6 +110,8 @@ __all__ = [
     "fee_reference",
     "mirror_of",
     "movement_of",
+    "opening_entry",
+    "opening_reference",
     "partial_capture_reference",
     "partial_capture_reversal_entry",
     "payout_arrived_entry",

@@ -25,6 +25,7 @@ OTHER_FEES = "expenses:stripe:other"
 STRIPE_TAX = "expenses:stripe:tax"
 CHARGEBACKS_LOST = "expenses:chargebacks_lost"
 FX = "income:fx"
+OPENING_EQUITY = "equity:opening"
 SUSPENSE = "suspense:stripe"
 
 CHART: dict[str, str] = {
@@ -42,6 +43,7 @@ CHART: dict[str, str] = {
     OTHER_FEES: "expense",  # Stripe's fees that are no single payment's: of products, of payouts
     STRIPE_TAX: "expense",  # tax on Stripe's fees; what can be reclaimed of it is an accountant's to say
     CHARGEBACKS_LOST: "expense",  # what disputes took for good
+    OPENING_EQUITY: "equity",  # what was in Stripe's balance before this installation: booked once, not by movements
     FX: "income",  # what a change of rate brought, between a charge and its refund or dispute; a loss is negative
     SUSPENSE: "suspense",  # money Stripe moved that no order explains; a human brings it back to zero
 }

@@ -32,6 +32,7 @@ from service.outbox import backlog
 from service.recovery import is_verified
 from service.stripe_gateway import standstill
 from service.stripe_gateway.standstill import Standstill
+from service.sweeps import Late, late
 
 T = TypeVar("T")
 
@@ -57,6 +58,15 @@ class BrokerState:
     beats: list[Beat]
     standstill: Standstill | None
     unanswered: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseState:
+    """The outbox; whether orders may be sent in this life of the database (R31); lists that were not swept for long."""
+
+    outbox: OutboxState
+    is_verified: bool
+    late: list[Late]
 
 
 class Bounded:
@@ -96,14 +106,14 @@ class DatabaseProbe:
         self._engine: AsyncEngine | None = self._make()
         self._bounded = Bounded()
 
-    async def look(self) -> tuple[OutboxState, bool]:
-        """The outbox, and whether orders may be sent in this life of the database (R31).
+    async def look(self) -> DatabaseState:
+        """What the database says of the work that waits.
 
         Raises the error that keeps an order from being stored, or TimeoutError where there is no answer in time.
         """
         engine = self._engine = self._engine or self._make()
         try:
-            return await self._bounded.run(_look(engine), PATIENCE_S)
+            return await self._bounded.run(_look(engine, self._settings), PATIENCE_S)
         except BaseException:
             # Also after an answer such as 25006, because its server is no primary any more.
             await self.close()
@@ -192,10 +202,10 @@ async def outbox_state(engine: AsyncEngine) -> OutboxState:
     return OutboxState(row.waiting, row.parked, max(0.0, row.due_s), max(0.0, row.oldest_s))
 
 
-async def _look(engine: AsyncEngine) -> tuple[OutboxState, bool]:
+async def _look(engine: AsyncEngine, settings: Settings) -> DatabaseState:
     await migrate.check(engine)
     await store(engine)
-    return await outbox_state(engine), await is_verified(engine)
+    return DatabaseState(await outbox_state(engine), await is_verified(engine), await late(engine, settings.sweep_s))
 
 
 # The commands of Dramatiq's own script on keys of the probe; the real keys are only asked for their type.

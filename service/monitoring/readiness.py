@@ -25,6 +25,7 @@ from service.monitoring.probes import (
     why_not_stored,
     why_not_stored_in_public,
 )
+from service.sweeps import Late
 
 SHARED_S = 1.0  # for how long one look answers all requests
 DOOR_STUCK_S = 3.0  # a batch that waits longer may not be confirmed; a stuck key's lock ends after 2 s
@@ -89,16 +90,17 @@ class ReadyCheck:
 
     async def _ask_database(self) -> tuple[dict[str, str], dict[str, str]]:
         try:
-            outbox, is_verified = await self._database.look()
+            found = await self._database.look()
         except Exception as error:  # noqa: BLE001  a health check reports any error
             self._tell(why_not_stored(error))
             return {"postgres": why_not_stored_in_public(error)}, {}
         self._told = ""
         return {"postgres": "ok"}, {
             "memory": "ok"
-            if is_verified
+            if found.is_verified
             else f"Stripe is still to be asked what this database may have forgotten. {_WAIT} `eo recover` tells more.",
-            **self._of_outbox(outbox),
+            **self._of_outbox(found.outbox),
+            "sweeps": _of_sweeps(found.late),
         }
 
     def _tell(self, why: str) -> None:
@@ -146,6 +148,17 @@ def _of_fleet(found: BrokerState) -> dict[str, str]:
         else:
             checks[part] = f"No {part} runs (none moved in the last {SILENT_S:.0f} s). {_WAIT} Start `eo {part}`."
     return checks
+
+
+def _of_sweeps(late: list[Late]) -> str:
+    if not late:
+        return "ok"
+    worst = max(late, key=lambda one: one.late_s)
+    more = f" and {len(late) - 1} more" if len(late) > 1 else ""
+    return (
+        f"Stripe's list of {worst.kind}{more} has not been read to its end for {worst.late_s / 60:.0f} min, so what no"
+        " event told is not known here. See whether a relay runs, and why in its log (`sweep.incomplete`)."
+    )
 
 
 def counted(number: int) -> str:

@@ -2,54 +2,47 @@
 
 Two comparisons. Each movement that Stripe lists in the window stands in our table with the same sums, and no other
 does. And Stripe's balance now is the ledger's, less what is in flight: charges on the books whose movement Stripe has
-not shown yet, and movements that wait for what they are of. Stripe's balance is read before and after the newest
-movements: where the two differ it moved meanwhile, and is read again.
+not shown yet, and movements that wait for what they are of. A balance that does not hold still proves nothing.
 """
 
-import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Protocol
+from datetime import datetime, timedelta
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.balance import BalanceGateway, hold_still
 from service.foundation.postgres.sql import Connection, Record, Statement
-from service.ledger import balances, charge_reference, duplicate_reference
+from service.ledger import (
+    balances,
+    charge_reference,
+    duplicate_reference,
+    movement_of,
+    refund_duplicate_failed_reference,
+    refund_duplicate_reference,
+    refund_failed_reference,
+    refund_reference,
+)
 from service.ledger.entry import STRIPE_BALANCE
-from service.reconcile.sources import Kind, Source
+from service.reconcile import movement_tables as tables
+from service.reconcile.sources import MOVEMENTS, Source
 from service.reconcile.window import Window
 from service.states import CHARGE_MONEY_MOVED, in_sql
-from service.stripe_gateway.balance import Balance
-from service.stripe_gateway.objects import MOMENT_MAX, BalanceTransaction
+from service.stripe_gateway.objects import MOMENT_MAX, BalanceTransaction, IncompleteListing
 
-TRIES = 5  # readings of a balance that moves
+TRIES = 5  # readings of what is in flight while it changes
+OPENED_WITHIN_S = 3_600  # so long after its birth an installation may prove nothing of the present
 _OVERLAP_S = 10  # as the sweep reads again
-BALANCE_DRIFT = "balance_drift"
-
-
-class BalanceGateway(Protocol):
-    """The calls to Stripe of this proof; `service.stripe_gateway.client.StripeGateway` has them."""
-
-    def list_balance_transactions(
-        self, created_gte: int, created_lt: int | None = None
-    ) -> AsyncIterator[BalanceTransaction]:
-        """Those created in [gte, lt) Unix seconds, newest first. Raises IncompleteListing."""
-        ...
-
-    async def balance(self) -> Balance:
-        """What the balance is now. Raises IncompleteListing."""
-        ...
+_SWEPT_WITHIN = timedelta(minutes=10)  # a movement that the sweep has not come to is in flight so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """One currency, in minor units. `opening` + `activity` - `payouts` = `closing`, by Stripe's movements.
 
-    The first and the last are None where the window does not reach the present, or the balance did not hold still.
-    ledger: what the books say of the closing, less what is in flight. differ: movements that differ, or that one side
-    lacks; the first of them by id.
+    The first and the last are None where the window does not reach the present, or the balance was not proven.
+    ledger: what the books say of the closing, less what is in flight. differ: movements that differ.
     """
 
     currency: str
@@ -57,8 +50,7 @@ class Proof:
     payouts: int = 0
     closing: int | None = None
     ledger: int | None = None
-    differ: tuple[str, ...] = ()
-    differs_by: int = 0
+    differ: int = 0
 
     @property
     def opening(self) -> int | None:
@@ -71,59 +63,76 @@ class Proof:
         return 0 if self.closing is None or self.ledger is None else self.closing - self.ledger
 
 
-class _Swept(Record):
-    """Until when movements are read, and since when; null before the first sweep."""
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The proof of each currency. is_proven: the balance of the present was compared; moved: it did not hold still."""
+
+    proofs: tuple[Proof, ...] = ()
+    is_proven: bool = False
+    moved: str | None = None
+
+
+class _Begun(Record):
+    """Until when movements are read, null before the first sweep, and since when.
+
+    is_opened: what was there before is booked. is_late: it should be.
+    """
 
     swept_until: datetime | None
+    is_opened: bool
+    is_late: bool
     since: datetime
 
 
-_SWEPT = Statement("""
-SELECT (SELECT swept_until FROM sweeps WHERE kind = 'balance_transactions') AS swept_until, created_at AS since
+_BEGUN = Statement(f"""
+SELECT (SELECT swept_until FROM sweeps WHERE kind = 'balance_transactions') AS swept_until,
+       balance_opened_at IS NOT NULL AS is_opened,
+       created_at < now() - make_interval(secs => {OPENED_WITHIN_S}) AS is_late, created_at AS since
   FROM instance WHERE id = 1
-""").returning(_Swept)
-
-STAGING = """
-CREATE TEMP TABLE recon_movements (
-  id text NOT NULL, created timestamptz NOT NULL, category text NOT NULL, amount bigint NOT NULL, fee bigint NOT NULL,
-  currency text NOT NULL)
-"""
-
-MOVEMENTS: Kind[BalanceTransaction] = Kind(
-    name="balance transaction",
-    columns=("id", "created", "category", "amount", "fee", "currency"),
-    row=lambda bt: (
-        bt.id,
-        datetime.fromtimestamp(bt.created, UTC),
-        bt.reporting_category,
-        bt.amount,
-        bt.fee,
-        bt.currency,
-    ),
-    staged="recon_movements",
-)
+""").returning(_Begun)
 
 
 async def prove(
     engine: AsyncEngine, driver: asyncpg.Connection, source: Source, gateway: BalanceGateway, window: Window
-) -> tuple[Proof, ...]:
-    """The proof of each currency; nothing before the first sweep of the balance. Raises IncompleteListing."""
-    swept = await Connection(driver).one(_SWEPT)
-    if swept.swept_until is None:
-        return ()
-    since = max(window.since, swept.since).replace(microsecond=0)
-    is_open = window.until >= window.now
-    until = MOMENT_MAX if is_open else window.created_lt
-    if since < window.until:
-        await source.stage_listing(MOVEMENTS, gateway.list_balance_transactions, int(since.timestamp()), until)
-    now = await _now(engine, driver, gateway, swept.swept_until) if is_open else None
+) -> Proven:
+    """The proof of each currency, and its discrepancies; nothing before the first sweep. Raises IncompleteListing."""
+    connection = Connection(driver)
+    begun = await connection.one(_BEGUN)
+    if begun.swept_until is None:
+        return Proven()
+    since = max(window.since, begun.since).replace(microsecond=0)
+    edges = {"since": since, "until": max(since, window.until)}
+    await _stage(driver, source, gateway, edges, is_open=window.until >= window.now)
+    now, moved = await _present(engine, driver, gateway, begun) if window.until >= window.now else (None, None)
     if now is not None:
-        await _stage_newest(driver, [bt for bt in now.newest if bt.created >= since.timestamp()])
-    edge = min(window.until, window.cut_off)
-    rows = await Connection(driver).rows(_COMPARED, {"since": since, "until": edge})
-    proofs = {row.currency: row for row in rows}
-    currencies = sorted({*proofs, *(now.stripe if now else {}), *(now.ledger if now else {})})
-    return tuple(_proof(currency, proofs.get(currency), now) for currency in currencies)
+        await _stage_newest(driver, source, [bt for bt in now.newest if bt.created >= since.timestamp()])
+    await connection.run(tables.OURS, edges)
+    swept = max(begun.swept_until, window.now - _SWEPT_WITHIN)
+    await connection.run(tables.FINDINGS, {"cut_off": min(window.until, window.cut_off, swept)})
+    rows = {row.currency: row for row in await connection.rows(tables.SUMS, {"since": since})}
+    currencies = sorted({*rows, *(now.stripe if now else {}), *(now.ledger if now else {})})
+    proofs = tuple(_proof(currency, rows.get(currency), now) for currency in currencies)
+    await _note_drift(connection, proofs, window.now)
+    return Proven(proofs, now is not None, moved)
+
+
+async def _stage(
+    driver: asyncpg.Connection, source: Source, gateway: BalanceGateway, edges: dict[str, datetime], *, is_open: bool
+) -> None:
+    """Stage the movements of the window and those of open discrepancies. Raises IncompleteListing."""
+    connection = Connection(driver)
+    await connection.run(tables.KNOWN, edges)
+    gte, lt = int(edges["since"].timestamp()), int(edges["until"].timestamp())
+    if gte < lt:
+        await source.stage_listing(MOVEMENTS, gateway.list_balance_transactions, gte, MOMENT_MAX if is_open else lt)
+    await driver.execute("CREATE INDEX ON pg_temp.recon_movements (id); ANALYZE recon_movements")
+    await connection.run(tables.UNSHOWN)
+    await connection.run(tables.UNIQUE)
+    await connection.run(tables.EDGES)
+    await driver.execute("CREATE INDEX ON pg_temp.recon_movement_edges (n)")
+    await source.stage_edges(MOVEMENTS, gateway.retrieve_balance_transaction)
+    if (unseen := await connection.row(tables.HIDDEN, edges)) is not None:
+        raise IncompleteListing(f"the listing did not show {unseen.id}, which exists")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,63 +144,40 @@ class _Now:
     newest: Sequence[BalanceTransaction]
 
 
-async def _stage_newest(driver: asyncpg.Connection, newest: Sequence[BalanceTransaction]) -> None:
-    """Those that were made after the listing began."""
-    staged = {row.id for row in await Connection(driver).rows(_STAGED, {"ids": [bt.id for bt in newest]})}
-    rows = [MOVEMENTS.row(bt) for bt in newest if bt.id not in staged and not bt.flaw]
-    await driver.copy_records_to_table(MOVEMENTS.staged, records=rows, columns=MOVEMENTS.columns)
+_MOVED = "Stripe's balance moved during each reading, so it was not compared with the books"
+_NOT_OPENED = "what was in Stripe's balance before this installation is not known yet: it never held still for a sweep"
 
 
-class _Compared(Record):
-    """The movements of the window in one currency."""
-
-    currency: str
-    activity: int
-    payouts: int
-    differ: list[str] | None
-    differs_by: int
-
-
-# What is younger than the edge is in flight. Whether a movement is booked is not compared: what waits is in flight.
-_COMPARED = Statement("""
-SELECT coalesce(s.currency, b.currency) AS currency,
-       CAST(coalesce(sum(s.amount - s.fee) FILTER (WHERE s.category NOT IN ('payout', 'payout_reversal')), 0) AS bigint)
-         AS activity,
-       CAST(-coalesce(sum(s.amount - s.fee) FILTER (WHERE s.category IN ('payout', 'payout_reversal')), 0) AS bigint)
-         AS payouts,
-       array_agg(coalesce(s.id, b.id) ORDER BY coalesce(s.id, b.id)) FILTER (WHERE
-         coalesce(s.created, b.stripe_created) < date_trunc('second', CAST(:until AS timestamptz))
-         AND (s.category, s.amount, s.fee, s.currency) IS DISTINCT FROM
-         (b.category, b.amount_minor, b.fee_minor, b.currency)) AS differ,
-       CAST(coalesce(sum(abs(coalesce(s.amount - s.fee, 0) - coalesce(b.net_minor, 0))) FILTER (WHERE
-         coalesce(s.created, b.stripe_created) < date_trunc('second', CAST(:until AS timestamptz))), 0) AS bigint)
-         AS differs_by
-  FROM recon_movements s
-  FULL JOIN (SELECT * FROM balance_transactions
-              WHERE stripe_created >= CAST(:since AS timestamptz)
-                AND stripe_created < date_trunc('second', CAST(:until AS timestamptz))) b ON b.id = s.id
- GROUP BY 1
-""").returning(_Compared)
+async def _present(
+    engine: AsyncEngine, driver: asyncpg.Connection, gateway: BalanceGateway, begun: _Begun
+) -> tuple["_Now | None", str | None]:
+    """What both sides say of the present, and why they do not where they must. Raises IncompleteListing."""
+    if not begun.is_opened or begun.swept_until is None:
+        return None, _NOT_OPENED if begun.is_late else None
+    now = await _now(engine, driver, gateway, begun.swept_until)
+    return now, None if now else _MOVED
 
 
 async def _now(
     engine: AsyncEngine, driver: asyncpg.Connection, gateway: BalanceGateway, swept_until: datetime
 ) -> _Now | None:
-    """What both sides say now; None where the balance did not hold still."""
-    since = int(swept_until.timestamp()) - _OVERLAP_S
-    for _ in range(TRIES):
-        before = (await gateway.balance()).total
-        newest = [bt async for bt in gateway.list_balance_transactions(since)]
-        if before == (await gateway.balance()).total:
-            break
-    else:
+    """What both sides say now; None where one of them did not hold still. Raises IncompleteListing."""
+    still = await hold_still(gateway, int(swept_until.timestamp()) - _OVERLAP_S)
+    if still is None:
         return None
     for _ in range(TRIES):
-        flight = await _in_flight(driver, newest, since)
+        flight = await _in_flight(driver, still.newest, still.since)
         ledger = await _booked(engine)
-        if flight == await _in_flight(driver, newest, since):
-            return _Now(before, {c: ledger.get(c, 0) + flight.get(c, 0) for c in {*ledger, *flight}}, newest)
+        if flight == await _in_flight(driver, still.newest, still.since):
+            booked = {c: ledger.get(c, 0) + flight.get(c, 0) for c in {*ledger, *flight}}
+            return _Now(still.total, booked, still.newest)
     return None
+
+
+async def _stage_newest(driver: asyncpg.Connection, source: Source, newest: Sequence[BalanceTransaction]) -> None:
+    """Those that were made after the listing began."""
+    staged = {row.id for row in await Connection(driver).rows(tables.STAGED, {"ids": [bt.id for bt in newest]})}
+    await source.stage(MOVEMENTS, [bt for bt in newest if bt.id not in staged])
 
 
 async def _booked(engine: AsyncEngine) -> dict[str, int]:
@@ -231,12 +217,9 @@ SELECT currency, CAST(sum(minor) AS bigint) AS minor FROM (
 """).returning(_Flight)
 
 
-class _Id(Record):
-    id: str
-
-
-_STAGED = Statement("SELECT id FROM recon_movements WHERE id = ANY (CAST(:ids AS text[]))").returning(_Id)
-_YOUNG = Statement("SELECT id FROM balance_transactions WHERE stripe_created >= to_timestamp(:since)").returning(_Id)
+_YOUNG = Statement("""
+SELECT id FROM balance_transactions WHERE stripe_created >= to_timestamp(:since)
+""").returning(tables.Id)
 
 
 async def _in_flight(driver: asyncpg.Connection, newest: Sequence[BalanceTransaction], since: int) -> dict[str, int]:
@@ -246,42 +229,51 @@ async def _in_flight(driver: asyncpg.Connection, newest: Sequence[BalanceTransac
     stored = {row.id for row in await connection.rows(_YOUNG, {"since": since})}
     rows = await connection.rows(_FLIGHT, {"later": sorted(stored - shown.keys())})
     sums = {row.currency: row.minor for row in rows}
-    for bt in newest:
-        if bt.id not in stored and bt.balance_type == "payments":
+    unread = [bt for bt in newest if bt.id not in stored and bt.balance_type == "payments"]
+    booked = {row.reference for row in await connection.rows(_ON_THE_BOOKS, {"references": _references(unread)})}
+    for bt in unread:
+        if booked.isdisjoint(_references([bt])):
             sums[bt.currency] = sums.get(bt.currency, 0) + bt.net
     return sums
 
 
-def _proof(currency: str, row: _Compared | None, now: _Now | None) -> Proof:
+class _Reference(Record):
+    reference: str
+
+
+_ON_THE_BOOKS = Statement("""
+SELECT e.reference FROM accounts a
+  JOIN journal_entries e ON e.account_id = a.id AND e.reference = ANY (CAST(:references AS text[]))
+""").returning(_Reference)
+
+
+def _references(movements: Sequence[BalanceTransaction]) -> list[str]:
+    """The entries by which a refund's own settlement may have booked these already, before the sweep comes to them."""
+    made = {
+        "refund": (refund_reference, refund_duplicate_reference),
+        "refund_failure": (refund_failed_reference, refund_duplicate_failed_reference),
+    }
+    return [make(bt.source) for bt in movements if bt.source for make in made.get(movement_of(bt) or "", ())]
+
+
+def _proof(currency: str, row: tables.Sums | None, now: _Now | None) -> Proof:
     return Proof(
         currency=currency,
         activity=row.activity if row else 0,
         payouts=row.payouts if row else 0,
         closing=now.stripe.get(currency, 0) if now else None,
         ledger=now.ledger.get(currency, 0) if now else None,
-        differ=tuple(row.differ or ()) if row else (),
-        differs_by=row.differs_by if row else 0,
+        differ=row.differ if row else 0,
     )
 
 
-_FOUND = Statement("""
-INSERT INTO recon_findings (class, at, currency, amount, ours, stripe)
-VALUES (:class, :now, :currency, :amount, CAST(CAST(:ours AS text) AS jsonb), CAST(CAST(:stripe AS text) AS jsonb))
-""")
-_NAMED = 5  # movements that a finding names
+async def _note_drift(connection: Connection, proofs: Sequence[Proof], now: datetime) -> None:
+    """Store a discrepancy of each currency whose balances do not agree; it says by how much, not at what sum.
 
-
-async def note_drift(driver: asyncpg.Connection, proofs: Sequence[Proof], now: datetime) -> None:
-    """Store a discrepancy of each currency that does not agree."""
+    Both sums change with each order: an acknowledgement of what stays the same would not hold.
+    """
     for proof in proofs:
-        if proof.drift or proof.differ:
-            differ = {"differ": len(proof.differ), "first": list(proof.differ[:_NAMED])}
-            values = {
-                "class": BALANCE_DRIFT,
-                "now": now,
-                "currency": proof.currency,
-                "amount": max(abs(proof.drift), proof.differs_by),
-                "ours": json.dumps({"balance": proof.ledger}),
-                "stripe": json.dumps({"balance": proof.closing, **differ}),
-            }
-            await Connection(driver).run(_FOUND, values)
+        if proof.drift:
+            more = {"ours": max(-proof.drift, 0), "stripe": max(proof.drift, 0)}
+            values = {"amount": abs(proof.drift), "currency": proof.currency, "now": now, **more}
+            await connection.run(tables.DRIFT, values)

@@ -138,10 +138,15 @@ CLASSES: dict[str, DiscrepancyClass] = {
     ),
     "balance_drift": DiscrepancyClass(
         "in one currency Stripe's balance is not the ledger's, what is in flight left out; or a movement of it stands "
-        "on one side alone, or with another sum. Money from before this installation is such a difference: acknowledge "
-        "it",
-        "`eo ledger verify` and `eo ledger suspense` name what is booked otherwise or not at all; see with `eo status` "
-        "that the relay runs, which sweeps the balance; a case known to be otherwise: " + _ACK,
+        "on one side alone, or with another sum, and is named. One that is missing here is both",
+        "`eo ledger verify` names what is booked otherwise or not at all; see with `eo status` that the relay runs, "
+        "which sweeps the balance; compare movement {movement} with Stripe; a case known to be otherwise: " + _ACK,
+    ),
+    "unknown_category": DiscrepancyClass(
+        "a movement of Stripe's balance stands in suspense: its category is unknown to this version, or what it is of "
+        "is unknown here and no other class names it",
+        "`eo ledger suspense` says why; look at {movement} at Stripe: a newer version books a category by itself, what "
+        "another program moved stays in suspense; then " + _ACK,
     ),
     OWED: DiscrepancyClass(
         "a refund failed or was canceled after Stripe had made it: the customer is owed the money, and the books say "
@@ -177,9 +182,11 @@ def next_step(
     refund: str | None = None,
     payout: str | None = None,
     dispute: str | None = None,
+    movement: str | None = None,
 ) -> str:
     """The next step of a class as one line, with the ids of this discrepancy."""
     step = CLASSES[name].next_step
     named = {"pi": payment_intent or "such payment", "refund": refund or "of such a payment"}
     named |= {"payout": payout or "of such an id", "dispute": dispute or "of such an id"}
+    named["movement"] = movement or "of such an id"
     return step.format(**named, fingerprint=fingerprint[:SHORT])

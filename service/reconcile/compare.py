@@ -6,11 +6,21 @@ from datetime import timedelta
 
 import asyncpg
 
+from service.balance import UNKNOWN_CATEGORY
 from service.effects import Rules
 from service.effects.patience import WAITS
 from service.foundation.postgres.sql import Connection
 from service.payouts import MAY_CHANGE
-from service.reconcile import dispute_tables, findings, payout_tables, refund_findings, refund_tables, sql
+from service.reconcile import (
+    dispute_tables,
+    findings,
+    movement_tables,
+    payout_tables,
+    refund_findings,
+    refund_tables,
+    sql,
+)
+from service.reconcile.classes import NOT_KEPT
 from service.reconcile.window import Window
 from service.states import WHOSE_TURN, WaitsFor
 
@@ -159,6 +169,8 @@ async def compare(driver: asyncpg.Connection, window: Window, rules: Rules, read
         await connection.run(dispute_tables.FINDINGS, judged_by)
         await connection.run(payout_tables.FINDINGS, judged_by)
         await connection.run(findings.UNCLAIMED, edges)
+        suspense = {**edges, "complete": read.is_complete, "carry": carry, "unknown": UNKNOWN_CATEGORY}
+        await connection.run(movement_tables.SUSPENSE, {**suspense, "not_kept": list(NOT_KEPT)})
         totals = _totals(await connection.rows(findings.TOTALS, edges))
         coverage = await connection.one(findings.COVERAGE)
     return Comparison(totals, dict(coverage.items()))

@@ -18,6 +18,7 @@ from service.reconcile.results import ClassSum, Discrepancy, Report
 from service.reconcile.window import iso
 
 SCHEMA_VERSION = 1
+PROOF = "balance"  # a line of the CSV that is no discrepancy
 CSV_HEADER = (
     "class",
     "order_id",
@@ -34,6 +35,7 @@ CSV_HEADER = (
     "refund",
     "payout",
     "dispute",
+    "movement",
 )
 
 
@@ -58,11 +60,15 @@ async def as_json(report: Report) -> AsyncIterator[str]:
 
 
 async def as_csv(report: Report) -> AsyncIterator[str]:
-    """A header, then a line per discrepancy; both sides as JSON in one cell each."""
+    """A header, a line per discrepancy, and the proof of each currency; both sides as JSON in one cell each."""
     yield _csv_line(CSV_HEADER)
     async for found in report.discrepancies():
         values = as_dict(found)
         yield _csv_line([_cell(values[name]) for name in CSV_HEADER])
+    for proof in report.proofs:
+        shown = {"ours": {"balance": proof.ledger}, "stripe": _proof(proof)}
+        cells = {"class": PROOF, "amount": abs(proof.drift), "currency": proof.currency, **shown}
+        yield _csv_line([_cell(cells.get(name)) for name in CSV_HEADER])
 
 
 async def as_table(report: Report) -> AsyncIterator[str]:
@@ -93,6 +99,7 @@ def as_dict(found: Discrepancy) -> dict[str, Any]:
         "refund": found.refund,
         "payout": found.payout,
         "dispute": found.dispute,
+        "movement": found.movement,
         "ours": found.ours,
         "stripe": found.stripe,
         "amount": found.amount,
@@ -134,7 +141,7 @@ def _proof(proof: Proof) -> dict[str, int | None]:
         "closing": proof.closing,
         "ledger": proof.ledger,
         "drift": proof.drift,
-        "differ": len(proof.differ),
+        "differ": proof.differ,
     }
 
 
@@ -144,7 +151,7 @@ def _proof_line(proof: Proof) -> str:
     def shown(amount: int | None) -> str:
         return "?" if amount is None else show(amount, proof.currency)
 
-    differ = f"; {len(proof.differ)} movements differ" if proof.differ else ""
+    differ = f"; {proof.differ} movements differ" if proof.differ else ""
     return (
         f"balance   {proof.currency}: opening {shown(proof.opening)} + activity {shown(proof.activity)} - payouts "
         f"{shown(proof.payouts)} = closing {shown(proof.closing)} at Stripe; {shown(proof.ledger)} by the books, "
@@ -216,7 +223,7 @@ def _found_lines(found: Discrepancy) -> str:
     known = found.currency is not None and found.amount is not None
     amount = f"{show(found.amount or 0, found.currency or '')} {found.currency}" if known else "-"
     names = f"order {found.order_id or '-'}  {found.payment_intent or '-'}"
-    names += "".join(f"  {one}" for one in (found.refund, found.payout, found.dispute) if one)
+    names += "".join(f"  {one}" for one in (found.refund, found.payout, found.dispute, found.movement) if one)
     return (
         f"  {names}  {amount}  {_age(found.age_s)}\n"
         f"    ours    {_side(found.ours)}\n"

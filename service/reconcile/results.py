@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from service.foundation.postgres.sql import Statement
-from service.reconcile import dispute_tables, payout_tables
+from service.reconcile import dispute_tables, movement_tables, payout_tables
 from service.reconcile.balance import Proof
 from service.reconcile.classes import NOT_KEPT, OWED, next_step
 from service.reconcile.compare import Comparison
@@ -34,7 +34,7 @@ class Discrepancy:
 
     `amount` is the money at stake in minor units of `currency`; `age_s` counts from when it happened, `first_seen`
     from when a run first found it. `refund` is Stripe's id of the refund it is about, or ours where Stripe has none;
-    `payout` and `dispute` are those of the payout or dispute.
+    `payout`, `dispute` and `movement` are those of the payout, dispute or balance transaction.
     """
 
     name: str
@@ -51,11 +51,14 @@ class Discrepancy:
     refund: str | None
     payout: str | None
     dispute: str | None
+    movement: str | None
 
     @property
     def next_step(self) -> str:
         """What an operator does next, in one line."""
-        return next_step(self.name, self.payment_intent, self.fingerprint, self.refund, self.payout, self.dispute)
+        return next_step(
+            self.name, self.payment_intent, self.fingerprint, self.refund, self.payout, self.dispute, self.movement
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,7 @@ class _Shown(Numbered):
     refund: str | None
     payout: str | None
     dispute: str | None
+    movement: str | None
 
 
 _SHOWN = Statement(f"""
@@ -135,7 +139,9 @@ SELECT n, class AS name, order_id, pi, ours::text AS ours, stripe::text AS their
        CASE WHEN reference LIKE '{payout_tables.REFERENCE}%' AND order_id IS NULL AND pi IS NULL
             THEN substr(reference, length('{payout_tables.REFERENCE}') + 1) END AS payout,
        CASE WHEN reference ~ '^{dispute_tables.REFERENCE}[A-Za-z0-9_]+$'
-            THEN substr(reference, length('{dispute_tables.REFERENCE}') + 1) END AS dispute
+            THEN substr(reference, length('{dispute_tables.REFERENCE}') + 1) END AS dispute,
+       CASE WHEN reference LIKE '{movement_tables.REFERENCE}%'
+            THEN substr(reference, length('{movement_tables.REFERENCE}') + 1) END AS movement
   FROM recon_report WHERE n > :after ORDER BY n LIMIT :most
 """).returning(_Shown)
 
@@ -168,6 +174,7 @@ def _discrepancy(row: _Shown, now: datetime) -> Discrepancy:
         refund=row.refund,
         payout=row.payout,
         dispute=row.dispute,
+        movement=row.movement,
     )
 
 

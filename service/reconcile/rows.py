@@ -75,6 +75,9 @@ PAYOUT_COLUMNS = (
 )
 
 
+MOVEMENT_COLUMNS = ("id", "created", "category", "balance_type", "amount", "fee", "currency")
+
+
 def payment(intent: Intent) -> tuple[Any, ...]:
     """A PaymentIntent in the order of PAYMENT_COLUMNS."""
     charge = intent.latest_charge if isinstance(intent.latest_charge, Charge) else None
@@ -161,6 +164,19 @@ def payout(shown: Payout) -> tuple[Any, ...]:
         currency,
         failure_id,
         failed,
+    )
+
+
+def movement(shown: BalanceTransaction) -> tuple[Any, ...]:
+    """A movement of Stripe's balance in the order of MOVEMENT_COLUMNS."""
+    return (
+        shown.id,
+        _time(shown.created),
+        shown.reporting_category,
+        shown.balance_type,
+        shown.amount,
+        shown.fee,
+        shown.currency,
     )
 
 

@@ -5,7 +5,7 @@ changes later is younger than the grace. No transaction is open while Stripe is 
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -15,12 +15,13 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.balance import BalanceGateway
 from service.effects import Rules
 from service.foundation.errors import EffectivelyOnceError, Unavailable
 from service.foundation.postgres.db import as_unavailable, is_unreachable
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.reconcile import store
-from service.reconcile.balance import BalanceGateway, Proof, note_drift, prove
+from service.reconcile.balance import Proven, prove
 from service.reconcile.classes import SOURCE_INCOMPLETE
 from service.reconcile.compare import (
     Read,
@@ -116,18 +117,13 @@ async def _run(
     read = await _read_stripe(driver, gateway, window, wanted.progress, carry=wanted.carry)
     wanted.progress("comparing")
     comparison = await compare(driver, window, wanted.rules, read, carry=wanted.carry)
-    proofs: tuple[Proof, ...] = ()
+    proven = Proven()
     if balance is not None and read.is_complete:
-        try:
-            source = Source(driver, wanted.progress, lambda _: None)
-            proofs = await prove(engine, driver, source, balance, window)
-        except IncompleteListing as error:
-            read = Read(str(error))
-        await note_drift(driver, proofs, window.now)
+        proven, read = await _prove(engine, driver, balance, wanted)
     if not read.is_complete:
         values = {"class": SOURCE_INCOMPLETE, "now": window.now, "reason": json.dumps({"reason": read.incomplete})}
         await Connection(driver).run(_INCOMPLETE, values)
-    sums = await store.keep(driver, run_id, window, complete=read.is_complete)
+    sums = await store.keep(driver, run_id, window, complete=read.is_complete, proven=proven.is_proven)
     classes = tuple(class_sum(row, window.now) for row in sums)
     verdict = _verdict(classes)
     totals = {c: {side: asdict(s) for side, s in sides.items()} for c, sides in comparison.totals.items()}
@@ -140,8 +136,27 @@ async def _run(
         classes=classes,
         incomplete=read.incomplete,
         driver=driver,
-        proofs=proofs,
+        proofs=proven.proofs,
     )
+
+
+async def _prove(
+    engine: AsyncEngine, driver: asyncpg.Connection, gateway: BalanceGateway, wanted: _Wanted
+) -> tuple[Proven, Read]:
+    """The proof of the balance, and what of it could not be read."""
+    left_out: dict[str, None] = {}
+    source = Source(driver, wanted.progress, left_out.setdefault)
+    try:
+        proven = await prove(engine, driver, source, gateway, wanted.window)
+    except IncompleteListing as error:
+        return Proven(), Read(str(error))
+    return proven, Read(_words([*([proven.moved] if proven.moved else []), *left_out]))
+
+
+def _words(left_out: Sequence[str]) -> str | None:
+    """What could not be compared, the first of it by name; None where there is nothing."""
+    more = [f"and {len(left_out) - _NAMED_MAX} more"] if len(left_out) > _NAMED_MAX else []
+    return "; ".join([*left_out[:_NAMED_MAX], *more]) or None
 
 
 _INCOMPLETE = Statement("""
@@ -180,8 +195,7 @@ async def _read_stripe(
         return Read(f"the listing did not show {unseen}, which exists")
     if (unnamed := await of_no_refund(driver)) is not None:
         left_out[f"{unnamed} brought back the money of a refund that Stripe does not show"] = None
-    more = [f"and {len(left_out) - _NAMED_MAX} more"] if len(left_out) > _NAMED_MAX else []
-    return Read("; ".join([*list(left_out)[:_NAMED_MAX], *more]) or None)
+    return Read(_words(list(left_out)))
 
 
 def _verdict(classes: tuple[ClassSum, ...]) -> str:

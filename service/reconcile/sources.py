@@ -120,6 +120,10 @@ _PAYOUT_EDGES = Statement("""
 SELECT n, po AS id FROM recon_payout_edges WHERE n > :after ORDER BY n LIMIT :most
 """).returning(_Edge)
 
+_MOVEMENT_EDGES = Statement("""
+SELECT n, id FROM recon_movement_edges WHERE n > :after ORDER BY n LIMIT :most
+""").returning(_Edge)
+
 PAYMENTS: Fetched[Intent] = Fetched(
     name="PaymentIntent",
     columns=rows.PAYMENT_COLUMNS,
@@ -154,6 +158,15 @@ PAYOUTS: Fetched[Payout] = Fetched(
     staged="recon_stripe_payouts",
     absent="recon_absent_payouts",
     edges=_PAYOUT_EDGES,
+)
+
+MOVEMENTS: Fetched[BalanceTransaction] = Fetched(
+    name="balance transaction",
+    columns=rows.MOVEMENT_COLUMNS,
+    row=rows.movement,
+    staged="recon_movements",
+    absent="recon_absent_movements",
+    edges=_MOVEMENT_EDGES,
 )
 
 FAILURES: Kind[BalanceTransaction] = Kind(
@@ -198,12 +211,16 @@ class Source:
         async for page in pages(self.driver, kind.edges):
             ids = [edge.id for edge in page]
             found = await _retrieve(retrieve, ids)
-            await self._copy(kind.staged, kind.columns, self._rows(kind, [shown for shown in found if shown]))
+            await self.stage(kind, [shown for shown in found if shown])
             absent = [(one,) for one, shown in zip(ids, found, strict=True) if shown is None]
             await self._copy(kind.absent, kind.columns[:1], absent)
             asked += len(ids)
             self.progress(f"{asked} {kind.name}s fetched by id")
         return asked
+
+    async def stage(self, kind: Kind[T], objects: Sequence[T]) -> int:
+        """Stage these; returns how many could be."""
+        return await self._copy(kind.staged, kind.columns, self._rows(kind, objects))
 
     def _rows(self, kind: Kind[T], objects: Sequence[T]) -> list[tuple[Any, ...]]:
         """The rows of those that can be staged; `left_out` hears of each other one, which would fail the whole COPY."""

@@ -1,7 +1,7 @@
 """The comparison as statements on temporary tables, in the order in which compare.py runs them.
 
 Those about refunds are in refund_tables.py, those about disputes in dispute_tables.py, those about payouts in
-payout_tables.py.
+payout_tables.py, those about movements of Stripe's balance in movement_tables.py.
 
 recon_carried   beside the window: discrepancies that are still open, and what waits longer than it may
 recon_known     what the window's listing must show, noted before it begins
@@ -25,12 +25,12 @@ from service.ledger import charge_reference, duplicate_reference, fee_reference
 from service.ledger.entry import REFUNDS_PAYABLE
 from service.ledger.journal import SETTLED
 from service.outbox.rows import ROWS
-from service.reconcile import balance, dispute_tables, payout_tables, refund_tables
+from service.reconcile import dispute_tables, movement_tables, payout_tables, refund_tables
 from service.states import CHANGE_OPEN, WHOSE_TURN, in_sql
 
 TABLES = (
     *refund_tables.TABLES,
-    "recon_movements",
+    *movement_tables.TABLES,
     *dispute_tables.TABLES,
     *payout_tables.TABLES,
     "recon_carried",
@@ -49,7 +49,7 @@ TABLES = (
 
 STAGING = f"""
 {refund_tables.STAGING};
-{balance.STAGING};
+{movement_tables.STAGING};
 {dispute_tables.STAGING};
 {payout_tables.STAGING};
 CREATE TEMP TABLE recon_stripe (

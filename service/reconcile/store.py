@@ -67,11 +67,12 @@ ON CONFLICT (fingerprint) DO UPDATE
 """)
 
 # Resolves the carried discrepancies that this run did not find. Those of a payment in flight stay open for the next
-# run, and so do those that a run that began later has seen. Rows are locked in one order (R5).
+# run, and so do those that a run that began later has seen. One of the balance is resolved only
+# where the balance was compared. Rows are locked in one order (R5).
 _RESOLVE = Statement("""
 WITH gone AS (
   SELECT d.fingerprint FROM recon_carried k JOIN discrepancies d USING (fingerprint)
-   WHERE d.resolved_at IS NULL AND d.last_seen_at <= :now
+   WHERE d.resolved_at IS NULL AND d.last_seen_at <= :now AND (:proven OR d.class <> 'balance_drift')
      AND NOT EXISTS (SELECT FROM recon_report r WHERE r.fingerprint = k.fingerprint)
      AND NOT EXISTS (SELECT FROM recon_report r WHERE r.class = 'in_flight'
                         AND (r.pi = k.pi OR r.order_id = k.order_id OR r.reference = k.reference))
@@ -107,17 +108,20 @@ async def begin_run(driver: asyncpg.Connection, window: Window, source: str) -> 
     return run_id
 
 
-async def keep(driver: asyncpg.Connection, run_id: UUID, window: Window, *, complete: bool) -> list[Summed]:
+async def keep(
+    driver: asyncpg.Connection, run_id: UUID, window: Window, *, complete: bool, proven: bool
+) -> list[Summed]:
     """Order the findings for the report, store the discrepancies among them, and sum them by class and currency.
 
     `complete`: Stripe was read to its end, so that carried discrepancies that were not found again are resolved.
+    `proven`: its balance was compared, without which one of the balance stays open.
     """
     connection = Connection(driver)
     await connection.run(_REPORT, {"classes": list(CLASSES), "now": window.now})
     await driver.execute("CREATE INDEX ON pg_temp.recon_report (n); ANALYZE recon_report")
     await connection.run(_KEEP, {"run": run_id, "now": window.now, "not_kept": list(NOT_KEPT)})
     if complete:
-        await connection.run(_RESOLVE, {"now": window.now})
+        await connection.run(_RESOLVE, {"now": window.now, "proven": proven})
     return await connection.rows(_SUMMARY)
 
 

@@ -1,5 +1,6 @@
 """How far each list of Stripe's is read, by Stripe's clock; stored, so that no restart and no outage skips a second."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -39,6 +40,27 @@ async def advance(engine: AsyncEngine, kind: str, until: int) -> None:
     """All that was created before `until` is read and settled."""
     async with connect(engine) as connection:
         await connection.run(_ADVANCE, {"kind": kind, "until": until})
+
+
+class Late(Record):
+    """A list that was not read to its end, or to that of a chunk, for so long, in seconds."""
+
+    kind: str
+    late_s: float
+
+
+# What was never swept is late since the birth of this installation.
+_LATE = Statement("""
+SELECT k.kind, CAST(extract(epoch FROM now() - coalesce(s.swept_at, i.created_at)) AS double precision) AS late_s
+  FROM unnest(CAST(:kinds AS text[])) AS k (kind) CROSS JOIN instance i LEFT JOIN sweeps s ON s.kind = k.kind
+ WHERE i.id = 1 AND coalesce(s.swept_at, i.created_at) < now() - make_interval(secs => :bound_s)
+""").returning(Late)
+
+
+async def late(engine: AsyncEngine, kinds: Sequence[str], bound_s: float) -> list[Late]:
+    """Those of these kinds that have made no progress for `bound_s` seconds."""
+    async with connect(engine) as connection:
+        return await connection.rows(_LATE, {"kinds": list(kinds), "bound_s": bound_s})
 
 
 _NOTE = Statement("UPDATE sweeps SET note = :why WHERE kind = :kind")

@@ -228,7 +228,7 @@ LIVE: Json = {"status": "ok"}
 READY: Json = {
     "status": "ok",
     "checks": dict.fromkeys(
-        ("postgres", "door", "memory", "redis", "stripe", "relay", "worker", "outbox", "parked"), "ok"
+        ("postgres", "door", "memory", "redis", "stripe", "relay", "worker", "outbox", "parked", "sweeps"), "ok"
     ),
     "reasons": [],
 }

@@ -69,7 +69,7 @@ def history(fleet: Fleet) -> None:
         fleet.control("POST", f"disputes/{dispute}/end", {"status": end})
     agreed(fleet)
     for n, ends in enumerate((["paid"], ["paid", "failed"])):
-        placed(fleet, f"paid out {n}", amount=20_000, payment_method=AT_ONCE)
+        placed(fleet, f"paid-out-{n}", amount=20_000, payment_method=AT_ONCE)
         fleet.control("POST", "fees/flush")
         for payout in fleet.control("POST", "payouts", {})["payouts"]:
             fleet.control("POST", f"payouts/{payout['id']}/reconcile")

@@ -9,8 +9,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.balance import BalanceLists, BalanceSweep, Booked, Looking, book_waiting
+from service.balance import BalanceGateway, BalanceSweep, Booked, Looking, book_waiting
 from service.foundation.settings import Settings
+from service.stripe_gateway.balance import Balance, Funds
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import MOMENT_MAX, BalanceTransaction, IncompleteListing
 from service.sweeps import Sweeping
@@ -56,6 +57,10 @@ class Stripe:
     async def retrieve_balance_transaction(self, transaction_id: str) -> BalanceTransaction | None:
         return next((one for one in self.transactions if one.id == transaction_id), None)
 
+    async def balance(self) -> Balance:
+        """All that is listed, and nothing else."""
+        return Balance(available=[], pending=[Funds(amount=bt.net, currency=bt.currency) for bt in self.transactions])
+
     async def clock(self) -> float | None:
         return datetime.now(UTC).timestamp()
 
@@ -83,7 +88,7 @@ async def sweep_balance(engine: AsyncEngine, settings: Settings) -> None:
     await all_looked_at(engine, settings)
 
 
-async def _sweeping(engine: AsyncEngine, settings: Settings, gateway: BalanceLists, clock: Any) -> bool:
+async def _sweeping(engine: AsyncEngine, settings: Settings, gateway: BalanceGateway, clock: Any) -> bool:
     return await Sweeping(engine, gateway, BalanceSweep(), settings, clock, may_go_on=_always).once()
 
 

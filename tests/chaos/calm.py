@@ -39,6 +39,7 @@ class Calm:
         assert self._fleet.eo("outbox", "retry", "--all").returncode == 0
         self._come_to_rest()
         assert not self._parked(), f"parked again in calm weather: {what_is_left(self._fleet)}"
+        self._end_refunds()
         # What nobody tells us: refunds that failed after they had succeeded, and those that were made past us.
         since = (datetime.now(UTC) - timedelta(days=LIFE_DAYS)).isoformat()
         self._fleet.eo("reconcile", "--heal", "--yes", "--since", since, EO_RECONCILE_GRACE_S="0")

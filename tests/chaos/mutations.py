@@ -400,7 +400,7 @@ MUTATIONS = (
     ),
     Mutation(
         "notices: a settled order is told to nobody", _CHARGED,
-        "    await notices.tell_of_orders(tx, {row.order_id for row in rows if row.is_told})\n", "",
+        "    await notices.tell_of_orders(tx, {row.order_id for row in rows.values() if row.is_told})\n", "",
         (f"{_NOTICES}test_telling.py::test_every_transition_of_an_order_is_told",),
     ),
     Mutation(
@@ -417,6 +417,16 @@ MUTATIONS = (
         "notices: any address is called", "service/notices/posting.py",
         "if self._may_be_private or is_of_the_internet(one)]", "if one]",
         (f"{_NOTICES}test_hostile_receivers.py::test_nothing_is_sent_into_a_network_of_our_own",),
+    ),
+    Mutation(
+        "notices: what happens twice is told once", "service/notices/telling.py",
+        "str(row.made_again) if row.made_again else None", "None",
+        (f"{_NOTICES}test_told_again.py::test_an_attempt_that_never_ran_twice",),
+    ),
+    Mutation(
+        "notices: what is owed is deleted", "service/notices/lanes.py",
+        "   WHERE status IN {in_sql(NOTICE_FORGOTTEN)} AND ended_at", "   WHERE coalesce(ended_at, promised_at)",
+        (f"{_NOTICES}test_forgetting.py::test_after_its_days",),
     ),
     Mutation(
         "inbox: what a worker has in hand is taken for settled", "service/inbox/following.py",

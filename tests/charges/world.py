@@ -304,7 +304,7 @@ TIMES: dict[str, Sequence[str]] = {
     # 'infinity' stays what it is.
     "lives": ("seen_at", "bound", "verified_until", "heartbeat_at", "verifier_until"),
     "order_aliases": ("created_at",),
-    "instance": ("created_at",),
+    "instance": ("created_at", "balance_opened_at"),
     "sweeps": ("swept_until", "swept_at"),
     "balance_transactions": ("stripe_created", "available_on", "seen_at", "look_at"),
 }

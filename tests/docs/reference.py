@@ -88,7 +88,12 @@ def discrepancy_classes() -> str:
             f"`{name}`",
             one.means,
             one.next_step.format(
-                pi="PI", refund="REFUND", payout="PAYOUT", dispute="DISPUTE", fingerprint="FINGERPRINT"
+                pi="PI",
+                refund="REFUND",
+                payout="PAYOUT",
+                dispute="DISPUTE",
+                movement="MOVEMENT",
+                fingerprint="FINGERPRINT",
             ),
         )
         for name, one in CLASSES.items()

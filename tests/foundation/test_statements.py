@@ -17,9 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.effects import Kind
 from service.effects.model import Rules
 from service.foundation.postgres.db import connector_of
-from service.foundation.postgres.sql import Batch, Record, SmallInt, Statement, UuidText
+from service.foundation.postgres.sql import Batch, Connection, Record, SmallInt, Statement, UuidText
 from service.foundation.settings import Settings
-from service.reconcile import compare, store
+from service.reconcile import compare, movement_tables, store
 from service.reconcile.window import Window
 
 ROOT = Path(__file__).parents[2]
@@ -134,7 +134,14 @@ async def _stage(connection: asyncpg.Connection, rules: Rules) -> None:
     await compare.note_failures(connection, window)
     await compare.find_edges(connection, window, carry=True)
     await compare.compare(connection, window, rules, compare.Read("nothing was"), carry=True)
-    await store.keep(connection, UUID(int=1), window, complete=False)
+    edges = {"since": now, "until": now}
+    for statement, values in (
+        (movement_tables.KNOWN, edges),
+        (movement_tables.EDGES, {}),
+        (movement_tables.OURS, edges),
+    ):
+        await Connection(connection).run(statement, values)
+    await store.keep(connection, UUID(int=1), window, complete=False, proven=False)
 
 
 async def test_postgresql_answers_the_columns_that_each_statement_declares(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -9,8 +10,9 @@ import msgspec
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from service import notices
+from service.foundation.postgres.db import BY_KEY, create_engine
 from service.foundation.postgres.sql import begin
-from service.notices import endpoints
+from service.notices import endpoints, lanes
 from service.notices.lanes import PAUSES_S, sweep
 from tests.notices.listening import Producer, Receiver, Taken, listening, verified
 
@@ -227,3 +229,26 @@ async def test_what_nobody_takes_is_not_sent_before_what_somebody_would(producer
     await producer.tell(3)
     assert await producer.hands().once() == 3
     assert len(receiver.taken) == 3
+
+
+async def test_a_lane_is_read_by_its_own_index_however_much_is_due_in_another(producer: Producer) -> None:
+    full, _ = await producer.listens("http://127.0.0.1:9/"), await producer.listens("http://127.0.0.1:9/other")
+    await producer.books.run(
+        """INSERT INTO notices (id, account_id, endpoint_id, webhook_id, type, object_id, body, in_hand, deliver_after)
+           SELECT gen_random_uuid(), e.account_id, e.id, 'msg_' || n, 'order.paid', n::text, '{}', n <= 16,
+                  now() + CASE WHEN n <= 16 THEN interval '1 min' ELSE interval '-1 min' END
+             FROM webhook_endpoints e, generate_series(1, 5000) n WHERE id = CAST(:id AS uuid)""",
+        id=UUID(full.id),
+    )
+    async with producer.owner.begin() as owner:
+        await owner.exec_driver_sql("ANALYZE notices")
+    engine = create_engine(producer.books.settings, name="notices", pool=1, session=BY_KEY)
+    explained = "EXPLAIN (ANALYZE, FORMAT JSON) " + lanes._CLAIM.template
+    values = {"most": "256", "lease": "interval '30 s'", "overlap": "interval '1 day'"}
+    for name, value in values.items():
+        explained = re.sub(rf":{name}\b", value, explained)
+    async with engine.begin() as connection:
+        plan = (await connection.exec_driver_sql(explained)).scalar_one()
+    await engine.dispose()
+    assert "notices_due" in str(plan)
+    assert max(map(int, re.findall(r"'Rows Removed by Filter': (\d+)", str(plan))), default=0) < 100

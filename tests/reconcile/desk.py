@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import shlex
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from service.foundation.postgres.sql import Statement, begin
 from service.foundation.settings import Settings
 from service.ledger import fee_entry, post
 from service.ops.cli import cli
+from service.stripe_gateway.balance import Balance, Funds
 from service.stripe_gateway.disputes import Dispute
 from service.stripe_gateway.objects import BalanceTransaction, Charge, Intent
 from service.stripe_gateway.payouts import Payout
@@ -50,6 +51,16 @@ class Stripe(FakeStripe):
     async def key_of(self, _intent: Intent) -> str | None:
         return None
 
+    async def list_balance_transactions(self, _gte: int, _lt: int | None = None) -> AsyncIterator[BalanceTransaction]:
+        for shown in list[BalanceTransaction]():
+            yield shown
+
+    async def retrieve_balance_transaction(self, _id: str) -> BalanceTransaction | None:
+        return None
+
+    async def balance(self) -> Balance:
+        return Balance(available=[Funds(amount=1911 + 5, currency="usd")], pending=[])
+
 
 @dataclass
 class Case:
@@ -66,6 +77,7 @@ class Case:
     ours: tuple[Payout, ...] = ()  # as Stripe showed them when they were followed last
     disputes: tuple[Dispute, ...] = ()
     our_disputes: tuple[Dispute, ...] = ()
+    put: tuple[str, ...] = ()  # statements that put the rest on record
 
 
 @dataclass
@@ -125,6 +137,8 @@ class Desk:
         async with begin(self.engine) as tx:
             await tx.run(Statement("UPDATE payouts SET updated_at = stripe_created"))
             await tx.run(Statement("UPDATE disputes SET updated_at = stripe_created"))
+            for statement in self.case.put:
+                await tx.run(Statement(statement))
 
     async def _filled_in(self, line: str) -> str:
         rows = await outbox.list_rows(self.engine)
@@ -294,6 +308,20 @@ def _disputed(story: Story, status: str) -> Dispute:
     return dispute(story.intent.id, status, created=int(OLD.timestamp()))
 
 
+def _five_more_at_stripe(account: UUID) -> Case:
+    swept = "INSERT INTO sweeps (kind, swept_until, swept_at) VALUES ('balance_transactions', now(), now())"
+    return Case(paid(account, OLD), put=(swept, "UPDATE instance SET balance_opened_at = now()"))
+
+
+def _moved_by_a_new_category(account: UUID) -> Case:
+    suspended = (
+        "INSERT INTO balance_transactions (id, type, category, amount_minor, fee_minor, net_minor, currency,"
+        " stripe_created, status, why) VALUES ('txn_new', 'teleport', 'teleport', -7, 0, -7, 'usd', now(), 'suspense',"
+        " 'its category is unknown to this version')"
+    )
+    return Case(paid(account, OLD), put=(suspended,))
+
+
 CASES: list[tuple[str, Callable[[UUID], Case]]] = [
     ("missing_locally", _planted),
     ("missing_locally", _unbooked),
@@ -320,4 +348,6 @@ CASES: list[tuple[str, Callable[[UUID], Case]]] = [
     ("payout_missing_locally", _payout_past_us),
     ("payout_status_mismatch", _payout_arrived_there),
     ("payout_status_mismatch", _payout_ended_otherwise),
+    ("balance_drift", _five_more_at_stripe),
+    ("unknown_category", _moved_by_a_new_category),
 ]

@@ -268,12 +268,15 @@ async def test_an_open_breaker_a_parked_order_and_one_that_is_long_due_are_degra
         settings,
         "UPDATE outbox SET parked_at = now() FROM orders o WHERE o.id = order_id AND idempotency_key = 'parked'",
         "UPDATE outbox SET deliver_after = now() - interval '3 minutes' WHERE parked_at IS NULL",
+        "INSERT INTO sweeps (kind, swept_until, swept_at) VALUES ('payouts', now(), now() - interval '61 minutes'),"
+        " ('disputes', now(), now() - interval '59 minutes')",
     )
     await standstill.announce(redis, Standstill("401 api_key_expired", refused=False), for_s=60)
     health = await look(settings)
     assert (status_of(health), health.status) == (200, "degraded")
     assert "401 api_key_expired" in health.checks["stripe"]
     assert health.checks["parked"].startswith("1 order parked")
+    assert health.checks["sweeps"].startswith("Stripe's list of payouts has not been read to its end for 61 min")
     assert re.search(r"\b1[89]\d s\b", health.checks["outbox"]), "three minutes, or what this machine took more"
 
 
@@ -281,7 +284,7 @@ async def test_many_who_ask_at_once_share_one_look(redis: Redis, api: Api, monke
     looks: list[int] = []
     whole = probes.DatabaseProbe.look
 
-    async def counting(self: probes.DatabaseProbe) -> tuple[probes.OutboxState, bool]:
+    async def counting(self: probes.DatabaseProbe) -> probes.DatabaseState:
         looks.append(1)
         return await whole(self)
 

@@ -7,7 +7,8 @@ from sqlalchemy.dialects import postgresql as pg
 from service.foundation.postgres.schema.columns import BYTEWISE, Xid8, metadata, one_of, time_column, uuid_column
 
 # contra_income: what reduces income, kept apart, so that gross income stays a number of its own.
-LEDGER_TYPES = ("asset", "liability", "income", "contra_income", "expense", "suspense")
+# equity: what was at Stripe before these books began.
+LEDGER_TYPES = ("asset", "liability", "equity", "income", "contra_income", "expense", "suspense")
 
 ledger_accounts = Table(
     "ledger_accounts",

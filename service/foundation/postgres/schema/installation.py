@@ -55,6 +55,11 @@ instance = Table(
         comment="eo_instance in the metadata of what this installation makes at Stripe",
     ),
     Column("app_role", sa.Text, comment="for whom rights were given here; null: the role could not be made"),
+    Column(
+        "balance_opened_at",
+        sa.DateTime(timezone=True),
+        comment="when what was in Stripe's balance before was booked, or found to be nothing",
+    ),
     CheckConstraint("id = 1", name="one_row"),
     comment="One row: what this installation is bound to.",
 )
