@@ -465,11 +465,6 @@ MUTATIONS = (
         ("tests/payouts/test_settling.py::test_whatever_order",),
     ),
     Mutation(
-        "payouts: read once, and never again", "service/payouts/sweep.py",
-        "        await self._read_again(engine, gateway)\n", "",
-        ("tests/payouts/test_to_the_bank.py::test_a_payout_arrives",),
-    ),
-    Mutation(
         "sweeps: the cursor moves over what a listing hides", "service/sweeps/sweeping.py",
         "        await prove_complete(missing, partial(self.kind.retrieve, self.gateway))\n", "",
         ("tests/sweeps/test_sweeping.py::test_a_listing_that_hides",),
