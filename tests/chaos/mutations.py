@@ -475,11 +475,6 @@ MUTATIONS = (
         ("tests/sweeps/test_sweeping.py::test_the_next_sweep",),
     ),
     Mutation(
-        "currencies: a charge does not wait for what the balance got", "service/charges/elsewhere.py",
-        "{charge}.balance_transaction_id IS NULL AND {charge}.currency {SETTLES_ELSEWHERE} END)", "false END)",
-        (f"{_ELSEWHERE}test_the_first_charge",),
-    ),
-    Mutation(
         "currencies: what was booked in its own is not taken back", "service/charges/moved.py",
         "await ledger.anew(tx, [_entry(c, by_id[c.id]) for c in open_])", "[_entry(c, by_id[c.id]) for c in open_]",
         (f"{_ELSEWHERE}test_the_first_charge",),
