@@ -465,11 +465,6 @@ MUTATIONS = (
         ("tests/payouts/test_settling.py::test_whatever_order",),
     ),
     Mutation(
-        "payouts: read once, and never again", "service/payouts/sweep.py",
-        "        await self._read_again(engine, gateway)\n", "",
-        ("tests/payouts/test_to_the_bank.py::test_a_payout_arrives",),
-    ),
-    Mutation(
         "sweeps: the cursor moves over what a listing hides", "service/sweeps/sweeping.py",
         "        await prove_complete(missing, partial(self.kind.retrieve, self.gateway))\n", "",
         ("tests/sweeps/test_sweeping.py::test_a_listing_that_hides",),
@@ -478,11 +473,6 @@ MUTATIONS = (
         "sweeps: nothing is read twice", "service/sweeps/sweeping.py",
         "max(until - OVERLAP_S, 0)", "until",
         ("tests/sweeps/test_sweeping.py::test_the_next_sweep",),
-    ),
-    Mutation(
-        "currencies: a charge does not wait for what the balance got", "service/charges/elsewhere.py",
-        "{charge}.balance_transaction_id IS NULL AND {charge}.currency {SETTLES_ELSEWHERE} END)", "false END)",
-        (f"{_ELSEWHERE}test_the_first_charge",),
     ),
     Mutation(
         "currencies: what was booked in its own is not taken back", "service/charges/moved.py",
