@@ -204,7 +204,7 @@ def test_data_is_on_stdout_and_progress_on_stderr(eo: Eo, stripe: str) -> None:
     answer = eo("--format", "csv", STRIPE_API_BASE=stripe)
     assert answer.out.split(",") == [
         "class", "order_id", "payment_intent", "amount", "currency", "age_s", "first_seen", "ours", "stripe",
-        "next_step", "fingerprint", "acknowledged", "refund", "payout", "dispute\n",
+        "next_step", "fingerprint", "acknowledged", "refund", "payout", "dispute", "movement\n",
     ]  # fmt: skip
     assert "comparing" in answer.err
 
