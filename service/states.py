@@ -195,6 +195,8 @@ MOVEMENT_OPEN = frozenset({"waiting", "suspense"})
 # A notice to a producer. `dropped`: its endpoint was deleted; `parked`: given up, until somebody resends it.
 NoticeStatus = Literal["pending", "delivered", "parked", "dropped"]
 NOTICE_STATUSES: tuple[str, ...] = get_args(NoticeStatus)
+# Nothing is owed any more: it is deleted some day.
+NOTICE_FORGOTTEN = frozenset({"delivered", "dropped"})
 
 NextCall = Literal["send", "lookup", "retrieve"]
 NEXT_CALLS: tuple[NextCall, ...] = get_args(NextCall)
@@ -229,6 +231,7 @@ _WORDS: tuple[str, ...] = (
     *DISPUTE_STATUSES,
     *PAYOUT_STATUSES,
     *MOVEMENT_STATUSES,
+    *NOTICE_STATUSES,
 )
 
 

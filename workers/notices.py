@@ -8,6 +8,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,13 +21,14 @@ from service.foundation.postgres import pools
 from service.foundation.postgres.db import BY_KEY, close, create_engine, is_unreachable
 from service.foundation.settings import Settings
 from service.notices.addresses import receiver_of
-from service.notices.lanes import GONE, Sendable, claim, record, sweep
+from service.notices.lanes import GONE, Sendable, claim, forget, record, sweep
 from service.notices.posting import Answer, Postman
 from service.notices.signing import secret_of, signed
 
 IN_HAND_MAX = 256  # of one process: a socket and some kilobytes each
 _IDLE_S = 0.25
 _SWEEP_S = 10.0
+_FORGET_S = 60.0
 _AGAIN_S = 2.0  # between attempts while PostgreSQL is away
 _GRACE_S = 1.0  # a stop waits so long for answers that are about to come
 _END_S = 4.0
@@ -38,6 +40,7 @@ class Notices:
     def __init__(self, engine: AsyncEngine, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
+        self._keep = timedelta(days=settings.notice_keep_days)
         self._postman = Postman(may_be_private=settings.notice_private)
         self._sending: set[asyncio.Task[None]] = set()
         self._answered: list[tuple[Sendable, Answer]] = []
@@ -45,7 +48,7 @@ class Notices:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop` is set. What is in hand then is due again half a minute later."""
-        works = ((self._begin, _IDLE_S), (self._store, 0.0), (self._sweep, _SWEEP_S))
+        works = ((self._begin, _IDLE_S), (self._store, 0.0), (self._sweep, _SWEEP_S), (self._forget, _FORGET_S))
         loops = [asyncio.create_task(_repeat(work, idle_s, stop)) for work, idle_s in works]
         await stop.wait()
         if self._sending:
@@ -109,6 +112,9 @@ class Notices:
         if ended := await sweep(self._engine):
             log.event(Event.NOTICES_GIVEN_UP, count=ended)
         return ended
+
+    async def _forget(self) -> int:
+        return await forget(self._engine, self._keep)
 
 
 async def _repeat(once: Callable[[], Awaitable[int]], idle_s: float, stop: asyncio.Event) -> None:

@@ -104,4 +104,5 @@ def _notices() -> None:
     op.create_index("notices_next", "notices", ["deliver_after"], postgresql_where=pending)
     op.create_index("notices_oldest", "notices", ["promised_at"], postgresql_where=pending)
     op.create_index("notices_parked", "notices", ["id"], postgresql_where=sa.text("status = 'parked'"))
+    op.create_index("notices_ended", "notices", ["ended_at"], postgresql_where=sa.text("status IN ('delivered', 'dropped')"))
     op.create_index("notices_by_order", "notices", ["order_id"], postgresql_where=sa.text("order_id IS NOT NULL"))

@@ -10,12 +10,11 @@ from uuid_utils.compat import uuid7
 from service.changes.asking import ACCEPTED, Changed, Payment, add_change, newest_payment
 from service.changes.model import PayRequest
 from service.charges.ending import FAILED_BY_HAND
-from service.charges.lookup import NEVER_EXECUTED
 from service.foundation.errors import Conflict
 from service.foundation.postgres.sql import Connection, Statement
 from service.orders import operations
 from service.orders.identity import CANCEL
-from service.orders.model import Failure
+from service.orders.model import MADE_AGAIN, NEVER_EXECUTED, Failure
 from service.orders.operations import Operations, Wish
 from service.orders.reading import OrderRow, order_of
 from service.outbox.rows import promise
@@ -83,10 +82,10 @@ def _next_step(order: OrderRow) -> str:
 
 
 # Proven not to have run: the same attempt and key, as if it had never been sent. Its request is built anew.
-_SEND_AGAIN = Statement("""
+_SEND_AGAIN = Statement(f"""
 UPDATE charges SET status = 'sending', next_call = 'send', maybe_executed = false, first_sent_at = NULL,
     last_sent_at = NULL, token = NULL, lease_until = NULL, unclear_in_a_row = 0, failure = NULL, updated_at = now(),
-    history = history || jsonb_build_object('at', now(), 'reason', 'nothing of it had run: paid again')
+    history = history || jsonb_build_object('at', now(), 'reason', '{MADE_AGAIN}')
  WHERE id = :charge
 """)
 

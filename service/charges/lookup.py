@@ -8,10 +8,10 @@ from service.charges.answers import judge_intent
 from service.charges.model import OpenCharge
 from service.effects.lookup import STRIPE_FORGETS_S, hopeless, not_shown
 from service.effects.model import Outcome, Rules
+from service.orders.model import NEVER_EXECUTED
 from service.stripe_gateway.objects import Answer, Intent
 
 _CONFLICT_REACH_S = 2 * STRIPE_FORGETS_S  # Stripe promises to keep a key for a day, and may keep it longer
-NEVER_EXECUTED = "never_executed"  # the failure of an attempt that Stripe never received
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,18 @@ A variable is read from the process environment. Where it is not set there, it i
 which `eo up` writes with the addresses of its servers, so that every other `eo` command finds them.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
 from service.foundation.addresses import postgres as addresses
 from service.foundation.addresses import redis as redis_url
 from service.foundation.addresses import stripe as stripe_address
 from service.foundation.errors import Misconfigured
 from service.foundation.knobs import Knob, Rule, knob, secret
+from service.foundation.run_file import running_parts
 
-RUN_FILE = "run.json"
 _OUT_S = 10  # seconds of work for the workers that may be out at once
 KEY_MIN, KEY_MAX = 20, 1_000  # characters of a key of ours
 _DAY_S = 86_400  # Stripe forgets a key after 24 hours
@@ -171,6 +169,13 @@ class Settings:
     notice_private: bool = knob(
         "EO_NOTICE_PRIVATE", False, "1: a notice may go to a private or loopback address; anybody with a key names it"
     )
+    notice_keep_days: int = knob(
+        "EO_NOTICE_KEEP_DAYS",
+        30,
+        "delivered notices are kept so long, to be resent; what waits or is parked stays",
+        least=1,
+        most=3_650,
+    )
 
     @property
     def stripe_is_live(self) -> bool:
@@ -202,7 +207,7 @@ class Settings:
         """Settings from the environment, completed by what `eo up` wrote. Raises Misconfigured."""
         environ = os.environ if environ is None else environ
         named = {name: value for name, value in environ.items() if value != ""}
-        running = _running_parts(data_dir(environ))
+        running = running_parts(data_dir(environ))
         merged = {**running, **named}
         values = {one.name: one.read(merged[one.variable]) for one in KNOBS if one.variable in merged}
         settings = _with_addresses(cls(**values), environ)
@@ -302,14 +307,3 @@ def _refuse_live_and_embedded(settings: Settings, named: Mapping[str, str], runn
             f"STRIPE_API_KEY is a live key, and {' and '.join(missing)} would be those of the `eo up` that runs on "
             f"{settings.data_dir}. A live key needs DATABASE_URL and REDIS_URL of its own."
         )
-
-
-def _running_parts(data_dir: Path) -> dict[str, str]:
-    """The variables that `eo up` wrote for its servers; none where it does not run. Raises Misconfigured."""
-    try:
-        found: Any = json.loads((data_dir / RUN_FILE).read_text())
-        return {str(k): str(v) for k, v in found["environment"].items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Misconfigured(f"{data_dir / RUN_FILE} cannot be read ({error}). Start `eo up` again.") from error

@@ -100,6 +100,12 @@ RETURNING {_COLUMNS}
 """).returning(_Row)
 
 
+# Its count is right only where no other request of the account counts meanwhile.
+_ALONE = Statement("""
+SELECT pg_advisory_xact_lock(hashtextextended('webhook_endpoints of ' || CAST(:account AS uuid)::text, 0))
+""")
+
+
 async def is_known(engine: AsyncEngine, account_id: UUID, key: str) -> bool:
     """Whether the key has made an endpoint before; asked before a rate limit refuses what would only be a replay."""
     async with connect(engine) as connection:
@@ -131,10 +137,11 @@ async def create(
     """The endpoint, and whether it was made by an earlier request. Raises Conflict, UnprocessableKey."""
     which: dict[str, object] = {"account": account_id, "key": key}
     new = {"id": uuid7(), "fingerprint": fingerprint(request), "url": request.url, "events": request.events}
-    async with connect(engine) as connection:
-        if (made := await connection.row(_INSERT, which | new)) is not None:
-            return _shown(made, await _secret(connection, made.id, 0)), False
-        known = await connection.row(_KNOWN, which)
+    async with begin(engine) as tx:
+        await tx.run(_ALONE, {"account": account_id})
+        if (made := await tx.row(_INSERT, which | new)) is not None:
+            return _shown(made, await _secret(tx, made.id, 0)), False
+        known = await tx.row(_KNOWN, which)
     if known is None:
         raise Conflict(f"The account has {ENDPOINTS_MAX} endpoints. DELETE one of them first.")
     if not same_request(known.fingerprint, request):

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.postgres.sql import Batch, Record, SmallInt, Statement, connect
 from service.notices.posting import Answer
+from service.states import NOTICE_FORGOTTEN, in_sql
 
 LANE_MAX = 16  # notices of one endpoint in hand at once
 KEEP_TRYING = timedelta(days=3)
@@ -116,6 +117,23 @@ async def sweep(engine: AsyncEngine) -> int:
         return len(await connection.rows(_SWEEP, {"keep": KEEP_TRYING, "most": _SWEPT_MAX}))
 
 
+# Those of which nothing is owed any more. The id of a fact that is told again later is the same all the same.
+_FORGET = Statement(f"""
+DELETE FROM notices WHERE id IN (
+  SELECT id FROM notices
+   WHERE status IN {in_sql(NOTICE_FORGOTTEN)} AND ended_at < now() - CAST(:keep AS interval)
+   ORDER BY ended_at LIMIT :most FOR UPDATE SKIP LOCKED)
+RETURNING id
+""").returning(_Swept)
+
+
+async def forget(engine: AsyncEngine, keep: timedelta) -> int:
+    """Delete some notices that were delivered or dropped so long ago; how many. 0: the next round is soon enough."""
+    async with connect(engine) as connection:
+        deleted = len(await connection.rows(_FORGET, {"keep": keep, "most": _SWEPT_MAX}))
+    return deleted if deleted == _SWEPT_MAX else 0
+
+
 class _Answered(Batch, frozen=True):
     """Notices and what came back for each."""
 
@@ -140,7 +158,8 @@ WITH incoming AS (
       ended_at = CASE WHEN i.success OR i.gone THEN now() END,
       deliver_after = now() + i.pause * (1 + 0.1 * random())
     FROM incoming i
-   WHERE n.id = i.id AND (n.status = 'pending' AND n.tries = i.tries OR n.status <> 'delivered' AND i.success)
+   WHERE n.id = i.id AND (n.status = 'pending' AND n.in_hand AND n.tries = i.tries
+         OR n.status <> 'delivered' AND i.success)
   RETURNING n.id
 ), lanes AS (
   SELECT endpoint_id, bool_or(success) AS success, bool_or(gone) AS gone,
@@ -161,7 +180,7 @@ UPDATE webhook_endpoints e SET
 
 
 async def record(engine: AsyncEngine, answers: Sequence[tuple[Sendable, Answer]]) -> None:
-    """Store what came back: delivered, or due again after its pause. Repeated, it changes nothing."""
+    """Store what came back: delivered, or due again after its pause. Repeated, it changes no notice."""
     if not answers:
         return
     ordered = sorted(answers, key=lambda one: one[0].id.bytes)

@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 
 from service.foundation.postgres.sql import Batch, Connection, Record, Statement
 from service.notices.model import NOTICE_TYPES, Fact, NoticeType, body_of, webhook_id
-from service.orders.model import Failure
+from service.orders.model import MADE_AGAIN, NEVER_EXECUTED, Failure
 from service.orders.reading import COLUMNS, OrderRow, order_of
 from service.states import ORDER_COMES_ONCE, ORDER_TOLD, in_sql
 
@@ -84,9 +84,20 @@ async def tell(tx: Connection, facts: Sequence[Fact]) -> None:
         await tx.run(_PROMISE, batch.bound())
 
 
+class _Told(OrderRow):
+    """`made_again`: how often its attempt was made again under its own number, because nothing of it had run."""
+
+    made_again: int
+
+
 _ORDERS = Statement(f"""
-SELECT {COLUMNS} FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) AND status IN {in_sql(ORDER_TOLD)}
-""").returning(OrderRow)
+SELECT {COLUMNS}, CASE WHEN failure ->> 'code' = '{NEVER_EXECUTED}' THEN (
+    SELECT count(*)::int FROM charges c CROSS JOIN jsonb_array_elements(c.history) AS h
+     WHERE c.account_id = o.account_id AND c.order_id = o.id AND c.attempt = o.attempt
+       AND h ->> 'reason' = '{MADE_AGAIN}'
+  ) ELSE 0 END AS made_again
+  FROM orders o WHERE id = ANY(CAST(:ids AS uuid[])) AND status IN {in_sql(ORDER_TOLD)}
+""").returning(_Told)
 _TYPES: Mapping[str, NoticeType] = {kind.removeprefix("order."): kind for kind in NOTICE_TYPES}
 
 
@@ -96,13 +107,19 @@ async def tell_of_orders(tx: Connection, order_ids: Collection[UUID]) -> None:
         await tell(tx, [_of_order(row) for row in await tx.rows(_ORDERS, {"ids": list(order_ids)})])
 
 
-def _of_order(row: OrderRow) -> Fact:
+def _of_order(row: _Told) -> Fact:
     data = order_of(row)
     return Fact(row.account_id, _TYPES[row.status], data.id, _which(row, data.failure), row.id, data)
 
 
-def _which(row: OrderRow, failure: Failure | None) -> str:
-    """Each attempt may fail, wait for its customer, or hold the money; it may fail again for another reason."""
+def _which(row: _Told, failure: Failure | None) -> str:
+    """Each attempt may fail, wait for its customer, or hold the money; it may fail again for another reason.
+
+    For the same reason it fails again only where it never ran and was made again. What is counted is what its producer
+    asked for, so that a database which has forgotten it counts the same once that is asked again.
+    """
     if row.status in ORDER_COMES_ONCE:
         return ""
-    return str(row.attempt) if failure is None else f"{row.attempt}:{failure.code}"
+    again = str(row.made_again) if row.made_again else None
+    code = str(failure.code) if failure else None
+    return ":".join(part for part in (str(row.attempt), code, again) if part)

@@ -9,7 +9,8 @@ from typing import Any
 
 from service.foundation.addresses.postgres import shown
 from service.foundation.errors import Misconfigured
-from service.foundation.settings import RUN_FILE, Settings
+from service.foundation.run_file import RUN_FILE
+from service.foundation.settings import Settings
 from service.monitoring.overview import Overview, overview
 from service.ops.child import http_get
 from service.ops.kinds import PARTS

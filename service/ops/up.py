@@ -25,7 +25,8 @@ import service
 from service.foundation.addresses.postgres import shown
 from service.foundation.addresses.stripe import STRIPE_API
 from service.foundation.errors import Misconfigured
-from service.foundation.settings import RUN_FILE, Settings
+from service.foundation.run_file import RUN_FILE
+from service.foundation.settings import Settings
 from service.foundation.settings import data_dir as named_data_dir
 from service.ops import webhooks
 from service.ops.child import http_get, wait_until

@@ -7,7 +7,8 @@ group_commit  whoever waits at the same time is stored by one statement
 together      the same for what is asked of orders
 store         the order and its outbox row, in one statement
 reading       one order, a page of them, and which keys are known
-timeline      what happened to an order; why_waiting: what it waits for; told_by_banks: what its customer's bank says
+timeline      what happened to an order; why_waiting: what it waits for; told_by_banks: what its customer's bank says;
+              told_to_producers: what its producer was told
 """
 
 from service.orders.group_commit import GroupCommit

@@ -42,6 +42,11 @@ class OrderRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     ] = "automatic"
 
 
+NEVER_EXECUTED = "never_executed"  # the code of an attempt that Stripe never received: it may be made again
+# Noted in the history of such an attempt each time that it is.
+MADE_AGAIN = "nothing of it had run: paid again"
+
+
 class Failure(Struct, frozen=True):
     """The last definitive decline, in Stripe's words."""
 

@@ -15,6 +15,7 @@ from service.foundation.postgres.sql import Record, Statement, connect
 from service.orders.model import Order
 from service.orders.reading import get
 from service.orders.told_by_banks import told_by_banks
+from service.orders.told_to_producers import told_to_producers
 from service.orders.why_waiting import Owed, why
 from service.outbox.rows import ROWS
 from service.states import CHANGE_FINAL, ORDER_STATUSES, REFUND_FINAL
@@ -35,6 +36,8 @@ EVENTS = [
     *(f"refund.{word}" for word in ("promised", "adopted", "called", "answered", "noted", "ended")),
     "dispute.told",
     "fraud_warning.told",
+    "notice.sent",
+    "notice.parked",
     "ledger.booked",
 ]
 
@@ -75,6 +78,11 @@ class Event(TypedDict, total=False):
     due_in_s: float
     waits_for: str
     next_step: str
+    notice: Id
+    type: str
+    endpoint: Id
+    webhook_id: str
+    tries: int
     reference: str
     occurred_at: Instant
 
@@ -185,6 +193,7 @@ async def timeline(
         changes = await connection.rows(_CHANGES, who)
         refunds = await connection.rows(_REFUNDS, who)
         told = await told_by_banks(connection, who)
+        notices = await told_to_producers(connection, who)
         promises = await connection.rows(_OUTBOX, who)
         entries = await connection.rows(_ENTRIES, who)
     events: list[dict[str, Any]] = [{"at": order.created_at, "event": "order.accepted"}]
@@ -197,6 +206,7 @@ async def timeline(
     events += [_of_entry(entry) for entry in entries]
     if order.status != "pending":
         events.append({"at": _since(order, entries), "event": f"order.{order.status}"})
+    events += notices
     # One transaction settles charge, ledger and order, at one time: of equals the sort keeps the order of above.
     return sorted(events, key=lambda e: e["at"])
 

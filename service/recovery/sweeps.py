@@ -23,7 +23,7 @@ from service.recovery.refund_knowing import what_is_known as what_is_known_of_re
 from service.recovery.refund_verification import refund_brought_back
 from service.recovery.verification import brought_back, of_this_installation
 from service.refunds import known_refunds
-from service.stripe_gateway.objects import Intent, Refund
+from service.stripe_gateway.objects import IncompleteListing, Intent, Refund
 
 if TYPE_CHECKING:  # the SDK costs half a second
     from service.stripe_gateway.client import StripeGateway
@@ -51,10 +51,13 @@ class PaymentSweep(Sweep[Intent, "StripeGateway"]):
         ours = of_this_installation(shown, await instance_of(engine))
         if not ours:
             return
-        life = await lives.current(engine, settings)
-        for listed, knows in zip(ours, await what_is_known(engine, ours), strict=True):
-            if judge(listed.intent, listed.marks, knows).step is not Step.NOTHING:
-                _say(listed.intent.id, await brought_back(engine, listed, life, settings))
+        known = zip(ours, await what_is_known(engine, ours), strict=True)
+        news = [one for one, knows in known if judge(one.intent, one.marks, knows).step is not Step.NOTHING]
+        if not news:
+            return
+        life = await _verified_life(engine, settings)
+        for listed in news:
+            _say(listed.intent.id, await brought_back(engine, listed, life, settings))
 
 
 class RefundSweep(Sweep[Refund, "StripeGateway"]):
@@ -80,10 +83,20 @@ class RefundSweep(Sweep[Refund, "StripeGateway"]):
         ours = [one for refund in reversed(shown) if (one := ListedRefund.of(refund, instance)) is not None]
         if not ours:
             return
-        life = await lives.current(engine, settings)
-        for listed, knows in zip(ours, await what_is_known_of_refunds(engine, ours), strict=True):
-            if judge_listed(listed, knows).step is not Step.NOTHING:
-                _say(listed.shown.id, await refund_brought_back(engine, listed, life, settings))
+        known = zip(ours, await what_is_known_of_refunds(engine, ours), strict=True)
+        news = [one for one, knows in known if judge_listed(one, knows).step is not Step.NOTHING]
+        if not news:
+            return
+        life = await _verified_life(engine, settings)
+        for listed in news:
+            _say(listed.shown.id, await refund_brought_back(engine, listed, life, settings))
+
+
+async def _verified_life(engine: AsyncEngine, settings: Settings) -> lives.Life:
+    """The present life. Raises IncompleteListing until its verification, which finds the same and counts the loss."""
+    if not await lives.is_verified(engine):
+        raise IncompleteListing("what this database may have forgotten is still being looked for")
+    return await lives.current(engine, settings)
 
 
 def _say(stripe_object: str, verdict: Verdict) -> None:

@@ -45,7 +45,7 @@ class StripeEvent(Struct, frozen=True):
 class Acknowledged(Struct, frozen=True):
     """The event is stored."""
 
-    received: Literal[True] = True
+    received: bool = True
 
 
 @ROUTES.operation(

@@ -9,7 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.acceptance.fleet import Fleet, http
+from tests.acceptance.fleet import Fleet
+from tests.chaos.bank import SETTLES_ELSEWHERE, all_at_stripe
 from tests.chaos.customer import Asked, Customer
 from tests.chaos.stories import ASKS_WHERE, BAD, FAILS_LATER, story_of
 
@@ -25,51 +26,46 @@ _REFUNDS = """
 SELECT id::text, order_id::text, producer_key AS key, status, amount_minor AS amount, stripe_refund_id AS re,
        drawn_minor AS drawn
   FROM refunds"""
-# What each entry moved, by the side that a charge, a refund and a return each write above zero.
+# What each entry moved, by the side that a charge, a refund and a return each write above zero. Where Stripe's balance
+# got another currency, the entry says beside it what the customer paid or got.
 _BOOKED = """
-SELECT e.order_id::text, e.kind, sum(p.amount_minor)::bigint AS amount, count(DISTINCT e.id) AS entries
-  FROM journal_entries e JOIN postings p ON p.entry_id = e.id AND p.amount_minor > 0
- WHERE e.order_id IS NOT NULL GROUP BY 1, 2"""
-# What the books say is owed to customers, by order.
+SELECT order_id::text, kind, sum(amount)::bigint AS amount
+  FROM (SELECT e.order_id, e.kind, coalesce(e.customer_minor, sum(p.amount_minor)) AS amount
+          FROM journal_entries e JOIN postings p ON p.entry_id = e.id AND p.amount_minor > 0
+         WHERE e.order_id IS NOT NULL GROUP BY e.id) AS each
+ GROUP BY 1, 2"""
+# What the books say is owed to customers, by order, in the currency of Stripe's balance.
 _PAYABLE = """
-SELECT e.order_id::text, -sum(p.amount_minor)::bigint AS amount
+SELECT e.order_id::text, p.currency, -sum(p.amount_minor)::bigint AS amount
   FROM journal_entries e JOIN postings p ON p.entry_id = e.id
   JOIN ledger_accounts l ON l.id = p.ledger_account_id AND l.code = 'liabilities:refunds_payable'
- GROUP BY 1"""
+ GROUP BY 1, 2"""
 _WITHOUT = ("failed", "canceled")
 
 
 def money(fleet: Fleet) -> Iterator[str]:
     """What went back = what is booked = what our rows say = what Stripe shows; never more than was taken."""
     truth = {entry["order"]: entry for entry in fleet.truth(per_order=True)["orders"]}
-    at_stripe = refunds_at_stripe(fleet)
+    at_stripe = all_at_stripe(fleet, "refunds")
     ours: dict[str, list[Any]] = defaultdict(list)
     for refund in fleet.rows(_REFUNDS):
         ours[refund["order_id"]].append(refund)
     booked: dict[str, dict[str, int]] = defaultdict(dict)
     for row in fleet.rows(_BOOKED):
         booked[row["order_id"]][row["kind"]] = row["amount"]
-    payable = {row["order_id"]: row["amount"] for row in fleet.rows(_PAYABLE)}
+    payable: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in fleet.rows(_PAYABLE):
+        payable[row["order_id"]][row["currency"]] = row["amount"]
     for order in fleet.rows(_ORDERS):
         if not order["parked"]:
             what = f"{order['key']} ({order['status']})"
             real = _together([truth[i] for i in (order["id"], *order["former"]) if i in truth])
             refunds = ours[order["id"]]
             yield from (f"{what}: {found}" for found in _order(order, real, refunds))
-            yield from (f"{what}: {found}" for found in _books(order, booked[order["id"]], payable, refunds))
+            yield from (
+                f"{what}: {found}" for found in _books(order, booked[order["id"]], payable[order["id"]], refunds)
+            )
     yield from _each_once(at_stripe, {refund["re"]: refund for rows in ours.values() for refund in rows})
-
-
-def refunds_at_stripe(fleet: Fleet) -> list[dict[str, Any]]:
-    """Every refund that Stripe lists, whoever made it."""
-    found: list[dict[str, Any]] = []
-    headers = {"Authorization": f"Bearer {fleet.environ['STRIPE_API_KEY']}"}
-    while True:
-        after = f"&starting_after={found[-1]['id']}" if found else ""
-        page = http("GET", f"{fleet.stripe}/v1/refunds?limit=100{after}", headers).body
-        found += page["data"]
-        if not page["has_more"]:
-            return found
 
 
 def _together(entries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -117,8 +113,12 @@ def _books(order: Any, booked: Mapping[str, int], payable: Mapping[str, int], re
         yield f"booked as given back {net}, refunded {order['refunded']}"
     came_back = sum(r["amount"] for r in refunds if r["re"] and r["status"] in _WITHOUT)
     owed = came_back - sum(r["drawn"] for r in refunds)
-    if not order["owed"] == owed == payable.get(order["id"], 0):
-        yield f"owed {order['owed']}, by its refunds {owed}, by the books {payable.get(order['id'], 0)}"
+    booked_as_owed = {currency: amount for currency, amount in payable.items() if amount}
+    is_booked = booked_as_owed == ({order["currency"]: owed} if owed else {})
+    if order["currency"] == SETTLES_ELSEWHERE:  # at the rate of its charge, which is not known here
+        is_booked = (sum(booked_as_owed.values()) > 0) == (owed > 0)
+    if order["owed"] != owed or not is_booked:
+        yield f"owed {order['owed']}, by its refunds {owed}, by the books {booked_as_owed}"
 
 
 def _each_once(at_stripe: list[dict[str, Any]], ours: Mapping[str | None, Any]) -> Iterator[str]:
@@ -142,6 +142,8 @@ def promises(fleet: Fleet, customer: Customer) -> Iterator[str]:
     orders = {row["key"]: row for row in fleet.rows(_ORDERS)}
     refunds = {row["id"]: row for row in fleet.rows(_REFUNDS)}
     by_key = {(row["order_id"], row["key"]): row for row in refunds.values() if row["key"]}
+    truth = fleet.truth(per_order=True)["orders"]
+    disputed = {entry["order"] for entry in truth if entry["withdrawn"]}
     for (operation, key), asked in customer.asked.items():
         promised = asked.promised
         order = orders.get(customer.key(asked.number))
@@ -149,7 +151,8 @@ def promises(fleet: Fleet, customer: Customer) -> Iterator[str]:
             continue
         if operation == "refund":
             refund = refunds.get(promised.body["id"]) or by_key.get((order["id"], key))
-            found = _refund(asked, promised.body, refund)
+            is_disputed = not disputed.isdisjoint((order["id"], *order["former"]))
+            found = _refund(asked, promised.body, refund, is_disputed=is_disputed)
         else:
             found = _change(asked, order)
         if found and _is_of_a_forgotten(customer, asked, found):
@@ -194,14 +197,13 @@ def _change(asked: Asked, order: Any) -> str:
             return "" if status != "failed" or bad else f"{status} ({order['why']})"
 
 
-def _refund(asked: Asked, told: Mapping[str, Any], refund: Any) -> str:
-    """What is wrong with a refund that was promised."""
+def _refund(asked: Asked, told: Mapping[str, Any], refund: Any, *, is_disputed: bool) -> str:
+    """What is wrong with a refund that was promised. `is_disputed`: its bank held the payment at some time."""
     if refund is None:
         return "there is no such refund"
     story = story_of(asked.number)
-    may_fail = story.card in (FAILS_LATER, ASKS_WHERE) or any(
-        s.operation == "past us" for a in story.acts for s in a.steps
-    )
+    past_us = any(s.operation == "past us" for a in story.acts for s in a.steps)
+    may_fail = is_disputed or past_us or story.card in (FAILS_LATER, ASKS_WHERE)
     if refund["status"] == "succeeded" or (may_fail and refund["status"] in _WITHOUT):
         return "" if refund["amount"] == told["amount"] else f"{refund['amount']} instead of {told['amount']}"
     return str(refund["status"])

@@ -173,6 +173,11 @@ def run(
     return ""
 
 
+_SESSIONS = """
+SELECT pid, application_name, state, wait_event, pg_blocking_pids(pid), now() - xact_start AS since, left(query, 200)
+  FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start"""
+
+
 def sql(postgres: Postgres, script: str, *, database: str = "postgres", transaction: bool = True) -> str:
     """Run statements by psql, all or nothing; the last rows, unadorned."""
     file = postgres.folder / "script.sql"
@@ -181,6 +186,9 @@ def sql(postgres: Postgres, script: str, *, database: str = "postgres", transact
     try:
         return run(postgres, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *one, "-d", database, "-f", "-",
                    stdin=file)  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        error.add_note(run(postgres, "psql", "-X", "-A", "-d", database, "-c", _SESSIONS))
+        raise
     finally:
         file.unlink()
 

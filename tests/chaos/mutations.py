@@ -38,6 +38,8 @@ _FORGOT = "tests/acceptance/test_a_database_that_forgot.py::"
 _IDENTITY = "tests/recovery/test_identity.py::"
 _NOTICES = "tests/notices/"
 _INBOX = "tests/inbox/"
+_DISPUTES = "tests/disputes/"
+_ELSEWHERE = "tests/refunds/test_settled_elsewhere.py::"
 _DRIVER, _SQL = "service/foundation/postgres/driver.py", "tests/foundation/test_sql.py::"
 _SILENCE, _CONNECTIONS = "tests/chaos/test_silence.py::", "tests/foundation/test_connections.py::"
 
@@ -398,7 +400,7 @@ MUTATIONS = (
     ),
     Mutation(
         "notices: a settled order is told to nobody", _CHARGED,
-        "    await notices.tell_of_orders(tx, {row.order_id for row in rows if row.is_told})\n", "",
+        "    await notices.tell_of_orders(tx, {row.order_id for row in rows.values() if row.is_told})\n", "",
         (f"{_NOTICES}test_telling.py::test_every_transition_of_an_order_is_told",),
     ),
     Mutation(
@@ -417,6 +419,16 @@ MUTATIONS = (
         (f"{_NOTICES}test_hostile_receivers.py::test_nothing_is_sent_into_a_network_of_our_own",),
     ),
     Mutation(
+        "notices: what happens twice is told once", "service/notices/telling.py",
+        "str(row.made_again) if row.made_again else None", "None",
+        (f"{_NOTICES}test_told_again.py::test_an_attempt_that_never_ran_twice",),
+    ),
+    Mutation(
+        "notices: what is owed is deleted", "service/notices/lanes.py",
+        "   WHERE status IN {in_sql(NOTICE_FORGOTTEN)} AND ended_at", "   WHERE coalesce(ended_at, promised_at)",
+        (f"{_NOTICES}test_forgetting.py::test_after_its_days",),
+    ),
+    Mutation(
         "inbox: what a worker has in hand is taken for settled", "service/inbox/following.py",
         'IN_HAND = again("a worker is about to settle it")', "IN_HAND = SETTLED",
         (f"{_INBOX}test_settling.py::test_a_success_whose_worker_died",),
@@ -426,6 +438,56 @@ MUTATIONS = (
         "        await self._together.submit(event)\n",
         "        import asyncio\n\n        self.kept = asyncio.create_task(self._together.submit(event))\n",
         (f"{_INBOX}test_route.py::test_while_postgresql_is_away",),
+    ),
+    Mutation(
+        "inbox: what is unknown here is taken for settled", "service/inbox/following.py",
+        'UNKNOWN = again("its object is unknown here")', "UNKNOWN = SETTLED",
+        (f"{_INBOX}test_settling.py::test_what_stays_unknown",),
+    ),
+    Mutation(
+        "disputes: what was asked for before is taken for news", "service/disputes/settling.py",
+        "WHERE d.id = b.id AND d.updated_at <= b.asked_at\n", "WHERE d.id = b.id\n",
+        (f"{_DISPUTES}test_settling.py::test_what_was_asked_for_before",),
+    ),
+    Mutation(
+        "disputes: read once, and never again", "service/disputes/again.py",
+        "        if piece.first is not None and piece.last", "        if False and piece.last",
+        (f"{_DISPUTES}test_again.py::test_an_old_dispute_that_moved_on",),
+    ),
+    Mutation(
+        "disputes: a refund is begun while one is open", "service/refunds/asking.py",
+        "        if order.amount_disputed_minor > 0:\n", "        if False:\n",
+        ("tests/web/test_disputes.py::test_no_refund_is_made",),
+    ),
+    Mutation(
+        "payouts: what was read late is believed", "service/payouts/following.py",
+        "if said.status != known.status and said.status not in PAYOUT_TRANSITIONS[known.status]:", "if False:",
+        ("tests/payouts/test_settling.py::test_whatever_order",),
+    ),
+    Mutation(
+        "payouts: read once, and never again", "service/payouts/sweep.py",
+        "        await self._read_again(engine, gateway)\n", "",
+        ("tests/payouts/test_to_the_bank.py::test_a_payout_arrives",),
+    ),
+    Mutation(
+        "sweeps: the cursor moves over what a listing hides", "service/sweeps/sweeping.py",
+        "        await prove_complete(missing, partial(self.kind.retrieve, self.gateway))\n", "",
+        ("tests/sweeps/test_sweeping.py::test_a_listing_that_hides",),
+    ),
+    Mutation(
+        "sweeps: nothing is read twice", "service/sweeps/sweeping.py",
+        "max(until - OVERLAP_S, 0)", "until",
+        ("tests/sweeps/test_sweeping.py::test_the_next_sweep",),
+    ),
+    Mutation(
+        "currencies: a charge does not wait for what the balance got", "service/charges/elsewhere.py",
+        "{charge}.balance_transaction_id IS NULL AND {charge}.currency {SETTLES_ELSEWHERE} END)", "false END)",
+        (f"{_ELSEWHERE}test_the_first_charge",),
+    ),
+    Mutation(
+        "currencies: what was booked in its own is not taken back", "service/charges/moved.py",
+        "await ledger.anew(tx, [_entry(c, by_id[c.id]) for c in open_])", "[_entry(c, by_id[c.id]) for c in open_]",
+        (f"{_ELSEWHERE}test_the_first_charge",),
     ),
 )  # fmt: skip
 

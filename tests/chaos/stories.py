@@ -18,6 +18,7 @@ CARD, DECLINED = "pm_card_visa", "pm_card_chargeDeclined"
 BAD = frozenset({DECLINED, "pm_card_chargeDeclinedInsufficientFunds"})
 ASKS = "pm_card_threeDSecure2Required"
 FAILS_LATER, ENDS_LATER, ASKS_WHERE = "pm_card_refundFail", "pm_card_pendingRefund", "pm_sandbox_refundAsks"
+AT_ONCE, WARNED = "pm_card_bypassPending", "pm_card_createIssuerFraudRecord"
 ANY = frozenset({"pending", "processing", "requires_action", "authorized", "paid", "failed", "canceled"})
 STORY = "story-"  # how the keys begin
 
@@ -152,6 +153,16 @@ STORIES = (
         card=ASKS,
     ),
     Story("asked where to", frozenset({"paid"}), (act("paid", Step("refund", share=0.5)),), card=ASKS_WHERE),
+    Story("disputed", frozenset({"paid"}), (act("paid", Step("refund", share=0.5)),), card="pm_card_createDispute"),
+    Story("paid out at once", frozenset({"paid"}), card=AT_ONCE),
+    Story(
+        "asked about by its bank",
+        frozenset({"paid"}),
+        (act("paid", Step("refund", share=0.4)),),
+        card="pm_card_createDisputeInquiry",
+    ),
+    Story("suspected, given back", frozenset({"paid"}), (act("paid", Step("refund")),), card=WARNED),
+    Story("paid out at once, given back", frozenset({"paid"}), (act("paid", Step("refund")),), card=AT_ONCE),
 )
 
 

@@ -7,7 +7,8 @@ They are captured, canceled, paid again and refunded, as their stories tell (sto
 
 Processes are killed and frozen (monkey), wires are bad (proxy), Stripe is at its worst and days pass (weather),
 messages come twice, late, or never (mangling_relay), and so do requests (producer), and the database forgets
-(forgetting). Then it is calm, what is parked is brought back, and the books are judged (invariants). A storm in which
+(forgetting). Banks dispute, payouts fail, rates move, and strangers pay (bank); Stripe tells it twice, late, or never
+(hearing). Then it is calm, what is parked is brought back, and the books are judged (invariants). A storm in which
 nothing happened proves nothing, and fails.
 """
 
@@ -19,32 +20,31 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from http.client import HTTPException
-from itertools import cycle
 from pathlib import Path
 
 import asyncpg
 
 from service.ops import kinds
 from tests.acceptance.fleet import Fleet, python
-from tests.chaos.afterwards import refunds_at_stripe
+from tests.chaos.bank import AWAY, Bank
+from tests.chaos.both_balances import looks_come_due
+from tests.chaos.calm import LOOKED_AT_EVERY_S, Calm
 from tests.chaos.customer import Customer
 from tests.chaos.forgetting import KINDS, Forgetting, plans
-from tests.chaos.invariants import LIFE_DAYS, is_closed, is_quiet, judge, what_is_left
+from tests.chaos.hearing import Hearing
+from tests.chaos.invariants import judge
 from tests.chaos.monkey import Monkey
 from tests.chaos.proxy import Wires, total
 from tests.chaos.report import Report, brought_back, mangled
-from tests.chaos.weather import ROUGH, STALL_S, a_day_passes, fault_plan
+from tests.chaos.weather import ROUGH, STALL_S, a_day_passes, calm_plan, events_of, fault_plan
 
 COUNT = dict.fromkeys(kinds.KINDS, 2)
 SENT_TWICE = 0.10
 ORDERS_MAX = 100_000
 STREAMS, PAUSE_S = 40, 1.0  # most orders keep their stream for seconds, until their story is told
 COUNTED_EVERY_S = 1.0
+BANKS_EVERY_S = 0.7
 ACCEPTED_WITHIN_S = 60.0
-QUIET_WITHIN_S = 150.0
-QUIET_BY_ITSELF_S = 15.0  # what is not on the books by then waits for Stripe's memory to end
 MEMORY = Path("/dev/shm")  # noqa: S108
 # call < lease < visibility, as in the defaults; and short, so that a storm of a minute has hundreds of them. Fees are
 # asked for often, because the sweep takes its time with charges that are a day old.
@@ -59,6 +59,9 @@ HASTE = {
     # One machine, one clock; and a life that began a few seconds ago is listed for the second time.
     "EO_CLOCK_SKEW_MAX_S": "2",
     "EO_FEE_SWEEP_S": "0.25",
+    "EO_SWEEP_S": "2",
+    # What is of a payment that this database has forgotten goes to suspense, and comes back out of it.
+    "EO_RECONCILE_GRACE_S": "8",
     "EO_ROLLUP_S": "2",
     # R11: what two workers drain in seconds here. More would only be published again and again, six seconds being the
     # longest pause, and every copy of a message be a look-up of its own.
@@ -67,7 +70,8 @@ HASTE = {
 NOT_YET = (ConnectionRefusedError, FileNotFoundError, asyncpg.CannotConnectNowError)
 MUST_HAPPEN = ("killed api", "killed relay", "killed worker", "killed sandbox", "killed redis", "killed postgres",
                "frozen worker", "producer capture", "producer cancel", "producer pay", "producer refund",
-               "producer refunds past us, 200")  # fmt: skip
+               "producer refunds past us, 200", "bank paid out", "bank strangers paid", "bank dispute won",
+               "bank dispute lost")  # fmt: skip
 
 
 class Storm:
@@ -81,6 +85,8 @@ class Storm:
         self._chance = random.Random(f"storm:{seed}")
         self._fleet = Fleet(folder / "fleet", **HASTE)
         self._wires = Wires(seed)
+        self._bank = Bank(self._fleet, seed)
+        self._events = events_of(seed)
 
     def run(self) -> Report:
         """From a clear sky to the verdict."""
@@ -94,9 +100,12 @@ class Storm:
 
     def _run(self) -> None:
         fleet, seed = self._fleet, self.report.seed
+        hearing = Hearing(fleet, COUNT["api"])
         names = [name for kind in COUNT for name in self._start(kind)]
+        apis = [fleet.url(name) for name in names if name.startswith("api-")]
+        hearing.begin([self._wires.over("stripe>api", url) for url in apis])
         monkey = Monkey(fleet, ["postgres", "redis", "sandbox", *names], seed)
-        urls = [self._wires.over("producer>api", fleet.url(name)) for name in names if name.startswith("api-")]
+        urls = [self._wires.over("producer>api", url) for url in apis]
         producer = Customer(
             urls,
             fleet.api_key,
@@ -122,8 +131,8 @@ class Storm:
         monkey.until(lambda: producer.is_done, within_s=ACCEPTED_WITHIN_S, what="every order begun is accepted")
         self._forgetting.repeat_all()
         self._note("every order is accepted")
-        self._clear_up(monkey)
-        self.report.verdict = judge(fleet, [producer])
+        self.report.happened["parked, brought back"] = Calm(fleet, monkey, self._pass_a_day, self._note).clear_up()
+        self.report.verdict = judge(fleet, [producer], is_swept=True)
         self._tell(monkey, producer)
 
     def _start(self, kind: str) -> list[str]:
@@ -136,7 +145,7 @@ class Storm:
         """The storm itself."""
         began = time.monotonic()
         days = [began + self._seconds * (n + 1) / (self._days + 1) for n in range(self._days)]
-        count_at = began
+        count_at = banks_at = look_at = began
         self._wires.weather = ROUGH
         while (now := time.monotonic()) < began + self._seconds:
             if monkey.is_due:
@@ -145,6 +154,12 @@ class Storm:
             if now >= count_at:
                 count_at = now + COUNTED_EVERY_S
                 self._count_faults(go_on=True)
+            if now >= banks_at:
+                banks_at = now + BANKS_EVERY_S
+                self._bank.act()
+            if now >= look_at:
+                look_at = now + LOOKED_AT_EVERY_S
+                self._look_again()
             if days and now >= days[0]:
                 days.pop(0)
                 self._pass_a_day(monkey)
@@ -152,16 +167,17 @@ class Storm:
             time.sleep(0.02)
 
     def _count_faults(self, *, go_on: bool) -> None:
-        """Note which faults struck, and begin a new plan (or none): a sandbox that was killed has forgotten its own."""
-        away = (OSError, AssertionError, ValueError, HTTPException)
-        with suppress(*away):
+        """Note which faults struck, and begin a new plan, or a calm one: a sandbox that was killed forgot its own."""
+        with suppress(*AWAY):
             for rule in self._fleet.control("GET", "faults")["rules"]:
                 self.report.happened[f"stripe {rule['rule']['fault']}"] += rule["fired"]
-        with suppress(*away):
-            if go_on:
-                self._fleet.control("POST", "faults", fault_plan(self._chance.randrange(1 << 30)))
-            else:
-                self._fleet.control("DELETE", "faults")
+        with suppress(*AWAY):
+            plan = fault_plan if go_on else calm_plan
+            self._fleet.control("POST", "faults", plan(self._chance.randrange(1 << 30), self._events))
+
+    def _look_again(self) -> None:
+        with suppress(*AWAY, asyncpg.PostgresError, asyncpg.InterfaceError):
+            looks_come_due(self._fleet)
 
     def _pass_a_day(self, monkey: Monkey, in_the_dark: Callable[[], None] = lambda: None) -> None:
         """While no worker or relay runs and nothing of theirs is under way; they come back a day later."""
@@ -184,63 +200,19 @@ class Storm:
             return False
         return True
 
-    def _clear_up(self, monkey: Monkey) -> None:
-        """Until nothing is on its way: by itself, then a day later, then with what a poison's guard had parked."""
-        self._come_to_rest(monkey)
-        self._note("quiet")
-        self._end_refunds()
-        self.report.happened["parked, brought back"] = self._parked()
-        assert self._fleet.eo("outbox", "retry", "--all").returncode == 0
-        self._come_to_rest(monkey)
-        assert not self._parked(), f"parked again in calm weather: {what_is_left(self._fleet)}"
-        # What nobody tells us: refunds that failed after they had succeeded, and those that were made past us.
-        since = (datetime.now(UTC) - timedelta(days=LIFE_DAYS)).isoformat()
-        self._fleet.eo("reconcile", "--heal", "--yes", "--since", since, EO_RECONCILE_GRACE_S="0")
-
-    def _come_to_rest(self, monkey: Monkey) -> None:
-        """By itself, or a day later: what was parked, too, may have a customer to wait for once it is brought back."""
-        with suppress(AssertionError):
-            monkey.until(lambda: is_quiet(self._fleet), within_s=QUIET_BY_ITSELF_S, what="quiet")
-        self._end_refunds()
-        if not is_quiet(self._fleet):
-            self._note("some wait for Stripe's memory to end, for a customer, or for their money")
-            self._pass_a_day(monkey)
-        self._until_quiet(monkey)
-
-    def _end_refunds(self) -> None:
-        """At Stripe: what ends by itself later ends now, and customers act or do not."""
-        self._fleet.control("POST", "refunds/flush")
-        endings = cycle(("succeeded", "failed", "canceled"))
-        for refund in refunds_at_stripe(self._fleet):
-            if refund["status"] == "requires_action":
-                self._fleet.control("POST", f"refunds/{refund['id']}/end", {"status": next(endings)})
-
     def _note(self, what: str) -> None:
         print(f"{time.monotonic() - self._began:5.0f} s: {what}", file=sys.stderr, flush=True)
-
-    def _until_quiet(self, monkey: Monkey) -> None:
-        try:
-            monkey.until(self._is_quiet, within_s=QUIET_WITHIN_S, what="everything is on the books")
-        except AssertionError as error:
-            error.add_note(what_is_left(self._fleet))
-            raise
 
     def _charged(self) -> int | str:
         with suppress(OSError, AssertionError):
             return int(self._fleet.truth()["charges_succeeded"])
         return "nobody knows how many"
 
-    def _is_quiet(self) -> bool:
-        """Also for the zombies of an earlier life: what they may have sent is looked for by its second listing."""
-        return is_quiet(self._fleet) and is_closed(self._fleet)
-
-    def _parked(self) -> int:
-        count: int = self._fleet.rows("SELECT count(*) FROM outbox WHERE parked_at IS NOT NULL")[0][0]
-        return count
-
     def _tell(self, monkey: Monkey, producer: Customer) -> None:
         happened = self.report.happened
         happened.update(monkey.counts)
+        happened.update({f"bank {what}": n for what, n in self._bank.counts.items()})
+        happened[f"events: {self._events}"] += 1
         happened.update(self._forgetting.counts)
         happened.update({f"wire {name}": n for name, n in self._wires.counts.items()})
         happened.update({f"producer {name}": n for name, n in producer.counts.items()})
@@ -252,7 +224,8 @@ class Storm:
         self.report.missing += [
             kind for kind in KINDS if self._seconds >= 60 and not total(happened, f"forgot: {kind}")
         ]
-        self.report.missing += [name for name in ("killed", "wire", "message twice", "producer duplicates", "forgot")
+        self.report.missing += [name for name in ("killed", "wire", "message twice", "producer duplicates", "forgot",
+                                             "stripe event_", "bank ")
                                 if not total(happened, name)]  # fmt: skip
         self.report.missing += [] if stripe else ["stripe's faults"]
 

@@ -1,6 +1,8 @@
-"""What a storm is made of: the wires' troubles, the sandbox's faults, and days that pass."""
+"""What a storm is made of: the wires' troubles, the sandbox's faults, what becomes of events, and days that pass."""
 
 import asyncio
+import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -30,6 +32,7 @@ PROBABILITY: dict[str, float] = {
     "crash_after_execution": 0.0005,
 }
 STALL_S = 2.0  # longer than a call may take, shorter than a storm
+_WHERE = "payment_intents|refunds|balance|disputes|payouts|early_fraud_warnings"
 _MORE: list[dict[str, Any]] = [
     {"fault": "error_500_before", "saved": False, "probability": 0.015},
     {"fault": "error_500_before", "saved": True, "probability": 0.003},
@@ -37,15 +40,36 @@ _MORE: list[dict[str, Any]] = [
     {"fault": "stall", "executed": True, "stall_s": STALL_S, "probability": 0.005},
 ]
 
+# What becomes of Stripe's events: by the seed, all storm long and in the calm after it. What is dropped is never sent.
+_MIXED: Mapping[str, float] = {
+    "event_duplicate": 0.1,
+    "event_double": 0.1,
+    "event_reorder": 0.1,
+    "event_delay": 0.05,
+    "event_drop": 0.15,
+    "event_missign": 0.05,
+    "event_before_answer": 0.03,
+}
+EVENTS: Mapping[str, Sequence[dict[str, Any]]] = {
+    "all dropped": [{"fault": "event_drop"}],
+    "all doubled": [{"fault": "event_double"}],
+    "mixed": [{"fault": fault, "probability": p} for fault, p in _MIXED.items()],
+}
+_HOW_OFTEN = (1, 1, 2)
+
 DAY_S = 25 * 3600  # more than a look-up needs to count
-_EFFECT = """
-    created_at = created_at - $1, updated_at = updated_at - $1,
-    first_sent_at = first_sent_at - $1, last_sent_at = last_sent_at - $1, lease_until = lease_until - $1,
+_HISTORY = """
     history = (SELECT coalesce(jsonb_agg(
         h.entry || jsonb_build_object('at', (h.entry ->> 'at')::timestamptz - $1) ORDER BY h.n), '[]')
       FROM jsonb_array_elements(history) WITH ORDINALITY AS h(entry, n))"""
+_EFFECT = """
+    created_at = created_at - $1, updated_at = updated_at - $1,
+    first_sent_at = first_sent_at - $1, last_sent_at = last_sent_at - $1, lease_until = lease_until - $1,
+    $history"""
+# Movements of refunds keep Stripe's moments, as those keep theirs.
 _OLDER = """
-LOCK TABLE orders, operations, outbox, charges, changes, refunds, lives, order_aliases, instance;
+LOCK TABLE orders, operations, outbox, charges, changes, refunds, lives, order_aliases, instance, stripe_events, sweeps,
+  balance_transactions, settlement_currencies, disputes, fraud_warnings, payouts, notices;
 UPDATE orders SET created_at = created_at - $1, updated_at = updated_at - $1;
 UPDATE outbox SET created_at = created_at - $1, deliver_after = deliver_after - $1, parked_at = parked_at - $1;
 UPDATE operations SET created_at = created_at - $1;
@@ -56,13 +80,37 @@ UPDATE lives SET seen_at = seen_at - $1, bound = bound - $1, verified_until = ve
     heartbeat_at = heartbeat_at - $1, verifier_until = verifier_until - $1;
 UPDATE order_aliases SET created_at = created_at - $1;
 UPDATE instance SET created_at = created_at - $1;
-""".replace("$effect", _EFFECT)
+UPDATE stripe_events SET stripe_created = stripe_created - $1, received_at = received_at - $1,
+    settled_at = settled_at - $1, look_at = look_at - $1;
+UPDATE sweeps SET swept_until = swept_until - $1, swept_at = swept_at - $1;
+UPDATE balance_transactions SET seen_at = seen_at - $1, look_at = look_at - $1;
+UPDATE balance_transactions SET stripe_created = stripe_created - $1, available_on = available_on - $1
+ WHERE source NOT LIKE 're\\_%';
+UPDATE settlement_currencies SET seen_at = seen_at - $1;
+UPDATE disputes SET stripe_created = stripe_created - $1, created_at = created_at - $1, updated_at = updated_at - $1,
+    evidence_due_by = evidence_due_by - $1, $history;
+UPDATE fraud_warnings SET stripe_created = stripe_created - $1, created_at = created_at - $1;
+UPDATE payouts SET stripe_created = stripe_created - $1, created_at = created_at - $1, updated_at = updated_at - $1,
+    arrival_date = (arrival_date - $1)::date, listed_at = listed_at - $1, $history;
+UPDATE notices SET created_at = created_at - $1, promised_at = promised_at - $1, deliver_after = deliver_after - $1,
+    tried_at = tried_at - $1, ended_at = ended_at - $1;
+""".replace("$effect", _EFFECT).replace("$history", _HISTORY)
 
 
-def fault_plan(seed: int) -> dict[str, Any]:
+def events_of(seed: int) -> str:
+    """What becomes of the events of the storm with this seed."""
+    return random.Random(f"events:{seed}").choices(list(EVENTS), _HOW_OFTEN)[0]
+
+
+def fault_plan(seed: int, events: str) -> dict[str, Any]:
     """Stripe at its worst. No fault strikes the call that asks who it is: it charges nobody."""
     rules = [{"fault": fault, "probability": p} for fault, p in PROBABILITY.items()] + _MORE
-    return {"seed": seed, "rules": [{"path": "payment_intents|refunds|balance", **rule} for rule in rules]}
+    return calm_plan(seed, events, [{"path": _WHERE, **rule} for rule in rules])
+
+
+def calm_plan(seed: int, events: str, rules: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """Stripe as it should be, but for its events."""
+    return {"seed": seed, "rules": [*rules, *EVENTS[events]]}
 
 
 def older(days: int) -> str:

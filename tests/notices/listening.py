@@ -119,7 +119,7 @@ class Producer:
     async def passes(self, seconds: float) -> None:
         """The time of what waits comes sooner, and everything is older, by so much."""
         for table, columns in (
-            ("notices", ("deliver_after", "promised_at", "created_at")),
+            ("notices", ("deliver_after", "promised_at", "ended_at", "created_at")),
             ("webhook_endpoints", ("failing_since", "resting_until", "created_at")),
             ("endpoint_rolls", ("created_at",)),
         ):

@@ -128,6 +128,20 @@ async def test_an_account_has_only_so_many_endpoints(api: Api) -> None:
     assert (await make(api, "one-more")).status_code == 201
 
 
+async def test_at_once_no_more_are_made_than_one_by_one(api: Api, engine: AsyncEngine) -> None:
+    made = await asyncio.gather(*(make(api, f"key-{n}") for n in range(ENDPOINTS_MAX * 2)))
+    statuses = [response.status_code for response in made]
+    assert (statuses.count(201), statuses.count(409)) == (ENDPOINTS_MAX, ENDPOINTS_MAX)
+    assert await count(engine, "webhook_endpoints") == ENDPOINTS_MAX
+
+
+async def test_an_url_may_have_2048_characters_and_no_more(api: Api) -> None:
+    longest = f"{URL}?{'a' * 2048}"[:2048]
+    made = await make(api, "longest", longest)
+    assert (made.status_code, made.json()["url"]) == (201, longest)
+    assert_problem(await make(api, "longer", longest + "a"), 400, "body-invalid")
+
+
 async def test_another_account_sees_nothing_of_it(api: Api, engine: AsyncEngine) -> None:
     endpoint = (await make(api, "one")).json()
     _, key = await accounts.create_key(engine, "another")

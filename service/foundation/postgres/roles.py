@@ -21,9 +21,9 @@ _RIGHTS = {
     "SELECT, INSERT, UPDATE": (
         "api_keys instance lives order_aliases orders charges changes refunds ledger_rollups ledger_horizon"
         " reconciliation_runs discrepancies sweeps balance_transactions settlement_currencies disputes"
-        " fraud_warnings payouts webhook_endpoints notices"
+        " fraud_warnings payouts webhook_endpoints"
     ),
-    "SELECT, INSERT, UPDATE, DELETE": "outbox duties undated_charges stripe_events",
+    "SELECT, INSERT, UPDATE, DELETE": "outbox duties undated_charges stripe_events notices",
 }
 RIGHTS = {table: rights for rights, tables in _RIGHTS.items() for table in tables.split()}
 

@@ -5,7 +5,7 @@ from sqlalchemy import Column, ForeignKey, Index, Table, UniqueConstraint, text
 from sqlalchemy.dialects import postgresql as pg
 
 from service.foundation.postgres.schema.columns import BYTEWISE, metadata, one_of, time_column, uuid_column
-from service.states import NOTICE_STATUSES
+from service.states import NOTICE_FORGOTTEN, NOTICE_STATUSES, in_sql
 
 webhook_endpoints = Table(
     "webhook_endpoints",
@@ -75,6 +75,8 @@ notices = Table(
     Index("notices_next", "deliver_after", postgresql_where=text("status = 'pending'")),
     Index("notices_oldest", "promised_at", postgresql_where=text("status = 'pending'")),
     Index("notices_parked", "id", postgresql_where=text("status = 'parked'")),
+    # What is deleted some day, the oldest first.
+    Index("notices_ended", "ended_at", postgresql_where=text(f"status IN {in_sql(NOTICE_FORGOTTEN)}")),
     Index("notices_by_order", "order_id", postgresql_where=text("order_id IS NOT NULL")),
     one_of("status", NOTICE_STATUSES, "status_known"),
     # Rows come and go in the partial indexes, as those of the outbox do.
