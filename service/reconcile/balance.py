@@ -97,7 +97,7 @@ async def prove(
     if now is not None:
         await _stage_newest(driver, source, [bt for bt in now.newest if bt.created >= since.timestamp()])
     await connection.run(tables.OURS, edges)
-    swept = max(begun.swept_until, window.now - _SWEPT_WITHIN)
+    swept = max(begun.swept_until + timedelta(seconds=1), window.now - _SWEPT_WITHIN)
     await connection.run(tables.FINDINGS, {"cut_off": min(window.until, window.cut_off, swept)})
     rows = {row.currency: row for row in await connection.rows(tables.SUMS, {"since": since})}
     currencies = sorted({*rows, *(now.stripe if now else {}), *(now.ledger if now else {})})
