@@ -154,7 +154,7 @@ def _break_refund_at_stripe(story: Story, name: str, data: st.DataObject) -> Non
     elif name == "refund status":
         story.refund_at_stripe(status=data.draw(st.sampled_from([*REFUND_STATUSES, "requires_action"])))
     elif name == "refund fee" and isinstance(txn, BalanceTransaction):
-        story.refund_at_stripe(balance_transaction=replace(txn, fee=3))
+        story.refund_at_stripe(balance_transaction=replace(txn, fee=3, net=txn.amount - 3))
 
 
 def _break_intent(story: Story, name: str, data: st.DataObject) -> None:
