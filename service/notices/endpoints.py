@@ -102,7 +102,7 @@ RETURNING {_COLUMNS}
 
 # Its count is right only where no other request of the account counts meanwhile.
 _ALONE = Statement("""
-SELECT pg_advisory_xact_lock(hashtextextended('webhook_endpoints of ' || CAST(:account AS uuid)::text, 0))
+SELECT FROM pg_advisory_xact_lock(hashtextextended('webhook_endpoints of ' || CAST(:account AS uuid)::text, 0))
 """)
 
 
