@@ -103,7 +103,7 @@ async def _complete(engine: AsyncEngine, shown: Refund, *, dry_run: bool) -> Ver
             return Verdict(Step.REPORT, f"it is {held.status} here and {shown.status} at Stripe, or over another sum")
         if held.status not in REFUND_FINAL:
             return Verdict(Step.REPORT, "it has no end yet")
-        entries = (await entries_of(tx, [_booking(held, shown)])).get(held.id)
+        entries = (await entries_of(tx, [Booking.of(held, shown)])).get(held.id)
         if entries is None:
             return Verdict(Step.REPORT, "its payment is not booked yet, which tells what this refund is worth")
         references = [entry.reference for entry in entries]
@@ -116,18 +116,3 @@ async def _complete(engine: AsyncEngine, shown: Refund, *, dry_run: bool) -> Ver
             gone, back = movement_id(shown.balance_transaction), movement_id(shown.failure_balance_transaction)
             await tx.run(_MOVED, {"account": held.account_id, "refund": shown.id, "gone": gone, "back": back})
     return Verdict(Step.SETTLE)
-
-
-def _booking(held: _Held, shown: Refund) -> Booking:
-    return Booking(
-        id=held.id,
-        account_id=held.account_id,
-        order_id=held.order_id,
-        charge_id=held.charge_id,
-        shown=shown,
-        drawn_minor=held.drawn_minor,
-        of_duplicate=held.of_duplicate,
-        is_exchanged=held.is_exchanged,
-        is_early=held.is_early,
-        waits=held.waits,
-    )

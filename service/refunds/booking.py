@@ -7,6 +7,7 @@ worth.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 from service import ledger, orders
@@ -18,6 +19,20 @@ from service.stripe_gateway.objects import BalanceTransaction, Refund
 # Of the charge `p` of a refund: see `Booking`.
 BOOKING = f"""p.id AS charge_id, p.status = 'duplicate' AS of_duplicate, p.settled_minor IS NOT NULL AS is_exchanged,
          p.balance_transaction_id IS NULL AS is_early, {elsewhere.waits("p")} AS waits"""
+
+
+class Bookable(Protocol):
+    """A row of a refund with the columns of `BOOKING`, from which its bookings are made."""
+
+    id: UUID
+    account_id: UUID
+    order_id: UUID
+    charge_id: UUID
+    drawn_minor: int
+    of_duplicate: bool
+    is_exchanged: bool
+    is_early: bool
+    waits: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +53,22 @@ class Booking:
     is_exchanged: bool
     is_early: bool
     waits: bool
+
+    @classmethod
+    def of(cls, row: Bookable, shown: Refund) -> "Booking":
+        """The refund of this row, as Stripe shows it."""
+        return cls(
+            id=row.id,
+            account_id=row.account_id,
+            order_id=row.order_id,
+            charge_id=row.charge_id,
+            shown=shown,
+            drawn_minor=row.drawn_minor,
+            of_duplicate=row.of_duplicate,
+            is_exchanged=row.is_exchanged,
+            is_early=row.is_early,
+            waits=row.waits,
+        )
 
     @property
     def moved_elsewhere(self) -> list[BalanceTransaction]:
@@ -116,18 +147,7 @@ class _Held(Record):
             balance_transaction=None if came_back else bt,
             failure_balance_transaction=bt if came_back else None,
         )
-        return Booking(
-            id=self.id,
-            account_id=self.account_id,
-            order_id=self.order_id,
-            charge_id=self.charge_id,
-            shown=shown,
-            drawn_minor=self.drawn_minor,
-            of_duplicate=self.of_duplicate,
-            is_exchanged=self.is_exchanged,
-            is_early=self.is_early,
-            waits=self.waits,
-        )
+        return Booking.of(self, shown)
 
 
 # Any other refund is booked as it is settled.
