@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import Unavailable
@@ -169,6 +170,18 @@ DEFAULTS = {
     "timezone": ("Asia/Tokyo", "UTC"),
     "datestyle": ("SQL, DMY", "ISO, MDY"),
 }
+
+
+async def test_where_no_connection_stays_trusted_until_it_is_used_the_database_is_away(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the moment of a demotion, when each new connection is distrusted before its turn comes."""
+    monkeypatch.setattr(driver.Driver, "is_trusted", False)
+    with pytest.raises(InvalidRequestError) as refused:
+        async with begin(engine):
+            pass
+    assert is_unreachable(refused.value)
+    assert "PostgreSQL cannot be reached" in str(as_unavailable(refused.value))
 
 
 async def test_the_session_is_ours_whatever_the_database_has_for_defaults(

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 from sqlalchemy import Dialect, ExceptionContext, event
-from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException
+from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -43,6 +43,8 @@ _AWAY_CLASSES = ("08", "28", "3D", "40", "53", "57", "58")
 # The session is not what it was: read-only after a role change, ended while idle in a transaction, its prepared
 # statements gone or somebody else's.
 _SPOILED = ("25006", "25P03", "25P04", "26000", "42P05")
+# The pool's words where a second connection, made anew, was distrusted as well before it was handed out.
+_REFUSED_TWICE = "This connection is closed"
 Refused = asyncpg.PostgresError  # what the server answers to a statement that it does not run
 _DRIVER_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 DRIVER_ERRORS = (Refused, *_DRIVER_ERRORS)
@@ -204,6 +206,8 @@ def is_unreachable(error: BaseException) -> bool:
     cause = _of_driver(error)
     if isinstance(cause, (OSError, TimeoutError, PoolTimeout, Unavailable, asyncpg.InvalidCachedStatementError)):
         return True
+    if isinstance(cause, InvalidRequestError):
+        return str(cause) == _REFUSED_TWICE
     state = sqlstate(cause)
     if state is None:  # the driver's own; among them the refusal of a value that no column holds
         return isinstance(cause, _DRIVER_ERRORS) and not isinstance(cause, ValueError)
