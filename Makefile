@@ -19,8 +19,9 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 # A file's tests stay together, so that its servers start once; tests/conftest.py says in what order.
 BY_FILE := --dist loadfile --no-loadscope-reorder
 RIGHT_PYTHON := $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "effectively-once needs Python 3.11 or newer: make PYTHON=python3.11 …")'
-# What a library asks for and no process of ours imports: it makes up examples for API documents.
-UNUSED := polyfactory; python_version < '3'
+# What libraries ask for and no process of ours imports: one makes up examples for API documents, and htmx comes as
+# files of a package for Django. The locked lists are complete, so they are installed without looking further.
+UNUSED := polyfactory django asgiref
 
 .PHONY: help run free-port test test-fast chaos conformance check format docs demo demo-picture reset migrate lock clean
 
@@ -73,9 +74,9 @@ reset: $(VENV)/.runtime ## Delete the embedded data (asks first)
 	@$(BIN)/eo reset
 
 lock: ## Write requirements*.txt anew from pyproject.toml (needs uv)
-	$(LOCK) pyproject.toml --extra embedded --group build -o requirements.txt
-	$(LOCK) pyproject.toml --extra embedded --group dev -o requirements-dev.txt
-	@echo "$(UNUSED)" > $(VENV)/.unused
+	@printf "%s; python_version < '3'\n" $(UNUSED) > $(VENV)/.unused
+	$(LOCK) pyproject.toml --extra embedded --group build --override $(VENV)/.unused -o requirements.txt
+	$(LOCK) pyproject.toml --extra embedded --extra otel --group dev --override $(VENV)/.unused -o requirements-dev.txt
 	$(LOCK) pyproject.toml --group build --override $(VENV)/.unused --constraint requirements.txt -o requirements-image.txt
 	$(LOCK) --group installer -o requirements-installer.txt
 
@@ -85,13 +86,13 @@ clean: ## Remove caches and .venv, never data
 # The stamps: installed as locked. The second start finds them and does nothing.
 $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/python
 	@echo "installing 60 packages, 90 MB, into $(VENV) …"
-	@$(INSTALL) --require-hashes -r requirements.txt || $(PIP) --require-hashes -r requirements.txt
+	@$(INSTALL) --no-deps --require-hashes -r requirements.txt || $(PIP) --no-deps --require-hashes -r requirements.txt
 	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(BIN)/python
 	@echo "installing what runs and what tests it, 140 MB, into $(VENV) …"
-	@$(INSTALL) --require-hashes -r requirements-dev.txt || $(PIP) --require-hashes -r requirements-dev.txt
+	@$(INSTALL) --no-deps --require-hashes -r requirements-dev.txt || $(PIP) --no-deps --require-hashes -r requirements-dev.txt
 	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.runtime
 

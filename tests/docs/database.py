@@ -20,12 +20,13 @@ from service.foundation.postgres.schema import (
     noticing,
     reconciling,
     telling,
+    watching,
 )
 from tests.docs.parts import comments, table
 
 _DIALECT = make_url("postgresql+asyncpg://").get_dialect()()
 # In the order in which the page shows them.
-_SUBJECTS = (installation, accepting, charging, changing, booking, telling, noticing, reconciling)
+_SUBJECTS = (installation, accepting, charging, changing, booking, telling, noticing, reconciling, watching)
 # By the texts that a call in the schema has for arguments: ("orders_by_time", "created_at").
 Reasons = Mapping[tuple[str, ...], str]
 

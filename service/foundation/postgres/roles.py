@@ -17,13 +17,17 @@ BECOME = (
 
 _RIGHTS = {
     "SELECT": "alembic_version",
-    "SELECT, INSERT": "accounts ledger_accounts journal_entries postings acknowledgements operations endpoint_rolls",
+    "SELECT, INSERT": (
+        "accounts ledger_accounts journal_entries postings acknowledgements operations endpoint_rolls audit"
+    ),
     "SELECT, INSERT, UPDATE": (
         "api_keys instance lives order_aliases orders charges changes refunds ledger_rollups ledger_horizon"
         " reconciliation_runs discrepancies sweeps balance_transactions settlement_currencies disputes"
-        " fraud_warnings payouts webhook_endpoints"
+        " fraud_warnings payouts webhook_endpoints tallies"
     ),
-    "SELECT, INSERT, UPDATE, DELETE": "outbox duties undated_charges stripe_events notices",
+    "SELECT, INSERT, UPDATE, DELETE": (
+        "outbox duties undated_charges stripe_events notices console_links console_sessions"
+    ),
 }
 RIGHTS = {table: rights for rights, tables in _RIGHTS.items() for table in tables.split()}
 

@@ -8,6 +8,7 @@ booking       the ledger: accounts, entries and postings
 telling       what Stripe tells: events, disputes, payouts, movements of its balance
 noticing      what we tell producers: their endpoints, and the notices that are owed to them
 reconciling   runs, discrepancies and acknowledgements
+watching      the audit of operators, the console's links and sessions, tallies
 columns       what the tables share
 
 Where a row belongs to an account, every unique key starts with `account_id` (a later sharding by account stays open).
@@ -41,9 +42,19 @@ from service.foundation.postgres.schema.telling import (
     stripe_events,
     sweeps,
 )
+from service.foundation.postgres.schema.watching import (
+    AUDIT_VIA,
+    CONSOLE_ROLES,
+    audit,
+    console_links,
+    console_sessions,
+    tallies,
+)
 
 __all__ = [
+    "AUDIT_VIA",
     "CAPTURES",
+    "CONSOLE_ROLES",
     "EVENT_SOURCES",
     "LEDGER_TYPES",
     "OPERATIONS",
@@ -51,9 +62,12 @@ __all__ = [
     "accounts",
     "acknowledgements",
     "api_keys",
+    "audit",
     "balance_transactions",
     "changes",
     "charges",
+    "console_links",
+    "console_sessions",
     "discrepancies",
     "disputes",
     "duties",
@@ -78,6 +92,7 @@ __all__ = [
     "settlement_currencies",
     "stripe_events",
     "sweeps",
+    "tallies",
     "undated_charges",
     "webhook_endpoints",
 ]

@@ -31,9 +31,12 @@ api_keys = Table(
         comment="HMAC-SHA256 of the key; the key itself is shown once",
     ),
     Column("last4", sa.Text, nullable=False),
-    Column("scopes", pg.ARRAY(sa.Text), nullable=False, server_default=text("'{}'")),
+    Column("scopes", pg.ARRAY(sa.Text), nullable=False, server_default=text("'{admin}'")),
     time_column("created_at"),
+    time_column("expires_at", default=False, nullable=True),
+    time_column("last_used_at", default=False, nullable=True),  # within a minute, so that a use costs no write
     time_column("revoked_at", default=False, nullable=True),
+    Column("replaces", sa.Text, comment="the key that this one was rolled from"),
     sa.ForeignKeyConstraint(["account_id"], ["accounts.id"]),
     comment="Bearer keys of the API. Found by their HMAC, so a copied table opens no door.",
 )

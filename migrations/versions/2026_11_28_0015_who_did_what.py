@@ -1,0 +1,111 @@
+"""Who did what, who may look at the console, counts of the fleet; keys with an end, a last use and scopes.
+
+A process of the version before knows none of the new tables and columns, and goes on: its keys keep every scope, and
+it does not look at when one ends. Every key made before has every scope, as it had.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0015"
+down_revision = "0014"
+branch_labels = None
+depends_on = None
+
+_APPEND_ONLY = """
+CREATE FUNCTION audit_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'the audit is append-only: % is refused', TG_OP USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER audit_no_change BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION audit_refuse_change();
+CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change();
+ALTER TABLE audit ENABLE ALWAYS TRIGGER audit_no_change;
+ALTER TABLE audit ENABLE ALWAYS TRIGGER audit_no_truncate
+"""
+
+
+def upgrade() -> None:
+    op.add_column("api_keys", sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("api_keys", sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column(
+        "api_keys", sa.Column("replaces", sa.Text(), nullable=True, comment="the key that this one was rolled from")
+    )
+    op.execute("UPDATE api_keys SET scopes = '{admin}' WHERE scopes = '{}'")
+    op.alter_column("api_keys", "scopes", server_default=sa.text("'{admin}'"))
+    _audit()
+    _console()
+    op.create_table(
+        "tallies",
+        sa.Column("name", sa.Text(), nullable=False, comment="duplicates_absorbed, …"),
+        sa.Column("label", sa.Text(), nullable=False, comment="the guard that absorbed it, …"),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("value >= 0", name=op.f("tallies_value_not_negative_check")),
+        sa.PrimaryKeyConstraint("name", "label", name=op.f("tallies_pkey")),
+        comment="Counts of the fleet. Each process adds what it counted every few seconds; its last ones die with it.",
+    )
+
+
+def downgrade() -> None:
+    """What operators did is forgotten, and the links of the console."""
+    op.drop_table("tallies")
+    op.drop_table("console_sessions")
+    op.drop_table("console_links")
+    op.drop_table("audit")
+    op.execute("DROP FUNCTION audit_refuse_change()")
+    op.alter_column("api_keys", "scopes", server_default=sa.text("'{}'"))
+    op.drop_column("api_keys", "replaces")
+    op.drop_column("api_keys", "last_used_at")
+    op.drop_column("api_keys", "expires_at")
+
+
+def _audit() -> None:
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False, comment="the user of the machine, of the console's link, or the API key"),
+        sa.Column("via", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False, comment="outbox.retry, order.fail, key.revoke, …"),
+        sa.Column("subject", sa.Text(), nullable=False, comment="id of what it was done to"),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("before", postgresql.JSONB(), nullable=True, comment="what the action changed, as it was"),
+        sa.Column("after", postgresql.JSONB(), nullable=True, comment="and as it is since"),
+        sa.CheckConstraint("via IN ('cli', 'console', 'api')", name=op.f("audit_via_known_check")),
+        sa.PrimaryKeyConstraint("id", name=op.f("audit_pkey")),
+        comment="Every action of an operator, written in the transaction that does it, and never changed.",
+    )
+    op.create_index("audit_by_time", "audit", ["at"])
+    op.create_index("audit_by_subject", "audit", ["subject", "at"])
+    # A function's body has semicolons of its own, so it ends at its own word.
+    function, _, triggers = _APPEND_ONLY.partition("END $$;")
+    for statement in (f"{function}END $$", *triggers.split(";")):
+        op.execute(statement)
+
+
+def _console() -> None:
+    op.create_table(
+        "console_links",
+        sa.Column("hmac", sa.LargeBinary(), nullable=False, comment="HMAC-SHA256 of the link's secret, which is shown once"),
+        sa.Column("actor", sa.Text(), nullable=False, comment="who opens the console by it"),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("role IN ('read', 'operate')", name=op.f("console_links_role_known_check")),
+        sa.PrimaryKeyConstraint("hmac", name=op.f("console_links_pkey")),
+        comment="Links that open the console once.",
+    )
+    op.create_table(
+        "console_sessions",
+        sa.Column("hmac", sa.LargeBinary(), nullable=False, comment="HMAC-SHA256 of the cookie"),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("role IN ('read', 'operate')", name=op.f("console_sessions_role_known_check")),
+        sa.PrimaryKeyConstraint("hmac", name=op.f("console_sessions_pkey")),
+        comment="Browsers that opened the console by a link.",
+    )
+    op.create_index("console_sessions_by_end", "console_sessions", ["expires_at"])
