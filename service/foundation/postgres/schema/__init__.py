@@ -45,10 +45,12 @@ from service.foundation.postgres.schema.telling import (
 from service.foundation.postgres.schema.watching import (
     AUDIT_VIA,
     CONSOLE_ROLES,
+    absorptions,
     audit,
     console_links,
     console_sessions,
     tallies,
+    tally_writers,
 )
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "LEDGER_TYPES",
     "OPERATIONS",
     "WANTED_BY",
+    "absorptions",
     "accounts",
     "acknowledgements",
     "api_keys",
@@ -93,6 +96,7 @@ __all__ = [
     "stripe_events",
     "sweeps",
     "tallies",
+    "tally_writers",
     "undated_charges",
     "webhook_endpoints",
 ]
