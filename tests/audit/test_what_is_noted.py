@@ -42,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "keys create": Action.KEY_CREATE,
     "keys list": READS,
     "keys revoke": Action.KEY_REVOKE,
+    "keys roll": Action.KEY_ROLL,
     "ledger balances": READS,
     "ledger suspense": READS,
     "ledger verify": READS,
@@ -194,7 +195,7 @@ async def _acknowledges(case: Case) -> Expected:
 
 
 async def _creates_a_key(case: Case) -> Expected:
-    return Expected(["keys", "create", "--account", "shop"], None, None, {"account": "shop"})
+    return Expected(["keys", "create", "--account", "shop"], None, None, {"account": "shop", "scopes": "admin", "rps": None, "expires_at": None})
 
 
 async def _revokes_a_key(case: Case) -> Expected:
@@ -202,6 +203,12 @@ async def _revokes_a_key(case: Case) -> Expected:
     public_id = json.loads(made.stdout)["id"]
     words = ["keys", "revoke", public_id, "--reason", "why"]
     return Expected(words, public_id, {"revoked": False}, {"revoked": True})
+
+
+async def _rolls_a_key(case: Case) -> Expected:
+    made = await case.eo("keys", "create", "--account", "shop", "--json")
+    public_id = json.loads(made.stdout)["id"]
+    return Expected(["keys", "roll", public_id, "--reason", "why"], public_id, {"expires_at": None})
 
 
 async def _makes_a_link(case: Case) -> Expected:
@@ -224,6 +231,7 @@ CASES: dict[Action, Callable[[Case], Awaitable[Expected]]] = {
     Action.DISCREPANCY_ACKNOWLEDGE: _acknowledges,
     Action.KEY_CREATE: _creates_a_key,
     Action.KEY_REVOKE: _revokes_a_key,
+    Action.KEY_ROLL: _rolls_a_key,
     Action.INSTANCE_FORK: _forks,
     Action.CONSOLE_LINK: _makes_a_link,
 }
