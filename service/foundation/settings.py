@@ -44,6 +44,12 @@ class Settings:
         default=Path(".eo"), metadata={"variable": "EO_DATA_DIR", "why": "embedded data, logs, run.json; mode 0700"}
     )
 
+    # the console
+    console: bool = knob("EO_CONSOLE", False, "1: /console is served, to whoever has a link of `eo console link`")
+    console_origin: str = knob(
+        "EO_CONSOLE_ORIGIN", "", "https address at which a proxy serves the console; unset: loopback only"
+    )
+
     # accepting orders
     rate_limit_rps: int = knob(
         "EO_RATE_LIMIT_RPS", 0, "requests per second per API key; 0: no limit", least=0, most=1_000_000
