@@ -10,7 +10,6 @@ from service.ops.terminal import ask, json_option, print_json
 
 if TYPE_CHECKING:
     from service.audit import Who
-    from service.audit import Who
     from service.console import Role
 
 _MINUTES, _MINUTES_MAX = 15, 1_440
@@ -41,7 +40,7 @@ def console_link(role: "Role", minutes: int, actor: str | None, who: "Who", *, a
 
     settings = Settings.from_env()
     doorway = Doorway.of(settings)
-    for_whom = Doorway.of(settings), actor or who.actor
+    for_whom = actor or who.actor
     link = doorway.link(ask(lambda engine: Access(engine).link(who, for_whom, role, minutes)))
     if as_json:
         print_json({"link": link, "actor": for_whom, "role": role, "minutes": minutes})
