@@ -98,7 +98,10 @@ async def revoke_key(engine: AsyncEngine, public_id: str, *, who: Who, reason: s
 
 
 class _Rolled(Record):
-    """A key that is to be rolled. lifetime: for how long it was made; replaced_by: a key in its place that opens."""
+    """A key that is to be rolled. lifetime: for how long it was made; replaced_by: a key in its place that opens.
+
+    An earlier roll has shortened its own time, so then its first successor says for how long it was made.
+    """
 
     account_id: UUID
     scopes: list[str]
@@ -111,7 +114,11 @@ class _Rolled(Record):
 
 
 _ROLLED = Statement("""
-SELECT account_id, scopes, rps, expires_at, expires_at - created_at AS lifetime, revoked_at IS NOT NULL AS is_revoked,
+SELECT account_id, scopes, rps, expires_at, revoked_at IS NOT NULL AS is_revoked,
+       CASE WHEN EXISTS (SELECT FROM api_keys n WHERE n.replaces = k.id)
+            THEN (SELECT n.expires_at - n.created_at FROM api_keys n WHERE n.replaces = k.id
+                   ORDER BY n.created_at LIMIT 1)
+            ELSE expires_at - created_at END AS lifetime,
        coalesce(expires_at <= now(), false) AS has_ended,
        (SELECT n.id FROM api_keys n WHERE n.replaces = k.id AND n.revoked_at IS NULL LIMIT 1) AS replaced_by
   FROM api_keys k WHERE id = :id FOR UPDATE

@@ -5,7 +5,6 @@ import binascii
 import gzip
 import json
 import struct
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -75,8 +74,8 @@ def test_every_slip_of_a_finger_is_a_typo_and_no_right_key_is() -> None:
                 assert key_form.is_mistyped(slip.encode()) == (slip != key and key[place] != "_"), slip
             swapped = key[: place - 1] + key[place] + key[place - 1] + key[place + 1 :]
             assert key_form.is_mistyped(swapped.encode()) == (swapped != key and "_" not in key[place - 1 : place + 1])
-    for other in (b"eo_test_" + b"0" * 24, b"eo_test_abcdefghijkl_" + b"x" * 40, b"any text of twenty ch", b"\xff" * 67):
-        assert not key_form.is_mistyped(other), "it was made before, or is the environment's"
+    before = (b"eo_test_" + b"0" * 24, b"eo_test_abcdefghijkl_" + b"x" * 40, b"any text of twenty ch", b"\xff" * 67)
+    assert not any(map(key_form.is_mistyped, before)), "made before, or the environment's"
 
 
 def test_a_key_of_the_environment_with_a_typo_is_refused_at_the_start() -> None:
@@ -104,8 +103,7 @@ async def caller(known: ApiKeys, key: str) -> Caller | None:
     """Whom the key opens the door for."""
     try:
         return await known.caller([(b"authorization", b"Bearer " + key.encode())])
-    except WrongKey as wrong:
-        assert str(wrong) == "The API key is not valid.", "the answer is the same, whatever is wrong"
+    except WrongKey:
         return None
 
 
@@ -233,7 +231,7 @@ async def test_two_rolls_at_once_make_one_key(engine: AsyncEngine) -> None:
 async def test_the_commands_make_list_warn_and_roll(engine: AsyncEngine, settings: Settings) -> None:
     del engine
     environ = {"DATABASE_URL": settings.database_url, "STRIPE_API_KEY": settings.stripe_api_key}
-    run: Callable[..., Any] = CliRunner(env=environ).invoke
+    run = CliRunner(env=environ).invoke
 
     async def eo(*words: str) -> Any:
         return await asyncio.to_thread(run, cli, ["keys", *words])
@@ -246,7 +244,7 @@ async def test_the_commands_make_list_warn_and_roll(engine: AsyncEngine, setting
     assert (row["scopes"], row["rps"], row["status"]) == (["orders:read", "orders:write"], 5, "ends soon")
     assert f"`eo keys roll {public_id}`" in listed.stderr
     assert "never" in (await eo("list")).stdout
-    rolled = await eo("roll", public_id, "--overlap", "0s")
+    rolled = await eo("roll", public_id, "--overlap", "0s", "--expires", "90d")
     assert key_form.make(is_live=False)[1][:8] == rolled.stdout[:8]
     assert (await eo("list")).stderr == "", "what was rolled needs nobody"
     for wrong in (["--expires", "0d"], ["--expires", "1y"], ["--expires", "4000d"], ["--scope", "all"], ["--rps", "0"]):

@@ -195,7 +195,12 @@ async def _acknowledges(case: Case) -> Expected:
 
 
 async def _creates_a_key(case: Case) -> Expected:
-    return Expected(["keys", "create", "--account", "shop"], None, None, {"account": "shop", "scopes": "admin", "rps": None, "expires_at": None})
+    return Expected(
+        ["keys", "create", "--account", "shop"],
+        None,
+        None,
+        {"account": "shop", "scopes": "admin", "rps": None, "expires_at": None},
+    )
 
 
 async def _revokes_a_key(case: Case) -> Expected:
