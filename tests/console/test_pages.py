@@ -9,7 +9,7 @@ import pytest
 
 from tests.console.house import Scheme, Visitors
 
-PAGES = ("/console",)
+PAGES = ("/console", "/console/system", "/console/audit")
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 
