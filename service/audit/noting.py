@@ -35,6 +35,8 @@ class Action(StrEnum):
     KEY_CREATE = "key.create"
     KEY_ROLL = "key.roll"
     KEY_REVOKE = "key.revoke"
+    LEDGER_VERIFY = "ledger.verify"
+    RECONCILE_RUN = "reconciliation.run"
     CONSOLE_LINK = "console.link"
     CHAOS = "chaos.inject"
 

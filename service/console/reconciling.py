@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib import import_module
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from service.audit import Action, Who, note
 from service.console.acts import Say
 from service.effects import Rules
@@ -64,7 +62,7 @@ async def _healer(settings: Settings, say: Say) -> AsyncIterator[Healer]:
     # In a thread: the import takes half a second, and requests are being served.
     client = await asyncio.to_thread(import_module, "service.stripe_gateway.client")
     pacing = await asyncio.to_thread(import_module, "service.stripe_gateway.pacing")
-    engine: AsyncEngine = create_engine(
+    engine = create_engine(
         settings, name="console reconcile", pool=_CONNECTIONS, statement_s=LONG_STATEMENT_S
     )
     try:

@@ -1,9 +1,10 @@
 """What the address of a page asks for: its query parameters, each checked."""
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from service.foundation.errors import BadRequest
+from service.foundation.instants import instant
 from service.web.operation import AnyRequest
 
 _LONGEST = 300
@@ -47,9 +48,8 @@ def asked_moment(request: AnyRequest, name: str) -> datetime | None:
     """The moment that the address names, if it does; in UTC where it does not say otherwise."""
     value = asked(request, name)
     try:
-        moment = datetime.fromisoformat(value) if value else None
-        return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
+        return instant(value) if value else None
+    except ValueError as error:
         raise _refused(name) from error
 
 

@@ -21,7 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.console import Access, Doorway, Visitor, render
 from service.console.access import Mode, form_token, is_form_token, sealed, unsealed
+from service.console.acts import Acts
 from service.console.doorway import PATH
+from service.console.outbox import Sampled
 from service.foundation.errors import BadRequest
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.settings import Settings
@@ -62,6 +64,8 @@ class Console:
     access: Access
     doorway: Doorway
     settings: Settings
+    acts: Acts
+    sampled: Sampled
 
     @property
     def mode(self) -> Mode:
@@ -92,10 +96,12 @@ ROUTES: list[Route] = []
 async def running(app: Litestar, settings: Settings, doorway: Doorway) -> AsyncIterator[None]:
     """The console's own resources, while the API runs."""
     engine = create_engine(settings, name="console", pool=_CONNECTIONS, statement_s=_STATEMENT_S)
-    app.state["console"] = Console(engine, Access(engine), doorway, settings)
+    acts = Acts(engine)
+    app.state["console"] = Console(engine, Access(engine), doorway, settings, acts, Sampled())
     try:
         yield
     finally:
+        await acts.close()
         await close(engine)
 
 

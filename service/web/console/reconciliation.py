@@ -4,7 +4,7 @@ from litestar.response.base import ASGIResponse
 
 from service.audit import noted
 from service.console import Visitor
-from service.console.reconciliation import discrepancy_page, open_discrepancies
+from service.console.reconciliation import discrepancy_page, open_discrepancies, sides
 from service.console.reconciling import DUTY, WITHIN_S, foresee, heal, reconcile_now
 from service.foundation.errors import BadRequest, Conflict, Unavailable
 from service.reconcile.acknowledging import acknowledge
@@ -71,7 +71,8 @@ async def one_run(request: AnyRequest, visitor: Visitor) -> ASGIResponse:
     report = await kept_report(console_of(request).engine, id_in_path(request, "run"))
     lines = await report.page(after=asked_number(request, "after"), limit=_PAGE + 1)
     more = lines[_PAGE - 1][0] if len(lines) > _PAGE else None
-    values = {"report": report, "lines": lines[:_PAGE], "after": more, "sides": SIDES, "classes": CLASSES}
+    values = {"report": report, "after": more, "sides": SIDES, "classes": CLASSES}
+    values["lines"] = [(line, sides(line.ours, line.stripe)) for _, line in lines[:_PAGE]]
     return show(visitor, "reconciliation_run.html", title="Run of the reconciliation", **values)
 
 
