@@ -62,9 +62,7 @@ async def _healer(settings: Settings, say: Say) -> AsyncIterator[Healer]:
     # In a thread: the import takes half a second, and requests are being served.
     client = await asyncio.to_thread(import_module, "service.stripe_gateway.client")
     pacing = await asyncio.to_thread(import_module, "service.stripe_gateway.pacing")
-    engine = create_engine(
-        settings, name="console reconcile", pool=_CONNECTIONS, statement_s=LONG_STATEMENT_S
-    )
+    engine = create_engine(settings, name="console reconcile", pool=_CONNECTIONS, statement_s=LONG_STATEMENT_S)
     try:
         async with client.StripeGateway(settings, replace(pacing.COMMANDS, say=say)) as gateway:
             account_id, _ = await gateway.account_id()

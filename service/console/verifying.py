@@ -65,9 +65,7 @@ async def verify_now(settings: Settings, who: Who, say: Say) -> str:
     engine = create_engine(settings, name="console verify", pool=1, statement_s=LONG_STATEMENT_S)
     try:
         if (about := await postings_about(engine)) > POSTINGS_MAX:
-            raise Conflict(
-                f"The ledger has about {about:,} postings: run `eo ledger verify`, which may take minutes."
-            )
+            raise Conflict(f"The ledger has about {about:,} postings: run `eo ledger verify`, which may take minutes.")
         say("reads the books")
         began = time.monotonic()
         found = await verify(engine)

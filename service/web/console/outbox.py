@@ -1,13 +1,12 @@
 """The pages of what waits and of what is parked, with their actions: park, retry, send a notice again."""
 
 from datetime import datetime
-from typing import cast
 
 from litestar.response.base import ASGIResponse
 
 from service import notices, outbox
 from service.console import Visitor
-from service.console.outbox import SHELVES, Shelf
+from service.console.outbox import SHELVES
 from service.console.outbox import outbox as outbox_page
 from service.console.parked import AT_ONCE_MAX, ids_of_group, ids_of_notices, parked
 from service.foundation.errors import BadRequest, Conflict
@@ -28,7 +27,7 @@ async def waiting(request: AnyRequest, visitor: Visitor) -> ASGIResponse:
         raise BadRequest("The outbox has no such shelf.", code="query-invalid")
     console = console_of(request)
     checks = (await resources_of(request).readiness.ask()).checks
-    found = await outbox_page(console.engine, cast("Shelf", shelf), asked(request, "after"), checks)
+    found = await outbox_page(console.engine, shelf, asked(request, "after"), checks)
     rates = await console.sampled.look(console.engine)
     return show(visitor, "outbox.html", title="Outbox", found=found, rates=rates, shelves=SHELVES)
 

@@ -71,9 +71,16 @@ async def one_run(request: AnyRequest, visitor: Visitor) -> ASGIResponse:
     report = await kept_report(console_of(request).engine, id_in_path(request, "run"))
     lines = await report.page(after=asked_number(request, "after"), limit=_PAGE + 1)
     more = lines[_PAGE - 1][0] if len(lines) > _PAGE else None
-    values = {"report": report, "after": more, "sides": SIDES, "classes": CLASSES}
-    values["lines"] = [(line, sides(line.ours, line.stripe)) for _, line in lines[:_PAGE]]
-    return show(visitor, "reconciliation_run.html", title="Run of the reconciliation", **values)
+    return show(
+        visitor,
+        "reconciliation_run.html",
+        title="Run of the reconciliation",
+        report=report,
+        lines=[(line, sides(line.ours, line.stripe)) for _, line in lines[:_PAGE]],
+        after=more,
+        sides=SIDES,
+        classes=CLASSES,
+    )
 
 
 @page("/console/reconciliation/runs/{run:uuid}/{form:str}")
