@@ -9,7 +9,7 @@ import pytest
 
 from tests.console.house import Scheme, Visitors
 
-PAGES = ("/console",)
+PAGES = ("/console", "/console/outbox", "/console/parked", "/console/ledger", "/console/reconciliation")
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 
