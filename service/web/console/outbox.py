@@ -13,7 +13,6 @@ from service.foundation.errors import BadRequest, Conflict
 from service.web.console.asked import asked, asked_id
 from service.web.console.frame import Back, Form, action, back, console_of, page, reason_of, show
 from service.web.operation import AnyRequest, id_in_path
-from service.web.resources import resources_of
 
 _HERE, _PARKED = "/console/outbox", "/console/parked"
 _GONE = "It was not parked any more. Nothing was done."
@@ -26,7 +25,7 @@ async def waiting(request: AnyRequest, visitor: Visitor) -> ASGIResponse:
     if shelf not in SHELVES:
         raise BadRequest("The outbox has no such shelf.", code="query-invalid")
     console = console_of(request)
-    checks = (await resources_of(request).readiness.ask()).checks
+    checks = (await console.readiness.ask()).checks
     found = await outbox_page(console.engine, shelf, asked(request, "after"), checks)
     rates = await console.sampled.look(console.engine)
     return show(visitor, "outbox.html", title="Outbox", found=found, rates=rates, shelves=SHELVES)
