@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.console import cursors
 from service.foundation.errors import NotFound
+from service.foundation.money import spelled
 from service.foundation.postgres.sql import Record, Statement, connect
 from service.reconcile.classes import (
     CLASSES,
@@ -109,7 +110,7 @@ async def open_discrepancies(engine: AsyncEngine, *, name: str | None, after: st
     last = rows[PAGE - 1] if len(rows) > PAGE else None
     return OpenPage(
         classes,
-        [Open(row, sides(_loaded(row.ours), _loaded(row.theirs))) for row in rows[:PAGE]],
+        [Open(row, sides(_loaded(row.ours), _loaded(row.theirs), row.currency)) for row in rows[:PAGE]],
         None if last is None else cursors.write(last.first_seen, last.fingerprint),
     )
 
@@ -125,18 +126,26 @@ class Field:
     @property
     def differs(self) -> bool:
         """Whether both sides speak of it, and not the same."""
-        return self.ours != self.stripe
+        return None not in (self.ours, self.stripe) and self.ours != self.stripe
 
 
-def sides(ours: Mapping[str, Any] | None, stripe: Mapping[str, Any] | None) -> list[Field]:
-    """Both sides next to each other, field by field, ours first."""
+# The fields of both sides that are money, in minor units.
+_MONEY = frozenset({"amount", "booked", "fee", "more", "net", "owed", "received", "refunded"})
+
+
+def sides(ours: Mapping[str, Any] | None, stripe: Mapping[str, Any] | None, currency: str | None) -> list[Field]:
+    """Both sides next to each other, field by field, ours first; money in `currency` where a side names none."""
     names = dict.fromkeys([*(ours or {}), *(stripe or {})])
-    return [Field(name, _said(ours, name), _said(stripe, name)) for name in names]
+    return [Field(name, _said(ours, name, currency), _said(stripe, name, currency)) for name in names]
 
 
-def _said(side: Mapping[str, Any] | None, name: str) -> str | None:
+def _said(side: Mapping[str, Any] | None, name: str, currency: str | None) -> str | None:
     value = None if side is None else side.get(name)
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+    if value is None or isinstance(value, str):
+        return value
+    of_side = (side or {}).get("currency") or currency
+    is_money = name in _MONEY and type(value) is int and isinstance(of_side, str)
+    return spelled(value, of_side) if is_money else json.dumps(value)
 
 
 def _loaded(side: str | None) -> dict[str, Any] | None:
@@ -212,7 +221,7 @@ async def discrepancy_page(engine: AsyncEngine, fingerprint: str) -> Page:
     if state is None or shown is None:
         raise NotFound("There is no such discrepancy.")
     found = discrepancy(shown, datetime.now(UTC))
-    return Page(found, state, sides(found.ours, found.stripe), CLASSES[found.name], accepted)
+    return Page(found, state, sides(found.ours, found.stripe, found.currency), CLASSES[found.name], accepted)
 
 
 def is_healable(found: Discrepancy) -> bool:

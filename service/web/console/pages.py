@@ -1,4 +1,4 @@
-"""Every page of the console. A new module of pages is named here, at its place in the list of pages."""
+"""Every page of the console. A new module of pages is named here, and its pages at their place in `NAV`."""
 
 from litestar import HttpMethod, route
 from litestar.handlers import HTTPRouteHandler
@@ -10,6 +10,9 @@ from service.web.console.frame import ROUTES
 __all__ = ["MODULES", "ROUTES", "handlers"]
 
 MODULES = (overview, outbox, ledger, reconciliation, door, streams)
+# The list of pages, in the order of how often one looks at them.
+NAV = ("Overview", "Orders", "Outbox", "Parked", "Ledger", "Reconciliation", "System", "Chaos")
+ROUTES.sort(key=lambda one: NAV.index(one.nav) if one.nav in NAV else len(NAV))
 _METHODS = {"GET": [HttpMethod.GET, HttpMethod.HEAD], "POST": [HttpMethod.POST]}
 
 

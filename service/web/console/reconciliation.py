@@ -76,7 +76,7 @@ async def one_run(request: AnyRequest, visitor: Visitor) -> ASGIResponse:
         "reconciliation_run.html",
         title="Run of the reconciliation",
         report=report,
-        lines=[(line, sides(line.ours, line.stripe)) for _, line in lines[:_PAGE]],
+        lines=[(line, sides(line.ours, line.stripe, line.currency)) for _, line in lines[:_PAGE]],
         after=more,
         sides=SIDES,
         classes=CLASSES,
