@@ -144,8 +144,9 @@ def _said(side: Mapping[str, Any] | None, name: str, currency: str | None) -> st
     if value is None or isinstance(value, str):
         return value
     of_side = (side or {}).get("currency") or currency
-    is_money = name in _MONEY and type(value) is int and isinstance(of_side, str)
-    return spelled(value, of_side) if is_money else json.dumps(value)
+    if name in _MONEY and type(value) is int and isinstance(of_side, str):
+        return spelled(value, of_side)
+    return json.dumps(value)
 
 
 def _loaded(side: str | None) -> dict[str, Any] | None:
