@@ -13,7 +13,9 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation import log
 from service.foundation.errors import Conflict, EffectivelyOnceError
+from service.foundation.events import Event
 from service.foundation.postgres import duties
 from service.foundation.wording import in_words
 
@@ -67,16 +69,16 @@ class Acts:
             act.says = words
 
         renewing = asyncio.create_task(self._renew(name, holder))
+        bound = asyncio.timeout(within_s)
         try:
-            async with asyncio.timeout(within_s):
+            async with bound:
                 act.says = await work(say)
-        except TimeoutError:
-            act.says = f"ended without a result: it took longer than {within_s:.0f} s"
         except EffectivelyOnceError as error:
             act.says = f"ended without a result: {error}"
-        except Exception as error:
-            act.says = f"ended without a result: {in_words(error)}"
-            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, the page shows that it ended
+            late = isinstance(error, TimeoutError) and bound.expired()
+            act.says = f"ended without a result: {f'it took longer than {within_s:.0f} s' if late else in_words(error)}"
+            log.event(Event.CONSOLE_ACT_FAILED, task=name, **log.of_error(error))
         finally:
             renewing.cancel()
             act.ended = datetime.now(UTC)

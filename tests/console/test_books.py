@@ -5,12 +5,13 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import text
 
+from service.foundation.errors import Unavailable
 from service.reconcile.kept import kept_report
 from service.reconcile.report import as_csv, as_json
 from service.stripe_gateway import client as stripe_gateway
@@ -211,6 +212,23 @@ def _until(page: Page, words: str) -> None:
         page.wait_for_timeout(200)
         page.reload()
     raise AssertionError(f"the page never said: {words}\n{page.locator('main').inner_text()}")
+
+
+def test_a_stripe_that_is_away_is_said_and_nothing_is_changed(
+    visit: Visitors, books: Books, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> NoReturn:
+        raise Unavailable("Stripe cannot be reached.")
+
+    monkeypatch.setattr(stripe_gateway, "StripeGateway", away)
+    looked = visit(f"{_DISCREPANCIES}/{books.fingerprints['status_mismatch'][0]}", javascript=False)
+    looked.page.get_by_role("button", name=re.compile("Preview healing")).click()
+    expect(looked.page.locator("main")).to_contain_text("Stripe cannot be reached. Nothing was changed.")
+    looked.go("/console/reconciliation")
+    _act(looked.page, "Run the reconciliation now", reason=None)
+    _until(looked.page, "ended without a result: Stripe cannot be reached.")
+    assert all("503" in complaint for complaint in looked.complaints)
+    looked.complaints.clear()  # the browser tells of the answer's status
 
 
 def test_who_may_only_look_sees_no_action(visit: Visitors, books: Books) -> None:

@@ -1,12 +1,15 @@
 """The pages of the reconciliation: what is open, each discrepancy, runs and their reports, and healing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from litestar.response.base import ASGIResponse
 
 from service.audit import noted
 from service.console import Visitor
 from service.console.reconciliation import discrepancy_page, open_discrepancies, sides
 from service.console.reconciling import DUTY, WITHIN_S, foresee, heal, reconcile_now
-from service.foundation.errors import BadRequest, Conflict, Unavailable
+from service.foundation.errors import BadRequest, Conflict, Misconfigured, Unavailable
 from service.reconcile.acknowledging import acknowledge
 from service.reconcile.classes import CLASSES, IN_FLIGHT, SHORT
 from service.reconcile.compare import SIDES
@@ -16,6 +19,7 @@ from service.recovery import Step
 from service.web.console.asked import asked, asked_id, asked_number
 from service.web.console.frame import Back, Form, action, back, console_of, page, reason_of, show
 from service.web.operation import AnyRequest, id_in_path
+from service.web.payment_pages import StripeSilent
 
 _HERE = "/console/reconciliation"
 _PAGE = 100
@@ -106,10 +110,8 @@ async def preview(request: AnyRequest, visitor: Visitor, form: Form) -> ASGIResp
     """The same page with what healing would do. It reads at Stripe, so it is no GET."""
     console, fingerprint = console_of(request), _fingerprint(request)
     found = await discrepancy_page(console.engine, fingerprint)
-    try:
+    with _stripe_may_be_away("Nothing was changed."):
         verdict = await foresee(console.settings, found.found)
-    except TimeoutError as error:
-        raise Unavailable("Stripe did not answer in time. Nothing was changed.") from error
     may = verdict.step in _DONE
     words = _IN_WORDS[verdict.step] if may else f"Nothing would be done: {verdict.reason or 'a worker has it in hand'}."
     return await _shown(request, visitor, foreseen=(may, words))
@@ -120,10 +122,8 @@ async def heal_it(request: AnyRequest, visitor: Visitor, form: Form) -> Back:
     """Book what Stripe's own word proves."""
     console, fingerprint, reason = console_of(request), _fingerprint(request), reason_of(form)
     found = await discrepancy_page(console.engine, fingerprint)
-    try:
+    with _stripe_may_be_away("The order's page shows what was done."):
         verdict = await heal(console.settings, found.found, who=visitor.who, reason=reason)
-    except TimeoutError as error:
-        raise Unavailable("Stripe did not answer in time. The order's page shows what was done.") from error
     left = f"Nothing was done: {verdict.reason or 'a worker has it in hand'}."
     said = f"{_DONE[verdict.step]} The next run looks again." if verdict.step in _DONE else left
     return back(f"{_HERE}/discrepancies/{fingerprint}", said=said)
@@ -136,6 +136,19 @@ async def accept(request: AnyRequest, visitor: Visitor, form: Form) -> Back:
     await acknowledge(console_of(request).engine, fingerprint, who=visitor.who, reason=reason_of(form))
     said = "It is acknowledged: it stays listed with its age, and does not count until anything about it changes."
     return back(f"{_HERE}/discrepancies/{fingerprint}", said=said)
+
+
+@contextmanager
+def _stripe_may_be_away(meanwhile: str) -> Iterator[None]:
+    """Say of a Stripe that does not answer, or that is another installation's, what that means for what was asked."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise StripeSilent(f"Stripe did not answer in time. {meanwhile}") from error
+    except Unavailable as error:
+        raise StripeSilent(f"{error} {meanwhile}") from error
+    except Misconfigured as error:
+        raise Conflict(f"{error} {meanwhile}") from error
 
 
 def _fingerprint(request: AnyRequest) -> str:
