@@ -84,7 +84,8 @@ def _tells_call(noun: str, event: Event, known: Called) -> str:
     if event["call"] != "send":
         return f"{who} asked Stripe how it stands."
     if known.sends:
-        return f"{who} took over and sent Stripe the same request again, under the same key."
+        over = "took over and " if known.call else ""
+        return f"{who} {over}sent Stripe the same request again, under the same key."
     return f"{who} asked Stripe {_WISHES.get(wish_of(noun, event), 'to do it')}."
 
 
@@ -95,7 +96,7 @@ def _who(event: Event, known: Called) -> str:
         return "A worker" if known.opens else "The worker"
     if not known.workers:
         return f"Worker {worker}"
-    return f"Worker {worker} again" if known.workers[-1] == worker else f"Another worker ({worker})"
+    return f"Worker {worker}" if known.workers[-1] == worker else f"Another worker ({worker})"
 
 
 def answered(event: Event, known: Called) -> Part:
@@ -138,7 +139,7 @@ def _of_list(word: str) -> Part | None:
         arrow = Arrow(Kind.ANSWER, Lane.STRIPE, Lane.WORKER, "0 found, complete listing")
     else:
         tells = "Stripe's lists could not be read to their end: nothing is concluded from that."
-        arrow = Arrow(Kind.LOST, Lane.STRIPE, Lane.WORKER, "0 found, inconclusive listing")
+        arrow = Arrow(Kind.REFUSAL, Lane.STRIPE, Lane.WORKER, "0 found, inconclusive listing")
     return Part(tells, (arrow,), Bar.ENDS)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from service.console.story.folding import fold
 from service.console.story.layout import (
     HEAD,
     LANES,
@@ -44,8 +45,8 @@ _SIGNS = {
 
 
 def draw(scenes: Sequence[Scene], *, title: str, description: str) -> str:
-    """The scenes as one SVG element. `title` and `description` are its text alternative."""
-    picture = lay_out(scenes)
+    """The scenes as one SVG element, repeats folded. `title` and `description` are its text alternative."""
+    picture = lay_out(fold(scenes))
     size = f'width="{WIDTH}" height="{picture.height}" viewBox="0 0 {WIDTH} {picture.height}"'
     name = 'role="img" aria-labelledby="seq-title seq-desc"'
     return "\n".join(

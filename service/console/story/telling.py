@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from service.console.story import around, calls
+from service.console.story import around, calls, guards
 from service.console.story.calls import Called, Part
 from service.console.story.model import Event, Scene, Subject
 from service.states import ORDER_STATUSES
@@ -86,6 +86,7 @@ TOLD: Mapping[str, Told] = {
     "dispute.told": lambda teller, event: around.disputed(event, teller.about),
     "fraud_warning.told": lambda _, event: around.suspected(event),
     "stripe.told": lambda _, event: around.told(event),
+    "duplicate.absorbed": lambda _, event: guards.absorbed(event),
     "notice.sent": lambda _, event: around.sent(event),
     "notice.parked": lambda _, event: around.given_up(event),
     "ledger.booked": lambda _, event: around.booked(event),
