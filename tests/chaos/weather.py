@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 
 from tests.acceptance.fleet import Fleet
+from tests.chaos.lives import sessions
 from tests.chaos.proxy import Weather
 
 ROUGH = Weather(delay=0.01, cut=0.002, reply_lost=0.004, half_open=0.0003)
@@ -58,6 +59,7 @@ EVENTS: Mapping[str, Sequence[dict[str, Any]]] = {
 _HOW_OFTEN = (1, 1, 2)
 
 DAY_S = 25 * 3600  # more than a look-up needs to count
+AGED_WITHIN_S = 60.0  # longer than a session of ours may keep a lock of a statement that never came whole
 _HISTORY = """
     history = (SELECT coalesce(jsonb_agg(
         h.entry || jsonb_build_object('at', (h.entry ->> 'at')::timestamptz - $1) ORDER BY h.n), '[]')
@@ -133,7 +135,10 @@ async def _age(fleet: Fleet) -> None:
     connection = await asyncpg.connect(fleet.postgres.url, timeout=10)
     try:
         async with connection.transaction():
-            await connection.execute(older(1))
+            await connection.execute(older(1), timeout=AGED_WITHIN_S)
             fleet.control("POST", "age", {"seconds": DAY_S, "refunds": False})
+    except TimeoutError as error:
+        error.add_note(f"a day could not pass, because of these sessions:\n{sessions(fleet.postgres)}")
+        raise
     finally:
         await connection.close(timeout=10)
