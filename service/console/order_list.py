@@ -17,7 +17,7 @@ SEARCHED_MAX = 300  # characters
 
 @dataclass(frozen=True, slots=True)
 class OrderList:
-    """Orders with what the outbox still holds of each. `next_before`: where the next page begins. `found`: of a search."""
+    """Orders, and what the outbox still holds of each. `next_before`: the next page begins after it."""
 
     orders: Sequence[Listed]
     owing: dict[UUID, Owing]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import audit, orders
 from service.audit import Noted
-from service.console.story import Scene, Subject, draw, scenes_of, summary, text_of
+from service.console.story import Scene, Subject, draw, fold, scenes_of, since, summary, text_of
 from service.foundation.money import spelled
 from service.orders import Order
 from service.orders.all_accounts import Whose, one
@@ -55,6 +56,15 @@ class OrderPage:
         """Order, timeline, and the scenes that picture and text are made of."""
         shown = {"account": self.whose.account, "order": self.order, "timeline": self.events, "story": self.scenes}
         return msgspec.json.format(msgspec.json.encode(shown), indent=2)
+
+    @property
+    def told(self) -> list[Scene]:
+        """The scenes, repeats folded."""
+        return fold(self.scenes)
+
+    def since(self, at: datetime) -> str:
+        """How long after the order was accepted."""
+        return since(self.scenes[0].at, at)
 
     @property
     def left(self) -> int:
