@@ -49,6 +49,7 @@ async def refund(
         if known is not None:
             if repeat is None:
                 _compare(known, order, request)
+                operations.absorb_after(tx, order)
             return Refunded(refund_of(known), replayed=True)
         made = await _add(tx, wish, order, request, await judged(tx, order, request))
         if who is not None:

@@ -92,9 +92,9 @@ async def capture_form(request: AnyRequest, visitor: Visitor) -> ASGIResponse:
 
 
 def _amount_page(
-    request: AnyRequest, visitor: Visitor, found: OrderPage, *, verb: str, **values: object
+    request: AnyRequest, visitor: Visitor, found: OrderPage, *, verb: str, most: int, **values: Any
 ) -> ASGIResponse:
-    whole = spelled(int(str(values["most"])), found.order.currency).split()[0].replace(",", "")
+    whole = _spelled(found, most).split()[0].replace(",", "")
     return show(
         visitor,
         "order_amount.html",
