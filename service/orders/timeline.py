@@ -9,6 +9,8 @@ from uuid import UUID
 from msgspec import Meta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import duplicates
+from service.duplicates import Guard
 from service.foundation.fields import Id, Instant
 from service.foundation.postgres.sql import Record, Statement, connect
 from service.orders.model import Order
@@ -38,6 +40,7 @@ EVENTS = [
     "dispute.told",
     "fraud_warning.told",
     "stripe.told",
+    "duplicate.absorbed",
     "notice.sent",
     "notice.parked",
     "ledger.booked",
@@ -85,11 +88,18 @@ class Event(TypedDict, total=False):
     stripe_event: str
     source: str
     received: int
+    guard: str
+    times: int
+    process: str
     endpoint: Id
     webhook_id: str
     tries: int
     reference: str
     occurred_at: Instant
+
+
+# An answer that Stripe repeated is `replayed`, and an event says how often it was `received`.
+_TOLD_OTHERWISE = (Guard.STRIPE_KEY, Guard.EVENT)
 
 
 class _Operation(Record):
@@ -149,11 +159,13 @@ async def timeline(
         notices = await told_to_producers(connection, who)
         promises = await connection.rows(_OUTBOX, who)
         entries = await connection.rows(_ENTRIES, who)
+    absorbed = await duplicates.of_order(engine, who["order"])
     events: list[dict[str, Any]] = [{"at": order.created_at, "event": "order.accepted"}]
     events += [{"at": o.created_at, "event": "operation.asked", "operation": o.operation} for o in operations]
     events += effects
     events += told
     events += hints
+    events += [_of_absorbed(one) for one in absorbed if one.guard not in _TOLD_OTHERWISE]
     events += [event for promise in promises for event in _of_promise(promise, checks)]
     events += [_of_entry(entry) for entry in entries]
     if order.status != "pending":
@@ -161,6 +173,16 @@ async def timeline(
     events += notices
     # One transaction settles charge, ledger and order, at one time: of equals the sort keeps the order of above.
     return sorted(events, key=lambda e: e["at"])
+
+
+def _of_absorbed(absorbed: duplicates.Absorbed) -> dict[str, Any]:
+    return {
+        "at": absorbed.at,
+        "event": "duplicate.absorbed",
+        "guard": absorbed.guard,
+        "times": absorbed.times,
+        "process": absorbed.process,
+    }
 
 
 def _of_entry(entry: _Entry) -> dict[str, Any]:

@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from service.console.story import Scene, draw, scenes_of, summary, text_of
 from service.console.story.drawing import _SIGNS
 from service.console.story.folding import SCENES_MAX, fold
+from service.console.story.guards import GUARDS
 from service.console.story.layout import TIMES_WIDTH, WIDTH, Text, lay_out
 from service.console.story.model import Kind
 from service.console.story.telling import TOLD
+from service.duplicates import Guard
 from service.orders.timeline import EVENTS
 from tests.console.stories import ABOUT, BEGAN, GOLDEN, STORIES, Events, pictured, told
 
 SVG = "{http://www.w3.org/2000/svg}"
 # What only the console tells, and producers are not told.
-OF_THE_CONSOLE = {"operator.acted", "duplicate.absorbed"}
+OF_THE_CONSOLE = {"operator.acted"}
 
 WORDS = st.text(max_size=300)
 IDS = st.sampled_from(["a", "b"])
@@ -62,7 +64,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "due_in_s": st.floats(-1e6, 1e6, allow_nan=False),
     "operation": st.sampled_from(["capture", "cancel", "pay", "refund"]),
     "source": st.sampled_from(["webhook", "sync"]),
-    "guard": st.sampled_from(["idempotency_key", "delivery", "token", "ledger_reference"]),
+    "guard": st.sampled_from(Guard),
     "actionable": st.booleans(),
     "via": st.just("console"),
     "action": st.just("outbox.retry"),
@@ -125,6 +127,10 @@ def _overlap(one: Text, other: Text) -> bool:
 
 def test_every_kind_of_event_has_a_scene() -> None:
     assert set(TOLD) == set(EVENTS) | OF_THE_CONSOLE
+
+
+def test_every_guard_has_its_words() -> None:
+    assert set(GUARDS) == set(Guard)
 
 
 def test_every_kind_of_note_has_a_sign() -> None:

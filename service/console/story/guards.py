@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from service.console.story.calls import Part
 from service.console.story.model import Arrow, Event, Kind, Lane
+from service.duplicates import Guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,57 +18,57 @@ class Absorbed:
     tells: str
 
 
-GUARDS: dict[str, Absorbed] = {
-    "idempotency_key": Absorbed(
+GUARDS: dict[Guard, Absorbed] = {
+    Guard.IDEMPOTENCY_KEY: Absorbed(
         Lane.PRODUCER,
         Lane.API,
         "the same POST again",
         "unique (account, idempotency key)",
         "The producer sent its request again. Its key is known, so the answer was the order as it is, and nothing new.",
     ),
-    "operation_key": Absorbed(
+    Guard.OPERATION_KEY: Absorbed(
         Lane.PRODUCER,
         Lane.API,
         "asked for again",
         "unique (account, operation, key)",
         "The producer asked for the same thing again under the same key: the answer was the first one's.",
     ),
-    "delivery": Absorbed(
+    Guard.DELIVERY: Absorbed(
         Lane.BROKER,
         Lane.WORKER,
         "delivered again",
         "the row is done, or in hand",
         "The broker delivered a message again. Its work was done, or in another worker's hand: nobody called Stripe.",
     ),
-    "charge_index": Absorbed(
+    Guard.CHARGE_INDEX: Absorbed(
         Lane.WORKER,
         Lane.OUTBOX,
         "a second charge",
         "unique (account, key on the wire)",
         "A second charge under the same key was refused by the unique index.",
     ),
-    "token": Absorbed(
+    Guard.TOKEN: Absorbed(
         Lane.WORKER,
         Lane.OUTBOX,
         "a late answer",
         "its token was taken over",
         "An answer came from a worker whose lease was over. Another had taken over its token: it changed nothing.",
     ),
-    "stripe_key": Absorbed(
+    Guard.STRIPE_KEY: Absorbed(
         Lane.STRIPE,
         Lane.WORKER,
         "replayed",
         "Stripe's Idempotency-Key",
         "Stripe was sent the same key again and repeated its first answer: nothing was done twice.",
     ),
-    "ledger_reference": Absorbed(
+    Guard.LEDGER_REFERENCE: Absorbed(
         Lane.WORKER,
         Lane.LEDGER,
         "booked again",
         "unique (account, reference)",
         "What was on the books was to be booked again: its reference is unique, and nothing was added.",
     ),
-    "event": Absorbed(
+    Guard.EVENT: Absorbed(
         Lane.STRIPE,
         Lane.API,
         "the same event again",
@@ -79,7 +80,7 @@ GUARDS: dict[str, Absorbed] = {
 
 def absorbed(event: Event) -> Part:
     """A duplicate that had no effect."""
-    found, times = GUARDS[event["guard"]], event.get("times", 1)
+    found, times = GUARDS[Guard(event["guard"])], event.get("times", 1)
     more = f" ({times} times)" if times > 1 else ""
     arrow = Arrow(Kind.ABSORBED, found.source, found.target, f"{found.what}{more}", f"guard: {found.guard}")
     return Part(f"{found.tells}{f' That happened {times} times.' if times > 1 else ''}", (arrow,))

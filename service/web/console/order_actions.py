@@ -5,6 +5,7 @@ tab of the same page asks once. A form of a page that shows what is not so any m
 """
 
 import re
+from typing import Any
 from uuid import UUID
 
 import msgspec
