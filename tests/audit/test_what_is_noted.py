@@ -20,6 +20,7 @@ from service.foundation.postgres.db import bare_engine
 from service.foundation.postgres.schema import metadata
 from service.foundation.settings import Settings
 from service.ops.cli import cli
+from service.web.console import pages
 from tests.web.afterwards import ask, one, order_in, rows
 from tests.web.conftest import Api, api
 
@@ -29,6 +30,7 @@ READS = "reads"
 # What each command does that a person could ask about later. One that is new is red until it stands here.
 COMMANDS: dict[str, str] = {
     "audit list": READS,
+    "console link": Action.CONSOLE_LINK,
     "disputes list": READS,
     "disputes show": READS,
     "doctor": READS,
@@ -202,6 +204,11 @@ async def _revokes_a_key(case: Case) -> Expected:
     return Expected(words, public_id, {"revoked": False}, {"revoked": True})
 
 
+async def _makes_a_link(case: Case) -> Expected:
+    after = {"actor": "ben", "role": "read", "minutes": 15}
+    return Expected(["console", "link", "--for", "ben"], None, None, after)
+
+
 async def _forks(case: Case) -> Expected:
     before = str(await one(case.engine, "SELECT uuid FROM instance"))
     return Expected(["instance", "fork", "--yes"], "instance", {"uuid": before})
@@ -218,6 +225,7 @@ CASES: dict[Action, Callable[[Case], Awaitable[Expected]]] = {
     Action.KEY_CREATE: _creates_a_key,
     Action.KEY_REVOKE: _revokes_a_key,
     Action.INSTANCE_FORK: _forks,
+    Action.CONSOLE_LINK: _makes_a_link,
 }
 
 
@@ -301,3 +309,14 @@ async def test_a_command_that_reads_asks_for_no_write(case: Case) -> None:
         assert "read-only transaction" not in f"{done.output} {done.exception}", command
     refused = await case.eo("keys", "create", "--account", "shop")
     assert "read-only transaction" in str(refused.exception), "the judge is awake"
+
+
+# The same for the console's actions; those of the frame itself open and close it.
+POSTS: dict[str, str] = {
+    "/console/open": "the link that it uses up was noted when it was made",
+    "/console/close": "ends the visitor's own session",
+}
+
+
+def test_of_every_action_of_the_console_it_is_known_whether_it_is_noted() -> None:
+    assert {route.path for route in pages.ROUTES if route.method == "POST"} == set(POSTS)
