@@ -70,6 +70,8 @@ class Event(TypedDict, total=False):
     stripe_refund: str
     balance_transaction: str
     call: str
+    worker: str
+    ms: int
     answer: str
     request_id: str | None
     replayed: bool
