@@ -8,6 +8,9 @@ from typing import Any
 from service.console.story import Subject, draw, scenes_of, summary, text_of
 
 GOLDEN = Path(__file__).parent / "golden"
+ROOT = Path(__file__).parents[2]
+OF_THE_DOCS = ROOT / "docs/howto/a-killed-worker.svg"
+SHEET = ROOT / "service/console/static/sequence.css"
 STYLE = '<?xml-stylesheet type="text/css" href="../../../service/console/static/sequence.css"?>\n'
 BEGAN = datetime(2026, 11, 28, 20, 16, 35, 120_000, tzinfo=UTC)
 ORDER = "01a21ea7-0000-7a13-8cf2-5d0b8dfb4d00"
@@ -164,6 +167,12 @@ def pictured(name: str) -> str:
     return STYLE + draw(scenes, title=f"Order {ORDER}", description=summary(scenes)) + "\n"
 
 
+def of_the_docs() -> str:
+    """The picture of the killed worker, with its colours in it: a page of documentation brings no style sheet."""
+    head, line, rest = pictured("killed").removeprefix(STYLE).partition("\n")
+    return f"{head}\n<style>\n{SHEET.read_text()}</style>{line}{rest}"
+
+
 def told(name: str) -> str:
     """The text of a story."""
     return text_of(ABOUT, scenes_of(ABOUT, STORIES[name]()))
@@ -174,3 +183,4 @@ if __name__ == "__main__":
     for story in STORIES:
         (GOLDEN / f"{story}.svg").write_text(pictured(story))
         (GOLDEN / f"{story}.txt").write_text(told(story))
+    OF_THE_DOCS.write_text(of_the_docs())

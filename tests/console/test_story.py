@@ -19,7 +19,7 @@ from service.console.story.model import Kind
 from service.console.story.telling import TOLD
 from service.duplicates import Guard
 from service.orders.timeline import EVENTS
-from tests.console.stories import ABOUT, BEGAN, GOLDEN, STORIES, Events, pictured, told
+from tests.console.stories import ABOUT, BEGAN, GOLDEN, OF_THE_DOCS, STORIES, Events, of_the_docs, pictured, told
 
 SVG = "{http://www.w3.org/2000/svg}"
 # What only the console tells, and producers are not told.
@@ -192,6 +192,11 @@ def test_a_well_known_story_looks_as_it_did(name: str) -> None:
     """`python -m tests.console.stories` draws them anew; look at them before they are committed."""
     assert (GOLDEN / f"{name}.svg").read_text() == pictured(name)
     assert (GOLDEN / f"{name}.txt").read_text() == told(name)
+
+
+def test_the_picture_of_the_docs_is_the_one_that_the_console_draws() -> None:
+    """`python -m tests.console.stories` draws it anew."""
+    assert OF_THE_DOCS.read_text() == of_the_docs()
 
 
 def test_a_control_character_leaves_the_picture_well_formed() -> None:
