@@ -4,10 +4,10 @@ from litestar import HttpMethod, route
 from litestar.handlers import HTTPRouteHandler
 
 from service.foundation.settings import Settings
-from service.web.console import door, order_actions, orders, overview
+from service.web.console import door, order_actions, orders, overview, streams
 from service.web.console.frame import ROUTES
 
-MODULES = (overview, orders, order_actions, door)
+MODULES = (overview, orders, order_actions, door, streams)
 _METHODS = {"GET": [HttpMethod.GET, HttpMethod.HEAD], "POST": [HttpMethod.POST]}
 
 
