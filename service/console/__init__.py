@@ -4,6 +4,7 @@ doorway      at which address browsers reach the console, and which requests com
 live         pages that renew themselves: one reader, any number of watchers
 access       one-time links, sessions, and the token that proves that a form is ours
 rendering    templates to HTML: states, money, times
+story/       one order's timeline as a picture and as text
 templates/   one page each; `layout.html` is around all, `parts.html` has what they share
 static/      the style sheet, the script and the icon
 """

@@ -315,6 +315,12 @@ async def test_a_command_that_reads_asks_for_no_write(case: Case) -> None:
 POSTS: dict[str, str] = {
     "/console/open": "the link that it uses up was noted when it was made",
     "/console/close": "ends the visitor's own session",
+    "/console/orders/{order_id:uuid}/cancel": Action.ORDER_CANCEL,
+    "/console/orders/{order_id:uuid}/capture": Action.ORDER_CAPTURE,
+    "/console/orders/{order_id:uuid}/fail": Action.ORDER_FAIL,
+    "/console/orders/{order_id:uuid}/refund": Action.REFUND_ASK,
+    "/console/orders/{order_id:uuid}/rows/{row_id:uuid}/park": Action.OUTBOX_PARK,
+    "/console/orders/{order_id:uuid}/rows/{row_id:uuid}/retry": Action.OUTBOX_RETRY,
 }
 
 

@@ -4,15 +4,7 @@ from litestar import HttpMethod, route
 from litestar.handlers import HTTPRouteHandler
 
 from service.foundation.settings import Settings
-from service.web.console import door, ledger, outbox, overview, reconciliation, streams, system
-from service.web.console.frame import ROUTES
-
-__all__ = ["MODULES", "ROUTES", "handlers"]
-
-MODULES = (overview, outbox, ledger, reconciliation, system, door, streams)
-# The list of pages, in the order of how often one looks at them.
-NAV = ("Overview", "Orders", "Outbox", "Parked", "Ledger", "Reconciliation", "System", "Audit", "Chaos")
-ROUTES.sort(key=lambda one: NAV.index(one.nav) if one.nav in NAV else len(NAV))
+from service.web.console import door, ledger, order_actions, orders, outbox, overview, reconciliation, streams, system
 _METHODS = {"GET": [HttpMethod.GET, HttpMethod.HEAD], "POST": [HttpMethod.POST]}
 
 
