@@ -1,6 +1,6 @@
 """Knobs: settings with a variable, a default, a reason and bounds. Here is how a text is read as the value of one.
 
-`service.foundation.settings` has the table of all knobs and the rules between them.
+`service.foundation.settings` has the table of all knobs, `service.foundation.knob_rules` the rules between them.
 """
 
 import difflib
@@ -72,20 +72,6 @@ class Knob:
     def _expected(self) -> str:
         kind = _NAMES[self.kind]
         return f"{kind} from {self.bounds}" if self.bounds else kind
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule that must hold between knobs. `says` is the rule in words that name their variables."""
-
-    says: str
-    holds: Callable[[Any], bool]
-    why: str
-
-    @property
-    def variables(self) -> list[str]:
-        """The variables that the rule names."""
-        return re.findall(r"EO_[A-Z_]+", self.says)
 
 
 def knob(variable: str, default: Any, why: str, *, least: float | None = None, most: float | None = None) -> Any:

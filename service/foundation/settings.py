@@ -13,12 +13,12 @@ from service.foundation.addresses import postgres as addresses
 from service.foundation.addresses import redis as redis_url
 from service.foundation.addresses import stripe as stripe_address
 from service.foundation.errors import Misconfigured
-from service.foundation.knobs import Knob, Rule, knob, secret
-from service.foundation.run_file import running_parts
+from service.foundation.knob_rules import check_rules
+from service.foundation.knobs import Knob, knob, secret
+from service.foundation.run_file import refuse_live_key, running_parts
 
 _OUT_S = 10  # seconds of work for the workers that may be out at once
 KEY_MIN, KEY_MAX = 20, 1_000  # characters of a key of ours
-_DAY_S = 86_400  # Stripe forgets a key after 24 hours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +212,8 @@ class Settings:
         values = {one.name: one.read(merged[one.variable]) for one in KNOBS if one.variable in merged}
         settings = _with_addresses(cls(**values), environ)
         check(settings)
-        _refuse_live_and_embedded(settings, named, running)
+        if settings.stripe_is_live:
+            refuse_live_key(settings.stripe_api_key, settings.data_dir, named, running)
         return settings
 
     def require(self, *variables: str) -> None:
@@ -225,33 +226,6 @@ class Settings:
 
 
 KNOBS = tuple(Knob.of(one) for one in fields(Settings))
-RULES = (
-    Rule(
-        "EO_STRIPE_CONNECT_TIMEOUT_S < EO_STRIPE_TIMEOUT_S",
-        lambda s: s.stripe_connect_timeout_s < s.stripe_timeout_s,
-        "a connection that fails must be known from a lost reply",
-    ),
-    Rule(
-        "EO_STRIPE_TIMEOUT_S < EO_CHARGE_LEASE_S < EO_OUTBOX_LEASE_S",
-        lambda s: s.stripe_timeout_s < s.charge_lease_s < s.outbox_lease_s,
-        "a call ends before its lease, and a lease before its row is published again",
-    ),
-    Rule(
-        "EO_RETRY_BASE_S <= EO_RETRY_MAX_S",
-        lambda s: s.retry_base_s <= s.retry_max_s,
-        "the backoff grows from one to the other",
-    ),
-    Rule(
-        "EO_KEY_AGE_MAX_S + EO_CHARGE_LEASE_S + EO_CLOCK_SKEW_MAX_S < 86400",
-        lambda s: s.key_age_max_s + s.charge_lease_s + s.clock_skew_max_s < _DAY_S,
-        "Stripe forgets a key after 24 h, and would charge a later repeat again (R17)",
-    ),
-    Rule(
-        "EO_MISS_COUNTS_AFTER_S >= 86400 + EO_CHARGE_LEASE_S + EO_CLOCK_SKEW_MAX_S",
-        lambda s: s.miss_counts_after_s >= _DAY_S + s.charge_lease_s + s.clock_skew_max_s,
-        "a payment may appear as long as its key is known, and no sooner is a miss an answer (R18)",
-    ),
-)
 
 
 def data_dir(environ: Mapping[str, str] = os.environ) -> Path:
@@ -266,11 +240,7 @@ def check(settings: Settings) -> None:
     """Check every bound and every rule between knobs. Raises Misconfigured, which names variables and values."""
     for one in KNOBS:
         one.check(getattr(settings, one.name))
-    for rule in RULES:
-        if not rule.holds(settings):
-            values = {one.variable: getattr(settings, one.name) for one in KNOBS if one.variable in rule.variables}
-            found = ", ".join(f"{variable}={value:g}" for variable, value in values.items())
-            raise Misconfigured(f"{rule.says} must hold, and does not with {found}: {rule.why}. Change one of them.")
+    check_rules({one.variable: getattr(settings, one.name) for one in KNOBS}, settings)
 
 
 def check_api_key(key: str) -> None:
@@ -295,15 +265,3 @@ def _with_addresses(settings: Settings, environ: Mapping[str, str]) -> Settings:
         raise Misconfigured("EO_HOST must be the name or address of an interface, say 127.0.0.1.")
     redis = redis_url.with_password(settings.redis_url, settings.redis_password) if settings.redis_url else ""
     return replace(settings, stripe_api_base=base, redis_url=redis)
-
-
-def _refuse_live_and_embedded(settings: Settings, named: Mapping[str, str], running: Mapping[str, str]) -> None:
-    """Raises Misconfigured where a live key would be used with the servers of an `eo up` that runs with another key."""
-    if not settings.stripe_is_live or running.get("STRIPE_API_KEY", "") == settings.stripe_api_key:
-        return
-    missing = [variable for variable in ("DATABASE_URL", "REDIS_URL") if variable in running and variable not in named]
-    if missing:
-        raise Misconfigured(
-            f"STRIPE_API_KEY is a live key, and {' and '.join(missing)} would be those of the `eo up` that runs on "
-            f"{settings.data_dir}. A live key needs DATABASE_URL and REDIS_URL of its own."
-        )

@@ -11,8 +11,9 @@ import click
 from service.effects import parking
 from service.foundation import exit_codes
 from service.foundation.events import HELP, Event
+from service.foundation.knob_rules import RULES
 from service.foundation.knobs import Knob
-from service.foundation.settings import KNOBS, RULES
+from service.foundation.settings import KNOBS
 from service.ledger import CHART, entry
 from service.ops.cli import cli
 from service.ops.terminal import plain

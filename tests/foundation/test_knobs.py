@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from service.foundation.addresses.stripe import STRIPE_API, check_key, normal
 from service.foundation.errors import Misconfigured
+from service.foundation.knob_rules import RULES
 from service.foundation.knobs import Knob, unknown
-from service.foundation.settings import KNOBS, RULES, Settings, check
+from service.foundation.settings import KNOBS, Settings, check
 
 NUMBERS = [one for one in KNOBS if isinstance(one.default, int | float) and not isinstance(one.default, bool)]
 KEY = "sk_test_" + "0" * 24

@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from service.foundation.exit_codes import AWAY
+from service.foundation.knob_rules import RULES
 from service.foundation.knobs import Knob
-from service.foundation.settings import KNOBS, RULES, Settings
+from service.foundation.settings import KNOBS, Settings
 from service.foundation.settings import data_dir as named_data_dir
 from service.ops import table
 from service.ops.terminal import ask, json_option, masked, plain, print_json, print_rows
