@@ -7,6 +7,7 @@ A server that the environment names is used; one that it does not name is embedd
     .eo/webhook.json   the endpoint at the sandbox, with its secret
     .eo/run.json       exists while `eo up` runs; every other `eo` command finds the parts by it
     .eo/log/           one file per part
+    .eo/chaos.sock     exists while `eo up` runs with the sandbox; on it the console's chaos page asks for faults
     .eo/postgres/ .eo/redis/ .eo/sandbox/   the data
 """
 
@@ -29,6 +30,7 @@ from service.foundation.run_file import RUN_FILE
 from service.foundation.settings import Settings
 from service.foundation.settings import data_dir as named_data_dir
 from service.ops import webhooks
+from service.ops.chaos import Chaos
 from service.ops.child import http_get, wait_until
 from service.ops.embedded import PG_VERSION, Valkey, postgres_programs, valkey_program, write_private
 from service.ops.installation import Installation, reached_at
@@ -39,6 +41,8 @@ from service.ops.supervisor import StopRequested, Supervisor, pause, say
 
 _PAYABLE_S, _LOOK_S = 5.0, 0.25
 _REVOKED = "The API key of this installation is revoked. `eo keys create --account default` makes another one."
+# The sandbox answers in milliseconds, so what a killed worker left may be taken over soon: somebody is watching.
+_AT_THE_SANDBOX = {"EO_STRIPE_TIMEOUT_S": "5", "EO_CHARGE_LEASE_S": "10", "EO_OUTBOX_LEASE_S": "12"}
 LOCK_FILE, SECRETS_FILE = "lock", "secrets.json"
 
 
@@ -75,7 +79,11 @@ def run(
 ) -> None:
     """Start the parts, print where they are, and watch them; returns after a clean stop."""
     stages = installation.stages()
-    with contextlib.suppress(StopRequested), Supervisor(stages, STOP_ORDER, on_restart) as supervisor:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.suppress(StopRequested))
+        supervisor = stack.enter_context(Supervisor(stages, STOP_ORDER, on_restart))
+        if "sandbox" in installation.parts:
+            supervisor.beside = stack.enter_context(Chaos(installation, supervisor)).look
         supervisor.start()
         if on_restart is not None:
             on_restart({})  # the parts have been told more than was known before they started
@@ -142,6 +150,8 @@ def _find_stripe(installation: Installation, named: Mapping[str, str], made: Map
         return
     told["STRIPE_API_KEY"] = made["stripe_api_key"]
     told["EO_SANDBOX_SECRET"] = named.get("EO_SANDBOX_SECRET") or made["sandbox_secret"]
+    if not _AT_THE_SANDBOX.keys() & named.keys():
+        told |= _AT_THE_SANDBOX
     installation.embed_sandbox()
 
 
