@@ -4,7 +4,7 @@ noting       one line of the audit, beside what it is about
 reading      the audit, newest first
 """
 
-from service.audit.noting import Action, Who, note
+from service.audit.noting import Action, Shown, Who, note
 from service.audit.reading import Noted, noted
 
-__all__ = ["Action", "Noted", "Who", "note", "noted"]
+__all__ = ["Action", "Noted", "Shown", "Who", "note", "noted"]

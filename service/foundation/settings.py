@@ -44,6 +44,11 @@ class Settings:
         default=Path(".eo"), metadata={"variable": "EO_DATA_DIR", "why": "embedded data, logs, run.json; mode 0700"}
     )
 
+    # the console
+    console: bool = knob("EO_CONSOLE", False, "1: /console is served, to whoever has a link of `eo console link`")
+    console_origin: str = knob(
+        "EO_CONSOLE_ORIGIN", "", "https address at which a proxy serves the console; unset: loopback only"
+    )
     chaos_socket: str = knob(
         "EO_CHAOS_SOCKET", "", "where `eo up` listens for the chaos page; it sets this itself, with the sandbox only"
     )

@@ -6,8 +6,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import groupby
 from types import FrameType
 from typing import Any
@@ -30,18 +30,22 @@ from service.web.request_log import RequestLog
 from service.web.resources import prepare, running_resources
 from service.web.routes import OPERATIONS
 
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+
 
 def create_app(settings: Settings) -> Litestar:
     """The application. Its start raises Misconfigured where the database could forget or has another schema."""
     keyed = [operation for operation in OPERATIONS if operation.is_keyed]
     public = [operation for operation in OPERATIONS if not operation.is_keyed]
+    console, running = _console(settings) if settings.console else ([], [])
     return Litestar(
         route_handlers=[
             Router(KEYED, route_handlers=_handlers(keyed, below=KEYED), middleware=[Authentication()]),
             *_handlers(public),
             *docs.HANDLERS,
+            *console,
         ],
-        lifespan=[lambda app: _running(app, settings)],
+        lifespan=[lambda app: _running(app, settings), *running],
         exception_handlers=problems.HANDLERS,
         before_send=[problems.add_request_id, front.protect],
         request_max_body_size=BODY_MAX,
@@ -119,6 +123,18 @@ async def _running(app: Litestar, settings: Settings) -> AsyncIterator[None]:
     async with running_resources(settings) as resources:
         app.state["resources"] = resources
         yield
+
+
+def _console(settings: Settings) -> tuple[list[HTTPRouteHandler], list[Lifespan]]:
+    """The console's handlers, and what they share. It is imported where it is on: elsewhere it costs nothing.
+
+    Raises Misconfigured where it would be open to a network.
+    """
+    from service.console import Doorway  # noqa: PLC0415
+    from service.web.console import frame, pages  # noqa: PLC0415
+
+    doorway = Doorway.of(settings)
+    return pages.handlers(settings), [lambda app: frame.running(app, settings, doorway)]
 
 
 def _handlers(operations: Iterable[Operation], *, below: str = "") -> list[HTTPRouteHandler]:

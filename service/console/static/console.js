@@ -1,0 +1,58 @@
+// What the console adds where JavaScript runs: pages that renew themselves. Without it each page says when it was made.
+"use strict";
+(() => {
+  const main = document.querySelector("main[data-live]");
+  if (!main) return;
+  const connection = document.getElementById("connection");
+  const asOf = document.getElementById("as-of");
+  const RETRY_MS = [1000, 2000, 5000, 10000];
+  let source = null, last = "", failures = 0, timer = 0;
+
+  const say = (words) => { if (connection.textContent !== words) connection.textContent = words; };
+
+  // Focus stays: an element that has an id is found again after its surroundings were replaced.
+  const replace = (place, html) => {
+    const focused = place.contains(document.activeElement) ? document.activeElement.id : "";
+    place.innerHTML = html;
+    if (focused) document.getElementById(focused)?.focus();
+  };
+
+  const renew = (event) => {
+    last = event.lastEventId;
+    const news = JSON.parse(event.data);
+    for (const place of main.querySelectorAll("[data-part]")) {
+      const html = news.parts[place.dataset.part];
+      if (html !== undefined && place.innerHTML !== html) replace(place, html);
+    }
+    asOf.innerHTML = news.made;
+  };
+
+  const open = () => {
+    clearTimeout(timer);
+    if (source || document.hidden) return;
+    const address = `/console/live/${main.dataset.live}${last ? `?last=${encodeURIComponent(last)}` : ""}`;
+    source = new EventSource(address);
+    source.addEventListener("open", () => { failures = 0; say("live"); });
+    source.addEventListener("parts", renew);
+    source.addEventListener("closed", () => { close(); say("signed out"); main.removeAttribute("data-live"); });
+    source.addEventListener("error", () => {
+      close();
+      say("reconnecting");
+      timer = setTimeout(open, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
+    });
+  };
+
+  const close = () => {
+    clearTimeout(timer);
+    source?.close();
+    source = null;
+  };
+
+  document.addEventListener("visibilitychange", () => {
+    if (!main.dataset.live) return;
+    if (document.hidden) { close(); say("paused"); } else open();
+  });
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", () => { if (main.dataset.live) open(); });
+  open();
+})();
