@@ -1,5 +1,7 @@
 """Who did what, who may look at the console, counts of the fleet; keys with an end, a last use and scopes.
 
+Also the lines of each reconciliation's report, so that it can be read again. A run of the version before leaves none.
+
 A process of the version before knows none of the new tables and columns, and goes on: its keys keep every scope, and
 it does not look at when one ends. Every key made before has every scope, as it had.
 """
@@ -35,6 +37,7 @@ def upgrade() -> None:
     op.alter_column("api_keys", "scopes", server_default=sa.text("'{admin}'"))
     _audit()
     _console()
+    _reports()
     op.create_table(
         "tallies",
         sa.Column("name", sa.Text(), nullable=False, comment="duplicates_absorbed, …"),
@@ -49,6 +52,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     """What operators did is forgotten, and the links of the console."""
     op.drop_table("tallies")
+    op.drop_table("reconciliation_findings")
+    op.drop_column("reconciliation_runs", "report")
     op.drop_table("console_sessions")
     op.drop_table("console_links")
     op.drop_table("audit")
@@ -109,3 +114,40 @@ def _console() -> None:
         comment="Browsers that opened the console by a link.",
     )
     op.create_index("console_sessions_by_end", "console_sessions", ["expires_at"])
+
+
+def _reports() -> None:
+    op.add_column(
+        "reconciliation_runs",
+        sa.Column(
+            "report",
+            postgresql.JSON(),
+            nullable=True,
+            comment="what its report says beside findings and totals; null: an earlier version's",
+        ),
+    )
+    op.create_table(
+        "reconciliation_findings",
+        sa.Column("run_id", sa.UUID(), nullable=False),
+        sa.Column("n", sa.BigInteger(), autoincrement=False, nullable=False, comment="its place in the report"),
+        sa.Column("class", sa.Text(), nullable=False),
+        sa.Column("order_id", sa.UUID(), nullable=True),
+        sa.Column("payment_intent_id", sa.Text(), nullable=True),
+        sa.Column("refund", sa.Text(), nullable=True),
+        sa.Column("reference", sa.Text(), nullable=True),
+        sa.Column("ours", postgresql.JSONB(), nullable=True),
+        sa.Column("stripe", postgresql.JSONB(), nullable=True),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=True),
+        sa.Column("currency", sa.Text(), nullable=True),
+        sa.Column("happened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("acknowledged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("acknowledged_by", sa.Text(), nullable=True),
+        sa.Column("acknowledged_why", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["reconciliation_runs.id"], name=op.f("reconciliation_findings_run_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("run_id", "n", name=op.f("reconciliation_findings_pkey")),
+        comment="The lines of each run's report as it was printed, for 90 days; at most 10,000 of a run.",
+    )

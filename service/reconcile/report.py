@@ -14,7 +14,9 @@ from service.foundation.money import CURRENCIES
 from service.reconcile.balance import Proof
 from service.reconcile.classes import IN_FLIGHT, NOT_KEPT, SHORT
 from service.reconcile.compare import SIDES, Sums
-from service.reconcile.results import ClassSum, Discrepancy, Report
+from service.reconcile.head import ClassSum, Head
+from service.reconcile.kept import KeptReport
+from service.reconcile.results import Discrepancy, Report
 from service.reconcile.window import iso
 
 SCHEMA_VERSION = 1
@@ -39,7 +41,7 @@ CSV_HEADER = (
 )
 
 
-async def as_json(report: Report) -> AsyncIterator[str]:
+async def as_json(report: Report | KeptReport) -> AsyncIterator[str]:
     """One document, in pieces; the schema is in docs/reference/discrepancies.md."""
     head = {
         "schema_version": SCHEMA_VERSION,
@@ -50,6 +52,7 @@ async def as_json(report: Report) -> AsyncIterator[str]:
         "owed": report.owed,
         "coverage": report.comparison.coverage,
         "balance": {proof.currency: _proof(proof) for proof in report.proofs},
+        **_left_out(report),
     }
     yield json.dumps(head)[:-1] + ', "discrepancies": ['
     between = "\n"
@@ -59,7 +62,7 @@ async def as_json(report: Report) -> AsyncIterator[str]:
     yield "]}\n"
 
 
-async def as_csv(report: Report) -> AsyncIterator[str]:
+async def as_csv(report: Report | KeptReport) -> AsyncIterator[str]:
     """A header, a line per discrepancy, and the proof of each currency; both sides as JSON in one cell each."""
     yield _csv_line(CSV_HEADER)
     async for found in report.discrepancies():
@@ -69,9 +72,11 @@ async def as_csv(report: Report) -> AsyncIterator[str]:
         shown = {"ours": {"balance": proof.ledger}, "stripe": _proof(proof)}
         cells = {"class": PROOF, "amount": abs(proof.drift), "currency": proof.currency, **shown}
         yield _csv_line([_cell(cells.get(name)) for name in CSV_HEADER])
+    for name, lines in _left_out(report).items():
+        yield _csv_line([{"class": name, "amount": lines}.get(column) for column in CSV_HEADER])
 
 
-async def as_table(report: Report) -> AsyncIterator[str]:
+async def as_table(report: Report | KeptReport) -> AsyncIterator[str]:
     """For people: window, totals side by side, verdict, then the discrepancies by class."""
     w = report.window
     yield f"window    {iso(w.since)} to {iso(w.until)}, by Stripe's created; in flight: after {iso(w.cut_off)}\n\n"
@@ -112,12 +117,17 @@ def as_dict(found: Discrepancy) -> dict[str, Any]:
     }
 
 
+def _left_out(report: Report | KeptReport) -> dict[str, int]:
+    """How many lines are not in it, where a long report of the past is read again; nothing where all are."""
+    return {"left_out": report.left_out} if isinstance(report, KeptReport) and report.left_out else {}
+
+
 def _acknowledged(found: Discrepancy) -> dict[str, str] | None:
     ack = found.acknowledged
     return None if ack is None else {"at": iso(ack.at), "by": ack.by, "reason": ack.reason}
 
 
-def _window(report: Report) -> dict[str, str]:
+def _window(report: Head) -> dict[str, str]:
     window = report.window
     return {"since": iso(window.since), "until": iso(window.until), "cut_off": iso(window.cut_off)}
 
@@ -169,7 +179,7 @@ def _cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, dict) else value
 
 
-def _totals_lines(report: Report) -> list[str]:
+def _totals_lines(report: Head) -> list[str]:
     """One block per currency with one line per side, so that numbers to compare are below each other."""
     lines = [f"{'':10}{'':8}{'count':>10}{'gross':>18}{'refunds':>9}{'refunded':>18}{'fees':>16}{'net':>18}\n"]
     for currency, sides in report.comparison.totals.items():
@@ -183,7 +193,7 @@ def _totals_lines(report: Report) -> list[str]:
     return lines if report.comparison.totals else ["nothing was charged or refunded in this window\n\n"]
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: Head) -> str:
     real = [line for line in report.classes if line.is_open]
     waiting = sum(line.count for line in report.classes if line.name == IN_FLIGHT)
     accepted = sum(line.count for line in report.classes if not line.is_open and line.name not in NOT_KEPT)
@@ -204,7 +214,7 @@ def _money(sums: dict[str, int]) -> str:
     return ", ".join(f"{show(amount, currency)} {currency}" for currency, amount in sums.items())
 
 
-def _coverage(report: Report) -> str:
+def _coverage(report: Head) -> str:
     c = report.comparison.coverage
     return (
         f"{c['matched']} pairs of {c['payment_intents']} PaymentIntents and {c['charges']} charges; "

@@ -11,12 +11,10 @@ import asyncpg
 
 from service.foundation.postgres.sql import Statement
 from service.reconcile import dispute_tables, movement_tables, payout_tables
-from service.reconcile.balance import Proof
-from service.reconcile.classes import NOT_KEPT, OWED, next_step
-from service.reconcile.compare import Comparison
+from service.reconcile.classes import NOT_KEPT, next_step
+from service.reconcile.head import ClassSum, Head
 from service.reconcile.pages import Numbered, pages
 from service.reconcile.store import Summed
-from service.reconcile.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,56 +60,19 @@ class Discrepancy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassSum:
-    """The discrepancies of one class in one currency: their number, their sum, and the age of the oldest.
-
-    is_open: whether they count; what is in flight, or acknowledged, does not.
-    """
-
-    name: str
-    is_open: bool
-    currency: str | None
-    count: int
-    amount: int | None
-    oldest_s: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Head):
     """The result of a run. Valid inside `reconcile` only: the discrepancies are read from its connection."""
 
-    run_id: UUID
-    window: Window
-    verdict: str
-    comparison: Comparison
-    classes: tuple[ClassSum, ...]
-    incomplete: str | None
     driver: asyncpg.Connection
-    proofs: tuple[Proof, ...] = ()
-
-    @property
-    def money_at_stake(self) -> dict[str, int]:
-        """The sum of all open discrepancies by currency, in minor units."""
-        sums: dict[str, int] = {}
-        for line in self.classes:
-            if line.is_open and line.currency is not None:
-                sums[line.currency] = sums.get(line.currency, 0) + (line.amount or 0)
-        return dict(sorted(sums.items()))
-
-    @property
-    def owed(self) -> dict[str, int]:
-        """What customers are owed after refunds that failed, by currency, in minor units."""
-        sums = {line.currency: line.amount or 0 for line in self.classes if line.name == OWED and line.currency}
-        return dict(sorted(sums.items()))
 
     async def discrepancies(self) -> AsyncIterator[Discrepancy]:
         """Yield all discrepancies by class, the oldest first."""
         async for page in pages(self.driver, _SHOWN):
             for row in page:
-                yield _discrepancy(row, self.window.now)
+                yield discrepancy(row, self.window.now)
 
 
-class _Shown(Numbered):
+class Shown(Numbered):
     """A finding as it is reported; `ours` and `theirs` are JSON."""
 
     name: str
@@ -133,17 +94,20 @@ class _Shown(Numbered):
     movement: str | None
 
 
-_SHOWN = Statement(f"""
-SELECT n, class AS name, order_id, pi, ours::text AS ours, stripe::text AS theirs, amount, currency, at, first_seen,
-       fingerprint, acked_at, acked_by, acked_why, refund,
+# What of a reference names a payout, a dispute or a movement.
+NAMED = f"""
        CASE WHEN reference LIKE '{payout_tables.REFERENCE}%' AND order_id IS NULL AND pi IS NULL
             THEN substr(reference, length('{payout_tables.REFERENCE}') + 1) END AS payout,
        CASE WHEN reference ~ '^{dispute_tables.REFERENCE}[A-Za-z0-9_]+$'
             THEN substr(reference, length('{dispute_tables.REFERENCE}') + 1) END AS dispute,
        CASE WHEN reference LIKE '{movement_tables.REFERENCE}%'
-            THEN substr(reference, length('{movement_tables.REFERENCE}') + 1) END AS movement
+            THEN substr(reference, length('{movement_tables.REFERENCE}') + 1) END AS movement"""
+
+_SHOWN = Statement(f"""
+SELECT n, class AS name, order_id, pi, ours::text AS ours, stripe::text AS theirs, amount, currency, at, first_seen,
+       fingerprint, acked_at, acked_by, acked_why, refund, {NAMED}
   FROM recon_report WHERE n > :after ORDER BY n LIMIT :most
-""").returning(_Shown)
+""").returning(Shown)
 
 
 def class_sum(row: Summed, now: datetime) -> ClassSum:
@@ -158,7 +122,8 @@ def class_sum(row: Summed, now: datetime) -> ClassSum:
     )
 
 
-def _discrepancy(row: _Shown, now: datetime) -> Discrepancy:
+def discrepancy(row: Shown, now: datetime) -> Discrepancy:
+    """The discrepancy of a row, with its age at `now`."""
     return Discrepancy(
         name=row.name,
         order_id=row.order_id,
@@ -178,7 +143,7 @@ def _discrepancy(row: _Shown, now: datetime) -> Discrepancy:
     )
 
 
-def _acknowledgement(row: _Shown) -> Acknowledgement | None:
+def _acknowledgement(row: Shown) -> Acknowledgement | None:
     if row.acked_at is None or row.acked_by is None or row.acked_why is None:
         return None
     return Acknowledgement(row.acked_at, row.acked_by, row.acked_why)

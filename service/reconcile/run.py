@@ -7,8 +7,9 @@ changes later is younger than the grace. No transaction is open while Stripe is 
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -34,7 +35,8 @@ from service.reconcile.compare import (
     of_no_refund,
     open_staging,
 )
-from service.reconcile.results import ClassSum, Report, class_sum
+from service.reconcile.head import ClassSum, Head
+from service.reconcile.results import Report, class_sum
 from service.reconcile.sources import (
     DISPUTES,
     FAILURES,
@@ -125,19 +127,17 @@ async def _run(
         await Connection(driver).run(_INCOMPLETE, values)
     sums = await store.keep(driver, run_id, window, complete=read.is_complete, proven=proven.is_proven)
     classes = tuple(class_sum(row, window.now) for row in sums)
-    verdict = _verdict(classes)
-    totals = {c: {side: asdict(s) for side, s in sides.items()} for c, sides in comparison.totals.items()}
-    await store.finish_run(driver, run_id, verdict, totals)
-    return Report(
-        run_id=run_id,
-        window=window,
-        verdict=verdict,
-        comparison=comparison,
-        classes=classes,
-        incomplete=read.incomplete,
-        driver=driver,
-        proofs=proven.proofs,
-    )
+    head: dict[str, Any] = {
+        "run_id": run_id,
+        "window": window,
+        "verdict": _verdict(classes),
+        "comparison": comparison,
+        "classes": classes,
+        "incomplete": read.incomplete,
+        "proofs": proven.proofs,
+    }
+    await store.finish_run(driver, Head(**head))
+    return Report(**head, driver=driver)
 
 
 async def _prove(

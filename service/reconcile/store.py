@@ -6,15 +6,17 @@ A run that did not finish has no verdict.
 """
 
 import json
-from datetime import datetime
-from typing import Any
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from uuid_utils.compat import uuid7
 
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.reconcile.classes import CLASSES, NOT_KEPT
+from service.reconcile.head import Head
 from service.reconcile.window import Window
 
 _BEGIN = Statement("""
@@ -23,7 +25,7 @@ INSERT INTO reconciliation_runs (id, window_start, window_end, source) VALUES (:
 
 _FINISH = Statement("""
 UPDATE reconciliation_runs SET finished_at = clock_timestamp(), verdict = :verdict,
-    totals = CAST(:totals AS text)::jsonb
+    totals = CAST(:totals AS text)::jsonb, report = CAST(:report AS text)::json
  WHERE id = :id
 """)
 
@@ -82,6 +84,22 @@ UPDATE discrepancies d SET resolved_at = :now FROM gone WHERE d.fingerprint = go
 """)
 
 
+_LINES_MAX = 10_000  # of one run; the last lines of a long report are those in flight
+_LINES_KEPT_FOR = timedelta(days=90)
+
+_KEEP_LINES = Statement(f"""
+INSERT INTO reconciliation_findings (run_id, n, class, order_id, payment_intent_id, refund, reference, ours, stripe,
+                                     amount_minor, currency, happened_at, first_seen_at, fingerprint, acknowledged_at,
+                                     acknowledged_by, acknowledged_why)
+SELECT :run, n, class, order_id, pi, refund, reference, ours, stripe, amount, currency, at, first_seen, fingerprint,
+       acked_at, acked_by, acked_why
+  FROM recon_report WHERE n <= {_LINES_MAX} ORDER BY n
+""")
+
+# Ids of runs are UUIDv7, so that those of before a moment are a range of the primary key.
+_FORGET_LINES = Statement("DELETE FROM reconciliation_findings WHERE run_id < :oldest")
+
+
 class Summed(Record):
     """How many findings of a class in a currency, and what they amount to."""
 
@@ -122,10 +140,18 @@ async def keep(
     await connection.run(_KEEP, {"run": run_id, "now": window.now, "not_kept": list(NOT_KEPT)})
     if complete:
         await connection.run(_RESOLVE, {"now": window.now, "proven": proven})
+    await connection.run(_KEEP_LINES, {"run": run_id})
+    await connection.run(_FORGET_LINES, {"oldest": _first_id_of(window.now - _LINES_KEPT_FOR)})
     return await connection.rows(_SUMMARY)
 
 
-async def finish_run(driver: asyncpg.Connection, run_id: UUID, verdict: str, totals: dict[str, Any]) -> None:
-    """Store the verdict and the totals of the run."""
-    values = {"id": run_id, "verdict": verdict, "totals": json.dumps(totals, sort_keys=True)}
-    await Connection(driver).run(_FINISH, values)
+async def finish_run(driver: asyncpg.Connection, head: Head) -> None:
+    """Store the verdict of the run, its totals, and what its report says beside the findings."""
+    totals = {c: {side: asdict(s) for side, s in sides.items()} for c, sides in head.comparison.totals.items()}
+    values = {"id": head.run_id, "verdict": head.verdict, "totals": json.dumps(totals, sort_keys=True)}
+    await Connection(driver).run(_FINISH, values | {"report": msgspec.json.encode(head).decode()})
+
+
+def _first_id_of(moment: datetime) -> UUID:
+    """The smallest UUIDv7 of that millisecond."""
+    return UUID(int=max(0, int(moment.timestamp() * 1_000)) << 80)

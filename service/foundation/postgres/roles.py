@@ -20,6 +20,7 @@ _RIGHTS = {
     "SELECT, INSERT": (
         "accounts ledger_accounts journal_entries postings acknowledgements operations endpoint_rolls audit"
     ),
+    "SELECT, INSERT, DELETE": "reconciliation_findings",
     "SELECT, INSERT, UPDATE": (
         "api_keys instance lives order_aliases orders charges changes refunds ledger_rollups ledger_horizon"
         " reconciliation_runs discrepancies sweeps balance_transactions settlement_currencies disputes"

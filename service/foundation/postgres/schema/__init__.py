@@ -31,7 +31,12 @@ from service.foundation.postgres.schema.charging import charges, undated_charges
 from service.foundation.postgres.schema.columns import metadata
 from service.foundation.postgres.schema.installation import accounts, api_keys, duties, instance, lives
 from service.foundation.postgres.schema.noticing import endpoint_rolls, notices, webhook_endpoints
-from service.foundation.postgres.schema.reconciling import acknowledgements, discrepancies, reconciliation_runs
+from service.foundation.postgres.schema.reconciling import (
+    acknowledgements,
+    discrepancies,
+    reconciliation_findings,
+    reconciliation_runs,
+)
 from service.foundation.postgres.schema.telling import (
     EVENT_SOURCES,
     balance_transactions,
@@ -87,6 +92,7 @@ __all__ = [
     "outbox",
     "payouts",
     "postings",
+    "reconciliation_findings",
     "reconciliation_runs",
     "refunds",
     "settlement_currencies",

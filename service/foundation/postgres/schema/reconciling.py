@@ -17,8 +17,32 @@ reconciliation_runs = Table(
     Column("source", sa.Text, nullable=False, comment="api, or the name and SHA-256 of a report file"),
     Column("verdict", sa.Text, comment="null: the run did not finish, and says nothing"),
     Column("totals", pg.JSONB, nullable=False, server_default=text("'{}'")),
+    Column("report", pg.JSON, comment="what its report says beside findings and totals; null: an earlier version's"),
     one_of("verdict", ("clean", "discrepancies", "incomplete"), "verdict_known"),
     comment="Every run of eo reconcile and what it concluded.",
+)
+
+reconciliation_findings = Table(
+    "reconciliation_findings",
+    metadata,
+    Column("run_id", pg.UUID(as_uuid=True), ForeignKey("reconciliation_runs.id"), primary_key=True),
+    Column("n", sa.BigInteger, primary_key=True, autoincrement=False, comment="its place in the report"),
+    Column("class", sa.Text, nullable=False),
+    Column("order_id", pg.UUID(as_uuid=True)),
+    Column("payment_intent_id", sa.Text),
+    Column("refund", sa.Text),
+    Column("reference", sa.Text),
+    Column("ours", pg.JSONB),
+    Column("stripe", pg.JSONB),
+    Column("amount_minor", sa.BigInteger),
+    Column("currency", sa.Text),
+    time_column("happened_at", default=False),
+    time_column("first_seen_at", default=False),
+    Column("fingerprint", sa.Text, nullable=False),
+    time_column("acknowledged_at", default=False, nullable=True),
+    Column("acknowledged_by", sa.Text),
+    Column("acknowledged_why", sa.Text),
+    comment="The lines of each run's report as it was printed, for 90 days; at most 10,000 of a run.",
 )
 
 discrepancies = Table(
