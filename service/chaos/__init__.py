@@ -8,7 +8,20 @@ witness      the sandbox's own books, and its fault plans
 """
 
 from service.chaos.asking import Line
-from service.chaos.switches import TOUCHES, Answer, Ask, Board, Fault, Press, Step, Switch
+from service.chaos.switches import SECONDS_MAX, TIMES_MAX, TOUCHES, Answer, Ask, Board, Fault, Press, Step, Switch
 from service.chaos.witness import Witness
 
-__all__ = ["TOUCHES", "Answer", "Ask", "Board", "Fault", "Line", "Press", "Step", "Switch", "Witness"]
+__all__ = [
+    "SECONDS_MAX",
+    "TIMES_MAX",
+    "TOUCHES",
+    "Answer",
+    "Ask",
+    "Board",
+    "Fault",
+    "Line",
+    "Press",
+    "Step",
+    "Switch",
+    "Witness",
+]

@@ -2,6 +2,7 @@
 
 doorway      at which address browsers reach the console, and which requests come from there
 access       one-time links, sessions, and the token that proves that a form is ours
+switchboard  the faults that the chaos page offers, and what they leave to count
 rendering    templates to HTML: states, money, times
 templates/   one page each; `layout.html` is around all, `parts.html` has what they share
 static/      the style sheet, the script and the icon

@@ -34,6 +34,7 @@ class Visitor:
     path: str
     csrf: str = field(repr=False)
     said: str | None = None
+    has_chaos: bool = False  # whether this installation has the page that injects faults
 
     @property
     def who(self) -> Who:

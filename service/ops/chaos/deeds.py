@@ -5,11 +5,13 @@ from service.ops.embedded import Valkey
 from service.ops.installation import python
 
 CREATE = {"method": "POST", "path": "^/v1/payment_intents$"}
+_ANSWERED_S = 1.0
 _STRUCK_S = 60.0  # so long a fault waits for something to strike
 
 
 def kill_part(work: Work) -> Deed:
-    """Kill the worker, the relay or the API."""
+    """Kill the worker, the relay or the API. The page that asked for it is answered first."""
+    yield from lasting(_ANSWERED_S)
     yield from work.kill(work.press.switch.partition("_")[2])
 
 

@@ -4,10 +4,10 @@ from litestar import HttpMethod, route
 from litestar.handlers import HTTPRouteHandler
 
 from service.foundation.settings import Settings
-from service.web.console import door, overview
+from service.web.console import chaos, door, overview
 from service.web.console.frame import ROUTES
 
-MODULES = (overview, door)
+MODULES = (overview, chaos, door)
 _METHODS = {"GET": [HttpMethod.GET, HttpMethod.HEAD], "POST": [HttpMethod.POST]}
 
 
@@ -16,5 +16,5 @@ def handlers(settings: Settings) -> list[HTTPRouteHandler]:
     return [
         route(one.path, http_method=_METHODS[one.method], status_code=None if one.method == "GET" else 200)(one.handler)
         for one in ROUTES
-        if settings.stripe_is_sandbox or not one.sandbox_only
+        if settings.chaos_socket or not one.chaos_only
     ]
