@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE := tests/conformance/node
+AXE := tests/console/node
 UV := $(shell command -v uv)
 # A uv of this machine, else the locked one that `$(BIN)/python` fetched, else pip.
 # The system's certificates: a proxy that looks into TLS has put its own there.
@@ -35,10 +36,10 @@ free-port: # before a download, so it needs nothing but Python
 	@$(RIGHT_PYTHON)
 	@$(PYTHON) -m service.ops.port
 
-test: $(VENV)/.dev $(VENV)/.node check ## Everything that must hold: the checks, then all tests
+test: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe check ## Everything that must hold: the checks, then all tests
 	$(BIN)/pytest -n 4 $(BY_FILE) # twice the cores: a test that awaits a fleet leaves its core to others
 
-test-fast: $(VENV)/.dev $(VENV)/.node ## The quick half of the tests: under a minute on a quiet machine
+test-fast: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe ## The quick half of the tests: under a minute on a quiet machine
 	$(BIN)/pytest -n 2 $(BY_FILE) -m "not slow"
 
 chaos: $(VENV)/.dev ## Three minutes of orders while everything dies (SEED=7 repeats a storm's weather)
@@ -81,7 +82,7 @@ lock: ## Write requirements*.txt anew from pyproject.toml (needs uv)
 	$(LOCK) --group installer -o requirements-installer.txt
 
 clean: ## Remove caches and .venv, never data
-	rm -rf $(VENV) $(NODE)/node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(NODE)/node_modules $(AXE)/node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The stamps: installed as locked. The second start finds them and does nothing.
 $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/python
@@ -100,6 +101,11 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(BIN)/python
 $(VENV)/.node: $(NODE)/package.json $(NODE)/package-lock.json $(NODE)/.npmrc | $(BIN)/python
 	@if command -v npm >/dev/null && (cd $(NODE) && npm ci --silent); then touch $@; \
 	else echo "the Node SDK is not installed: its tests will be skipped"; fi
+
+# axe, which judges the console's pages. Chromium is the machine's own; where it is absent its tests are skipped too.
+$(VENV)/.axe: $(AXE)/package.json $(AXE)/package-lock.json $(AXE)/.npmrc | $(BIN)/python
+	@if command -v npm >/dev/null && (cd $(AXE) && npm ci --silent); then touch $@; \
+	else echo "axe-core is not installed: its tests will be skipped"; fi
 
 $(BIN)/python:
 	@$(RIGHT_PYTHON)

@@ -152,13 +152,13 @@ def database(postgres: Postgres, admin: Callable[[str], object]) -> Iterator[str
     """URL of a database of this test alone."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     admin(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
-    role = asyncio.run(_as_if_just_made(postgres.database_url(name)))
+    role = asyncio.run(as_if_just_made(postgres.database_url(name)))
     yield postgres.database_url(name)
     admin(f"DROP DATABASE {name} WITH (FORCE)")
     admin(f"DROP ROLE {role}")
 
 
-async def _as_if_just_made(url: str) -> str:
+async def as_if_just_made(url: str) -> str:
     """A clone is an installation of its own, born now, whose first life Stripe was already asked about; its role."""
     connection = await asyncpg.connect(url)
     try:
