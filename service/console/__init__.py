@@ -1,6 +1,7 @@
 """What the console's pages show and who may see them, without any HTTP framework: `service.web.console` has the routes.
 
 doorway      at which address browsers reach the console, and which requests come from there
+live         pages that renew themselves: one reader, any number of watchers
 access       one-time links, sessions, and the token that proves that a form is ours
 switchboard  the faults that the chaos page offers, and what they leave to count
 rendering    templates to HTML: states, money, times

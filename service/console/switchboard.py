@@ -73,7 +73,7 @@ OFFERS = (
         Switch.KILL_WORKER,
         "Kill the worker",
         "The worker is killed by SIGKILL, whatever it has in hand.",
-        "`eo up` starts another one, which takes over what the dead one held.",
+        "Another one starts by itself, and takes over what the dead one held.",
     ),
     Offer(
         Switch.KILL_RELAY,

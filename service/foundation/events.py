@@ -24,6 +24,7 @@ class Event(StrEnum):
     CHARGE_FENCED = "charge.fenced"
     CHARGE_LEASE_NOT_RENEWED = "charge.lease_not_renewed"
     CHARGE_LOOKUP_INCOMPLETE = "charge.lookup_incomplete"
+    CONSOLE_UNREADABLE = "console.unreadable"
     DISPUTE_UNKNOWN_STATUS = "dispute.unknown_status"
     DISPUTE_UNREADABLE = "dispute.unreadable"
     DOOR_BATCH_SPLIT = "door.batch_split"
@@ -132,6 +133,7 @@ HELP: dict[Event, Help] = {
         "warning",
         "Stripe's list of payments or refunds could not be read to its end; it is read again",
     ),
+    Event.CONSOLE_UNREADABLE: Help("warning", "what a page of the console shows could not be read; it is read again"),
     Event.DISPUTE_UNKNOWN_STATUS: Help(
         "error",
         "Stripe shows a dispute in a `status` that this version does not know; it keeps its last one, and a new one "

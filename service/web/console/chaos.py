@@ -12,16 +12,18 @@ from uuid_utils.compat import uuid7
 from service import audit, orders
 from service.audit import Action
 from service.chaos import SECONDS_MAX, TIMES_MAX, Answer, Fault, Line, Press, Switch
-from service.console import Visitor, switchboard
+from service.console import Visitor, render, switchboard
+from service.console.live import Parts
 from service.console.switchboard import CARDS, OFFER_OF, OFFERS, ORDERS_MAX
-from service.foundation.errors import BadRequest
+from service.foundation.errors import BadRequest, NotFound
 from service.foundation.postgres.db import is_unreachable
 from service.foundation.postgres.sql import begin
-from service.web.console.frame import Form, action, back, console_of, page, refused, show
+from service.web.console.frame import Console, Form, action, back, console_of, page, refused, show
+from service.web.console.streams import live, parts_of
 from service.web.operation import AnyRequest
 from service.web.resources import resources_of
 
-PATH = "/console/chaos"
+PATH, LIVE = "/console/chaos", "chaos"
 _AMOUNTS = (1999, 4200, 995)  # minor units, in turns
 # The page is of no use while these are at work, so the answer waits for them.
 _AWAITED = {Switch.KILL_POSTGRES, Switch.FORGET, Switch.KEEP_COPY}
@@ -31,23 +33,32 @@ _AWAITED_S, _LOOK_S, _NOTE_S = 25.0, 0.2, 10.0
 @page(PATH, nav="Chaos", chaos_only=True)
 async def chaos(request: AnyRequest, visitor: Visitor) -> ASGIResponse:
     """The switches, the counts, and what was injected."""
-    console = console_of(request)
-    board = (await _line(request).look()).board
+    board = (await _line(console_of(request)).look()).board
     return show(
         visitor,
         "chaos.html",
         title="Chaos",
         offers=[offer for offer in OFFERS if offer.switch in board.switches],
-        offer_of=OFFER_OF,
         cards=CARDS,
         orders_max=ORDERS_MAX,
         times_max=TIMES_MAX,
         seconds_max=SECONDS_MAX,
-        board=board,
-        counts=await switchboard.counts(console.engine, board),
-        statuses=await switchboard.statuses(console.engine, board.faults),
-        at=switchboard.at,
+        news=await parts_of(request, LIVE),
     )
+
+
+@live(LIVE, every_s=1)
+async def news(console: Console) -> Parts:
+    """The counts, the fault that was injected last, and those before it."""
+    board = (await _line(console).look()).board
+    statuses = await switchboard.statuses(console.engine, board.faults)
+    told = {"offer_of": OFFER_OF, "statuses": statuses, "at": switchboard.at}
+    return {
+        "counts": render("chaos_counts.html", counts=await switchboard.counts(console.engine, board)),
+        "copy": render("chaos_copy.html", copy_at=board.copy_at, at=switchboard.at),
+        "last": render("chaos_faults.html", faults=board.faults[:1], **told),
+        "earlier": render("chaos_faults.html", faults=board.faults[1:], **told),
+    }
 
 
 @action(f"{PATH}/orders", chaos_only=True)
@@ -76,7 +87,7 @@ async def press(request: AnyRequest, visitor: Visitor, form: Form) -> ASGIRespon
     wanted = _press(switch, form, "" if candidate is None else candidate.id)
     shown: audit.Shown = {name: value for name, value in msgspec.to_builtins(wanted).items() if name != "switch"}
     await _note(request, visitor, switch, shown)
-    line = _line(request)
+    line = _line(console_of(request))
     answer = await line.press(wanted)
     if answer.refused:
         return refused(request, answer.refused, visitor, status=409)
@@ -86,11 +97,13 @@ async def press(request: AnyRequest, visitor: Visitor, form: Form) -> ASGIRespon
         await _until_ended(line, answer.number)
     if switch is Switch.FORGET:
         await _note_again(request, visitor, shown)  # the note from before was forgotten with the rest
-    return back(f"{PATH}#fault-{answer.number}", said=f"{offer.verb}: begun. See below what happens.")
+    return back(PATH, said=f"{offer.verb}: begun. Below it is followed step by step.")
 
 
-def _line(request: AnyRequest) -> Line:
-    return Line(Path(console_of(request).settings.chaos_socket))
+def _line(console: Console) -> Line:
+    if not console.settings.chaos_socket:
+        raise NotFound("No `eo up` with a sandbox injects faults here.")
+    return Line(Path(console.settings.chaos_socket))
 
 
 def _switch(form: Form) -> Switch:

@@ -7,7 +7,7 @@ are not in PostgreSQL, where every API process finds them.
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.console import Access, Doorway, Visitor, render
 from service.console.access import Mode, form_token, is_form_token, sealed, unsealed
 from service.console.doorway import PATH
+from service.console.live import Feed
 from service.foundation.errors import BadRequest
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.settings import Settings
@@ -62,11 +63,17 @@ class Console:
     access: Access
     doorway: Doorway
     settings: Settings
+    feeds: dict[str, Feed] = field(default_factory=dict)
 
     @property
     def mode(self) -> Mode:
         """Where the money is taken."""
         return "sandbox" if self.settings.stripe_is_sandbox else "live" if self.settings.stripe_is_live else "test"
+
+    def close(self) -> None:
+        """End all streams, so that the process can stop."""
+        for feed in self.feeds.values():
+            feed.close()
 
     @property
     def cookie(self) -> str:
@@ -92,10 +99,11 @@ ROUTES: list[Route] = []
 async def running(app: Litestar, settings: Settings, doorway: Doorway) -> AsyncIterator[None]:
     """The console's own resources, while the API runs."""
     engine = create_engine(settings, name="console", pool=_CONNECTIONS, statement_s=_STATEMENT_S)
-    app.state["console"] = Console(engine, Access(engine), doorway, settings)
+    console = app.state["console"] = Console(engine, Access(engine), doorway, settings)
     try:
         yield
     finally:
+        console.close()
         await close(engine)
 
 

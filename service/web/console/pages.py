@@ -4,10 +4,10 @@ from litestar import HttpMethod, route
 from litestar.handlers import HTTPRouteHandler
 
 from service.foundation.settings import Settings
-from service.web.console import chaos, door, overview
+from service.web.console import chaos, door, overview, streams
 from service.web.console.frame import ROUTES
 
-MODULES = (overview, chaos, door)
+MODULES = (overview, chaos, door, streams)
 _METHODS = {"GET": [HttpMethod.GET, HttpMethod.HEAD], "POST": [HttpMethod.POST]}
 
 
