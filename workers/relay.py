@@ -14,7 +14,7 @@ import uvloop
 from dramatiq import Message
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import outbox
+from service import duplicates, outbox
 from service.foundation import guard, log
 from service.foundation.away import REDIS
 from service.foundation.crash import CrashPoint, crash_point
@@ -32,7 +32,7 @@ from workers.rounds import PAUSE_MAX_S, AfterTheCharge, BoundStripe, Budget, lis
 
 _REMEMBER_S = 5.0  # seconds between checks for a new life of the database; workers check it at each open
 _INBOX_S = 0.5  # seconds between two looks at events, which also send a wake-up
-_FORGET_S = 600.0  # seconds between two looks at events that are kept no longer
+_FORGET_S = 600.0  # seconds between two looks at events and duplicates that are kept no longer
 _REDATE_S = 10.0  # seconds between two looks at bookings of an earlier version
 
 
@@ -125,12 +125,14 @@ async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = ma
             stop,
             heart.run(stop),
             relay.run(stop, woken),
+            duplicates.Flusher(engine, "relay").run(stop),
             repeat("wake-up", lambda: listen(engine, stop, channels), PAUSE_MAX_S, stop),
             repeat("balance", after.look, settings.fee_sweep_s, stop),
             *(repeat(f"sweep of {name}", once, settings.sweep_s, stop) for name, once in after.lists().items()),
             repeat("disputes", after.look_again, settings.sweep_s, stop),
             repeat("inbox", after.inbox, _INBOX_S, stop, told),
             repeat("forgetting", after.forget, _FORGET_S, stop),
+            repeat("forgetting duplicates", lambda: duplicates.forget(engine), _FORGET_S, stop),
             repeat("redating", after.redate, _REDATE_S, stop),
             repeat("recovery", lambda: remember(engine, gateway, stripe, settings), _REMEMBER_S, stop),
             repeat("rollup", lambda: rollup(books), settings.rollup_s, stop),

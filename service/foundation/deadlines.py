@@ -20,6 +20,7 @@ CONNECT_S = 2.0  # one host: TCP, TLS, password and session settings; then the n
 CHECKOUT_S = 5.0  # a free connection of a pool, or a free slot of the server
 STATEMENT_S = 10.0  # one statement or one COMMIT of api, relay and worker, which usually takes milliseconds
 COMMAND_S = 30.0  # one statement of an `eo` command, for which a person waits
+TRANSACTION_STATEMENTS = 3  # a transaction may last as long as so many statements that each take all their time
 LONG_STATEMENT_S = 3_600.0  # a statement that reads whole books: rollups, verification, reconciliation, a migration
 DOOR_BATCH_S = 5.0  # connection, statement and COMMIT of a batch of orders; then their producers are answered 503
 KEY_CHECK_S = 5.0  # one look-up of an API key, shared by all requests that have this key

@@ -70,6 +70,7 @@ class Event(StrEnum):
     STRIPE_UNANSWERED = "stripe.unanswered"
     SWEEP_ADOPTED = "sweep.adopted"
     SWEEP_INCOMPLETE = "sweep.incomplete"
+    TALLIES_FAILED = "tallies.failed"
     WAITING_POLL_FAILED = "waiting.poll_failed"
     WORKER_STOPS_UNCOUNTED = "worker.stops_uncounted"
 
@@ -267,6 +268,11 @@ HELP: dict[Event, Help] = {
         "warning",
         "Stripe's list of the `kind` it names could not be read to its end; it is read again from the same second",
         "the same `reason` for an hour: look at Stripe's status page and at the rights of the key",
+    ),
+    Event.TALLIES_FAILED: Help(
+        "error",
+        "duplicates that a process had absorbed could not be added to the fleet's counts, and are not counted",
+        "report it; nothing else is lost",
     ),
     Event.WAITING_POLL_FAILED: Help("warning", "requests that wait for their order could not look; they look again"),
     Event.WORKER_STOPS_UNCOUNTED: Help("warning", "whether a worker was ended on purpose could not be noted"),

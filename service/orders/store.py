@@ -10,6 +10,7 @@ import uuid_utils
 from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.duplicates import Guard, absorbed
 from service.foundation.errors import BadRequest, NotConfirmed, UnprocessableKey
 from service.foundation.postgres.sql import Batch, Connection, Record, Statement, UuidText, connect
 from service.orders.identity import fingerprint, same_request
@@ -54,10 +55,11 @@ async def place(engine: AsyncEngine, candidates: Sequence[Candidate]) -> list[Pl
         created = await _insert(connection, allowed) if allowed else {}
         others = [c for c in candidates if c.id not in created]
         stored = await _stored(connection, others) if others else {}
-    return [
-        _as_created(c, created[c.id]) if c.id in created else _compare(c, stored.get((c.account_id, c.key)))
-        for c in candidates
-    ]
+    known = {c.id: _compare(c, stored.get((c.account_id, c.key))) for c in others}
+    for one in known.values():
+        if isinstance(one, Placed) and one.replayed:
+            absorbed(Guard.IDEMPOTENCY_KEY, UUID(one.order.id))
+    return [_as_created(c, created[c.id]) if c.id in created else known[c.id] for c in candidates]
 
 
 class _Incoming(Batch, frozen=True):

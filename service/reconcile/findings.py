@@ -67,7 +67,8 @@ WITH explained AS (
     WHEN c_id IS NULL AND NOT took THEN NULL  -- not ours, and no money moved
     WHEN took AND o_id IS NOT NULL AND s_given < s_received AND ({_SECOND}) THEN 'duplicate_charge'
     WHEN took AND o_id IS NOT NULL AND c_status IS DISTINCT FROM 'duplicate' AND ({_SECOND}) THEN NULL
-    WHEN c_id IS NULL THEN CASE WHEN s_returned < s_received THEN 'missing_locally' END
+    -- What a bank disputes is unknown here all the same.
+    WHEN c_id IS NULL THEN CASE WHEN s_given_back < s_received THEN 'missing_locally' END
     WHEN absent OR NOT at_stripe AND c_pi IS NULL AND c_status IN {_MOVED} THEN 'missing_at_stripe'
     WHEN NOT at_stripe AND c_pi IS NULL THEN CASE WHEN c_status IN {OPEN} THEN 'stale_pending' END
     -- Learnt its PaymentIntent after Stripe was read; or Stripe could not be read, which says nothing.

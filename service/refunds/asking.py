@@ -45,6 +45,7 @@ async def refund(there: Operations, wish: Wish, request: RefundRequest) -> Refun
         if known is not None:
             if repeat is None:
                 _compare(known, order, request)
+                operations.absorb_after(tx, order)
             return Refunded(refund_of(known), replayed=True)
         _check_request(order, request)
         if order.amount_disputed_minor > 0:

@@ -104,10 +104,15 @@ def _left_open(fleet: Fleet) -> Iterator[str]:
     yield from (f"an event waits: {dict(row)}" for row in fleet.rows(_UNHEARD))
 
 
+def of_strangers(fleet: Fleet) -> set[str]:
+    """What moved their money: the ids of their charges, and of what banks dispute of these."""
+    strange = {one["id"] for one in all_at_stripe(fleet, "charges") if not is_ours(one)}
+    return strange | {one["id"] for one in all_at_stripe(fleet, "disputes") if one["charge"] in strange}
+
+
 def suspense(fleet: Fleet) -> Iterator[str]:
     """What nobody explains is the money of strangers, and of what banks took of it."""
-    strange = {one["id"] for one in all_at_stripe(fleet, "charges") if not is_ours(one)}
-    strange |= {one["id"] for one in all_at_stripe(fleet, "disputes") if one["charge"] in strange}
+    strange = of_strangers(fleet)
     nets: dict[str, int] = defaultdict(int)
     for movement in all_at_stripe(fleet, "balance_transactions"):
         if movement["source"] in strange:

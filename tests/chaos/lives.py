@@ -187,10 +187,15 @@ def sql(postgres: Postgres, script: str, *, database: str = "postgres", transact
         return run(postgres, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *one, "-d", database, "-f", "-",
                    stdin=file)  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        error.add_note(run(postgres, "psql", "-X", "-A", "-d", database, "-c", _SESSIONS))
+        error.add_note(sessions(postgres, database))
         raise
     finally:
         file.unlink()
+
+
+def sessions(postgres: Postgres, database: str = "postgres") -> str:
+    """Who is in a transaction, since when, and who keeps whom waiting."""
+    return run(postgres, "psql", "-X", "-A", "-d", database, "-c", _SESSIONS)
 
 
 def _base_backup(postgres: Postgres, to: Path, *words: str) -> None:

@@ -342,6 +342,10 @@ MUTATIONS = (
         "asyncio.timeout(self._connect_s)", "asyncio.timeout(None)", (_CONNECTIONS + "test_a_first_host",),
     ),
     Mutation(
+        "waits: a client that is silent in a statement keeps its session", _DRIVER,
+        "if self._statement_s >= LONG_STATEMENT_S:", "if True:", (_CONNECTIONS + "test_a_client_that_falls_silent",),
+    ),
+    Mutation(
         "waits: a connection to a server that became read-only is kept", "service/foundation/postgres/db.py",
         '_SPOILED = ("25006", ', "_SPOILED = (", (_CONNECTIONS + "test_connections_of_a_server",),
     ),

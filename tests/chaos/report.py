@@ -10,13 +10,14 @@ from tests.chaos.invariants import Verdict
 
 @dataclass
 class Report:
-    """What happened, and what was found."""
+    """What happened, and what was found. broke_off: why there is no verdict; for what it waited too long."""
 
     seed: int
     took_s: float = 0.0
     verdict: Verdict | None = None
     happened: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
+    broke_off: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -27,7 +28,10 @@ class Report:
         """One line of JSON for programs and people."""
         verdict = self.verdict
         held = {"orders": verdict.orders, "paid": verdict.paid, "failed": verdict.failed} if verdict else {}
-        found = {"violations": verdict.violations if verdict else ["no verdict"], "did_not_happen": self.missing}
+        found = {
+            "violations": verdict.violations if verdict else [f"no verdict: {self.broke_off}"],
+            "did_not_happen": self.missing,
+        }
         told = {"seed": self.seed, "took_s": round(self.took_s), **held, **found}
         return json.dumps(told | {"happened": dict(sorted(self.happened.items()))})
 

@@ -18,6 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -89,10 +90,13 @@ class Storm:
         self._events = events_of(seed)
 
     def run(self) -> Report:
-        """From a clear sky to the verdict."""
+        """From a clear sky to the verdict, or to what it waited for in vain."""
         try:
             with self._fleet:
                 self._run()
+        except Exception as error:  # noqa: BLE001  whatever ended it is the report
+            self.report.broke_off = "\n".join([repr(error), *getattr(error, "__notes__", ())])
+            traceback.print_exc()
         finally:
             self._wires.end()
         self.report.took_s = time.monotonic() - self._began

@@ -9,6 +9,7 @@ import asyncpg
 
 from service.ops.chaos.day import DAY_S, older
 from tests.acceptance.fleet import Fleet
+from tests.chaos.lives import sessions
 from tests.chaos.proxy import Weather
 
 ROUGH = Weather(delay=0.01, cut=0.002, reply_lost=0.004, half_open=0.0003)
@@ -58,6 +59,8 @@ EVENTS: Mapping[str, Sequence[dict[str, Any]]] = {
 }
 _HOW_OFTEN = (1, 1, 2)
 
+AGED_WITHIN_S = 60.0  # longer than a session of ours may keep a lock of a statement that never came whole
+
 
 def events_of(seed: int) -> str:
     """What becomes of the events of the storm with this seed."""
@@ -90,7 +93,10 @@ async def _age(fleet: Fleet) -> None:
     connection = await asyncpg.connect(fleet.postgres.url, timeout=10)
     try:
         async with connection.transaction():
-            await connection.execute(older(1))
+            await connection.execute(older(1), timeout=AGED_WITHIN_S)
             fleet.control("POST", "age", {"seconds": DAY_S, "refunds": False})
+    except TimeoutError as error:
+        error.add_note(f"a day could not pass, because of these sessions:\n{sessions(fleet.postgres)}")
+        raise
     finally:
         await connection.close(timeout=10)

@@ -165,7 +165,7 @@ DEFAULTS = {
     "statement_timeout": ("2s", "9s"),
     "lock_timeout": ("2s", "0"),
     "idle_session_timeout": ("2s", "0"),
-    "transaction_timeout": ("2s", "0"),
+    "transaction_timeout": ("2s", "30s"),
     "client_min_messages": ("error", "warning"),
     "timezone": ("Asia/Tokyo", "UTC"),
     "datestyle": ("SQL, DMY", "ISO, MDY"),
@@ -197,6 +197,23 @@ async def test_the_session_is_ours_whatever_the_database_has_for_defaults(
     async with begin(engine) as tx:
         assert await tx.column(READ, {"name": "transaction_isolation"}) == ["read committed"]
     await close(engine)
+
+
+async def test_a_client_that_falls_silent_in_the_middle_of_a_statement_keeps_no_lock(settings: Settings) -> None:
+    """Between preparing and running it the server waits for more of the statement, for ever, and keeps its locks."""
+    silent, owner = (
+        create_engine(settings, name="silent", statement_s=0.5),
+        create_engine(settings, name="owner", as_app=False),
+    )
+    borrowed = await silent.connect()
+    held = (await borrowed.get_raw_connection()).driver_connection
+    assert held is not None
+    await held.prepare("SELECT name FROM accounts")
+    async with asyncio.timeout(8), owner.begin() as other:
+        await other.exec_driver_sql("LOCK TABLE accounts")
+    await borrowed.invalidate()
+    await close(silent)
+    await close(owner)
 
 
 async def test_who_finds_the_server_full_waits_for_a_connection(

@@ -269,7 +269,11 @@ def _returned(intent: Intent) -> int:
 
 
 def _is_undone(intent: Intent) -> bool:
-    return _returned(intent) >= intent.amount_received
+    """Whether refunds gave all of it back."""
+    charge = intent.latest_charge
+    if not isinstance(charge, Charge):
+        return intent.amount_received == 0
+    return charge.refunded or charge.amount_refunded >= intent.amount_received
 
 
 def _txn(intent: Intent) -> BalanceTransaction | None:

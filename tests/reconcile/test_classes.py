@@ -9,6 +9,8 @@ from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.stripe_gateway.objects import Charge, Intent
+from tests.disputes.arguing import dispute
 from tests.reconcile.conftest import NOW, Ask
 from tests.reconcile.fake_stripe import FakeStripe
 from tests.reconcile.records import write
@@ -54,6 +56,31 @@ async def test_a_settled_success_that_is_not_on_the_books_is_missing_locally(tel
     found = (await tell(story)).only("missing_locally")
     assert (found.ours or {})["charge"] == "succeeded"
     assert "booked" not in (found.ours or {})
+
+
+@pytest.mark.parametrize("status", ["warning_needs_response", "lost"])
+async def test_a_payment_that_is_unknown_here_is_named_although_its_bank_disputes_it(ask: Ask, status: str) -> None:
+    """It may be of an order that this database forgot, and healing looks at what is named."""
+    planted = _seen_so(intent(OLD, 4200), disputed=True)
+    stripe = FakeStripe([planted])
+    shown = dispute(planted.id, status, created=int(OLD.timestamp()))
+    stripe.disputes[shown.id] = shown
+    found = (await ask(stripe)).only("missing_locally")
+    assert (found.payment_intent, found.amount) == (planted.id, 4200)
+
+
+@pytest.mark.parametrize("back", [{"refunded": True}, {"amount_refunded": 1999}])
+async def test_somebody_elses_payment_that_refunds_gave_back_is_missed_by_nobody(
+    ask: Ask, back: dict[str, Any]
+) -> None:
+    stripe = FakeStripe([_seen_so(intent(OLD), **back)])
+    assert "missing_locally" not in (await ask(stripe)).names
+
+
+def _seen_so(payment: Intent, **charge: Any) -> Intent:
+    """The payment, whose charge Stripe tells differently."""
+    assert isinstance(payment.latest_charge, Charge)
+    return replace(payment, latest_charge=replace(payment.latest_charge, **charge))
 
 
 async def test_somebody_elses_payment_that_moved_no_money_is_nobodys_business(ask: Ask) -> None:

@@ -15,7 +15,7 @@ from weakref import WeakSet
 import asyncpg
 
 from service.foundation.addresses.postgres import PostgresAddress, masked
-from service.foundation.deadlines import CLOSE_S, CONNECT_S, watch_peer
+from service.foundation.deadlines import CLOSE_S, CONNECT_S, LONG_STATEMENT_S, TRANSACTION_STATEMENTS, watch_peer
 from service.foundation.errors import Misconfigured, Unavailable
 from service.foundation.postgres.records import Record
 
@@ -185,11 +185,20 @@ class Connector:
     def _settings_for(self, connection: Driver) -> str:
         session = self._session
         if connection.get_server_version() >= _TRANSACTION_TIMEOUT_SINCE:
-            session = session | {"transaction_timeout": "0"}
+            session = session | {"transaction_timeout": self._transaction_timeout()}
         if not session:
             return "SELECT"
         calls = (f"set_config({_quoted(name)}, {_quoted(value)}, false)" for name, value in session.items())
         return f"SELECT {', '.join(calls)}"
+
+    def _transaction_timeout(self) -> str:
+        """The only bound of the server's for a client that falls silent between preparing a statement and running it.
+
+        Until then the session counts as active, and keeps the locks of what it has prepared.
+        """
+        if self._statement_s >= LONG_STATEMENT_S:
+            return "0"
+        return f"{TRANSACTION_STATEMENTS * self._statement_s * 1000:.0f}ms"
 
 
 _answered: dict[tuple[str, ...], str] = {}  # the host of these that answered last, for all pools of this process
