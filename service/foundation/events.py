@@ -12,6 +12,7 @@ class Event(StrEnum):
     """The `event` of a line of the log."""
 
     API_KEY_REVOKED = "api_key.revoked"
+    ATTEMPT_SETTLED = "attempt.settled"
     AUTH_WRONG_KEY = "auth.wrong_key"
     BALANCE_CLEARED = "balance.cleared"
     BALANCE_CONTRADICTED = "balance.contradicted"
@@ -89,6 +90,7 @@ HELP: dict[Event, Help] = {
         "the API key of the environment was revoked; it is refused",
         "remove `EO_API_KEY`, or set another",
     ),
+    Event.ATTEMPT_SETTLED: Help("info", "a worker tried to carry an effect out; `outcome` says what came of it"),
     Event.AUTH_WRONG_KEY: Help(
         "warning",
         "wrong API keys came from `address`, `count` of them since the line before",

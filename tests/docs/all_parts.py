@@ -17,6 +17,7 @@ QUICK: dict[str, Callable[[], str]] = {
     "problems": reference.problems,
     "event types": reference.event_types,
     "log events": reference.log_events,
+    "log fields": reference.log_fields,
     "parking reasons": reference.parking_reasons,
     "discrepancy classes": reference.discrepancy_classes,
     "chart of accounts": reference.chart_of_accounts,
