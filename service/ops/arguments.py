@@ -52,7 +52,7 @@ USER_NAME = Words("The user's name", NAME_MAX)
 REASON = Words("The reason", REASON_MAX)
 
 
-def _user() -> str:
+def user_name() -> str:
     """The login name of the user who runs this; the number where a container's user has no name."""
     try:
         return getuser()
@@ -70,7 +70,7 @@ who_option = click.option(
     "--by",
     "who",
     type=USER_NAME,
-    default=_user,
+    default=user_name,
     show_default="your user name",
     callback=_who,
     help="Who does it; noted in the audit.",

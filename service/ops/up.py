@@ -16,31 +16,25 @@ import fcntl
 import json
 import os
 import secrets
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import service
-from service.foundation.addresses.postgres import shown
+from service.foundation.addresses.loopback import is_loopback
 from service.foundation.addresses.stripe import STRIPE_API
 from service.foundation.errors import Misconfigured
 from service.foundation.run_file import RUN_FILE
 from service.foundation.settings import Settings
 from service.foundation.settings import data_dir as named_data_dir
-from service.ops import webhooks
+from service.ops import announcement, webhooks
 from service.ops.chaos import Chaos
-from service.ops.child import http_get, wait_until
-from service.ops.embedded import PG_VERSION, Valkey, postgres_programs, valkey_program, write_private
+from service.ops.embedded import write_private
 from service.ops.installation import Installation, reached_at
 from service.ops.isolation import close_to_others
 from service.ops.kinds import KINDS, STOP_ORDER
 from service.ops.port import refuse_busy_port
-from service.ops.supervisor import StopRequested, Supervisor, pause, say
+from service.ops.supervisor import StopRequested, Supervisor, say
 
-_PAYABLE_S, _LOOK_S = 5.0, 0.25
-_REVOKED = "The API key of this installation is revoked. `eo keys create --account default` makes another one."
 # The sandbox answers in milliseconds, so what a killed worker left may be taken over soon: somebody is watching.
 _AT_THE_SANDBOX = {"EO_STRIPE_TIMEOUT_S": "5", "EO_CHARGE_LEASE_S": "10", "EO_OUTBOX_LEASE_S": "12"}
 LOCK_FILE, SECRETS_FILE = "lock", "secrets.json"
@@ -87,9 +81,7 @@ def run(
         supervisor.start()
         if on_restart is not None:
             on_restart({})  # the parts have been told more than was known before they started
-        waits = why_charges_wait(f"{installation.url('api')}/health/ready")
-        has_key = key_opens(installation)
-        show(installation, took_s=time.monotonic() - began, as_json=as_json, waits=waits, has_key=has_key)
+        announcement.announce(installation, began=began, as_json=as_json)
         supervisor.watch()
 
 
@@ -103,6 +95,8 @@ def plan(data_dir: Path, environ: Mapping[str, str]) -> Installation:
     _find_stripe(installation, named, made)
     settings = installation.settings()
     told |= {"EO_HOST": settings.host, "EO_PORT": str(settings.port)}
+    if "EO_CONSOLE" not in named and is_loopback(settings.host):
+        told["EO_CONSOLE"] = "1"
     if settings.stripe_is_live and {"postgres", "redis"} & set(installation.parts):
         raise Misconfigured("A live Stripe key needs DATABASE_URL and REDIS_URL: embedded parts are for trying out.")
     installation.add_migration()
@@ -221,73 +215,3 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def why_charges_wait(ready_url: str) -> list[str]:
-    """The reasons of /health/ready after at most 5 seconds; none where an order can be paid now."""
-    reasons: list[str] = []
-
-    def is_ok() -> bool:
-        answer = http_get(ready_url, timeout_s=_PAYABLE_S)
-        with contextlib.suppress(ValueError):
-            reasons[:] = json.loads(answer[1])["reasons"] if answer else ["The API does not answer."]
-        return not reasons
-
-    wait_until(is_ok, within_s=_PAYABLE_S, pause=lambda _: pause(_LOOK_S))
-    return reasons
-
-
-def key_opens(installation: Installation) -> bool:
-    """Whether the API accepts this installation's key; True also where the API does not answer."""
-    headers = {"Authorization": f"Bearer {installation.told['EO_API_KEY']}"}
-    answer = http_get(f"{installation.url('api')}/v1/orders", timeout_s=_PAYABLE_S, headers=headers)
-    return answer is None or answer[0] != HTTPStatus.UNAUTHORIZED
-
-
-def show(
-    installation: Installation, *, took_s: float, as_json: bool, waits: Sequence[str] = (), has_key: bool = True
-) -> None:
-    """Print the addresses of all parts on stdout, with what stands in the way of a payment."""
-    rows = {name: words for name, words in block(installation).items() if words}
-    if not has_key:
-        del rows["Key"]
-        waits = [*waits, _REVOKED]
-    if as_json:
-        values = {name.lower(): words for name, words in rows.items()}
-        text = json.dumps({"ready": True, "took_s": round(took_s, 2), **values, "waits": list(waits)})
-    else:
-        lines = [f"  {name:<9} {words}" for name, words in rows.items()]
-        lines += [f"  {'Attention':<9} {reason}" for reason in waits]
-        last = f"ready in {took_s:.1f} s{', with reservations (see above)' if waits else ''}, Ctrl-C stops everything"
-        text = "\n".join([f"effectively-once {service.__version__}", *lines, last])
-    with contextlib.suppress(OSError):
-        print(text, flush=True)
-
-
-def block(installation: Installation) -> dict[str, str]:
-    """The printed values by name. A key that came from the environment is not printed."""
-    api, told, redis = installation.url("api"), installation.told, installation.parts.get("redis")
-    return {
-        "API": api,
-        "Docs": f"{api}/docs",
-        "Key": "from EO_API_KEY" if os.environ.get("EO_API_KEY") else told["EO_API_KEY"],
-        "Postgres": f"{version_of(postgres_programs(PG_VERSION) / 'postgres')} embedded, {told['DATABASE_URL']}"
-        if "postgres" in installation.parts
-        else shown(told["DATABASE_URL"]),
-        "Redis": f"Valkey {version_of(valkey_program())} embedded, 127.0.0.1:{redis.port}"
-        if isinstance(redis, Valkey)
-        else shown(told["REDIS_URL"]),
-        "Webhooks": f"{api}{webhooks.EVENTS_PATH}" if _hears(installation) else "",
-        "Stripe": ("sandbox, " if "sandbox" in installation.parts else "") + told["STRIPE_API_BASE"],
-        "Logs": str(installation.logs),
-    }
-
-
-def _hears(installation: Installation) -> bool:
-    return bool(installation.environ.get("STRIPE_WEBHOOK_SECRET"))
-
-
-def version_of(program: Path) -> str:
-    """The version that a server's program reports, e.g. 18.4."""
-    words = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False).stdout.split()
-    return next((word for word in (word.removeprefix("v=") for word in words) if word[:1].isdigit()), "")

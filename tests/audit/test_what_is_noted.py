@@ -20,7 +20,7 @@ from service.foundation.postgres.db import bare_engine
 from service.foundation.postgres.schema import metadata
 from service.foundation.settings import Settings
 from service.ops.cli import cli
-from service.web.console import pages
+from service.web.console import frame
 from tests.web.afterwards import ask, one, order_in, rows
 from tests.web.conftest import Api, api
 
@@ -315,8 +315,10 @@ async def test_a_command_that_reads_asks_for_no_write(case: Case) -> None:
 POSTS: dict[str, str] = {
     "/console/open": "the link that it uses up was noted when it was made",
     "/console/close": "ends the visitor's own session",
+    "/console/chaos/orders": "chaos.inject: how many orders, with which card",
+    "/console/chaos/press": "chaos.inject: which switch, with which numbers",
 }
 
 
 def test_of_every_action_of_the_console_it_is_known_whether_it_is_noted() -> None:
-    assert {route.path for route in pages.ROUTES if route.method == "POST"} == set(POSTS)
+    assert {route.path for route in frame.ROUTES if route.method == "POST"} == set(POSTS)

@@ -18,7 +18,7 @@ from service.console.switchboard import CARDS, OFFER_OF, OFFERS, ORDERS_MAX
 from service.foundation.errors import BadRequest, NotFound
 from service.foundation.postgres.db import is_unreachable
 from service.foundation.postgres.sql import begin
-from service.web.console.frame import Console, Form, action, back, console_of, page, refused, show
+from service.web.console.frame import Console, Form, action, back, console_of, page, refused, session_cookie, show
 from service.web.console.streams import live, parts_of
 from service.web.operation import AnyRequest
 from service.web.resources import resources_of
@@ -96,7 +96,7 @@ async def press(request: AnyRequest, visitor: Visitor, form: Form) -> ASGIRespon
     if switch in _AWAITED:
         await _until_ended(line, answer.number)
     if switch is Switch.FORGET:
-        await _note_again(request, visitor, shown)  # the note from before was forgotten with the rest
+        await _restore(request, visitor, shown)
     return back(PATH, said=f"{offer.verb}: begun. Below it is followed step by step.")
 
 
@@ -141,11 +141,13 @@ async def _note(request: AnyRequest, visitor: Visitor, subject: str, after: audi
         await audit.note(tx, visitor.who, Action.CHAOS, subject, after=after)
 
 
-async def _note_again(request: AnyRequest, visitor: Visitor, after: audit.Shown) -> None:
+async def _restore(request: AnyRequest, visitor: Visitor, after: audit.Shown) -> None:
+    """Note again who did it, and keep the visitor signed in: the copy may know of neither."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _NOTE_S
     while True:
         try:
+            await console_of(request).access.store_again(session_cookie(request), visitor)
             return await _note(request, visitor, Switch.FORGET, after)
         except Exception as error:
             if not is_unreachable(error) or loop.time() > deadline:
