@@ -76,6 +76,7 @@ def _audit() -> None:
         sa.Column("via", sa.Text(), nullable=False),
         sa.Column("action", sa.Text(), nullable=False, comment="outbox.retry, order.fail, key.revoke, …"),
         sa.Column("subject", sa.Text(), nullable=False, comment="id of what it was done to"),
+        sa.Column("order_id", sa.UUID(), nullable=True, comment="the order that the subject belongs to"),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("before", postgresql.JSONB(), nullable=True, comment="what the action changed, as it was"),
         sa.Column("after", postgresql.JSONB(), nullable=True, comment="and as it is since"),
@@ -85,6 +86,7 @@ def _audit() -> None:
     )
     op.create_index("audit_by_time", "audit", ["at"])
     op.create_index("audit_by_subject", "audit", ["subject", "at"])
+    op.create_index("audit_by_order", "audit", ["order_id"], postgresql_where=sa.text("order_id IS NOT NULL"))
     # A function's body has semicolons of its own, so it ends at its own word.
     function, _, triggers = _APPEND_ONLY.partition("END $$;")
     for statement in (f"{function}END $$", *triggers.split(";")):

@@ -9,13 +9,13 @@ proxy serves it. That one value is also the only Host and Origin that is then ad
 alone.
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
-from service.foundation.addresses.loopback import is_loopback
 from service.foundation.errors import Misconfigured
 from service.foundation.settings import Settings
 
@@ -79,6 +79,14 @@ class Doorway:
         if site is None and origin is None:
             return False
         return site in (None, "same-origin") and (origin is None or origin.lower() == own.lower())
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server that listens on this host is reached from this machine alone."""
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _normal(origin: str) -> str:

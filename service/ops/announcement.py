@@ -1,6 +1,5 @@
 """What `eo up` prints once all parts run: where each is, a link that opens the console, and why charges would wait."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -12,24 +11,20 @@ from pathlib import Path
 
 import service
 from service.foundation.addresses.postgres import shown
-from service.foundation.errors import EffectivelyOnceError
-from service.foundation.settings import Settings
-from service.ops import webhooks
-from service.ops.arguments import user_name
+from service.ops import opening, webhooks
 from service.ops.child import http_get, wait_until
 from service.ops.embedded import PG_VERSION, Valkey, postgres_programs, valkey_program
 from service.ops.installation import Installation
 from service.ops.supervisor import pause
 
 _PAYABLE_S, _LOOK_S = 5.0, 0.25
-_LINK_MIN = 60  # minutes for which the printed link is good, once
 _REVOKED = "The API key of this installation is revoked. `eo keys create --account default` makes another one."
 
 
 def announce(installation: Installation, *, began: float, as_json: bool) -> None:
     """Find out what can be used now, make a link that opens the console, and print all of it."""
     waits = why_charges_wait(f"{installation.url('api')}/health/ready")
-    has_key, console = key_opens(installation), console_link(installation)
+    has_key, console = key_opens(installation), opening.link(installation)
     took_s = time.monotonic() - began
     show(installation, took_s=took_s, as_json=as_json, waits=waits, has_key=has_key, console=console)
 
@@ -78,31 +73,6 @@ def block(installation: Installation, console: str) -> dict[str, str]:
         "Stripe": ("sandbox, " if "sandbox" in installation.parts else "") + told["STRIPE_API_BASE"],
         "Logs": str(installation.logs),
     }
-
-
-def console_link(installation: Installation) -> str:
-    """A link that opens the console once; how to get one where it cannot be made now; nothing where it is off."""
-    settings = installation.settings()
-    if not settings.console:
-        return ""
-    from service.console import Doorway  # noqa: PLC0415  it takes its time, and the parts are to start first
-
-    try:
-        return Doorway.of(settings).link(asyncio.run(_new_link(settings)))
-    except (EffectivelyOnceError, OSError):
-        return "eo console link --role operate"
-
-
-async def _new_link(settings: Settings) -> str:
-    from service.audit import Who  # noqa: PLC0415
-    from service.console import Access  # noqa: PLC0415
-    from service.foundation.postgres.db import close, create_engine  # noqa: PLC0415
-
-    engine, user = create_engine(settings, name="console link", pool=1), user_name()
-    try:
-        return await Access(engine).link(Who(user, "cli"), user, "operate", _LINK_MIN)
-    finally:
-        await close(engine)
 
 
 def why_charges_wait(ready_url: str) -> list[str]:

@@ -20,13 +20,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from service.foundation.addresses.loopback import is_loopback
 from service.foundation.addresses.stripe import STRIPE_API
 from service.foundation.errors import Misconfigured
 from service.foundation.run_file import RUN_FILE
 from service.foundation.settings import Settings
 from service.foundation.settings import data_dir as named_data_dir
-from service.ops import announcement, webhooks
+from service.ops import announcement, opening, webhooks
 from service.ops.chaos import Chaos
 from service.ops.embedded import write_private
 from service.ops.installation import Installation, reached_at
@@ -95,8 +94,7 @@ def plan(data_dir: Path, environ: Mapping[str, str]) -> Installation:
     _find_stripe(installation, named, made)
     settings = installation.settings()
     told |= {"EO_HOST": settings.host, "EO_PORT": str(settings.port)}
-    if "EO_CONSOLE" not in named and is_loopback(settings.host):
-        told["EO_CONSOLE"] = "1"
+    opening.turn_on(installation, named)
     if settings.stripe_is_live and {"postgres", "redis"} & set(installation.parts):
         raise Misconfigured("A live Stripe key needs DATABASE_URL and REDIS_URL: embedded parts are for trying out.")
     installation.add_migration()

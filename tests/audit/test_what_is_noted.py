@@ -20,7 +20,7 @@ from service.foundation.postgres.db import bare_engine
 from service.foundation.postgres.schema import metadata
 from service.foundation.settings import Settings
 from service.ops.cli import cli
-from service.web.console import frame
+from service.web.console import frame, pages
 from tests.web.afterwards import ask, one, order_in, rows
 from tests.web.conftest import Api, api
 
@@ -321,4 +321,5 @@ POSTS: dict[str, str] = {
 
 
 def test_of_every_action_of_the_console_it_is_known_whether_it_is_noted() -> None:
+    assert pages.MODULES, "imported, so that each has its routes"
     assert {route.path for route in frame.ROUTES if route.method == "POST"} == set(POSTS)

@@ -4,6 +4,5 @@ postgres    libpq's URLs, several hosts, TLS, as the driver takes them
 libpq       the grammar of these URLs, as libpq itself reads them
 redis       Redis, Sentinel and Cluster
 stripe      Stripe's address, and which key fits it
-loopback    this machine alone
 tls_files   certificates
 """

@@ -27,6 +27,7 @@ from service.foundation.errors import BadRequest
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.settings import Settings
 from service.foundation.text import names
+from service.monitoring import ReadyCheck
 from service.web import problems
 from service.web.operation import AnyRequest, Handler
 from service.web.problem_types import PROBLEM_TYPES
@@ -50,6 +51,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _SAID = "eo_console_said"
+_FAILED = "Something failed here. The log names it by the id of this request."
 _NOBODY = "Nobody has opened the console in this browser, or it was too long ago."
 _READ_ONLY = "This console was opened to look. `eo console link --role operate` prints a link that opens it to act."
 _NOT_OURS = "This form was not sent by a page of this console, or its page is of an older session. Load the page again."
@@ -63,6 +65,7 @@ class Console:
     access: Access
     doorway: Doorway
     settings: Settings
+    readiness: ReadyCheck
     feeds: dict[str, Feed] = field(default_factory=dict)
 
     @property
@@ -99,7 +102,9 @@ ROUTES: list[Route] = []
 async def running(app: Litestar, settings: Settings, doorway: Doorway) -> AsyncIterator[None]:
     """The console's own resources, while the API runs."""
     engine = create_engine(settings, name="console", pool=_CONNECTIONS, statement_s=_STATEMENT_S)
-    console = app.state["console"] = Console(engine, Access(engine), doorway, settings)
+    console = app.state["console"] = Console(
+        engine, Access(engine), doorway, settings, app.state["resources"].readiness
+    )
     try:
         yield
     finally:
@@ -287,4 +292,5 @@ def _as_page(request: AnyRequest, error: Exception) -> ASGIResponse:
     if isinstance(error, HTTPException):
         return refused(request, "The request cannot be understood.", status=error.status_code)
     problem = problems.as_problem(error, request.scope)
-    return refused(request, problem.detail, status=PROBLEM_TYPES[problem.code].status)
+    says = problem.detail if problem.code != "internal-error" else _FAILED
+    return refused(request, says, status=PROBLEM_TYPES[problem.code].status)

@@ -7,6 +7,8 @@ from service.foundation.settings import Settings
 from service.web.console import chaos, door, overview, streams
 from service.web.console.frame import ROUTES
 
+__all__ = ["MODULES", "ROUTES", "handlers"]
+
 MODULES = (overview, chaos, door, streams)
 _METHODS = {"GET": [HttpMethod.GET, HttpMethod.HEAD], "POST": [HttpMethod.POST]}
 

@@ -1,13 +1,12 @@
 """Pages that renew themselves over HTTP: one stream of server-sent events per tab, of the feed of its page.
 
-@live("overview", every_s=2)                       # its page says {% set live = "overview" %} and has its parts in
-async def parts(console: Console) -> Parts: …      # <div data-part="verdict">{{ parts.verdict }}</div>
-await parts_of(request, "overview")                # the same, for the page itself
+A page says `{% set live = "overview" %}` and has its parts in `<div data-part="verdict">{{ now.verdict }}</div>`. Its
+handler gives it `now=await parts_of(request, "overview")`, and `@live("overview", every_s=2)` stands above the function
+that makes what reads the parts.
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 from litestar.response.base import ASGIResponse
@@ -16,26 +15,26 @@ from litestar.response.streaming import ASGIStreamingResponse
 from markupsafe import Markup
 
 from service.console import render
-from service.console.live import HEARTBEAT_S, Feed, News, Parts
+from service.console.live import HEARTBEAT_S, Feed, News, Read
 from service.foundation.errors import NotFound
 from service.foundation.postgres.db import is_unreachable
 from service.web.console.frame import ROUTES, Console, Route, console_of, guarded, session_cookie
 from service.web.operation import AnyRequest
 
-Reader = Callable[[Console], Awaitable[Parts]]
+Made = Callable[[Console], Read]
 
-_READERS: dict[str, tuple[Reader, float]] = {}
+_FEEDS: dict[str, tuple[Made, float]] = {}
 _RETRY_MS = 2_000
 _SIGN_OF_LIFE = ServerSentEventMessage(data=None, comment="").encode()
 _CLOSED = ServerSentEventMessage(event="closed").encode()
 
 
-def live(name: str, *, every_s: float) -> Callable[[Reader], Reader]:
-    """Make the decorated function what a page's feed reads while somebody watches."""
+def live(name: str, *, every_s: float) -> Callable[[Made], Made]:
+    """Let the decorated function make what a page's feed reads while somebody watches."""
 
-    def add(reader: Reader) -> Reader:
-        _READERS[name] = reader, every_s
-        return reader
+    def add(made: Made) -> Made:
+        _FEEDS[name] = made, every_s
+        return made
 
     return add
 
@@ -90,10 +89,12 @@ def _encoded(news: News) -> bytes:
 
 
 def _feed(console: Console, name: str) -> Feed:
-    if name not in _READERS:
+    if name not in _FEEDS:
         raise NotFound("There is no such stream.")
-    reader, every_s = _READERS[name]
-    return console.feeds.setdefault(name, Feed(partial(reader, console), every_s))
+    if name not in console.feeds:
+        made, every_s = _FEEDS[name]
+        console.feeds[name] = Feed(made(console), every_s)
+    return console.feeds[name]
 
 
 ROUTES.append(Route("GET", "/console/live/{name:str}", guarded(_stream)))
