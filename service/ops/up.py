@@ -75,7 +75,7 @@ def run(
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.suppress(StopRequested))
         supervisor = stack.enter_context(Supervisor(stages, STOP_ORDER, on_restart))
-        if "sandbox" in installation.parts:
+        if "sandbox" in installation.parts and installation.settings().console:
             supervisor.beside = stack.enter_context(Chaos(installation, supervisor)).look
         supervisor.start()
         if on_restart is not None:

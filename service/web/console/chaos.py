@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from service import audit, orders
 from service.audit import Action
 from service.chaos import SECONDS_MAX, TIMES_MAX, Answer, Fault, Line, Press, Switch
 from service.console import Visitor, render, switchboard
-from service.console.live import Parts
+from service.console.live import Parts, Read
 from service.console.switchboard import CARDS, OFFER_OF, OFFERS, ORDERS_MAX
 from service.foundation.errors import BadRequest, NotFound
 from service.foundation.postgres.db import is_unreachable
@@ -43,21 +44,25 @@ async def chaos(request: AnyRequest, visitor: Visitor) -> ASGIResponse:
         orders_max=ORDERS_MAX,
         times_max=TIMES_MAX,
         seconds_max=SECONDS_MAX,
-        news=await parts_of(request, LIVE),
+        now=await parts_of(request, LIVE),
     )
 
 
 @live(LIVE, every_s=1)
-async def news(console: Console) -> Parts:
+def feed(console: Console) -> Read:
     """The counts, the fault that was injected last, and those before it."""
+    return partial(_read, console)
+
+
+async def _read(console: Console) -> Parts:
     board = (await _line(console).look()).board
     statuses = await switchboard.statuses(console.engine, board.faults)
     told = {"offer_of": OFFER_OF, "statuses": statuses, "at": switchboard.at}
     return {
-        "counts": render("chaos_counts.html", counts=await switchboard.counts(console.engine, board)),
-        "copy": render("chaos_copy.html", copy_at=board.copy_at, at=switchboard.at),
-        "last": render("chaos_faults.html", faults=board.faults[:1], **told),
-        "earlier": render("chaos_faults.html", faults=board.faults[1:], **told),
+        "counts": render("chaos/counts.html", counts=await switchboard.counts(console.engine, board)),
+        "copy": render("chaos/copy.html", copy_at=board.copy_at, at=switchboard.at),
+        "last": render("chaos/faults.html", faults=board.faults[:1], **told),
+        "earlier": render("chaos/faults.html", faults=board.faults[1:], **told),
     }
 
 
