@@ -7,6 +7,7 @@ by its type and where it was raised, because the text of a database error carrie
 import logging
 import sys
 import traceback
+from collections import Counter
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -19,6 +20,8 @@ from service.foundation.wording import in_words, kind_of
 
 _LOGGER = logging.getLogger("eo")
 _FRAMES = 5  # innermost frames of a traceback that are kept
+
+COUNTED: Counter[tuple[str, str]] = Counter()  # lines of level warning and above, by event and level
 
 Field = str | int | float | bool | None | list[str]
 
@@ -37,7 +40,10 @@ def event(name: StrEnum, level: str | None = None, /, **fields: Field) -> None:
     `name` is an Event; programs beside the service have enumerations of their own, which are of level info.
     """
     known = HELP.get(name) if isinstance(name, Event) else None
-    number = logging.getLevelNamesMapping()[(level or (known.level if known else "info")).upper()]
+    word = level or (known.level if known else "info")
+    number = logging.getLevelNamesMapping()[word.upper()]
+    if number >= logging.WARNING:
+        COUNTED[name, word] += 1
     if _LOGGER.isEnabledFor(number):
         _LOGGER.log(number, name, extra={"fields": fields})
 

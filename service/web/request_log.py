@@ -1,7 +1,7 @@
 """One line of JSON per HTTP request: its id, route, status, duration, account, and a hash of its idempotency key.
 
 The lines do not go through `logging`, which would cost a tenth of a request's CPU: a struct is encoded, and the lines
-of one turn of the event loop are written together.
+of one turn of the event loop are written together. Each request is also counted and measured for Prometheus here.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from service.foundation import metrics
 from service.foundation.events import Event
 from service.foundation.log import hashed
 from service.web.problems import request_id
@@ -59,6 +60,8 @@ class RequestLog:
         if not self._lines:
             asyncio.get_running_loop().call_soon(self._write)
         caller = scope.get("auth")
+        route, status = scope.get("path_template") or _NO_ROUTE, scope["state"].get("eo_status")
+        metrics.request(route, scope["method"], status, seconds)
         self._lines.append(
             Line(
                 ts=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -67,8 +70,8 @@ class RequestLog:
                 event=Event.REQUEST,
                 request_id=request_id(scope),
                 method=scope["method"],
-                route=scope.get("path_template") or _NO_ROUTE,
-                status=scope["state"].get("eo_status"),
+                route=route,
+                status=status,
                 ms=round(seconds * 1000, 2),
                 account=None if caller is None else str(caller.account_id),
                 key=_key_of(scope),
