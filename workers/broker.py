@@ -12,7 +12,7 @@ import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
-from dramatiq.middleware import AsyncIO, Middleware, Retries, ShutdownNotifications, TimeLimit
+from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware, Retries, ShutdownNotifications, TimeLimit
 
 from service.foundation import redis_clients
 from service.foundation.away import REDIS
@@ -94,6 +94,7 @@ def make_broker(settings: Settings, *extra: Middleware) -> PromptBroker:
             TimeLimit(time_limit=_TIME_LIMIT_MS),  # for a stuck message; every call has its own, shorter timeout
             ShutdownNotifications(notify_shutdown=False),  # a running batch ends by itself within its lease
             Retries(max_retries=0),  # no retries here; without this middleware a failed message would count as done
+            CurrentMessage(),  # lines of the log name the message
             # Left out: AgeLimit (the outbox knows the age), Callbacks and Pipelines (no message follows a charge).
             *extra,
         ],

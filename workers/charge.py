@@ -37,6 +37,7 @@ from service.foundation.settings import Settings
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from service.stripe_gateway.pacing import Bucket
+from workers.attempts import Attempt, AttemptLog
 from workers.cut_off import while_cut_off
 from workers.effects import KINDS, kind_of, words_of
 from workers.in_hand import InHand
@@ -61,6 +62,7 @@ class ChargeWorker:
         self._bucket = bucket
         self._room = Room()
         self._in_hand = InHand(engine)
+        self._attempts = AttemptLog()
         self._settings = settings
         self._rules = Rules.of(settings)
         self._lookups = LookUps(engine, gateway, settings)
@@ -145,17 +147,17 @@ class ChargeWorker:
 
     async def _settle(self, batch: list[Settlement[Effect]]) -> None:
         crash_point(CrashPoint.WORKER_AFTER_REPLY, words_of(s.effect for s in batch))
-        changed = 0
+        changed: set[UUID] = set()
         for kind in dict.fromkeys(kind_of(s.effect) for s in batch):
             of_kind = [s for s in batch if kind_of(s.effect) is kind]
             # Settling twice changes nothing, so it is repeated; an answer that is not stored costs a second call.
             record = partial(settle, self._engine, kind, of_kind, self._settings)
-            stored = await while_cut_off(record, for_s=self._settings.charge_lease_s)
-            changed += len(stored)
-            _measure(s for s in of_kind if s.effect.id in stored)
+            changed |= await while_cut_off(record, for_s=self._settings.charge_lease_s)
         crash_point(CrashPoint.WORKER_AFTER_SETTLE, words_of(s.effect for s in batch))
-        if changed < len(batch):
-            log.event(Event.CHARGE_FENCED, count=len(batch) - changed)
+        self._attempts.note(batch, changed)
+        _measure(s for s in batch if s.effect.id in changed)
+        if len(changed) < len(batch):
+            log.event(Event.CHARGE_FENCED, count=len(batch) - len(changed))
 
     async def _call(self, effect: Effect, deadline: float, arrived: "asyncio.Queue[Settlement[Effect]]") -> None:
         # The lease is checked immediately before the request, by a clock that runs while the machine sleeps (R14).
@@ -163,9 +165,11 @@ class ChargeWorker:
             await arrived.put(Settlement(effect, abandoned(effect)))
             return
         CALLING.set(*words_of([effect]))
+        began = time.perf_counter()
         answer, outcome = await self._ask(effect)
+        ms = round((time.perf_counter() - began) * 1000, 2)
         await self._watch(effect, answer, outcome)
-        await arrived.put(Settlement(effect, self._after_refusal(effect, outcome), answer))
+        await arrived.put(Attempt(effect, self._after_refusal(effect, outcome), answer, ms))
 
     async def _ask(self, effect: Effect) -> tuple[Answer, Outcome]:
         kind = kind_of(effect)

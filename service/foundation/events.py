@@ -12,6 +12,7 @@ class Event(StrEnum):
     """The `event` of a line of the log."""
 
     API_KEY_REVOKED = "api_key.revoked"
+    ATTEMPT_SETTLED = "attempt.settled"
     AUTH_WRONG_KEY = "auth.wrong_key"
     BALANCE_CLEARED = "balance.cleared"
     BALANCE_CONTRADICTED = "balance.contradicted"
@@ -24,6 +25,7 @@ class Event(StrEnum):
     CHARGE_FENCED = "charge.fenced"
     CHARGE_LEASE_NOT_RENEWED = "charge.lease_not_renewed"
     CHARGE_LOOKUP_INCOMPLETE = "charge.lookup_incomplete"
+    CONSOLE_UNREADABLE = "console.unreadable"
     DISPUTE_UNKNOWN_STATUS = "dispute.unknown_status"
     DISPUTE_UNREADABLE = "dispute.unreadable"
     DOOR_BATCH_SPLIT = "door.batch_split"
@@ -89,6 +91,7 @@ HELP: dict[Event, Help] = {
         "the API key of the environment was revoked; it is refused",
         "remove `EO_API_KEY`, or set another",
     ),
+    Event.ATTEMPT_SETTLED: Help("info", "a worker tried to carry an effect out; `outcome` says what came of it"),
     Event.AUTH_WRONG_KEY: Help(
         "warning",
         "wrong API keys came from `address`, `count` of them since the line before",
@@ -134,6 +137,7 @@ HELP: dict[Event, Help] = {
         "warning",
         "Stripe's list of payments or refunds could not be read to its end; it is read again",
     ),
+    Event.CONSOLE_UNREADABLE: Help("warning", "what a page of the console shows could not be read; it is read again"),
     Event.DISPUTE_UNKNOWN_STATUS: Help(
         "error",
         "Stripe shows a dispute in a `status` that this version does not know; it keeps its last one, and a new one "

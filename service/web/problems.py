@@ -16,7 +16,7 @@ from service.foundation import log
 from service.foundation.errors import Problem, Unauthorized, Unavailable
 from service.foundation.events import Event
 from service.foundation.postgres.db import is_unreachable
-from service.foundation.text.screening import has_card_number
+from service.foundation.text.secrets import scrubbed
 from service.web.body import encode
 from service.web.problem_types import ProblemBody
 
@@ -35,11 +35,11 @@ _INTERNAL = ("internal-error", "Something failed here. Repeating with the same k
 
 
 def request_id(scope: Scope) -> str:
-    """The id of this request: the caller's X-Request-Id where it is well-formed and no card number, or one of ours."""
+    """The id of this request: the caller's X-Request-Id where it is well-formed and harmless, or one of ours."""
     state: dict[str, Any] = scope["state"]
     if "eo_request_id" not in state:
         sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        may_be_kept = _REQUEST_ID.fullmatch(sent) and not has_card_number(sent.decode())
+        may_be_kept = _REQUEST_ID.fullmatch(sent) and scrubbed(sent.decode()) == sent.decode()
         state["eo_request_id"] = sent.decode() if may_be_kept else f"req_{uuid_utils.uuid7().hex}"
     return state["eo_request_id"]  # type: ignore[no-any-return]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.docs import accounting, reference
+from tests.docs import accounting, reference, watching
 from tests.docs.cards import cards
 from tests.docs.database import tables
 from tests.model.document import DIAGRAMS, SCHEDULES
@@ -17,6 +17,7 @@ QUICK: dict[str, Callable[[], str]] = {
     "problems": reference.problems,
     "event types": reference.event_types,
     "log events": reference.log_events,
+    "log fields": reference.log_fields,
     "parking reasons": reference.parking_reasons,
     "discrepancy classes": reference.discrepancy_classes,
     "chart of accounts": reference.chart_of_accounts,
@@ -24,6 +25,9 @@ QUICK: dict[str, Callable[[], str]] = {
     **accounting.PARTS,
     "tables": tables,
     "test cards": cards,
+    "metrics": watching.metrics,
+    "guards": watching.guards,
+    "alerts": watching.all_alerts,
     **DIAGRAMS,
 }
 ALL = QUICK | SCHEDULES

@@ -13,6 +13,7 @@ from service.foundation import exit_codes
 from service.foundation.events import HELP, Event
 from service.foundation.knob_rules import RULES
 from service.foundation.knobs import Knob
+from service.foundation.log_fields import FIELDS
 from service.foundation.settings import KNOBS
 from service.ledger import CHART, entry
 from service.ops.cli import cli
@@ -80,6 +81,11 @@ def log_events() -> str:
     loudest_first = sorted(Event, key=lambda event: (LEVELS.index(HELP[event].level), event))
     rows = ((f"`{event}`", HELP[event].level, HELP[event].means, HELP[event].do) for event in loudest_first)
     return table(("event", "level", "means", "do"), rows)
+
+
+def log_fields() -> str:
+    """Every field that a line of the log may have."""
+    return table(("field", "is"), ((f"`{name}`", means) for name, means in FIELDS.items()))
 
 
 def discrepancy_classes() -> str:

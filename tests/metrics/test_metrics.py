@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
 from service.accounts import create_key
+from service.audit import Who
 from service.duplicates import Flusher, Guard
 from service.duplicates.absorbing import Memory
 from service.foundation import log, metrics
@@ -145,7 +146,7 @@ async def test_a_stranger_reads_nothing_also_through_a_proxy_on_the_same_machine
 
 
 async def test_a_key_of_another_account_reads_nothing(api: Api, engine: AsyncEngine) -> None:
-    _, key = await create_key(engine, "another")
+    _, key = await create_key(engine, "another", who=Who("test", "cli"))
     answer = await api.http.get("/metrics", headers={"Authorization": f"Bearer {key}"})
     assert_problem(answer, 404)
 

@@ -37,7 +37,7 @@ async def test_an_order_leaves_one_line_with_its_ids_and_nothing_that_was_sent(
     line = await logged(capfd)
     assert line.pop("ms") > 0
     assert line.pop("ts")
-    assert len(line.pop("account")) == 36
+    assert len(line.pop("account_id")) == 36
     assert line == {
         "level": "info", "process": "api", "event": "request", "request_id": "from-the-shop-1", "method": "POST",
         "route": "/v1/orders", "status": 201, "key": hashed("cart-17"),
@@ -74,5 +74,5 @@ async def test_a_wrong_key_is_logged_without_an_account_and_without_the_key(
     await api.http.get("/v1/orders", headers={"Authorization": "Bearer eo_test_nobodys_nobodys_nobodys"})
     line = await logged(capfd)
     assert line["status"] == 401
-    assert "account" not in line
+    assert "account_id" not in line
     assert "nobodys" not in json.dumps(line)

@@ -18,11 +18,13 @@ audit = Table(
     Column("via", sa.Text, nullable=False),
     Column("action", sa.Text, nullable=False, comment="outbox.retry, order.fail, key.revoke, …"),
     Column("subject", sa.Text, nullable=False, comment="id of what it was done to"),
+    Column("order_id", pg.UUID(as_uuid=True), comment="the order that the subject belongs to"),
     Column("reason", sa.Text),
     Column("before", pg.JSONB, comment="what the action changed, as it was"),
     Column("after", pg.JSONB, comment="and as it is since"),
     Index("audit_by_time", "at"),
     Index("audit_by_subject", "subject", "at"),
+    Index("audit_by_order", "order_id", postgresql_where=sa.text("order_id IS NOT NULL")),
     one_of("via", AUDIT_VIA, "via_known"),
     comment="Every action of an operator, written in the transaction that does it, and never changed.",
 )

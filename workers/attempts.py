@@ -1,0 +1,82 @@
+"""One line of the log per attempt: what was asked of Stripe for which order, how long it took, and what came of it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+from dramatiq.middleware import CurrentMessage
+
+from service.effects import Effect, Settlement
+from service.foundation.events import Event
+from service.foundation.lines import LineWriter, now
+from service.foundation.log import hashed
+from service.foundation.text.secrets import scrubbed
+from workers.effects import words_of
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt(Settlement[Effect]):
+    """A settlement, and how many milliseconds its call took; None where none was made for it alone."""
+
+    ms: float | None = None
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """What is logged of an attempt; `service.foundation.log_fields` says what each field is."""
+
+    ts: str
+    level: str
+    process: str
+    event: str
+    kind: str
+    account_id: str
+    order_id: str
+    outbox_id: str
+    attempt: int
+    key: str
+    outcome: str
+    answer: str
+    message_id: str | None = None
+    ms: float | None = None
+    stripe_request: str | None = None
+    replayed: bool = False
+
+
+class AttemptLog:
+    """Writes the lines of a worker. Lives in its event loop."""
+
+    def __init__(self) -> None:
+        self._lines = LineWriter()
+
+    def note(self, batch: Sequence[Settlement[Effect]], changed: Collection[UUID]) -> None:
+        """Write a line for each; `changed` are the ids of the effects that were settled, the others were fenced off."""
+        ts, message = now(), CurrentMessage.get_current_message()
+        for kind, one in zip(words_of(s.effect for s in batch), batch, strict=True):
+            effect, answer = one.effect, one.answer
+            self._lines.add(
+                Line(
+                    ts=ts,
+                    level="info",
+                    process="worker",
+                    event=Event.ATTEMPT_SETTLED,
+                    kind=kind,
+                    account_id=str(effect.account_id),
+                    order_id=str(effect.order_id),
+                    outbox_id=str(effect.outbox_id),
+                    attempt=effect.deliveries,
+                    key=hashed(effect.idempotency_key),
+                    outcome=_outcome(one, changed),
+                    answer=scrubbed(answer.word) if answer else "not asked",
+                    message_id=message.message_id if message else None,
+                    ms=one.ms if isinstance(one, Attempt) else None,
+                    stripe_request=scrubbed(answer.request_id) if answer and answer.request_id else None,
+                    replayed=answer is not None and answer.replayed,
+                )
+            )
+
+
+def _outcome(one: Settlement[Effect], changed: Collection[UUID]) -> str:
+    if one.effect.id not in changed:
+        return "fenced"
+    return "parked" if one.outcome.parked else one.outcome.status
