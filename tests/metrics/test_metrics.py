@@ -17,12 +17,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
-from service.accounts import create_key
+from service.accounts import ApiKeys, create_key
 from service.audit import Who
 from service.duplicates import Flusher, Guard
 from service.duplicates.absorbing import Memory
 from service.foundation import log, metrics
-from service.foundation.errors import Misconfigured
+from service.foundation.errors import Misconfigured, Unavailable
 from service.foundation.events import Event
 from service.foundation.settings import Settings
 from service.monitoring import GAUGES, Gauges, exposed
@@ -174,6 +174,22 @@ async def test_a_database_away_is_told_and_the_rest_is_shown(api: Api, monkeypat
     assert "eo_outbox_pending" not in found
     assert "eo_ledger_imbalance_minor_units" not in found
     assert "eo_http_requests" in found
+
+
+async def test_while_postgresql_is_away_who_was_let_in_is_let_in_and_nobody_else(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scrape(api)
+
+    async def away(*_: object) -> Any:
+        raise Unavailable("PostgreSQL is away.")
+
+    monkeypatch.setattr(ApiKeys, "caller", away)
+    monkeypatch.setattr("service.monitoring.gauges._of_database", away)
+    _read_anew(api)
+    assert values(await scrape(api), "eo_postgres_up") == [0]
+    stranger = await api.http.get("/metrics", headers={"Authorization": "Bearer eo_test_" + "1" * 40})
+    assert_problem(stranger, 503)
 
 
 async def test_lines_of_the_log_are_counted_from_warning_on(api: Api) -> None:
