@@ -37,6 +37,7 @@ class Event(StrEnum):
     LEDGER_MOMENT_UNKNOWN_YET = "ledger.moment_unknown_yet"
     LEDGER_NOT_REDATED = "ledger.not_redated"
     LEDGER_REDATED = "ledger.redated"
+    METRICS_FAILED = "metrics.failed"
     NOTICES_FAILED = "notices.failed"
     NOTICES_GIVEN_UP = "notices.given_up"
     NOTICE_ENDPOINT_GONE = "notice.endpoint_gone"
@@ -174,6 +175,9 @@ HELP: dict[Event, Help] = {
         "`eo ledger verify` names the rows; it is tried again every 6 h",
     ),
     Event.LEDGER_REDATED: Help("info", "a booking of before 0006 was reversed and booked at the charge's moment"),
+    Event.METRICS_FAILED: Help(
+        "error", "a bug: the gauges of the database could not be read", "report it with its lines"
+    ),
     Event.NOTICES_FAILED: Help("error", "a round of notices met an error; it is tried again in 2 s", "report it"),
     Event.NOTICES_GIVEN_UP: Help(
         "warning",
