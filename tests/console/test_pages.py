@@ -9,7 +9,15 @@ import pytest
 
 from tests.console.house import Scheme, Visitors
 
-PAGES = ("/console", "/console/system", "/console/audit")
+PAGES = (
+    "/console",
+    "/console/outbox",
+    "/console/parked",
+    "/console/ledger",
+    "/console/reconciliation",
+    "/console/system",
+    "/console/audit",
+)
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 
