@@ -37,7 +37,7 @@ from service.foundation.settings import Settings
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from service.stripe_gateway.pacing import Bucket
-from workers.attempts import Attempt, AttemptLog
+from workers.attempts import AttemptLog
 from workers.cut_off import while_cut_off
 from workers.effects import KINDS, kind_of, words_of
 from workers.in_hand import InHand
@@ -169,7 +169,7 @@ class ChargeWorker:
         answer, outcome = await self._ask(effect)
         ms = round((time.perf_counter() - began) * 1000, 2)
         await self._watch(effect, answer, outcome)
-        await arrived.put(Attempt(effect, self._after_refusal(effect, outcome), answer, ms))
+        await arrived.put(Settlement(effect, self._after_refusal(effect, outcome), answer, ms))
 
     async def _ask(self, effect: Effect) -> tuple[Answer, Outcome]:
         kind = kind_of(effect)

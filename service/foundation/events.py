@@ -25,6 +25,7 @@ class Event(StrEnum):
     CHARGE_FENCED = "charge.fenced"
     CHARGE_LEASE_NOT_RENEWED = "charge.lease_not_renewed"
     CHARGE_LOOKUP_INCOMPLETE = "charge.lookup_incomplete"
+    CONSOLE_ACT_FAILED = "console.act_failed"
     CONSOLE_UNREADABLE = "console.unreadable"
     DISPUTE_UNKNOWN_STATUS = "dispute.unknown_status"
     DISPUTE_UNREADABLE = "dispute.unreadable"
@@ -136,6 +137,11 @@ HELP: dict[Event, Help] = {
     Event.CHARGE_LOOKUP_INCOMPLETE: Help(
         "warning",
         "Stripe's list of payments or refunds could not be read to its end; it is read again",
+    ),
+    Event.CONSOLE_ACT_FAILED: Help(
+        "warning",
+        "what a page of the console began in the background ended without a result; `task` names it",
+        "read `why`; `eo reconcile` and `eo ledger verify` do the same without a bound",
     ),
     Event.CONSOLE_UNREADABLE: Help("warning", "what a page of the console shows could not be read; it is read again"),
     Event.DISPUTE_UNKNOWN_STATUS: Help(

@@ -59,6 +59,9 @@ class Settings:
     console_origin: str = knob(
         "EO_CONSOLE_ORIGIN", "", "https address at which a proxy serves the console; unset: loopback only"
     )
+    chaos_socket: str = knob(
+        "EO_CHAOS_SOCKET", "", "where `eo up` listens for the chaos page; it sets this itself, with the sandbox only"
+    )
 
     # accepting orders
     rate_limit_rps: int = knob(
@@ -277,6 +280,8 @@ def _with_addresses(settings: Settings, environ: Mapping[str, str]) -> Settings:
         check_api_key(settings.api_key)
     if settings.stripe_is_live and not settings.live:
         raise Misconfigured("STRIPE_API_KEY is a live key and charges real cards. Set EO_LIVE=1 if that is meant.")
+    if settings.chaos_socket and (settings.stripe_is_live or stripe_address.is_stripe(base)):
+        raise Misconfigured("EO_CHAOS_SOCKET is set, and Stripe is not the sandbox. `eo up` sets it itself; unset it.")
     if any(character.isspace() or character in "/@?#" for character in settings.host):
         raise Misconfigured("EO_HOST must be the name or address of an interface, say 127.0.0.1.")
     redis = redis_url.with_password(settings.redis_url, settings.redis_password) if settings.redis_url else ""

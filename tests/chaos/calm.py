@@ -8,7 +8,7 @@ from itertools import cycle
 
 from tests.acceptance.fleet import Fleet
 from tests.chaos.bank import all_at_stripe
-from tests.chaos.both_balances import differences, looks_come_due
+from tests.chaos.both_balances import differences, looks_come_due, suspense
 from tests.chaos.invariants import LIFE_DAYS, is_closed, is_quiet, what_is_left
 from tests.chaos.monkey import Monkey
 
@@ -45,7 +45,7 @@ class Calm:
         self._fleet.eo("reconcile", "--heal", "--yes", "--since", since, EO_RECONCILE_GRACE_S="0")
         with suppress(AssertionError):  # then the verdict says what differs
             self._monkey.until(self._agrees, within_s=AGREED_WITHIN_S, what="Stripe says nothing else")
-        self._note("both sides agree" if next(differences(self._fleet), None) is None else "both sides differ")
+        self._note("both sides agree" if self._is_even() else "both sides differ")
         return parked
 
     def _come_to_rest(self) -> None:
@@ -81,7 +81,11 @@ class Calm:
             return False
         self._asked_at = now
         looks_come_due(self._fleet)
-        return next(differences(self._fleet), None) is None
+        return self._is_even()
+
+    def _is_even(self) -> bool:
+        """Also what stands in suspense: it is cleared when it is looked at again after what it is of is known."""
+        return next(differences(self._fleet), None) is None and next(suspense(self._fleet), None) is None
 
     def _parked(self) -> int:
         count: int = self._fleet.rows("SELECT count(*) FROM outbox WHERE parked_at IS NOT NULL")[0][0]

@@ -20,6 +20,8 @@ from service.ops.embedded import Postgres
 
 READY_S = 30.0
 COMMAND_S = 60.0
+# A dump locks one table after the other, and each may be in use for as long as a statement of ours may take.
+LOADED_WITHIN_S = 240.0
 REPEATS = 20  # of a dump that is loaded while processes use the database: one of the two is a deadlock's victim
 STANDBY_SETTINGS = {"shared_buffers": "64MB", "max_wal_size": "512MB"}
 DUMP_STYLES = ("clean", "new schema", "data only")
@@ -72,11 +74,13 @@ class Dump:
 
     def put_in_force(self, *, age: str = "") -> None:
         """Load it over what is there."""
-        # In a deadlock with processes that read meanwhile, the first to look for one gives way: they.
-        script = f"SET LOCAL deadlock_timeout = '10s'; {self.script()} SET search_path = public; {age}"
+        # In a deadlock with processes that read meanwhile, the first to look for one gives way: they, after a second in
+        # which they wait. So all is locked at once: else they look before there is one, and then stand in the way of
+        # one table after the other for as long as a statement may take.
+        script = f"SET LOCAL deadlock_timeout = '10s'; {_LOCK} {self.script()} SET search_path = public; {age}"
         for left in reversed(range(REPEATS)):
             try:
-                sql(self._postgres, script)
+                sql(self._postgres, script, within_s=LOADED_WITHIN_S)
             except subprocess.CalledProcessError as error:
                 if not left or "deadlock detected" not in error.stderr:
                     raise
@@ -151,6 +155,7 @@ def run(
     connects: bool = True,
     stdin: Path | None = None,
     to: Path | None = None,
+    within_s: float = COMMAND_S,
 ) -> str:
     """Run one of PostgreSQL's own programs for its superuser; what it wrote, unless that goes `to` a file."""
     where = ["-h", str(postgres.sockets), "-U", "postgres"] if connects else []
@@ -159,7 +164,7 @@ def run(
         input=stdin.read_bytes() if stdin else b"",
         capture_output=True,
         cwd="/",
-        timeout=COMMAND_S,
+        timeout=within_s,
         check=False,
         env={**os.environ, "PGPASSWORD": postgres.password},
     )
@@ -178,14 +183,21 @@ SELECT pid, application_name, state, wait_event, pg_blocking_pids(pid), now() - 
   FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start"""
 
 
-def sql(postgres: Postgres, script: str, *, database: str = "postgres", transaction: bool = True) -> str:
+def sql(
+    postgres: Postgres,
+    script: str,
+    *,
+    database: str = "postgres",
+    transaction: bool = True,
+    within_s: float = COMMAND_S,
+) -> str:
     """Run statements by psql, all or nothing; the last rows, unadorned."""
     file = postgres.folder / "script.sql"
     file.write_text(script)
     one = ["-1"] if transaction else []
     try:
         return run(postgres, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *one, "-d", database, "-f", "-",
-                   stdin=file)  # fmt: skip
+                   stdin=file, within_s=within_s)  # fmt: skip
     except subprocess.TimeoutExpired as error:
         error.add_note(sessions(postgres, database))
         raise
@@ -229,6 +241,15 @@ def _copy(source: str, to: str) -> None:
     shutil.copy2(source, to)
 
 
+_LOCK = """
+DO $$
+DECLARE
+  tables text := (SELECT string_agg(CAST(oid::regclass AS text), ', ') FROM pg_class
+                   WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace);
+BEGIN
+  EXECUTE 'LOCK TABLE ' || tables;
+END $$;
+"""
 # The guards of the ledger refuse to be emptied; loading the data alone enables them again.
 _TRUNCATE = """
 DO $$

@@ -53,7 +53,8 @@ def _order(order: OrderRow) -> dict[str, Any]:
 def _charge(charge: ChargeRow) -> dict[str, Any]:
     return {
         "id": charge.id, "account_id": charge.order.account_id, "order_id": charge.order.id, "attempt": charge.attempt,
-        "taken": charge.taken,
+        "taken": charge.taken, "settled_in": charge.settled and charge.settled.currency,
+        "settled": charge.settled and charge.settled.minor,
         "key": f"{charge.order.id}/{charge.attempt}", "amount": charge.amount, "currency": charge.currency,
         "status": charge.status, "pi": charge.pi, "charge": charge.charge, "created": charge.stripe_created,
         "txn": charge.txn, "at": charge.at, "updated_at": charge.updated_at or charge.at, "request": json.dumps({}),
@@ -73,7 +74,9 @@ def _refund(refund: RefundRow) -> dict[str, Any]:
         "id": refund.id, "account_id": order.account_id, "order_id": order.id, "charge_id": refund.charge.id,
         "key": str(refund.id), "amount": refund.amount, "currency": refund.currency, "status": refund.status,
         "re": refund.re, "created": refund.stripe_created, "drawn": refund.drawn, "txn": refund.txn,
-        "failure_txn": refund.failure_txn, "at": refund.at, "updated_at": refund.updated_at or refund.at,
+        "failure_txn": refund.failure_txn, "promised": refund.promised,
+        "drawn_settled": None if refund.promised is None else 0, "at": refund.at,
+        "updated_at": refund.updated_at or refund.at,
     }  # fmt: skip
 
 
@@ -105,9 +108,10 @@ VALUES (:id, :account_id, :key, ''::bytea, :amount, :currency, 'pm_card_visa', :
 _CHARGE = text("""
 INSERT INTO charges (id, account_id, order_id, attempt, idempotency_key, amount_minor, currency, status, request,
                      stripe_version, maybe_executed, payment_intent_id, stripe_charge_id, stripe_created,
-                     balance_transaction_id, created_at, updated_at, captured_minor, life)
+                     balance_transaction_id, created_at, updated_at, captured_minor, settlement_currency,
+                     settled_minor, life)
 VALUES (:id, :account_id, :order_id, :attempt, :key, :amount, :currency, :status, CAST(:request AS json), 'v', true,
-        :pi, :charge, :created, :txn, :at, :updated_at, :taken, 1)
+        :pi, :charge, :created, :txn, :at, :updated_at, :taken, :settled_in, :settled, 1)
 """)
 _CHANGE = text("""
 INSERT INTO changes (id, account_id, order_id, charge_id, kind, wanted_by, idempotency_key, status, request,
@@ -117,9 +121,9 @@ VALUES (:id, :account_id, :order_id, :charge_id, 'cancel', 'producer', :key, 'se
 _REFUND = text("""
 INSERT INTO refunds (id, account_id, order_id, charge_id, producer_key, idempotency_key, amount_minor, currency, status,
                      stripe_refund_id, stripe_created, drawn_minor, balance_transaction_id, failure_transaction_id,
-                     request, stripe_version, created_at, updated_at)
+                     promised_settled_minor, drawn_settled_minor, request, stripe_version, created_at, updated_at)
 VALUES (:id, :account_id, :order_id, :charge_id, :key, :key, :amount, :currency, :status, :re, :created, :drawn, :txn,
-        :failure_txn, '{}', 'v', :at, :updated_at)
+        :failure_txn, :promised, :drawn_settled, '{}', 'v', :at, :updated_at)
 """)
 _REFUND_PROMISE = text("""
 INSERT INTO outbox (id, account_id, order_id, kind, payload, created_at, deliver_after, last_error, parked_at)

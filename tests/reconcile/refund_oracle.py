@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from service.ledger import JournalEntry, Money
 from service.stripe_gateway.objects import BalanceTransaction, Refund
 from tests.reconcile.world import RefundRow, Story
 
@@ -98,12 +99,19 @@ def _judge(story: Story, row: RefundRow, refund: Refund | None, cut_off: datetim
         return _without_stripe(row, cut_off)
     booked = _booked(story, row, refund.id)
     settled = max(_time(refund.created), row.updated_at or row.at)
-    due = 0 if row.charge.status == "duplicate" else row.amount - row.drawn
-    needed = {"refund_pending": bool(row.re) and due > 0, "refund": row.txn, "refund_failed": row.failure_txn}
-    if any(needed[kind] and kind not in booked for kind in needed):
+    right = _right(row, refund)
+    is_elsewhere = row.charge.settled is not None
+    needed = {
+        "refund_pending": bool(row.re) and right["refund_pending"].booked.minor > 0,
+        "refund": row.txn,
+        "refund_failed": row.failure_txn,
+    }
+    if any(needed[kind] and kind not in booked for kind in needed) or (
+        is_elsewhere and any(entry.booked.currency == row.currency for entry in booked.values())
+    ):
         return _young("refund_missing_locally", settled, cut_off)
     same_payment = row.charge.pi in (None, refund.payment_intent)
-    if (row.amount, row.currency) != (refund.amount, refund.currency) or not same_payment:
+    if (row.amount, row.currency) != (refund.amount, refund.currency) or not same_payment or _moved_other(row, refund):
         return "refund_amount_mismatch"
     if refund.status not in SAME_WORD[row.status]:
         moment = _time(refund.created) if row.status in OPEN else settled
@@ -113,26 +121,64 @@ def _judge(story: Story, row: RefundRow, refund: Refund | None, cut_off: datetim
     moved = {"refund": refund.balance_transaction, "refund_failed": refund.failure_balance_transaction}
     if row.re and any(moved[kind] and kind not in booked for kind in moved):
         return _young("refund_missing_locally", settled, cut_off)
-    if booked.get("refund_pending", due) != due or any(
-        kind in booked and (booked[kind] != row.amount or not moved[kind]) for kind in moved
-    ):
+    if any(booked[kind] != right.get(kind) for kind in booked):
         return "ledger_imbalance"
     if row.status in OPEN:
         return "stale_pending" if row.parked else _young("stale_pending", settled + timedelta(days=31), cut_off)
     return _fee(story, refund, cut_off)
 
 
-def _booked(story: Story, row: RefundRow, refund_id: str) -> dict[str, int]:
-    """What is booked of a refund, by the name of a plain one's entries."""
+class _Booked(NamedTuple):
+    """An entry's sum, and beside it the customer's, where Stripe's balance got another currency."""
+
+    booked: Money
+    customer: Money | None
+
+
+def _right(row: RefundRow, refund: Refund) -> dict[str, _Booked]:
+    """What each entry of a refund must say, by the name of a plain one's; none of what Stripe has not moved."""
+    due = 0 if row.charge.status == "duplicate" else row.amount - row.drawn
+    moved = {"refund": refund.balance_transaction, "refund_failed": refund.failure_balance_transaction}
+    if row.charge.settled is None:
+        right = {"refund_pending": _Booked(Money(due, row.currency), None)}
+        whole = _Booked(Money(row.amount, row.currency), None)
+        return right | {kind: whole for kind, movement in moved.items() if movement}
+    right = {"refund_pending": _Booked(Money(row.promised or 0, row.charge.settled.currency), Money(due, row.currency))}
+    for kind, movement in moved.items():
+        if isinstance(movement, BalanceTransaction):
+            got = Money(abs(movement.amount), row.charge.settled.currency)
+            right[kind] = _Booked(got, Money(row.amount, row.currency))
+    return right
+
+
+def _moved_other(row: RefundRow, refund: Refund) -> bool:
+    """Whether Stripe moved another sum; in another currency its rate decides what that is."""
+    movements = (refund.balance_transaction, refund.failure_balance_transaction)
+    return any(
+        isinstance(movement, BalanceTransaction)
+        and movement.currency == row.currency
+        and abs(movement.amount) != row.amount
+        for movement in movements
+    )
+
+
+def _booked(story: Story, row: RefundRow, refund_id: str) -> dict[str, _Booked]:
+    """What is booked of a refund, by the name of a plain one's entries: what was promised, and what moved."""
     of_duplicate = {"refund_duplicate": "refund", "refund_duplicate_failed": "refund_failed"}
     names = {**of_duplicate, "refund_pending": "refund_pending"}
     if row.charge.status != "duplicate":
         names = {name: name for name in ("refund_pending", "refund", "refund_failed")}
     return {
-        names[e.kind]: max(p.amount_minor for p in e.postings)
+        names[e.kind]: _entry(e)
         for e in story.entries
         if e.reference.partition(":")[2] == refund_id and e.kind in names
     }
+
+
+def _entry(entry: JournalEntry) -> _Booked:
+    mirror = "liabilities:refunds_payable" if entry.kind == "refund_pending" else "assets:stripe:balance"
+    (leg,) = (posting for posting in entry.postings if posting.code == mirror)
+    return _Booked(Money(abs(leg.amount_minor), leg.currency), entry.customer)
 
 
 def _without_stripe(row: RefundRow, cut_off: datetime) -> str | None:

@@ -28,6 +28,7 @@ from tests.reconcile.plants import PLANTS, Plant, duplicate_given_back, given_ba
 from tests.reconcile.records import default_account, write
 from tests.reconcile.refund_oracle import Found
 from tests.reconcile.refund_stories import give_back, made_refund
+from tests.reconcile.settled_stories import give_back_elsewhere, given_back_elsewhere
 from tests.reconcile.world import Story, declined, held, intent, names, unknown, waiting
 
 pytestmark = pytest.mark.slow
@@ -83,6 +84,7 @@ BASES: tuple[Callable[[UUID, datetime, int], Story], ...] = (
     held,
     given_back,
     duplicate_given_back,
+    given_back_elsewhere,
 )
 
 
@@ -132,7 +134,7 @@ def _break_refund(story: Story, name: str, at: datetime, data: st.DataObject) ->
         status = data.draw(st.sampled_from(["succeeded", "pending", "failed"]))
         is_ours = data.draw(st.booleans())
         if story.charges and is_ours:
-            give_back(story, at, 7, status=status)
+            (give_back_elsewhere if story.charge.settled else give_back)(story, at, 7, status=status)
         else:
             made_refund(story, at, 7, status=status)
     elif name in ("refund", "refund id", "refund parked", "refund drawn") and story.refunds:

@@ -49,6 +49,7 @@ class ChargeRow:
     updated_at: datetime | None = None
     taken: int | None = None
     asked_for_at: datetime | None = None  # when its capture or cancellation was asked for, which is still under way
+    settled: ledger.Money | None = None  # what Stripe's balance got, where that is another currency
     id: UUID = field(default_factory=uuid7)
 
 
@@ -67,6 +68,7 @@ class RefundRow:
     updated_at: datetime | None = None
     parked: str | None = None
     asked_at: datetime | None = None  # when it is asked for again
+    promised: int | None = None  # what is owed by it in the currency of Stripe's balance, where that is another one
     id: UUID = field(default_factory=uuid7)
 
 
