@@ -17,9 +17,11 @@ from workers.effects import words_of
 
 @dataclass(frozen=True, slots=True)
 class Attempt(Settlement[Effect]):
-    """A settlement, and how many milliseconds its call took; None where none was made for it alone."""
+    """A settlement, how many milliseconds its call took, and its trace; None where no call was made for it alone."""
 
     ms: float | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
 
 
 class Line(msgspec.Struct, omit_defaults=True):
@@ -41,6 +43,8 @@ class Line(msgspec.Struct, omit_defaults=True):
     ms: float | None = None
     stripe_request: str | None = None
     replayed: bool = False
+    trace_id: str | None = None
+    span_id: str | None = None
 
 
 class AttemptLog:
@@ -72,6 +76,8 @@ class AttemptLog:
                     ms=one.ms if isinstance(one, Attempt) else None,
                     stripe_request=scrubbed(answer.request_id) if answer and answer.request_id else None,
                     replayed=answer is not None and answer.replayed,
+                    trace_id=one.trace_id if isinstance(one, Attempt) else None,
+                    span_id=one.span_id if isinstance(one, Attempt) else None,
                 )
             )
 

@@ -29,7 +29,7 @@ from service.effects import (
     open_effects,
     settle,
 )
-from service.foundation import log
+from service.foundation import log, tracing
 from service.foundation.crash import CALLING, CrashPoint, crash_point
 from service.foundation.events import Event
 from service.foundation.settings import Settings
@@ -43,6 +43,7 @@ from workers.in_hand import InHand
 from workers.lookups import LookUps
 from workers.room import Room
 from workers.throttle import Breaker
+from workers.traced import processing
 from workers.verifying import Verification
 
 _VERIFICATION_AGAIN_S = 1.0
@@ -164,10 +165,12 @@ class ChargeWorker:
             return
         CALLING.set(*words_of([effect]))
         began = time.perf_counter()
-        answer, outcome = await self._ask(effect)
+        with processing(effect):
+            answer, outcome = await self._ask(effect)
+            trace_id, span_id = (None, None) if tracing.spans is None else tracing.spans.ids()
         ms = round((time.perf_counter() - began) * 1000, 2)
         await self._watch(effect, answer, outcome)
-        await arrived.put(Attempt(effect, self._after_refusal(effect, outcome), answer, ms))
+        await arrived.put(Attempt(effect, self._after_refusal(effect, outcome), answer, ms, trace_id, span_id))
 
     async def _ask(self, effect: Effect) -> tuple[Answer, Outcome]:
         kind = kind_of(effect)

@@ -15,8 +15,9 @@ from dramatiq import Message
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
-from service.foundation import guard, log
+from service.foundation import guard, log, tracing
 from service.foundation.away import REDIS
+from service.foundation.broker_keys import CHARGE_QUEUE
 from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.deadlines import LONG_STATEMENT_S, exit_within
 from service.foundation.events import Event
@@ -81,7 +82,12 @@ class Relay:
         together = [i for i in claim.ids if i not in claim.suspects]
         batches = [together[start : start + size] for start in range(0, len(together), size)]
         for ids in [*batches, *([i] for i in claim.ids if i in claim.suspects)]:
-            self._broker.enqueue(charge_message([str(i) for i in ids]))
+            if tracing.spans is None:
+                self._broker.enqueue(charge_message([str(i) for i in ids]))
+            else:
+                promised = [claim.promised.get(i, "") for i in ids]
+                with tracing.spans.sending(CHARGE_QUEUE, promised):
+                    self._broker.enqueue(charge_message([str(i) for i in ids], promised))
 
     async def run(self, stop: asyncio.Event, woken: asyncio.Event) -> None:
         """Relay until `stop` is set: every poll interval, and at once when `woken` is set. Waits for what is away."""
@@ -149,7 +155,9 @@ def engines(settings: Settings, stack: AsyncExitStack) -> tuple[AsyncEngine, Asy
 def main(*, broker: Callable[[Settings], Broker] = make_broker) -> None:
     """`python -m workers.relay`, which is what `eo relay` runs."""
     log.configure("relay")
-    uvloop.run(serve(Settings.from_env(), broker=broker))
+    settings = Settings.from_env()
+    tracing.start(settings.traces)
+    uvloop.run(serve(settings, broker=broker))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,10 @@ class Settings:
         "EO_CONSOLE_ORIGIN", "", "https address at which a proxy serves the console; unset: loopback only"
     )
 
+    traces: str = knob(
+        "EO_TRACES", "", "module:function that sets OpenTelemetry's tracer provider (extra otel); unset: no traces"
+    )
+
     # accepting orders
     rate_limit_rps: int = knob(
         "EO_RATE_LIMIT_RPS", 0, "requests per second per API key; 0: no limit", least=0, most=1_000_000

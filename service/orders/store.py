@@ -10,6 +10,8 @@ import uuid_utils
 from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation import tracing
+from service.foundation.broker_keys import CHARGE_QUEUE
 from service.foundation.errors import BadRequest, NotConfirmed, UnprocessableKey
 from service.foundation.postgres.sql import Batch, Connection, Record, Statement, UuidText, connect
 from service.orders.identity import fingerprint, same_request
@@ -27,11 +29,13 @@ class Candidate:
     key: str
     request: OrderRequest
     fingerprint: bytes
+    traceparent: str = ""
 
     @classmethod
     def of(cls, account_id: UUID, key: str, request: OrderRequest) -> "Candidate":
         """A candidate with a fresh UUIDv7, so that ids sort by time."""
-        return cls(str(uuid_utils.uuid7()), account_id, key, request, fingerprint(request))
+        traceparent = "" if tracing.spans is None else tracing.spans.created(CHARGE_QUEUE)
+        return cls(str(uuid_utils.uuid7()), account_id, key, request, fingerprint(request), traceparent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +87,24 @@ class _Created(Record):
     created_at: datetime
 
 
-# Locks are taken in the order of the unique key: unordered batches that share keys deadlock (R5).
-_INSERT = Statement(f"""
+class _Traced(_Incoming, frozen=True):
+    """The same with the trace of each."""
+
+    traceparent: Sequence[str]
+
+
+def _insert_sql(incoming: type[_Incoming], headers: str = "") -> str:
+    # Locks are taken in the order of the unique key: unordered batches that share keys deadlock (R5).
+    promised = promise(
+        "incoming.promise_id",
+        "stored.account_id",
+        "stored.id",
+        source="stored JOIN incoming USING (id)",
+        headers=headers,
+    )
+    return f"""
 WITH incoming AS (
-  SELECT * FROM {_Incoming.unnest()}
+  SELECT * FROM {incoming.unnest()}
 ), stored AS (
   INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
                       description, metadata, capture)
@@ -96,10 +114,16 @@ WITH incoming AS (
   ON CONFLICT (account_id, idempotency_key) DO NOTHING
   RETURNING id, account_id, created_at
 ), promised AS (
-  {promise("incoming.promise_id", "stored.account_id", "stored.id", source="stored JOIN incoming USING (id)")}
+  {promised}
 )
 SELECT id, created_at FROM stored
-""").returning(_Created)
+"""
+
+
+_INSERT = Statement(_insert_sql(_Incoming)).returning(_Created)
+_INSERT_TRACED = Statement(_insert_sql(_Traced, "jsonb_build_object('traceparent', incoming.traceparent)")).returning(
+    _Created
+)
 
 
 async def _insert(connection: Connection, candidates: Sequence[Candidate]) -> dict[str, datetime]:
@@ -118,7 +142,11 @@ async def _insert(connection: Connection, candidates: Sequence[Candidate]) -> di
         capture=[r.capture for r in requests],
         promise_id=[str(uuid_utils.uuid7()) for _ in candidates],
     )
-    rows = await connection.rows(_INSERT, incoming.bound())
+    if tracing.spans is None:
+        rows = await connection.rows(_INSERT, incoming.bound())
+    else:
+        traced = _Traced(**msgspec.structs.asdict(incoming), traceparent=[c.traceparent for c in candidates])
+        rows = await connection.rows(_INSERT_TRACED, traced.bound())
     return {str(row.id): row.created_at for row in rows}
 
 
