@@ -19,8 +19,8 @@ inbox           what Stripe tells: a hint that an object is to be read, stored b
 sweeps          Stripe's lists, read again and again: what no event told is found within minutes
 reconcile       ours against Stripe's, and an exit code
 
-Beside them: accounts (API keys), audit (what operators did), monitoring (whether anything moves), ops (the command
-`eo` and what it starts).
+Beside them: accounts (API keys), audit (what operators did), duplicates (what the guards absorbed), monitoring (whether
+anything moves), ops (the command `eo` and what it starts).
 Below them: foundation (settings, errors, addresses, PostgreSQL, text), and states: every state of an order, a charge, a
 change and a refund, and what may follow it. A room's first lines say what is in it.
 The relay and the charge worker live in `workers`, because only they may know the message broker.

@@ -6,6 +6,7 @@ millisecond after it was published and an idle worker uses no CPU.
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import dramatiq
@@ -18,7 +19,7 @@ from service.foundation import redis_clients
 from service.foundation.away import REDIS
 from service.foundation.broker_keys import CHARGE_QUEUE, NAMESPACE, QUEUE_KEY
 from service.foundation.settings import Settings
-from workers.traced import TracedMessages, traces_of
+from workers.traced import TracedMessages, options_of
 
 CHARGE_ACTOR = "charge_orders"
 
@@ -113,12 +114,15 @@ def start_worker(broker: dramatiq.Broker, settings: Settings) -> dramatiq.Worker
     return worker
 
 
-def charge_message(outbox_ids: list[str], promised: list[str] | None = None) -> "dramatiq.Message[None]":
+def charge_message(outbox_ids: list[str], promised: Sequence[str] = ()) -> "dramatiq.Message[None]":
     """A message for the charge actor. It carries ids of outbox rows and nothing else (R9).
 
     Where traces are on, its options say which trace each row belongs to.
     """
-    options = {} if promised is None else traces_of(promised)
     return dramatiq.Message(
-        queue_name=CHARGE_QUEUE, actor_name=CHARGE_ACTOR, args=(outbox_ids,), kwargs={}, options=options
+        queue_name=CHARGE_QUEUE,
+        actor_name=CHARGE_ACTOR,
+        args=(outbox_ids,),
+        kwargs={},
+        options=options_of(promised),
     )

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
 from service.charges import CHARGE
+from service.duplicates import Guard, absorbed
 from service.effects import (
     Effect,
     Opened,
@@ -177,6 +178,8 @@ class ChargeWorker:
         if effect.call != "send":
             return await kind.retrieve(self._gateway, effect)
         answer = await kind.send(self._gateway, effect)
+        if answer.replayed:
+            absorbed(Guard.STRIPE_KEY, effect.order_id)
         return answer, judge_send(kind, effect, answer)
 
     async def _watch(self, effect: Effect, answer: Answer, outcome: Outcome) -> None:

@@ -16,6 +16,7 @@ import uvloop
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import Middleware
 
+from service.duplicates import Flusher
 from service.foundation import guard, log, tracing
 from service.foundation.broker_keys import CHARGE_QUEUE
 from service.foundation.deadlines import STOP_S, WAIT_FOR_POSTGRES_S, exit_within
@@ -53,6 +54,8 @@ class Runtime(Middleware):
         self._making = asyncio.Lock()
         self._living: Living | None = None
         self._notices: NoticeThread | None = None
+        self._counting: asyncio.Task[None] | None = None
+        self._counted_enough = asyncio.Event()
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Start heartbeat, identification and notices; the loop of the AsyncIO middleware already runs."""
@@ -78,6 +81,18 @@ class Runtime(Middleware):
         if self._notices is not None:
             self._notices.end()
 
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Add what the last messages were counted for; the loop of the AsyncIO middleware ends after this."""
+        del broker, worker
+        loop = get_event_loop_thread()
+        if loop is not None:
+            loop.run_coroutine(self._end_counting())
+
+    async def _end_counting(self) -> None:
+        self._counted_enough.set()
+        if self._counting is not None:
+            await self._counting
+
     @staticmethod
     async def _excuse(worker: ChargeWorker) -> None:
         try:
@@ -101,6 +116,7 @@ class Runtime(Middleware):
         engine = create_engine(settings, name="worker", session=BY_KEY, patience_s=WAIT_FOR_POSTGRES_S)
         stack.push_async_callback(close, engine)
         gateway = await stack.enter_async_context(StripeGateway(settings))
+        self._counting = asyncio.create_task(Flusher(engine, "worker").run(self._counted_enough))
         redis = async_client(settings.redis_url)
         stack.push_async_callback(redis.aclose)
 

@@ -14,10 +14,9 @@ import uvloop
 from dramatiq import Message
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import outbox
+from service import duplicates, outbox
 from service.foundation import guard, log, tracing
 from service.foundation.away import REDIS
-from service.foundation.broker_keys import CHARGE_QUEUE
 from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.deadlines import LONG_STATEMENT_S, exit_within
 from service.foundation.events import Event
@@ -30,10 +29,11 @@ from service.stripe_gateway.client import StripeGateway
 from workers.broker import charge_message, make_broker
 from workers.identity import refuse_a_key_that_may_not
 from workers.rounds import PAUSE_MAX_S, AfterTheCharge, BoundStripe, Budget, listen, remember, repeat, rollup, run_until
+from workers.traced import sending
 
 _REMEMBER_S = 5.0  # seconds between checks for a new life of the database; workers check it at each open
 _INBOX_S = 0.5  # seconds between two looks at events, which also send a wake-up
-_FORGET_S = 600.0  # seconds between two looks at events that are kept no longer
+_FORGET_S = 600.0  # seconds between two looks at events and duplicates that are kept no longer
 _REDATE_S = 10.0  # seconds between two looks at bookings of an earlier version
 
 
@@ -82,12 +82,9 @@ class Relay:
         together = [i for i in claim.ids if i not in claim.suspects]
         batches = [together[start : start + size] for start in range(0, len(together), size)]
         for ids in [*batches, *([i] for i in claim.ids if i in claim.suspects)]:
-            if tracing.spans is None:
-                self._broker.enqueue(charge_message([str(i) for i in ids]))
-            else:
-                promised = [claim.promised.get(i, "") for i in ids]
-                with tracing.spans.sending(CHARGE_QUEUE, promised):
-                    self._broker.enqueue(charge_message([str(i) for i in ids], promised))
+            promised = [claim.promised.get(i, "") for i in ids]
+            with sending(promised):
+                self._broker.enqueue(charge_message([str(i) for i in ids], promised))
 
     async def run(self, stop: asyncio.Event, woken: asyncio.Event) -> None:
         """Relay until `stop` is set: every poll interval, and at once when `woken` is set. Waits for what is away."""
@@ -131,12 +128,14 @@ async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = ma
             stop,
             heart.run(stop),
             relay.run(stop, woken),
+            duplicates.Flusher(engine, "relay").run(stop),
             repeat("wake-up", lambda: listen(engine, stop, channels), PAUSE_MAX_S, stop),
             repeat("balance", after.look, settings.fee_sweep_s, stop),
             *(repeat(f"sweep of {name}", once, settings.sweep_s, stop) for name, once in after.lists().items()),
             repeat("disputes", after.look_again, settings.sweep_s, stop),
             repeat("inbox", after.inbox, _INBOX_S, stop, told),
             repeat("forgetting", after.forget, _FORGET_S, stop),
+            repeat("forgetting duplicates", lambda: duplicates.forget(engine), _FORGET_S, stop),
             repeat("redating", after.redate, _REDATE_S, stop),
             repeat("recovery", lambda: remember(engine, gateway, stripe, settings), _REMEMBER_S, stop),
             repeat("rollup", lambda: rollup(books), settings.rollup_s, stop),

@@ -4,7 +4,7 @@ What is open is kept in context variables and never in the options of a message,
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from contextvars import ContextVar
 from typing import Any
@@ -23,11 +23,16 @@ _PROMISED: ContextVar[Mapping[str, str]] = ContextVar("promised")
 _OPEN: ContextVar[ExitStack | None] = ContextVar("open", default=None)
 
 
-def traces_of(promised: list[str]) -> dict[str, Any]:
-    """The options of a message whose rows were promised in these spans, in the order of its rows."""
-    from service.foundation.spans import current  # noqa: PLC0415  traces are on
+def sending(promised: list[str]) -> AbstractContextManager[object]:
+    """The span around the sending of a message whose rows were promised in these spans."""
+    return nullcontext() if tracing.spans is None else tracing.spans.sending(CHARGE_QUEUE, promised)
 
-    return {_OPTION: {"traceparent": current(), "promised": promised}}
+
+def options_of(promised: Sequence[str]) -> dict[str, Any]:
+    """The options of such a message, in the order of its rows."""
+    if tracing.spans is None or not promised:
+        return {}
+    return {_OPTION: {"traceparent": tracing.spans.traceparent(), "promised": promised}}
 
 
 class TracedMessages(Middleware):

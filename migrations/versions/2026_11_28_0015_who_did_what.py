@@ -47,10 +47,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", "label", name=op.f("tallies_pkey")),
         comment="Counts of the fleet. Each process adds what it counted every few seconds; its last ones die with it.",
     )
+    _absorptions()
 
 
 def downgrade() -> None:
     """What operators did is forgotten, and the links of the console."""
+    op.drop_table("absorptions")
+    op.drop_table("tally_writers")
     op.drop_table("tallies")
     op.drop_table("reconciliation_findings")
     op.drop_column("reconciliation_runs", "report")
@@ -73,6 +76,7 @@ def _audit() -> None:
         sa.Column("via", sa.Text(), nullable=False),
         sa.Column("action", sa.Text(), nullable=False, comment="outbox.retry, order.fail, key.revoke, …"),
         sa.Column("subject", sa.Text(), nullable=False, comment="id of what it was done to"),
+        sa.Column("order_id", sa.UUID(), nullable=True, comment="the order that the subject belongs to"),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("before", postgresql.JSONB(), nullable=True, comment="what the action changed, as it was"),
         sa.Column("after", postgresql.JSONB(), nullable=True, comment="and as it is since"),
@@ -82,6 +86,7 @@ def _audit() -> None:
     )
     op.create_index("audit_by_time", "audit", ["at"])
     op.create_index("audit_by_subject", "audit", ["subject", "at"])
+    op.create_index("audit_by_order", "audit", ["order_id"], postgresql_where=sa.text("order_id IS NOT NULL"))
     # A function's body has semicolons of its own, so it ends at its own word.
     function, _, triggers = _APPEND_ONLY.partition("END $$;")
     for statement in (f"{function}END $$", *triggers.split(";")):
@@ -114,6 +119,31 @@ def _console() -> None:
         comment="Browsers that opened the console by a link.",
     )
     op.create_index("console_sessions_by_end", "console_sessions", ["expires_at"])
+
+
+def _absorptions() -> None:
+    op.create_table(
+        "tally_writers",
+        sa.Column("process", sa.UUID(), nullable=False),
+        sa.Column("batch", sa.BigInteger(), nullable=False, comment="the last batch that it added"),
+        sa.Column("added_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("process", name=op.f("tally_writers_pkey")),
+        comment="What each process has added to the tallies, so that a batch whose answer was lost is not added twice.",
+    )
+    op.create_table(
+        "absorptions",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("order_id", sa.UUID(), nullable=False),
+        sa.Column("guard", sa.Text(), nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.Column("process", sa.Text(), nullable=False, comment="its kind, machine and number"),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("times > 0", name=op.f("absorptions_times_positive_check")),
+        sa.PrimaryKeyConstraint("id", name=op.f("absorptions_pkey")),
+        comment="Duplicates of an order that a guard absorbed: to be shown, a few of each order, for some days.",
+    )
+    op.create_index("absorptions_by_order", "absorptions", ["order_id", "at"])
+    op.create_index("absorptions_by_time", "absorptions", ["at"])
 
 
 def _reports() -> None:

@@ -19,7 +19,9 @@ from uuid import UUID
 import uuid_utils.compat
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import audit
 from service.accounts.wrong_keys import LookUps
+from service.audit import Action, Who
 from service.foundation import log
 from service.foundation.deadlines import KEY_CHECK_S
 from service.foundation.errors import NotFound, Unauthorized, Unavailable
@@ -140,7 +142,7 @@ _ACCOUNT_NAMED = Statement("SELECT id FROM accounts WHERE name = :name").returni
 _ADD = Statement("INSERT INTO api_keys (id, account_id, hmac, last4) VALUES (:id, :account, :hmac, :last4)")
 
 
-async def create_key(engine: AsyncEngine, account_name: str) -> tuple[str, str]:
+async def create_key(engine: AsyncEngine, account_name: str, *, who: Who) -> tuple[str, str]:
     """A new key (public id, key) of the account of that name, which is made where it is missing. Raises BadRequest.
 
     The key itself is not stored; it can only be shown now.
@@ -153,6 +155,7 @@ async def create_key(engine: AsyncEngine, account_name: str) -> tuple[str, str]:
         account = await tx.one(_ACCOUNT_NAMED, {"name": name})
         hashed = await _hmac_of(tx, key)
         await tx.run(_ADD, {"id": public_id, "account": account.id, "hmac": hashed, "last4": key[-4:]})
+        await audit.note(tx, who, Action.KEY_CREATE, public_id, after={"account": name})
     return public_id, key
 
 
@@ -179,19 +182,25 @@ async def list_keys(engine: AsyncEngine) -> list[dict[str, str | datetime | None
 
 
 class _Revoked(Record):
-    id: str
+    was_revoked: bool
 
 
 _REVOKE = Statement("""
-UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = :id RETURNING id
+WITH was AS (SELECT id, revoked_at FROM api_keys WHERE id = :id FOR UPDATE)
+UPDATE api_keys k SET revoked_at = coalesce(k.revoked_at, now()) FROM was WHERE k.id = was.id
+RETURNING was.revoked_at IS NOT NULL AS was_revoked
 """).returning(_Revoked)
 
 
-async def revoke_key(engine: AsyncEngine, public_id: str) -> None:
-    """Revoke the key, with effect everywhere within one second. A repeat changes nothing. Raises NotFound."""
-    async with connect(engine) as connection:
-        if await connection.row(_REVOKE, {"id": public_id}) is None:
+async def revoke_key(engine: AsyncEngine, public_id: str, *, who: Who, reason: str | None = None) -> None:
+    """Revoke the key, with effect everywhere within one second. A repeat changes and notes nothing. Raises NotFound."""
+    async with begin(engine) as tx:
+        key = await tx.row(_REVOKE, {"id": public_id})
+        if key is None:
             raise NotFound("There is no API key with this public id. `eo keys list` shows them.")
+        if not key.was_revoked:
+            before, after = {"revoked": False}, {"revoked": True}
+            await audit.note(tx, who, Action.KEY_REVOKE, public_id, reason=reason, before=before, after=after)
 
 
 class _Installed(Record):

@@ -1,10 +1,10 @@
 """Who did what: every action of an operator, written in the transaction that does it.
 
-noting       one line of the audit, beside what it is about
+noting       lines of the audit, beside what they are about
 reading      the audit, newest first
 """
 
-from service.audit.noting import Action, Shown, Who, note
+from service.audit.noting import Action, Deed, Shown, Via, Who, note, note_each
 from service.audit.reading import Noted, noted
 
-__all__ = ["Action", "Noted", "Shown", "Who", "note", "noted"]
+__all__ = ["Action", "Deed", "Noted", "Shown", "Via", "Who", "note", "note_each", "noted"]

@@ -17,18 +17,28 @@ class Noted(Record):
     via: str
     action: str
     subject: str
+    order_id: UUID | None
     reason: str | None
     before: str | None
     after: str | None
 
 
+# An order's id finds what was done to the order, and to its rows, refunds and payments.
 _NOTED = Statement("""
-SELECT id, at, actor, via, action, subject, reason, before::text AS before, after::text AS after FROM audit
- WHERE CAST(:subject AS text) IS NULL OR subject = :subject ORDER BY id DESC LIMIT :limit
+SELECT id, at, actor, via, action, subject, order_id, reason, before::text AS before, after::text AS after FROM audit
+ WHERE CAST(:subject AS text) IS NULL OR subject = :subject OR order_id = CAST(:order AS uuid)
+ ORDER BY id DESC LIMIT :limit
 """).returning(Noted)
 
 
 async def noted(engine: AsyncEngine, *, subject: str | None = None, limit: int = 100) -> list[Noted]:
-    """The newest actions, of one subject or of all."""
+    """The newest actions: all, or those of one subject; of an order also those of what belongs to it."""
     async with connect(engine) as connection:
-        return await connection.rows(_NOTED, {"subject": subject, "limit": limit})
+        return await connection.rows(_NOTED, {"subject": subject, "order": _uuid(subject), "limit": limit})
+
+
+def _uuid(subject: str | None) -> UUID | None:
+    try:
+        return UUID(subject)
+    except (TypeError, ValueError):
+        return None

@@ -20,7 +20,8 @@ from service.orders.model import Order
 from service.orders.operations import Operations, Wish
 from service.orders.reading import COLUMNS, OrderRow, captured, order_of
 from service.outbox.handling import withdraw
-from service.outbox.rows import carry_trace, promise
+from service.outbox.rows import promise
+from service.outbox.tracing import carry_trace
 from service.states import CHANGE_OPEN, WHOSE_TURN, in_sql
 
 DONE, ACCEPTED = 200, 202  # HTTP's words for what is true now, and for what will be asked of Stripe

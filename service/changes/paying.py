@@ -17,7 +17,8 @@ from service.orders.identity import CANCEL
 from service.orders.model import MADE_AGAIN, NEVER_EXECUTED, Failure
 from service.orders.operations import Operations, Wish
 from service.orders.reading import OrderRow, order_of
-from service.outbox.rows import carry_trace, promise
+from service.outbox.rows import promise
+from service.outbox.tracing import carry_trace
 from service.states import CHARGE_ENDED_UNPAID, ORDER_MOVES_BY_ITSELF
 
 

@@ -5,11 +5,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import notices, orders
+from service import audit, notices, orders
+from service.audit import Action, Who
 from service.foundation import log
 from service.foundation.errors import Misconfigured, NotFound
 from service.foundation.events import Event
-from service.foundation.postgres.sql import Statement, begin
+from service.foundation.postgres.sql import Record, Statement, begin
 from service.outbox.handling import withdraw
 from service.outbox.rows import ROWS
 from service.states import CHANGE_OPEN, CHARGE_ENDED_UNPAID, CHARGE_UNANSWERED, in_sql
@@ -17,8 +18,18 @@ from service.states import CHANGE_OPEN, CHARGE_ENDED_UNPAID, CHARGE_UNANSWERED, 
 FAILED_BY_HAND = "failed_by_operator"
 
 
+class _Parked(Record):
+    """A parked row of the order, and how the order stands."""
+
+    status: str
+    last_error: str | None
+
+
 # What is owed is a charge, or the cancellation that must be done before the next one (R25).
-_PARKED = Statement(f"SELECT FROM {ROWS} WHERE order_id = :id AND kind IN ('charge', 'cancel') AND is_parked")
+_PARKED = Statement(f"""
+SELECT o.status, x.last_error FROM orders o JOIN {ROWS} ON x.order_id = o.id
+ WHERE o.id = :id AND x.kind IN ('charge', 'cancel') AND x.is_parked ORDER BY x.id
+""").returning(_Parked)
 
 _IN_HAND = Statement("""
 SELECT FROM charges WHERE order_id = :id AND lease_until > now()
@@ -51,7 +62,7 @@ UPDATE orders SET status = 'failed', failure = CAST(:failure AS jsonb), updated_
 """)
 
 
-async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None:
+async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str, *, who: Who) -> None:
     """Make a parked order `failed`; nothing of it is sent any more. `reason` is shown to its producer.
 
     Stripe's proof of success would still make it `paid` (R23). Raises NotFound where no row of it is parked, and
@@ -62,7 +73,8 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
     failed = which | {"failure": json.dumps(failure)}
     async with begin(engine) as tx:
         await orders.lock(tx, [order_id])
-        if await tx.row(_PARKED, which) is None:
+        parked = await tx.row(_PARKED, which)
+        if parked is None:
             raise NotFound("There is no parked row of this order. `eo outbox list --parked` shows what there is.")
         if await tx.row(_IN_HAND, which) is not None:
             raise Misconfigured("A worker may be calling Stripe for it at this moment. Say it again in a minute.")
@@ -76,4 +88,9 @@ async def fail_by_hand(engine: AsyncEngine, order_id: UUID, reason: str) -> None
         await tx.run(_TO_FAILED, failed)
         await notices.tell_of_orders(tx, [order_id])
         await withdraw(tx, order_id)
+        before = {"status": parked.status, "last_error": parked.last_error}
+        after = {"status": "failed"}
+        await audit.note(
+            tx, who, Action.ORDER_FAIL, str(order_id), reason=reason, order_id=order_id, before=before, after=after
+        )
     log.event(Event.ORDER_FAILED_BY_OPERATOR, order_id=str(order_id))

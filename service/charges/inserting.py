@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import msgspec
 
 from service.charges.model import OpenCharge
+from service.duplicates import Guard, absorbed
 from service.effects.parking import KEY_IS_ANOTHERS
 from service.effects.reopening import open_values
 from service.foundation.postgres.sql import Batch, Connection, Integer, Record, SmallInt, Statement
@@ -79,8 +81,10 @@ async def insert(
     inserted = {
         row.id for row in await tx.rows(_INSERT_CHARGES, values | {"outbox_ids": [c.outbox_id for c in charges]})
     }
-    conflicts = [(c.outbox_id, KEY_IS_ANOTHERS) for c in charges if c.id not in inserted]
-    return [c for c in charges if c.id in inserted], conflicts
+    refused = [c for c in charges if c.id not in inserted]
+    for charge in refused:
+        tx.after_commit(partial(absorbed, Guard.CHARGE_INDEX, charge.order_id))
+    return [c for c in charges if c.id in inserted], [(c.outbox_id, KEY_IS_ANOTHERS) for c in refused]
 
 
 def _new(charges: list[OpenCharge]) -> _New:

@@ -1,6 +1,7 @@
 """What the console's pages show and who may see them, without any HTTP framework: `service.web.console` has the routes.
 
 doorway      at which address browsers reach the console, and which requests come from there
+live         pages that renew themselves: one reader, any number of watchers
 access       one-time links, sessions, and the token that proves that a form is ours
 rendering    templates to HTML: states, money, times
 templates/   one page each; `layout.html` is around all, `parts.html` has what they share

@@ -1,6 +1,7 @@
 """Templates to HTML. All values are escaped, and a name that a template misspells is an error.
 
-Templates have the filters `money`, `moment`, `ago`, `lasting` and `number`, and the functions `tone` and `static`.
+Templates have the filters `money`, `moment`, `ago`, `lasting`, `number` and `marked`, and the functions `tone` and
+`static`.
 """
 
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from service.console.tones import tone
 from service.foundation.money import spelled
@@ -22,6 +24,7 @@ _STATIC = {
     "htmx-2.min.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
+_AS_CODE = Markup("<code>{}</code>")
 _STEPS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -78,6 +81,12 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def marked(text: str) -> Markup:
+    """The text, escaped, with what stands between backticks as code."""
+    parts = enumerate(text.split("`"))
+    return Markup().join(_AS_CODE.format(part) if place % 2 else escape(part) for place, part in parts)
+
+
 @cache
 def _environment() -> Environment:
     made = Environment(
@@ -89,7 +98,14 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     made.globals |= {"static": static, "tone": tone}
-    made.filters |= {"money": spelled, "moment": moment, "ago": ago, "lasting": lasting, "number": number}
+    made.filters |= {
+        "money": spelled,
+        "moment": moment,
+        "ago": ago,
+        "lasting": lasting,
+        "number": number,
+        "marked": marked,
+    }
     return made
 
 

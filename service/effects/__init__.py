@@ -14,6 +14,7 @@ listing    a listing proves itself
 sweep      what a room says of a list of Stripe's that is swept
 patience   how long what has no end is waited for, and how each wait ends                                [pure]
 leasing    keeping a lease while the lists are read
+lately     whose the rows were that are gone
 settling   after the call: one transaction for effect, order, journal and outbox
 history    what an effect's history keeps                                                                [pure]
 model      what the worker holds of an effect, and what an answer makes of it                            [pure]

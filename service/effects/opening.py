@@ -7,13 +7,16 @@ lock (R12). A row whose effect is stored already is the matter of `reopening`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.duplicates import Guard, absorbed
 from service.effects import reopening
 from service.effects.kind import Kind, Kinds
+from service.effects.lately import LATELY
 from service.effects.model import E, Effect
 from service.effects.reading import KnownEffect
 from service.effects.reopening import Decision
@@ -56,7 +59,9 @@ async def open_effects(
         async with begin(engine) as tx:
             return await _open(tx, ids, settings, kinds, alone=len(ids) == 1 if alone is None else alone)
 
-    return await repeat_on_deadlock(run)
+    opened = await repeat_on_deadlock(run)
+    LATELY.note(opened.effects)
+    return opened
 
 
 # `here` has no life where Stripe was not asked since this one began (R31).
@@ -83,10 +88,14 @@ SELECT x.id AS outbox_id, x.kind, coalesce(x.attempt, 0) AS attempt, x.effect, x
 
 
 async def _open(tx: Connection, outbox_ids: list[UUID], settings: Settings, kinds: Kinds, *, alone: bool) -> Opened:
-    rows = [row for row in await tx.rows(_LOCK_ORDERS, {"ids": outbox_ids}) if row.kind in kinds]
+    found = await tx.rows(_LOCK_ORDERS, {"ids": outbox_ids})
+    rows = [row for row in found if row.kind in kinds]
     if not all(r.is_verified for r in rows):
         return Opened(is_verified=False)
     opened = Opened(absorbed=len(outbox_ids) - len(rows))
+    if len(found) < len(outbox_ids):
+        for gone in set(outbox_ids).difference(row.outbox_id for row in found):
+            tx.after_commit(partial(absorbed, Guard.DELIVERY, LATELY.order_of(gone)))
     for word, of_word in groupby(sorted(rows, key=lambda r: r.kind), key=lambda r: r.kind):
         await _open_kind(tx, kinds[word], list(of_word), opened, settings, alone=alone)
     return opened
@@ -98,7 +107,10 @@ async def _open_kind(
     known = await kind.known(tx, rows)
     decisions = {r.outbox_id: _decide(kind, r, known.get(r.outbox_id), settings, alone=alone) for r in rows}
     opened.suspects += [i for i, d in decisions.items() if d.suspect]
-    absorbed, parked = await reopening.absorb(tx, kind, decisions)
+    for row in rows:
+        if decisions[row.outbox_id].is_repeat:
+            tx.after_commit(partial(absorbed, Guard.DELIVERY, row.order_id))
+    let_be, parked = await reopening.absorb(tx, kind, decisions)
     effects = [d.effect for d in decisions.values() if d.effect]
     stored = [e for e in effects if e.outbox_id in known]
     taken = await reopening.take_over(tx, kind, stored, settings, alone=alone)
@@ -106,7 +118,7 @@ async def _open_kind(
     if conflicts:  # not this order and attempt: an alarm, no duplicate (R2)
         await park_rows(tx, conflicts)
     opened.effects += [*taken, *made]
-    opened.absorbed += absorbed
+    opened.absorbed += let_be
     opened.parked += parked + len(conflicts)
 
 
@@ -119,4 +131,4 @@ def _decide(
     if known is not None:
         return reopening.decide(kind, row, known, settings, alone=alone)
     new = kind.new(row, settings)
-    return Decision(done=True) if new is None else Decision(effect=new)
+    return Decision(unowed=True) if new is None else Decision(effect=new)

@@ -28,15 +28,25 @@ _AFTER_LEASE = timedelta(seconds=1)  # a row whose charge is leased comes back j
 
 @dataclass(frozen=True, slots=True)
 class Decision(Generic[E]):
-    """What to do with one outbox row: exactly one field is set."""
+    """What to do with one outbox row: exactly one field is set.
+
+    leased_until: another worker has it in hand. early: its time has not come again. unowed: nothing was ever done for
+    it, and nothing is owed any more.
+    """
 
     effect: E | None = None
     done: bool = False
+    unowed: bool = False
     drop: UUID | None = None
     leased_until: datetime | None = None
     early: bool = False
     suspect: bool = False
     park: str | None = None
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether the row was delivered once more than there was to do."""
+        return self.done or self.early or self.leased_until is not None
 
 
 def decide(kind: Kind[E], row: LockedRow, known: KnownEffect, settings: Settings, *, alone: bool) -> Decision[E]:
@@ -135,7 +145,7 @@ UPDATE {table} SET status = 'canceled', token = NULL, lease_until = NULL, update
 async def absorb(tx: Connection, kind: Kind[E], decisions: Mapping[UUID, Decision[E]]) -> tuple[int, int]:
     """Carry out the decisions that call nobody, by outbox row; returns how many rows were absorbed and parked."""
     drop = [d.drop for d in decisions.values() if d.drop]
-    done = [row_id for row_id, d in decisions.items() if d.done or d.drop]
+    done = [row_id for row_id, d in decisions.items() if d.done or d.unowed or d.drop]
     leased = [(row_id, d.leased_until + _AFTER_LEASE) for row_id, d in decisions.items() if d.leased_until]
     parked = [(row_id, d.park) for row_id, d in decisions.items() if d.park]
     if drop and kind.drop is not None:

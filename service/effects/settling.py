@@ -10,12 +10,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
+from service.duplicates import Guard, absorbed
 from service.effects.history import news
 from service.effects.kind import Kind
 from service.effects.model import E, Effect, Rules, Settlement
@@ -58,16 +60,20 @@ async def _settle_all(
             return await kind.record(tx, settlements, settings)
 
     try:
-        return await repeat_on_deadlock(once)
+        changed = await repeat_on_deadlock(once)
     except (Refused, BookedDifferently, ValueError) as error:
         if not is_about_content(error):
             raise
         if len(settlements) == 1:
             await _park(engine, settlements[0], error)
             return set()
-    changed: set[UUID] = set()
+        changed = set()
+        for settlement in settlements:
+            changed |= await _settle_all(engine, kind, [settlement], settings)
+        return changed
     for settlement in settlements:
-        changed |= await _settle_all(engine, kind, [settlement], settings)
+        if settlement.effect.id not in changed:
+            absorbed(Guard.TOKEN, settlement.effect.order_id)
     return changed
 
 
@@ -93,6 +99,8 @@ async def book(tx: Connection, entries: Sequence[ledger.JournalEntry]) -> None:
     result = await ledger.post(tx, entries)
     if result.conflicting:
         raise BookedDifferently(f"already booked with other content: {result.conflicting}")
+    for entry in result.repeated:
+        tx.after_commit(partial(absorbed, Guard.LEDGER_REFERENCE, entry.order_id))
 
 
 class Incoming(Batch, frozen=True):

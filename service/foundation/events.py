@@ -25,6 +25,7 @@ class Event(StrEnum):
     CHARGE_FENCED = "charge.fenced"
     CHARGE_LEASE_NOT_RENEWED = "charge.lease_not_renewed"
     CHARGE_LOOKUP_INCOMPLETE = "charge.lookup_incomplete"
+    CONSOLE_UNREADABLE = "console.unreadable"
     DISPUTE_UNKNOWN_STATUS = "dispute.unknown_status"
     DISPUTE_UNREADABLE = "dispute.unreadable"
     DOOR_BATCH_SPLIT = "door.batch_split"
@@ -70,6 +71,7 @@ class Event(StrEnum):
     STRIPE_UNANSWERED = "stripe.unanswered"
     SWEEP_ADOPTED = "sweep.adopted"
     SWEEP_INCOMPLETE = "sweep.incomplete"
+    TALLIES_FAILED = "tallies.failed"
     WAITING_POLL_FAILED = "waiting.poll_failed"
     WORKER_STOPS_UNCOUNTED = "worker.stops_uncounted"
 
@@ -134,6 +136,7 @@ HELP: dict[Event, Help] = {
         "warning",
         "Stripe's list of payments or refunds could not be read to its end; it is read again",
     ),
+    Event.CONSOLE_UNREADABLE: Help("warning", "what a page of the console shows could not be read; it is read again"),
     Event.DISPUTE_UNKNOWN_STATUS: Help(
         "error",
         "Stripe shows a dispute in a `status` that this version does not know; it keeps its last one, and a new one "
@@ -267,6 +270,11 @@ HELP: dict[Event, Help] = {
         "warning",
         "Stripe's list of the `kind` it names could not be read to its end; it is read again from the same second",
         "the same `reason` for an hour: look at Stripe's status page and at the rights of the key",
+    ),
+    Event.TALLIES_FAILED: Help(
+        "error",
+        "duplicates that a process had absorbed could not be added to the fleet's counts, and are not counted",
+        "report it; nothing else is lost",
     ),
     Event.WAITING_POLL_FAILED: Help("warning", "requests that wait for their order could not look; they look again"),
     Event.WORKER_STOPS_UNCOUNTED: Help("warning", "whether a worker was ended on purpose could not be noted"),

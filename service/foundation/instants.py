@@ -1,6 +1,7 @@
-"""Reads the instants that people write, as UTC. Pure."""
+"""Instants that people write, as UTC, and the ids that begin with one. Pure."""
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 
 def instant(text: str, *, zone_required: bool = False) -> datetime:
@@ -14,3 +15,8 @@ def instant(text: str, *, zone_required: bool = False) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError as error:  # in UTC it is in the year 0 or 10000, which datetime does not have
         raise ValueError("an instant that is outside of UTC's years") from error
+
+
+def first_id_of(moment: datetime) -> UUID:
+    """The smallest UUIDv7 of that millisecond."""
+    return UUID(int=max(0, int(moment.timestamp() * 1_000)) << 80)

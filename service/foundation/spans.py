@@ -87,7 +87,7 @@ class Spans:
             f"process {what}",
             SpanKind.CONSUMER,
             parent=parent,
-            links=[*links, current()],
+            links=[*links, self.traceparent()],
             attributes={**messaging(what, "process"), **attributes},
         )
 
@@ -98,10 +98,16 @@ class Spans:
             return None, None
         return trace.format_trace_id(found.trace_id), trace.format_span_id(found.span_id)
 
+    def traceparent(self) -> str:
+        """That of the current span, empty where there is none."""
+        found = trace.get_current_span().get_span_context()
+        trace_id, span_id = trace.format_trace_id(found.trace_id), trace.format_span_id(found.span_id)
+        return f"00-{trace_id}-{span_id}-{found.trace_flags:02x}" if found.is_valid else ""
+
     def created(self, what: str) -> str:
         """The traceparent of a PRODUCER span `create …`: what is promised now is carried out under it."""
         with self.span(f"create {what}", SpanKind.PRODUCER, attributes=messaging(what, "create")):
-            return current()
+            return self.traceparent()
 
 
 def messaging(what: str, operation: str) -> Attributes:
@@ -111,14 +117,6 @@ def messaging(what: str, operation: str) -> Attributes:
         "messaging.destination.name": what,
         "messaging.operation.type": operation,
     }
-
-
-def current() -> str:
-    """The traceparent of the current span, empty where there is none."""
-    found = trace.get_current_span().get_span_context()
-    if not found.is_valid:
-        return ""
-    return f"00-{trace.format_trace_id(found.trace_id)}-{trace.format_span_id(found.span_id)}-{found.trace_flags:02x}"
 
 
 def sent(headers: Iterable[tuple[bytes, bytes]]) -> str:

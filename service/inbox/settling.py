@@ -67,11 +67,11 @@ class Settling:
         sweep = self._sweeps[name]
         try:
             shown = await read(partial(sweep.ask, self._gateway), partial(sweep.retrieve, self._gateway), wanted)
-        except IncompleteListing as error:
+            newest_first = sorted(shown.values(), key=lambda one: one.created, reverse=True)
+            for start in range(0, len(newest_first), PAGE):
+                await sweep.settle(self._engine, newest_first[start : start + PAGE], self._settings)
+        except IncompleteListing as error:  # or nothing may be settled before the verification of this life
             return verdicts | dict.fromkeys(wanted, unread(error))
-        newest_first = sorted(shown.values(), key=lambda one: one.created, reverse=True)
-        for start in range(0, len(newest_first), PAGE):
-            await sweep.settle(self._engine, newest_first[start : start + PAGE], self._settings)
         return verdicts | dict.fromkeys(wanted, GONE) | await self._after(name, shown)
 
     async def _before(self, name: str, dirty: Sequence[Dirty]) -> dict[str, Verdict]:

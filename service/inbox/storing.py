@@ -5,10 +5,12 @@ What comes after a crash, twice, or under an id that is known changes nothing bu
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.duplicates import Guard, absorbed
 from service.foundation.errors import NotConfirmed
 from service.foundation.postgres.db import is_unreachable, repeat_on_deadlock
 from service.foundation.postgres.durability import Durability
@@ -66,7 +68,20 @@ async def store(engine: AsyncEngine, events: Sequence[Told], source: str) -> set
             rows = await connection.rows(_STORE, batch.bound() | {"source": source})
         return {row.id for row in rows if row.is_new}
 
-    return await repeat_on_deadlock(once)
+    new = await repeat_on_deadlock(once)
+    if source == "webhook":
+        _absorb(events, new)
+    return new
+
+
+def _absorb(events: Sequence[Told], new: set[str]) -> None:
+    """Count each delivery of an event but its first."""
+    first = set(new)
+    for event in events:
+        if event.id in first:
+            first.remove(event.id)
+        else:
+            absorbed(Guard.EVENT, UUID(event.kept.order) if event.kept.order else None)
 
 
 class Inbox:

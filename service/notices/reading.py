@@ -7,8 +7,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import audit
+from service.audit import Action, Deed, Who
 from service.foundation.errors import NotFound
-from service.foundation.postgres.sql import Record, Statement, connect
+from service.foundation.postgres.sql import Record, Statement, begin, connect
 
 
 class _Listed(Record):
@@ -50,41 +52,64 @@ async def list_notices(
     return [dict(row.items()) for row in rows]
 
 
-class _Id(Record):
+class _Touched(Record):
+    """A notice as it was before."""
+
     id: UUID
+    order_id: UUID | None
+    status: str
+    answer: str | None
 
 
-_RESEND = Statement("""
-UPDATE notices SET status = 'pending', in_hand = false, tries = 0, deliver_after = now(), promised_at = now(),
+_WAS = "was.id, was.order_id, was.status, was.answer"
+_RESEND = Statement(f"""
+WITH was AS (
+  SELECT * FROM notices
+   WHERE CASE WHEN CAST(:ids AS uuid[]) IS NULL THEN status = 'parked'
+              ELSE id = ANY(CAST(:ids AS uuid[])) AND NOT (status = 'pending' AND in_hand) END
+     AND EXISTS (SELECT FROM webhook_endpoints e
+                  WHERE e.id = endpoint_id AND e.deleted_at IS NULL AND e.gone_at IS NULL)
+   ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE notices n SET status = 'pending', in_hand = false, tries = 0, deliver_after = now(), promised_at = now(),
     ended_at = NULL
- WHERE CASE WHEN CAST(:ids AS uuid[]) IS NULL THEN status = 'parked'
-            ELSE id = ANY(CAST(:ids AS uuid[])) AND NOT (status = 'pending' AND in_hand) END
-   AND EXISTS (SELECT FROM webhook_endpoints e
-                WHERE e.id = endpoint_id AND e.deleted_at IS NULL AND e.gone_at IS NULL)
-RETURNING id
-""").returning(_Id)
+  FROM was WHERE n.id = was.id
+RETURNING {_WAS}
+""").returning(_Touched)
 
 
-async def resend(engine: AsyncEngine, ids: Sequence[UUID] | None = None) -> list[UUID]:
+async def resend(
+    engine: AsyncEngine, ids: Sequence[UUID] | None = None, *, who: Who, reason: str | None = None
+) -> list[UUID]:
     """Send these again under the same ids, delivered ones too (None: all that are parked), and try for three days.
 
     Returns those that will be sent: not one in a worker's hand, and none whose endpoint is deleted or gone.
     """
-    async with connect(engine) as connection:
-        return [row.id for row in await connection.rows(_RESEND, {"ids": ids})]
+    async with begin(engine) as tx:
+        rows = await tx.rows(_RESEND, {"ids": ids})
+        deeds = [_deed(row, status="pending") for row in rows]
+        await audit.note_each(tx, who, Action.NOTICE_RESEND, deeds, reason=reason)
+    return [row.id for row in rows]
 
 
-_PARK = Statement("""
-UPDATE notices SET status = 'parked', in_hand = false, ended_at = now() WHERE id = :id AND status = 'pending'
-RETURNING id
-""").returning(_Id)
+_PARK = Statement(f"""
+WITH was AS (SELECT * FROM notices WHERE id = :id AND status = 'pending' FOR NO KEY UPDATE)
+UPDATE notices n SET status = 'parked', in_hand = false, ended_at = now() FROM was WHERE n.id = was.id
+RETURNING {_WAS}
+""").returning(_Touched)
 
 
-async def park(engine: AsyncEngine, notice_id: UUID) -> None:
+async def park(engine: AsyncEngine, notice_id: UUID, *, who: Who, reason: str | None = None) -> None:
     """It is not sent until somebody resends it. Raises NotFound where it does not wait."""
-    async with connect(engine) as connection:
-        if await connection.row(_PARK, {"id": notice_id}) is None:
+    async with begin(engine) as tx:
+        row = await tx.row(_PARK, {"id": notice_id})
+        if row is None:
             raise NotFound("There is no such notice that waits. `eo notices list` shows what there is.")
+        await audit.note_each(tx, who, Action.NOTICE_PARK, [_deed(row, status="parked")], reason=reason)
+
+
+def _deed(row: _Touched, *, status: str) -> Deed:
+    return Deed(str(row.id), row.order_id, {"status": row.status, "answer": row.answer}, {"status": status})
 
 
 class Waiting(Record):

@@ -1,8 +1,10 @@
 """The argument types that several commands of `eo` share: an instant, a name, a reason, a state."""
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from getpass import getuser
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +12,9 @@ from service.foundation.errors import BadRequest
 from service.foundation.instants import instant
 from service.foundation.text import names
 from service.foundation.text.names import NAME_MAX, REASON_MAX
+
+if TYPE_CHECKING:
+    from service.audit import Who
 
 
 class Instant(click.ParamType[datetime]):
@@ -45,6 +50,32 @@ class Words(click.ParamType[str]):
 ACCOUNT_NAME = Words("The account's name", NAME_MAX)
 USER_NAME = Words("The user's name", NAME_MAX)
 REASON = Words("The reason", REASON_MAX)
+
+
+def user_name() -> str:
+    """The login name of the user who runs this; the number where a container's user has no name."""
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _who(_context: click.Context, _option: click.Parameter, name: str) -> "Who":
+    from service.audit import Who  # noqa: PLC0415  `--help` needs no database
+
+    return Who(name, "cli")
+
+
+who_option = click.option(
+    "--by",
+    "who",
+    type=USER_NAME,
+    default=user_name,
+    show_default="your user name",
+    callback=_who,
+    help="Who does it; noted in the audit.",
+)
+why_option = click.option("--reason", type=REASON, help="Why; noted in the audit.")
 
 
 def one_of(words: Sequence[str]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:

@@ -18,6 +18,7 @@ from service.foundation.exit_codes import OK, USAGE
 from service.foundation.knobs import unknown
 from service.foundation.settings import KNOBS
 from service.ops.commands import (
+    audit,
     console,
     disputes,
     events,
@@ -90,7 +91,7 @@ for _command in (
     *(processes.up, *map(processes.of_kind, KINDS.values()), processes.sandbox),
     *(installation.migrate, installation.settings, installation.status, installation.instance, installation.reset),
     *(keys.keys, outbox.outbox, orders.orders, refunds.refunds, disputes.disputes, payouts.payouts, events.events),
-    *(ledger.ledger, notices.notices, console.console),
+    *(ledger.ledger, notices.notices, audit.audit, console.console),
 ):
     cli.add_command(_command)
 

@@ -28,7 +28,7 @@ from service.foundation.errors import Misconfigured
 from service.foundation.run_file import RUN_FILE
 from service.foundation.settings import Settings
 from service.foundation.settings import data_dir as named_data_dir
-from service.ops import webhooks
+from service.ops import opening, webhooks
 from service.ops.child import http_get, wait_until
 from service.ops.embedded import PG_VERSION, Valkey, postgres_programs, valkey_program, write_private
 from service.ops.installation import Installation, reached_at
@@ -81,7 +81,9 @@ def run(
             on_restart({})  # the parts have been told more than was known before they started
         waits = why_charges_wait(f"{installation.url('api')}/health/ready")
         has_key = key_opens(installation)
-        show(installation, took_s=time.monotonic() - began, as_json=as_json, waits=waits, has_key=has_key)
+        link = opening.link(installation)
+        took_s = time.monotonic() - began
+        show(installation, took_s=took_s, as_json=as_json, waits=waits, has_key=has_key, console=link)
         supervisor.watch()
 
 
@@ -95,6 +97,7 @@ def plan(data_dir: Path, environ: Mapping[str, str]) -> Installation:
     _find_stripe(installation, named, made)
     settings = installation.settings()
     told |= {"EO_HOST": settings.host, "EO_PORT": str(settings.port)}
+    opening.turn_on(installation, named)
     if settings.stripe_is_live and {"postgres", "redis"} & set(installation.parts):
         raise Misconfigured("A live Stripe key needs DATABASE_URL and REDIS_URL: embedded parts are for trying out.")
     installation.add_migration()
@@ -235,10 +238,16 @@ def key_opens(installation: Installation) -> bool:
 
 
 def show(
-    installation: Installation, *, took_s: float, as_json: bool, waits: Sequence[str] = (), has_key: bool = True
+    installation: Installation,
+    *,
+    took_s: float,
+    as_json: bool,
+    waits: Sequence[str] = (),
+    has_key: bool = True,
+    console: str = "",
 ) -> None:
     """Print the addresses of all parts on stdout, with what stands in the way of a payment."""
-    rows = {name: words for name, words in block(installation).items() if words}
+    rows = {name: words for name, words in (block(installation) | {"Console": console}).items() if words}
     if not has_key:
         del rows["Key"]
         waits = [*waits, _REVOKED]

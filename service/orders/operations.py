@@ -8,6 +8,7 @@ that opening and settling take, so a cancellation and a worker have one winner (
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -15,6 +16,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
+from service.duplicates import Guard, absorbed
 from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.deadlines import DOOR_BATCH_S
 from service.foundation.errors import NotConfirmed, NotFound, UnprocessableKey
@@ -157,7 +159,13 @@ async def remember(tx: Connection, wish: Wish, order: OrderRow, *, answered: int
             f"This idempotency key was used for another {wish.operation}: of another order, or with another body. "
             "Use a new key."
         )
+    absorb_after(tx, order)
     return Repeat(known.answered)
+
+
+def absorb_after(tx: Connection, order: OrderRow) -> None:
+    """Once `tx` is committed: count that what was asked of this order was asked before."""
+    tx.after_commit(partial(absorbed, Guard.OPERATION_KEY, order.id))
 
 
 _ORDER = Statement(f"SELECT {COLUMNS} FROM orders WHERE id = :id").returning(OrderRow)

@@ -7,16 +7,16 @@ from uuid import UUID
 
 import msgspec
 import uuid_utils
-from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.duplicates import Guard, absorbed
 from service.foundation import tracing
 from service.foundation.broker_keys import CHARGE_QUEUE
 from service.foundation.errors import BadRequest, NotConfirmed, UnprocessableKey
 from service.foundation.postgres.sql import Batch, Connection, Record, Statement, UuidText, connect
 from service.orders.identity import fingerprint, same_request
 from service.orders.model import METADATA_MAX, Order, OrderRequest
-from service.orders.reading import COLUMNS, OrderRow, order_of
+from service.orders.reading import COLUMNS, OrderRow, as_created, or_none, order_of
 from service.outbox.rows import promise
 
 
@@ -58,10 +58,11 @@ async def place(engine: AsyncEngine, candidates: Sequence[Candidate]) -> list[Pl
         created = await _insert(connection, allowed) if allowed else {}
         others = [c for c in candidates if c.id not in created]
         stored = await _stored(connection, others) if others else {}
-    return [
-        _as_created(c, created[c.id]) if c.id in created else _compare(c, stored.get((c.account_id, c.key)))
-        for c in candidates
-    ]
+    known = {c.id: _compare(c, stored.get((c.account_id, c.key))) for c in others}
+    for one in known.values():
+        if isinstance(one, Placed) and one.replayed:
+            absorbed(Guard.IDEMPOTENCY_KEY, UUID(one.order.id))
+    return [_created(c, created[c.id]) if c.id in created else known[c.id] for c in candidates]
 
 
 class _Incoming(Batch, frozen=True):
@@ -136,8 +137,8 @@ async def _insert(connection: Connection, candidates: Sequence[Candidate]) -> di
         amount_minor=[r.amount for r in requests],
         currency=[r.currency for r in requests],
         payment_method=[r.payment_method for r in requests],
-        customer=[_or_none(r.customer) for r in requests],
-        description=[_or_none(r.description) for r in requests],
+        customer=[or_none(r.customer) for r in requests],
+        description=[or_none(r.description) for r in requests],
         metadata=[msgspec.json.encode(r.metadata).decode() if r.metadata else "{}" for r in requests],
         capture=[r.capture for r in requests],
         promise_id=[str(uuid_utils.uuid7()) for _ in candidates],
@@ -184,33 +185,8 @@ def _compare(candidate: Candidate, row: OrderRow | None) -> Placed | Unprocessab
     return Placed(order_of(row), replayed=str(row.id) != candidate.id)
 
 
-def _as_created(candidate: Candidate, created_at: datetime) -> Placed:
-    """The order as the statement stored it, without reading it back."""
-    request = candidate.request
-    order = Order(
-        id=candidate.id,
-        status="pending",
-        amount=request.amount,
-        currency=request.currency,
-        payment_method=request.payment_method,
-        customer=_or_none(request.customer),
-        description=_or_none(request.description),
-        metadata=request.metadata,
-        idempotency_key=candidate.key,
-        capture=request.capture,
-        amount_captured=0,
-        amount_refunded=0,
-        amount_disputed=0,
-        payment_intent=None,
-        failure=None,
-        created_at=created_at,
-        updated_at=created_at,
-    )
-    return Placed(order, replayed=False)
-
-
-def _or_none(value: str | UnsetType) -> str | None:
-    return None if value is UNSET else value
+def _created(candidate: Candidate, at: datetime) -> Placed:
+    return Placed(as_created(candidate.id, candidate.key, candidate.request, at), replayed=False)
 
 
 _LOCK = Statement("SELECT FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")

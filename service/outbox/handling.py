@@ -9,8 +9,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import audit
+from service.audit import Action, Deed, Shown, Who
 from service.foundation.errors import NotFound
-from service.foundation.postgres.sql import Batch, Connection, Record, Statement, connect
+from service.foundation.postgres.sql import Batch, Connection, Record, Statement, begin, connect
 from service.outbox import rows
 
 _ITS_ID = "x.id = i.id"
@@ -85,18 +87,29 @@ async def park_rows(tx: Connection, reasons: Sequence[tuple[UUID, str]]) -> None
     await tx.run(_PARK, parked.bound())
 
 
-class _Row(Record):
+class _Touched(Record):
+    """A row as it was before, with the order that it is of."""
+
     id: UUID
+    order_id: UUID
+    kind: str
+    last_error: str | None
 
 
-_PARK_ONE = Statement(f"{park_fragment('x.id = :id', reason=':reason')} RETURNING x.id").returning(_Row)
+_WAS = "was.id, was.order_id, was.kind, was.last_error"
+_PARK_ONE = Statement(f"""
+WITH was AS (SELECT * FROM outbox WHERE id = :id AND parked_at IS NULL FOR UPDATE)
+{park_fragment("x.id = was.id", reason=":reason", source="was")} RETURNING {_WAS}
+""").returning(_Touched)
 
 
-async def park(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
+async def park(engine: AsyncEngine, row_id: UUID, reason: str, *, who: Who) -> None:
     """Take one row out of delivery for a human to look at. Raises NotFound when there is no such open row."""
-    async with connect(engine) as connection:
-        if await connection.row(_PARK_ONE, {"id": row_id, "reason": reason}) is None:
+    async with begin(engine) as tx:
+        row = await tx.row(_PARK_ONE, {"id": row_id, "reason": reason})
+        if row is None:
             raise NotFound("There is no such open outbox row. `eo outbox list` shows what there is.")
+        await audit.note_each(tx, who, Action.OUTBOX_PARK, [_deed(row, parked_before=False)], reason=reason)
 
 
 _PARK_OR_ADD = Statement("""
@@ -112,17 +125,32 @@ async def park_or_add(engine: AsyncEngine, row_id: UUID, reason: str) -> None:
         await connection.run(_PARK_OR_ADD, {"id": row_id, "reason": reason})
 
 
-_RETRY = Statement("""
-UPDATE outbox SET parked_at = NULL, deliver_after = now(), published = 0, opens_unsettled = 0, opens_alone = 0
- WHERE parked_at IS NOT NULL AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(CAST(:ids AS uuid[])))
-RETURNING id
-""").returning(_Row)
+_RETRY = Statement(f"""
+WITH was AS (
+  SELECT * FROM outbox
+   WHERE parked_at IS NOT NULL AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(CAST(:ids AS uuid[])))
+   ORDER BY id FOR UPDATE
+)
+UPDATE outbox x SET parked_at = NULL, deliver_after = now(), published = 0, opens_unsettled = 0, opens_alone = 0
+  FROM was WHERE x.id = was.id
+RETURNING {_WAS}
+""").returning(_Touched)
 
 
-async def retry(engine: AsyncEngine, ids: Sequence[UUID] | None = None) -> list[UUID]:
+async def retry(
+    engine: AsyncEngine, ids: Sequence[UUID] | None = None, *, who: Who, reason: str | None = None
+) -> list[UUID]:
     """Bring parked rows back (None: all of them), under all the same guards. Returns the ids that came back."""
-    async with connect(engine) as connection:
-        return [row.id for row in await connection.rows(_RETRY, {"ids": ids})]
+    async with begin(engine) as tx:
+        rows = await tx.rows(_RETRY, {"ids": ids})
+        deeds = [_deed(row, parked_before=True) for row in rows]
+        await audit.note_each(tx, who, Action.OUTBOX_RETRY, deeds, reason=reason)
+    return [row.id for row in rows]
+
+
+def _deed(row: _Touched, *, parked_before: bool) -> Deed:
+    before: Shown = {"kind": row.kind, "parked": parked_before, "last_error": row.last_error}
+    return Deed(str(row.id), row.order_id, before, {"parked": not parked_before})
 
 
 _HASTEN = Statement("""

@@ -17,8 +17,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation import tracing
-from service.foundation.broker_keys import CHARGE_QUEUE
-from service.foundation.postgres.sql import Connection, Record, Statement, connect
+from service.foundation.postgres.sql import Record, Statement, connect
 from service.foundation.settings import Settings
 
 CLAIM_MAX = 512  # rows per claim: enough for eight full messages, small enough to stay a millisecond
@@ -160,15 +159,3 @@ async def claim(engine: AsyncEngine, settings: Settings, *, republish_max: int) 
     suspects = frozenset(r.id for r in claimed if r.opens_unsettled >= SUSPECT_OPENS)
     promised = {r.id: r.traceparent for r in claimed if isinstance(r, _Traced)}
     return Claim([r.id for r in claimed], sum(r.published > 1 for r in claimed), suspects, promised)
-
-
-_CARRY = Statement("""
-UPDATE outbox SET headers = jsonb_build_object('traceparent', CAST(:traceparent AS text)) WHERE id = :id
-""")
-
-
-async def carry_trace(tx: Connection, row_id: UUID, traceparent: str | None = None) -> None:
-    """The row was promised in this trace, unsaid: in the current one. Nothing where traces are off."""
-    if tracing.spans is not None:
-        traceparent = tracing.spans.created(CHARGE_QUEUE) if traceparent is None else traceparent
-        await tx.run(_CARRY, {"id": row_id, "traceparent": traceparent})

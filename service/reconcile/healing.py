@@ -1,12 +1,15 @@
 """Healing: books the successes that Stripe shows for the discrepancies of a report, one after the other."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import disputes, payouts
+from service import audit, disputes, payouts
+from service.audit import Action, Deed, Who
+from service.foundation.postgres.sql import begin
 from service.foundation.settings import Settings
 from service.reconcile.classes import HEALABLE, HEALABLE_DISPUTES, HEALABLE_PAYOUTS, HEALABLE_REFUNDS
 from service.reconcile.results import Discrepancy, Report
@@ -16,6 +19,7 @@ from service.stripe_gateway.objects import IncompleteListing
 if TYPE_CHECKING:  # the SDK costs half a second
     from service.stripe_gateway.client import StripeGateway
 
+_Treat = Callable[[Discrepancy], Awaitable[Verdict | None]]
 _DONE = {Step.SETTLE: "settled", Step.ADOPT: "adopted"}
 
 
@@ -28,11 +32,34 @@ class Healer:
     settings: Settings
     say: Callable[[str], None]
 
-    async def heal(self, report: Report, *, dry_run: bool) -> None:
-        """Heal what can be healed; leave the rest as it is. `dry_run`: only say what would be done."""
+    async def preview(self, report: Report) -> None:
+        """Say what `heal` would do, and do nothing."""
+        await self._each(report, self.foresee, dry_run=True)
+
+    async def heal(self, report: Report, *, who: Who) -> None:
+        """Heal what can be healed; leave the rest as it is."""
+        await self._each(report, partial(self.heal_one, who=who), dry_run=False)
+
+    async def foresee(self, found: Discrepancy) -> Verdict | None:
+        """What healing it would do; None where Stripe's word cannot put it right."""
+        return await self._verdict(found, dry_run=True)
+
+    async def heal_one(self, found: Discrepancy, *, who: Who) -> Verdict | None:
+        """Heal it where Stripe's word can. The note of it is committed first, because healing is several transactions.
+
+        None where Stripe's word cannot put it right.
+        """
+        foreseen = await self.foresee(found)
+        if foreseen is None or foreseen.step not in _DONE:
+            return foreseen
+        async with begin(self.engine) as tx:
+            await audit.note_each(tx, who, Action.DISCREPANCY_HEAL, [_deed(found, foreseen)])
+        return await self._verdict(found, dry_run=False)
+
+    async def _each(self, report: Report, treat: _Treat, *, dry_run: bool) -> None:
         done = left = 0
         async for found in report.discrepancies():
-            verdict = await self._verdict(found, dry_run=dry_run)
+            verdict = await treat(found)
             if verdict is None:
                 continue
             done, left = (done + 1, left) if verdict.step in _DONE else (done, left + 1)
@@ -73,6 +100,13 @@ class Healer:
         if not dry_run:
             await payouts.settle(self.engine, [shown])
         return Verdict(Step.SETTLE)
+
+
+def _deed(found: Discrepancy, foreseen: Verdict) -> Deed:
+    ids = {"payment_intent": found.payment_intent, "refund": found.refund}
+    ids |= {"dispute": found.dispute, "payout": found.payout}
+    before = {"class": found.name} | {name: known for name, known in ids.items() if known is not None}
+    return Deed(found.fingerprint, found.order_id, before, {"healing": _DONE[foreseen.step]})
 
 
 def _words(found: Discrepancy, verdict: Verdict, *, dry_run: bool) -> str:

@@ -59,6 +59,12 @@ _NEWEST = Statement(f"""
  WHERE report IS NOT NULL ORDER BY id DESC LIMIT 1
 """).returning(_Kept)
 
+_PRESENT = Statement(f"""
+{_KEPT} (SELECT id, report, window_end > started_at AS is_present
+           FROM reconciliation_runs ORDER BY id DESC LIMIT 100) AS r
+ WHERE report IS NOT NULL AND is_present ORDER BY id DESC LIMIT 1
+""").returning(_Kept)
+
 _LINES = Statement(f"""
 SELECT n, name, order_id, pi, ours, theirs, amount, currency, at, first_seen, fingerprint, acked_at, acked_by,
        acked_why, refund, {NAMED}
@@ -113,6 +119,13 @@ async def newest_report(engine: AsyncEngine) -> KeptReport | None:
     """The report of the newest of the last 100 runs that left one."""
     async with connect(engine) as connection:
         kept = await connection.row(_NEWEST)
+    return None if kept is None else _report(engine, kept)
+
+
+async def newest_of_the_present(engine: AsyncEngine) -> KeptReport | None:
+    """The report of the newest of the last 100 runs that left one and whose window reached its own moment."""
+    async with connect(engine) as connection:
+        kept = await connection.row(_PRESENT)
     return None if kept is None else _report(engine, kept)
 
 

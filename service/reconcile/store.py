@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 from uuid_utils.compat import uuid7
 
+from service.foundation.instants import first_id_of
 from service.foundation.postgres.sql import Connection, Record, Statement
 from service.reconcile.classes import CLASSES, NOT_KEPT
 from service.reconcile.head import Head
@@ -141,7 +142,7 @@ async def keep(
     if complete:
         await connection.run(_RESOLVE, {"now": window.now, "proven": proven})
     await connection.run(_KEEP_LINES, {"run": run_id})
-    await connection.run(_FORGET_LINES, {"oldest": _first_id_of(window.now - _LINES_KEPT_FOR)})
+    await connection.run(_FORGET_LINES, {"oldest": first_id_of(window.now - _LINES_KEPT_FOR)})
     return await connection.rows(_SUMMARY)
 
 
@@ -150,8 +151,3 @@ async def finish_run(driver: asyncpg.Connection, head: Head) -> None:
     totals = {c: {side: asdict(s) for side, s in sides.items()} for c, sides in head.comparison.totals.items()}
     values = {"id": head.run_id, "verdict": head.verdict, "totals": json.dumps(totals, sort_keys=True)}
     await Connection(driver).run(_FINISH, values | {"report": msgspec.json.encode(head).decode()})
-
-
-def _first_id_of(moment: datetime) -> UUID:
-    """The smallest UUIDv7 of that millisecond."""
-    return UUID(int=max(0, int(moment.timestamp() * 1_000)) << 80)

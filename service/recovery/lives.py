@@ -13,9 +13,11 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import audit
+from service.audit import Action, Who
 from service.foundation import log
 from service.foundation.events import Event
-from service.foundation.postgres.sql import Record, Statement, connect
+from service.foundation.postgres.sql import Record, Statement, begin, connect
 from service.foundation.settings import Settings
 
 HEARTBEAT = timedelta(minutes=1)
@@ -212,10 +214,15 @@ class _Forked(Record):
     uuid: UUID
 
 
+_INSTANCE = Statement("SELECT uuid FROM instance WHERE id = 1 FOR UPDATE").returning(_Forked)
 _FORK = Statement("UPDATE instance SET uuid = gen_random_uuid() WHERE id = 1 RETURNING uuid").returning(_Forked)
 
 
-async def fork(engine: AsyncEngine) -> UUID:
+async def fork(engine: AsyncEngine, *, who: Who) -> UUID:
     """Make this database another installation at Stripe: its payments so far belong to the one it was copied from."""
-    async with connect(engine) as connection:
-        return (await connection.one(_FORK)).uuid
+    async with begin(engine) as tx:
+        before = (await tx.one(_INSTANCE)).uuid
+        after = (await tx.one(_FORK)).uuid
+        shown = {"uuid": str(after)}
+        await audit.note(tx, who, Action.INSTANCE_FORK, "instance", before={"uuid": str(before)}, after=shown)
+    return after

@@ -16,7 +16,8 @@ from service.foundation.postgres.sql import Connection, Statement
 from service.orders import operations
 from service.orders.operations import Operations, Wish
 from service.orders.reading import OrderRow, captured
-from service.outbox.rows import carry_trace, promise
+from service.outbox.rows import promise
+from service.outbox.tracing import carry_trace
 from service.refunds.disputed import open_dispute
 from service.refunds.model import Refund, RefundRequest
 from service.refunds.reading import COLUMNS, RefundRow, refund_of
@@ -45,6 +46,7 @@ async def refund(there: Operations, wish: Wish, request: RefundRequest) -> Refun
         if known is not None:
             if repeat is None:
                 _compare(known, order, request)
+                operations.absorb_after(tx, order)
             return Refunded(refund_of(known), replayed=True)
         _check_request(order, request)
         if order.amount_disputed_minor > 0:

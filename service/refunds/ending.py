@@ -5,7 +5,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service import orders
+from service import audit, orders
+from service.audit import Action, Who
 from service.charges.ending import FAILED_BY_HAND
 from service.foundation import log
 from service.foundation.errors import Misconfigured, NotFound
@@ -19,13 +20,16 @@ from service.states import REFUND_OPEN, in_sql
 
 class _Parked(Record):
     order_id: UUID
+    status: str
+    last_error: str | None
     outbox_id: UUID
     is_leased: bool
     stripe_refund_id: str | None
 
 
 _PARKED = Statement(f"""
-SELECT r.order_id, x.id AS outbox_id, coalesce(r.lease_until > now(), false) AS is_leased, r.stripe_refund_id
+SELECT r.order_id, r.status, x.last_error, x.id AS outbox_id,
+       coalesce(r.lease_until > now(), false) AS is_leased, r.stripe_refund_id
   FROM refunds r JOIN {ROWS} ON x.order_id = r.order_id AND x.kind = 'refund' AND x.effect = r.id AND x.is_parked
  WHERE r.id = :id AND r.status IN {in_sql(REFUND_OPEN)}
 """).returning(_Parked)
@@ -42,7 +46,7 @@ UPDATE orders o SET amount_refunding_minor = o.amount_refunding_minor - e.amount
 """)
 
 
-async def fail_by_hand(engine: AsyncEngine, refund_id: UUID, reason: str) -> None:
+async def fail_by_hand(engine: AsyncEngine, refund_id: UUID, reason: str, *, who: Who) -> None:
     """Make a parked refund `failed`, so that its amount can be refunded again. `reason` is shown to its producer.
 
     Should Stripe show it later, it is booked and reported. Raises NotFound where it is not parked, and Misconfigured
@@ -60,6 +64,11 @@ async def fail_by_hand(engine: AsyncEngine, refund_id: UUID, reason: str) -> Non
         await tx.run(_END, {"id": refund_id, "failure": json.dumps(failure)})
         await complete_rows(tx, [parked.outbox_id])
         await tell_of_refunds(tx, [refund_id])
+        before = {"status": parked.status, "last_error": parked.last_error}
+        order_id, after = parked.order_id, {"status": "failed"}
+        await audit.note(
+            tx, who, Action.REFUND_FAIL, str(refund_id), reason=reason, order_id=order_id, before=before, after=after
+        )
     log.event(Event.REFUND_FAILED_BY_OPERATOR, refund=str(refund_id))
 
 

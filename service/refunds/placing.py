@@ -28,7 +28,8 @@ from service.foundation.settings import Settings
 from service.orders.identity import REFUND, fingerprint
 from service.orders.operations import Operations, Wish
 from service.orders.together import Together
-from service.outbox.rows import carry_trace, promise
+from service.outbox.rows import promise
+from service.outbox.tracing import carry_trace
 from service.refunds import asking
 from service.refunds.asking import CREATED, Refunded
 from service.refunds.model import RefundRequest

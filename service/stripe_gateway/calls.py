@@ -7,8 +7,9 @@ The SDK's raw requests are used: typed decoding of the few fields we read costs 
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import aiohttp
 import msgspec
@@ -24,9 +25,7 @@ from service.stripe_gateway import paths
 from service.stripe_gateway.objects import Answer, ErrorBody, Intent, Refund
 from service.stripe_gateway.pacing import WORKERS, Pace, Patience
 from service.stripe_gateway.standstill import ANSWERS
-
-if TYPE_CHECKING:
-    from service.foundation.spans import Spans
+from service.stripe_gateway.traced import traced
 
 # The connection could not be made, so no byte of the request left. Everything else may have been executed.
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -95,29 +94,12 @@ class Calls:
         if self._client is None:
             raise RuntimeError("the gateway is used as a context manager")
         try:
-            if tracing.spans is None:
-                response = await self._client.raw_request_async(method, path, **options, **params)
-            else:
-                response = await _traced(tracing.spans, self._client, method, path, {**options, **params})
+            call = self._client.raw_request_async if tracing.spans is None else partial(traced, self._client)
+            response = await call(method, path, **options, **params)
         except Exception as error:
             _note(method, _why_no_answer(error))
             raise
         _note(method, None if response.headers.get("request-id") else f"{response.code} not Stripe's")
-        return response
-
-
-async def _traced(spans: "Spans", client: stripe.StripeClient, method: str, path: str, given: dict[str, Any]) -> Any:
-    """The same call in a span of its own, whose traceparent Stripe is sent."""
-    from service.foundation.spans import current  # noqa: PLC0415  traces are on
-
-    name = f"{method.upper()} {paths.endpoint(method, path).partition('_')[2]}"
-    with spans.calling(name, {"http.request.method": method.upper(), "server.address": "stripe"}) as span:
-        try:
-            response = await client.raw_request_async(method, path, **given, headers={"traceparent": current()})
-        except stripe.StripeError as error:
-            span.set_attribute("http.response.status_code", error.http_status or 0)
-            raise
-        span.set_attribute("http.response.status_code", response.code)
         return response
 
 

@@ -30,9 +30,9 @@ async def swept_until(engine: AsyncEngine, kind: str, skew_s: float) -> int:
 
 # Two relays may sweep at once for a moment: the one that read further counts.
 _ADVANCE = Statement("""
-INSERT INTO sweeps AS s (kind, swept_until, swept_at) VALUES (:kind, to_timestamp(:until), now())
-ON CONFLICT (kind) DO UPDATE SET swept_until = greatest(s.swept_until, excluded.swept_until), swept_at = now(),
-    note = NULL
+INSERT INTO sweeps AS s (kind, swept_until, swept_at) SELECT :kind, to_timestamp(:until), created_at FROM instance
+ WHERE id = 1
+ON CONFLICT (kind) DO UPDATE SET swept_until = greatest(s.swept_until, excluded.swept_until)
 """)
 
 
@@ -42,8 +42,17 @@ async def advance(engine: AsyncEngine, kind: str, until: int) -> None:
         await connection.run(_ADVANCE, {"kind": kind, "until": until})
 
 
+_PROGRESS = Statement("UPDATE sweeps SET swept_at = now(), note = NULL WHERE kind = :kind")
+
+
+async def progress(engine: AsyncEngine, kind: str) -> None:
+    """Something was done that `late` asks for: a chunk before the last was read, or the list and all that is beside."""
+    async with connect(engine) as connection:
+        await connection.run(_PROGRESS, {"kind": kind})
+
+
 class Late(Record):
-    """A list that was not read to its end, or to that of a chunk, for so long, in seconds."""
+    """A list that was not read with all that is beside it, or to the end of a chunk, for so long, in seconds."""
 
     kind: str
     late_s: float

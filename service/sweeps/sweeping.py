@@ -18,7 +18,7 @@ from service.effects.listing import Listed
 from service.foundation import log
 from service.foundation.events import Event
 from service.foundation.settings import Settings
-from service.stripe_gateway.objects import MOMENT_MAX, IncompleteListing
+from service.stripe_gateway.objects import MOMENT_MAX, ContradictoryListing, IncompleteListing
 from service.sweeps import cursors
 
 PAGE = 100  # objects settled together: what one call brings
@@ -52,6 +52,7 @@ class Sweeping(Generic[T, G]):
             if not await self._to_the_present(until):
                 return False
             await self.kind.beside(self.engine, self.gateway, self.settings)
+            await cursors.progress(self.engine, self.kind.name)
         except IncompleteListing as error:
             log.event(Event.SWEEP_INCOMPLETE, kind=self.kind.name, reason=str(error))
             await cursors.note(self.engine, self.kind.name, str(error))
@@ -62,12 +63,24 @@ class Sweeping(Generic[T, G]):
         end: int | None = until
         while end is not None:
             end = await self._end(until)
-            newest = await self._chunk(max(until - OVERLAP_S, 0), MOMENT_MAX if end is None else end)
+            newest = await self._twice_at_most(max(until - OVERLAP_S, 0), MOMENT_MAX if end is None else end)
             if newest is None:
                 return False
             until = max(until, min(newest, int(time.time())) if end is None else end)
             await cursors.advance(self.engine, self.kind.name, until)
+            if end is not None:
+                await cursors.progress(self.engine, self.kind.name)
         return True
+
+    async def _twice_at_most(self, gte: int, lt: int) -> int | None:
+        """Read a chunk, and once more where its listing contradicts itself.
+
+        It does so where nothing is listed but what was made in this second, and more of it comes meanwhile.
+        """
+        try:
+            return await self._chunk(gte, lt)
+        except ContradictoryListing:
+            return await self._chunk(gte, lt)
 
     async def _end(self, until: int) -> int | None:
         """Where the chunk from `until` on ends; None: it has no end, because it reaches Stripe's present.

@@ -116,6 +116,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         if (resources := self.app.state.get("resources")) is not None:
             resources.waiting.close()
+        if (console := self.app.state.get("console")) is not None:
+            console.close()
         await super().shutdown(sockets)
 
 

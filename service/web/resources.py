@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts import ApiKeys, WrongKeys, install_key
+from service.duplicates import Flusher
 from service.foundation.addresses.stripe import webhook_secrets
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.postgres.starting import check_start
@@ -54,6 +55,7 @@ async def running_resources(settings: Settings) -> AsyncIterator[Resources]:
     await prepare(settings)
     resources = make_resources(settings)
     stop = asyncio.Event()
+    counting = asyncio.create_task(Flusher(resources.engine, "api").run(stop))
     beating = asyncio.create_task(_beat(settings, stop)) if resources.redis is not None else None
     try:
         yield resources
@@ -64,6 +66,7 @@ async def running_resources(settings: Settings) -> AsyncIterator[Resources]:
         await resources.refunds.close()
         await resources.readiness.close()
         await resources.payment_pages.close()
+        await counting
         if beating is not None:
             await beating
         if resources.redis is not None:

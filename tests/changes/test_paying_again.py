@@ -11,6 +11,7 @@ from tests.changes.payments import DECLINED, change, declined, order, past_us, p
 from tests.charges.faults import Passes, once
 from tests.charges.wishes import ask_pay
 from tests.charges.world import POST, Promise, World
+from tests.operators import OPERATOR
 
 CANCEL = {"method": "POST", "path": "/cancel$"}
 
@@ -138,8 +139,8 @@ async def test_a_cancellation_that_waits_for_a_human_can_be_ended_by_one(world: 
     """Stripe does not cancel the declined payment, so the next attempt is never sent; the order must have an end."""
     promise = await declined(world)
     asked = await ask_pay(world, promise)
-    await outbox.park(world.engine, asked.outbox_id, "unfinished: Stripe does not do it")
-    await fail_by_hand(world.engine, promise.order_id, "not wanted any more")
+    await outbox.park(world.engine, asked.outbox_id, "unfinished: Stripe does not do it", who=OPERATOR)
+    await fail_by_hand(world.engine, promise.order_id, "not wanted any more", who=OPERATOR)
     assert await world.status(promise) == "failed"
     assert (await change(world, promise))["status"] == "refused"
     assert await world.row_of(promise.order_id) is None

@@ -449,6 +449,11 @@ MUTATIONS = (
         (f"{_INBOX}test_settling.py::test_what_stays_unknown",),
     ),
     Mutation(
+        "inbox: one that cannot be settled yet holds up all others", "service/inbox/settling.py",
+        "except IncompleteListing as error:", "except KeyError as error:",
+        (f"{_INBOX}test_every_kind.py::test_a_forgotten_payment_holds_up_no_other",),
+    ),
+    Mutation(
         "disputes: what was asked for before is taken for news", "service/disputes/settling.py",
         "WHERE d.id = b.id AND d.updated_at <= b.asked_at\n", "WHERE d.id = b.id\n",
         (f"{_DISPUTES}test_settling.py::test_what_was_asked_for_before",),
@@ -477,6 +482,23 @@ MUTATIONS = (
         "sweeps: nothing is read twice", "service/sweeps/sweeping.py",
         "max(until - OVERLAP_S, 0)", "until",
         ("tests/sweeps/test_sweeping.py::test_the_next_sweep",),
+    ),
+    Mutation(
+        "sweeps: what is beside a list is never late", "service/sweeps/cursors.py",
+        "greatest(s.swept_until, excluded.swept_until)\n",
+        "greatest(s.swept_until, excluded.swept_until), swept_at = now()\n",
+        ("tests/sweeps/test_sweeping.py::test_a_kind_is_late",),
+    ),
+    Mutation(
+        "payouts: what was read again before a listing broke off is lost", "service/payouts/sweep.py",
+        "        finally:  # also what a listing showed before it broke off\n            await settle(engine, page)\n",
+        "        except KeyError:\n            raise\n        await settle(engine, page)\n",
+        ("tests/payouts/test_contents.py::test_what_was_read_again_before",),
+    ),
+    Mutation(
+        "currencies: a charge waits whose movement is known", "service/charges/elsewhere.py",
+        "ELSE {charge}.balance_transaction_id IS NULL AND", "ELSE",
+        ("tests/charges/test_elsewhere.py::test_a_charge_waits",),
     ),
     Mutation(
         "currencies: what was booked in its own is not taken back", "service/charges/moved.py",

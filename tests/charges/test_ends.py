@@ -26,6 +26,7 @@ from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from tests.charges.answers import NOW, RULES, change, charge, decline, error, intent, nothing, ok, resent
 from tests.charges.world import Promise, World
+from tests.operators import OPERATOR
 
 CUSTOMER = "pm_card_authenticationRequired"
 BANK = "pm_sandbox_processing"
@@ -309,7 +310,7 @@ async def test_an_order_in_a_banks_hands_shows_its_payment_and_is_parked_after_t
     assert row["parked_at"] is not None
     assert row["last_error"].startswith("unfinished: still processing")
     own_world.stripe.control("POST", f"payment_intents/{order['payment_intent_id']}/complete_action", {"succeed": True})
-    await outbox.retry(own_world.engine, [promise.outbox_id])
+    await outbox.retry(own_world.engine, [promise.outbox_id], who=OPERATOR)
     await own_world.work()
     await own_world.assert_charged_once(promise)
 

@@ -21,6 +21,7 @@ from service.orders.identity import wire_key
 from service.orders.keys import RESERVED_PREFIX
 from tests.charges.answers import intent
 from tests.charges.world import Books, Promise, planner_without
+from tests.operators import OPERATOR
 from workers.effects import KINDS
 
 UNDECIDED = Outcome(status="unknown", next_call="send", unclear_answers=1)
@@ -166,7 +167,7 @@ async def test_a_gone_row_is_absorbed(books: Books) -> None:
 
 async def test_a_parked_row_is_not_opened_whoever_delivers_it(books: Books) -> None:
     promise = await books.order()
-    await outbox.park(books.engine, promise.outbox_id, "by hand")
+    await outbox.park(books.engine, promise.outbox_id, "by hand", who=OPERATOR)
     assert await books.open(promise) == []
     assert await count(books, "charges") == 0
 

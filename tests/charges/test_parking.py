@@ -18,6 +18,7 @@ from service.foundation.postgres.sql import Connection, Statement
 from service.outbox.rows import SUSPECT_OPENS
 from tests.charges.answers import paid
 from tests.charges.world import Books, Promise, World
+from tests.operators import OPERATOR
 from workers import charge
 from workers.effects import KINDS
 from workers.room import Room
@@ -36,20 +37,20 @@ def test_each_reason_says_what_a_human_does_and_the_page_says_the_same() -> None
 async def test_a_row_that_a_human_parked_stays_so_whatever_a_call_in_flight_brings(books: Books) -> None:
     promise = await books.order()
     opened = await books.open_one(promise)
-    await outbox.park(books.engine, promise.outbox_id, BY_HAND)
+    await outbox.park(books.engine, promise.outbox_id, BY_HAND, who=OPERATOR)
     assert await books.settle(opened, UNDECIDED)
     row = await books.open_row(promise)
     assert (row["parked_at"] is not None, row["last_error"]) == (True, BY_HAND)
     assert (await books.charge(promise))["status"] == "unknown", "what is known is kept all the same"
     assert await books.open(promise) == []
-    assert await outbox.retry(books.engine) == [promise.outbox_id]
+    assert await outbox.retry(books.engine, who=OPERATOR) == [promise.outbox_id]
     assert len(await books.open(promise)) == 1
 
 
 async def test_a_reason_of_ours_does_not_take_the_place_of_a_humans(books: Books) -> None:
     promise = await books.order()
     opened = await books.open_one(promise)
-    await outbox.park(books.engine, promise.outbox_id, BY_HAND)
+    await outbox.park(books.engine, promise.outbox_id, BY_HAND, who=OPERATOR)
     assert await books.settle(opened, Outcome(status="unknown", parked="key_conflict: …"))
     assert (await books.open_row(promise))["last_error"] == BY_HAND
 
@@ -57,7 +58,7 @@ async def test_a_reason_of_ours_does_not_take_the_place_of_a_humans(books: Books
 async def test_a_final_answer_ends_a_parked_row_because_nothing_is_left_to_decide(books: Books) -> None:
     promise = await books.order()
     opened = await books.open_one(promise)
-    await outbox.park(books.engine, promise.outbox_id, BY_HAND)
+    await outbox.park(books.engine, promise.outbox_id, BY_HAND, who=OPERATOR)
     assert await books.settle(opened, paid(opened))
     assert await books.status(promise) == "paid"
     assert await books.row(promise) is None
@@ -108,12 +109,12 @@ async def test_a_row_that_waits_for_its_time_is_not_put_back_to_a_sooner_one(boo
 async def test_an_order_is_not_ended_by_hand_while_its_call_is_in_flight(books: Books) -> None:
     promise = await books.order()
     opened = await books.open_one(promise)
-    await outbox.park(books.engine, promise.outbox_id, BY_HAND)
+    await outbox.park(books.engine, promise.outbox_id, BY_HAND, who=OPERATOR)
     with pytest.raises(Misconfigured, match="in a minute"):
-        await fail_by_hand(books.engine, promise.order_id, BY_HAND)
+        await fail_by_hand(books.engine, promise.order_id, BY_HAND, who=OPERATOR)
     assert await books.status(promise) == "processing"
     assert await books.settle(opened, UNDECIDED)
-    await fail_by_hand(books.engine, promise.order_id, BY_HAND)
+    await fail_by_hand(books.engine, promise.order_id, BY_HAND, who=OPERATOR)
     assert await books.status(promise) == "failed"
 
 

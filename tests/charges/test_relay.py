@@ -17,6 +17,7 @@ from service.foundation.settings import Settings
 from service.ops.embedded import Valkey, free_port
 from service.outbox import CLAIM_MAX
 from tests.charges.world import Books, Promise, World, planner_without
+from tests.operators import OPERATOR
 from workers.broker import make_broker
 from workers.relay import Relay
 
@@ -127,33 +128,35 @@ async def test_what_is_not_yet_due_is_left_alone(books: Books) -> None:
 
 async def test_parked_rows_are_never_claimed_and_come_back_by_retry(books: Books) -> None:
     promise, other = await books.orders(2)
-    await outbox.park(books.engine, promise.outbox_id, "look at it")
+    await outbox.park(books.engine, promise.outbox_id, "look at it", who=OPERATOR)
     broker = Recorder()
     one = relay(books, broker)
     await one.run_once()
     assert broker.ids == [other.outbox_id]
-    assert await outbox.retry(books.engine, [other.outbox_id, uuid4()]) == [], "only what is parked comes back"
-    assert await outbox.retry(books.engine, [promise.outbox_id]) == [promise.outbox_id]
+    assert await outbox.retry(books.engine, [other.outbox_id, uuid4()], who=OPERATOR) == [], (
+        "only what is parked comes back"
+    )
+    assert await outbox.retry(books.engine, [promise.outbox_id], who=OPERATOR) == [promise.outbox_id]
     await one.run_once()
     assert broker.ids == [other.outbox_id, promise.outbox_id]
 
 
 async def test_parking_says_why_and_refuses_what_is_not_there(books: Books) -> None:
     promise, _ = await books.orders(2)
-    await outbox.park(books.engine, promise.outbox_id, "look at it")
+    await outbox.park(books.engine, promise.outbox_id, "look at it", who=OPERATOR)
     (parked,) = await outbox.list_rows(books.engine, parked=True)
     assert (parked["id"], parked["last_error"]) == (promise.outbox_id, "look at it")
     assert len(await outbox.list_rows(books.engine, parked=False)) == 1
     for unknown in (promise.outbox_id, uuid4()):
         with pytest.raises(NotFound):
-            await outbox.park(books.engine, unknown, "again")
+            await outbox.park(books.engine, unknown, "again", who=OPERATOR)
     assert (await waiting(books))["parked"] == 1
 
 
 async def test_retry_without_ids_brings_all_back_with_a_fresh_count_of_opens(books: Books) -> None:
     promises = await books.orders(3)
     await books.run("UPDATE outbox SET opens_unsettled = 5, parked_at = now()")
-    assert set(await outbox.retry(books.engine)) == set(ids_of(promises))
+    assert set(await outbox.retry(books.engine, who=OPERATOR)) == set(ids_of(promises))
     assert {(await books.open_row(p))["opens_unsettled"] for p in promises} == {0}
     assert (await waiting(books))["due"] == 3
 

@@ -24,6 +24,7 @@ from service.foundation.settings import Settings
 from tests.charges import answers
 from tests.charges.answers import paid
 from tests.charges.world import Books, Promise, planner_without
+from tests.operators import OPERATOR
 
 if TYPE_CHECKING:
     from service.stripe_gateway.objects import Answer
@@ -318,7 +319,7 @@ async def test_an_outcome_for_a_human_is_parked_with_its_reason_and_can_be_broug
     assert row["parked_at"] is not None
     assert row["last_error"] == "key_conflict: …"
     assert await books.status(promise) == "processing"
-    assert await outbox.retry(books.engine) == [promise.outbox_id]
+    assert await outbox.retry(books.engine, who=OPERATOR) == [promise.outbox_id]
     assert not (await books.open_one(promise)).first_send
 
 

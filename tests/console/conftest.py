@@ -67,4 +67,4 @@ def visit(browser: Browser, house: House) -> Iterator[Visitors]:
     """Opens pages in which the console is open."""
     visitors = Visitors(browser, house)
     yield visitors
-    visitors.end()
+    assert visitors.end() == []

@@ -15,7 +15,9 @@ from service.inbox.others import _STORED
 from service.sweeps import every_sweep
 from tests.charges.world import World
 from tests.inbox.conftest import snapshot, thin
-from tests.inbox.telling import hear, notes, unsettled
+from tests.inbox.telling import events_of, hear, notes, unsettled
+from tests.recovery.forgetting import begin_another_life, forgotten, fresh_key
+from tests.refunds.giving_back import paid
 
 
 @dataclass(frozen=True)
@@ -84,3 +86,16 @@ async def test_a_dispute_of_no_payment_of_ours_is_given_up_after_a_day(
     await hear(world, [])
     assert await notes(world) == {"it is of no payment that is known here"}
     assert "inbox.unsettled" not in caplog.text
+
+
+async def test_a_forgotten_payment_holds_up_no_other_event_before_stripe_was_asked_for_all(world: World) -> None:
+    lost = await forgotten(world, fresh_key())
+    await lost.sent(world)
+    known = await paid(world)
+    (intent,) = world.stripe.truth(str(lost.marks.order_id))["payment_intents"]
+    (other,) = world.stripe.truth(str(known.order_id))["payment_intents"]
+    await begin_another_life(world)
+    await hear(world, [*await events_of(world, intent), *await events_of(world, other)])
+    assert {note and "may have forgotten" in note for note in await unsettled(world)} == {True}
+    settled = await world.all("SELECT DISTINCT object_id FROM stripe_events WHERE settled_at IS NOT NULL")
+    assert other in {row["object_id"] for row in settled}

@@ -36,6 +36,7 @@ from service.stripe_gateway.objects import Answer
 from tests.charges.wishes import ask_cancel, ask_capture, ask_pay
 from tests.charges.world import EFFECTS, OLDER_HISTORY, TIMES, Books, Promise
 from tests.model.tiny_stripe import ODD, RESULTS, TinyStripe
+from tests.operators import OPERATOR
 from workers.effects import KINDS, kind_of
 
 T = TypeVar("T")
@@ -310,7 +311,7 @@ class OrderMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.latest)
     @rule()
     def the_operator_retries_what_is_parked(self) -> None:
-        self.do(outbox.retry(self.books.engine, self.rows()))
+        self.do(outbox.retry(self.books.engine, self.rows(), who=OPERATOR))
 
     def step(self, words: str) -> None:
         """One step of a written history."""

@@ -15,6 +15,7 @@ from service.foundation.postgres.sql import begin
 from service.notices import endpoints, lanes
 from service.notices.lanes import PAUSES_S, sweep
 from tests.notices.listening import Producer, Receiver, Taken, listening, verified
+from tests.operators import OPERATOR
 
 
 async def test_a_notice_is_delivered_once_signed_and_with_the_object(producer: Producer, receiver: Receiver) -> None:
@@ -89,10 +90,10 @@ async def test_after_three_days_it_is_parked_and_a_resend_tries_anew(producer: P
     assert await producer.hands().once() == 0
     (row,) = await producer.notices()
     assert (row["status"], row["answer"]) == ("parked", "503")
-    assert await notices.resend(producer.books.engine) == [row["id"]]
+    assert await notices.resend(producer.books.engine, who=OPERATOR) == [row["id"]]
     assert await producer.hands().once() == 1
     assert (await producer.notices())[0]["status"] == "delivered"
-    assert await notices.resend(producer.books.engine, [row["id"]]) == [row["id"]], "a delivered one, too"
+    assert await notices.resend(producer.books.engine, [row["id"]], who=OPERATOR) == [row["id"]], "a delivered one, too"
     await producer.hands().once()
     assert [taken.headers["webhook-id"] for taken in receiver.taken] == [row["webhook_id"]] * 4
 
@@ -118,7 +119,7 @@ async def test_what_a_deleted_endpoint_was_owed_is_dropped(producer: Producer, r
     assert await producer.hands().once() == 0
     assert await sweep(producer.books.engine) == 3
     assert {row["status"] for row in await producer.notices()} == {"dropped"}
-    assert await notices.resend(producer.books.engine) == []
+    assert await notices.resend(producer.books.engine, who=OPERATOR) == []
     assert receiver.taken == []
 
 

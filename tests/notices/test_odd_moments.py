@@ -17,6 +17,7 @@ from service.notices.posting import Answer
 from service.orders import get as get_order
 from service.orders.model import METADATA_MAX
 from tests.notices.listening import Producer, Receiver, Taken, listening, verified
+from tests.operators import OPERATOR
 from workers import notices as working
 
 
@@ -114,7 +115,7 @@ async def test_what_is_parked_in_hand_and_taken_all_the_same_is_delivered(
     hands = producer.hands()
     await hands._begin()
     (row,) = await producer.notices()
-    await park(producer.books.engine, row["id"])
+    await park(producer.books.engine, row["id"], who=OPERATOR)
     await asyncio.gather(*hands._sending)
     await hands._store()
     assert (await producer.notices())[0]["status"] == "delivered"

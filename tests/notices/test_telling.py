@@ -28,6 +28,7 @@ from tests.charges.world import Books, Promise
 from tests.model.order_machine import OrderMachine
 from tests.model.test_order_machine import HISTORIES
 from tests.notices.listening import Producer
+from tests.operators import OPERATOR
 
 ROOT = Path(__file__).parents[2]
 
@@ -143,7 +144,7 @@ async def test_an_order_that_a_human_ends_is_told(settings: Settings, engine: As
     books = Books(engine, settings)
     order = await books.order()
     await books.run("UPDATE outbox SET parked_at = now() WHERE id = :id", id=order.outbox_id)
-    await fail_by_hand(engine, order.order_id, "it was never sent")
+    await fail_by_hand(engine, order.order_id, "it was never sent", who=OPERATOR)
     (row,) = await books.all("SELECT type, body FROM notices")
     body = msgspec.json.decode(row["body"])
     assert (row["type"], body["data"]["failure"]["message"]) == ("order.failed", "it was never sent")

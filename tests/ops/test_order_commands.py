@@ -24,6 +24,7 @@ from service.ops import table
 from service.ops.cli import cli
 from service.orders.model import OrderRequest
 from service.orders.store import Candidate
+from tests.operators import OPERATOR
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +58,7 @@ async def place(engine: AsyncEngine, *keys: str, account: UUID | None = None) ->
 async def park_all(engine: AsyncEngine, reason: str) -> None:
     async with connect(engine) as connection:
         for row_id in await connection.column(ROWS, {}):
-            await outbox.park(engine, row_id, reason)
+            await outbox.park(engine, row_id, reason, who=OPERATOR)
 
 
 async def run(eo: Eo, *words: str, **options: Any) -> Result:
@@ -136,7 +137,7 @@ async def test_a_list_has_the_newest_first_of_all_accounts_and_json_has_everythi
 async def test_a_list_of_one_state_has_only_these(eo: Eo, engine: AsyncEngine) -> None:
     failed, pending = await place(engine, "k1", "k2")
     await park_all(engine, "to be looked at")
-    await fail_by_hand(engine, UUID(failed), "not wanted")
+    await fail_by_hand(engine, UUID(failed), "not wanted", who=OPERATOR)
     for status, order_id in (("failed", failed), ("pending", pending)):
         told = json.loads((await run(eo, "orders", "list", "--status", status, "--json")).stdout)
         assert [row["id"] for row in told] == [order_id]
@@ -169,7 +170,7 @@ async def test_watching_an_order_ends_with_it(eo: Eo, engine: AsyncEngine) -> No
     watching = asyncio.create_task(run(eo, "orders", "watch", order_id))
     await asyncio.sleep(0.2)
     assert not watching.done()
-    await fail_by_hand(engine, UUID(order_id), "not wanted")
+    await fail_by_hand(engine, UUID(order_id), "not wanted", who=OPERATOR)
     done = await watching
     assert done.exit_code == 0, done.output
     assert "order.accepted" in done.stdout

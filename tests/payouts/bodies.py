@@ -58,16 +58,19 @@ class Stripe:
     contents: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     breaks_after: int | None = None
+    payouts_break_after: int | None = None
 
     def shows(self, *shown: Payout) -> None:
         """From now on these are so."""
         self.payouts |= {one.id: one for one in shown}
 
     async def list_payouts(self, created_gte: int, created_lt: int) -> AsyncIterator[Payout]:
-        """As the gateway's."""
+        """As the gateway's; it breaks off after `payouts_break_after` payouts."""
         self.calls.append("list_payouts")
         inside = [one for one in self.payouts.values() if created_gte <= one.created < created_lt]
-        for one in sorted(inside, key=lambda one: (-one.created, one.id)):
+        for shown, one in enumerate(sorted(inside, key=lambda one: (-one.created, one.id))):
+            if shown == self.payouts_break_after:
+                raise IncompleteListing("a page of /v1/payouts could not be read: 500")
             yield one
 
     async def retrieve_payout(self, payout_id: str) -> Payout | None:

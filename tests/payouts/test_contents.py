@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service import payouts
 from service.foundation.settings import Settings
 from service.payouts import PayoutSweep, contents
+from service.payouts import sweep as sweep_of_payouts
 from service.payouts.contents import list_contents
+from service.stripe_gateway.objects import IncompleteListing
 from tests.payouts.bodies import DAY, MADE, Stripe, movement, payout
 from tests.payouts.conftest import balances, said, stored
 from tests.web.afterwards import rows
@@ -140,6 +142,26 @@ async def test_a_failure_that_no_event_told_is_found(engine: AsyncEngine, settin
     assert (await stored(engine))["status"] == "failed"
     assert await balances(engine) == {"assets:bank": 1411, "assets:payouts_in_transit": -1411}, "the other one's"
     assert len(stripe.calls) == 3, "one page, and two questions that prove it"
+
+
+@pytest.mark.parametrize("page", [1, 100])
+async def test_what_was_read_again_before_a_listing_broke_off_is_settled(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(sweep_of_payouts, "PAGE", page)
+    now = int(datetime.now(UTC).timestamp())
+    made = [now - n * DAY for n in (1, 2, 3)]
+    stripe, ids = Stripe(), ("po_1", "po_2", "po_3")
+    stripe.shows(*(payout("in_transit", id=po, created=at) for po, at in zip(ids, made, strict=True)))
+    await payouts.settle(engine, [*stripe.payouts.values()])
+    stripe.shows(*(payout("paid", id=po, created=at) for po, at in zip(ids, made, strict=True)))
+    stripe.payouts_break_after = 2
+    with pytest.raises(IncompleteListing):
+        await PayoutSweep().beside(engine, stripe, settings)
+    assert [(await stored(engine, po))["status"] for po in ids] == ["paid", "paid", "in_transit"]
+    stripe.payouts_break_after = None
+    await PayoutSweep().beside(engine, stripe, settings)
+    assert [(await stored(engine, po))["status"] for po in ids] == ["paid"] * 3
 
 
 async def test_what_can_change_no_more_is_not_read_again(engine: AsyncEngine, settings: Settings) -> None:

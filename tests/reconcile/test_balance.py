@@ -15,6 +15,7 @@ from service.reconcile.acknowledging import acknowledge
 from service.stripe_gateway.balance import Balance, Funds
 from service.stripe_gateway.objects import BalanceTransaction, Intent
 from tests.ledger.support import book
+from tests.operators import OPERATOR
 from tests.reconcile.balance_oracle import Moved, Pair, judge
 from tests.reconcile.conftest import NOW, RULES, Outcome
 from tests.reconcile.fake_stripe import FakeStripe
@@ -215,7 +216,7 @@ async def test_an_acknowledged_drift_stays_so_while_the_balance_moves(engine: As
     await desk.has()
     found = (await desk.asks(stripe)).only("balance_drift")
     assert (found.ours, found.stripe) == ({"more": 5}, {"more": 0})
-    await acknowledge(engine, found.fingerprint, by="me", reason="known")
+    await acknowledge(engine, found.fingerprint, who=OPERATOR, reason="known")
     await desk.has(Pair(moved(), "booked", None))
     stripe.movements = {"txn_1": moved()}
     assert (await desk.asks(stripe)).verdict == "clean"

@@ -18,6 +18,7 @@ from service.reconcile.run import reconcile
 from service.states import DISPUTE_STATUSES
 from service.stripe_gateway.disputes import Dispute
 from tests.disputes.arguing import dispute, movement
+from tests.operators import OPERATOR
 from tests.reconcile import world
 from tests.reconcile.conftest import NOW, RULES, Ask
 from tests.reconcile.fake_stripe import FakeStripe
@@ -208,7 +209,7 @@ async def test_healing_stores_and_follows_what_stripe_shows(
         said = list[str]()
         async with reconcile(engine, stripe, Span(), grace_s=600, rules=RULES, now=NOW) as report:
             healer = Healer(engine, stripe, settings, said.append)  # type: ignore[arg-type]
-            await healer.heal(report, dry_run=dry_run)
+            await (healer.preview(report) if dry_run else healer.heal(report, who=OPERATOR))
         assert {row["id"]: row["status"] for row in await rows(engine, "SELECT * FROM disputes")} == states
         assert any(f"dispute {unknown.id} of" in words and "none that this version knows" in words for words in said)
         assert said[-1].endswith(

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
+from service.audit import Who
 from service.foundation.errors import NotFound
 from service.foundation.postgres.sql import Statement
 from service.reconcile import Span, reconcile, store
@@ -37,7 +38,7 @@ async def test_a_report_is_read_again_byte_for_byte(engine: AsyncEngine, account
     first, _ = await _printed(engine, stripe)
     async with engine.connect() as connection:
         fingerprint = (await connection.execute(text("SELECT min(fingerprint) FROM discrepancies"))).scalar_one()
-    await acknowledge(engine, fingerprint, by="ann", reason="<b>known</b>")
+    await acknowledge(engine, fingerprint, who=Who("ann", "cli"), reason="<b>known</b>")
     run_id, printed = await _printed(engine, stripe)
     kept = await kept_report(engine, run_id)
     assert {form: "".join([p async for p in pieces(kept)]) for form, pieces in FORMATS.items()} == printed

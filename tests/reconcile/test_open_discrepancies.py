@@ -17,6 +17,7 @@ from service.ledger import JournalEntry
 from service.reconcile import Span
 from service.reconcile.acknowledging import acknowledge
 from service.stripe_gateway.objects import Charge
+from tests.operators import OPERATOR
 from tests.reconcile.conftest import NOW, Ask, Outcome
 from tests.reconcile.fake_stripe import FakeStripe
 from tests.reconcile.records import write
@@ -117,7 +118,7 @@ class Case:
     async def accept(self, outcome: Outcome) -> None:
         """Acknowledge the one discrepancy there is."""
         (found,) = outcome.found
-        await acknowledge(self._engine, found.fingerprint[:12], by="ops", reason="known")
+        await acknowledge(self._engine, found.fingerprint[:12], who=OPERATOR, reason="known")
 
 
 Planted = Callable[[Plant], Awaitable[Case]]
@@ -241,7 +242,7 @@ async def test_who_when_and_why_stay_on_record(engine: AsyncEngine) -> None:
 
 async def test_only_an_open_discrepancy_can_be_acknowledged(planted: Planted, engine: AsyncEngine) -> None:
     with pytest.raises(NotFound, match="no open discrepancy 0123456789ab"):
-        await acknowledge(engine, "0123456789ab", by="ops", reason="known")
+        await acknowledge(engine, "0123456789ab", who=OPERATOR, reason="known")
     case = await planted(_refunded)
     open_one = await case.ask()
     goes_back(case.story, amount_refunded=0)

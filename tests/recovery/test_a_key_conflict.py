@@ -11,6 +11,7 @@ from service.effects.parking import KEY_AT_STRIPE
 from service.foundation.errors import Misconfigured, NotFound
 from service.stripe_gateway.client import StripeGateway
 from tests.charges.world import Promise, World
+from tests.operators import OPERATOR
 from tests.recovery.forgetting import Forgotten, charges_of, forgotten, fresh_key
 
 pytestmark = pytest.mark.slow
@@ -57,7 +58,7 @@ async def test_a_key_used_by_another_system_is_parked_and_no_retry_ever_posts_it
     assert (await world.open_row(promise))["last_error"] == KEY_AT_STRIPE
     if hours:
         await a_day_passes(hours)
-    assert await outbox.retry(world.engine) == [promise.outbox_id]
+    assert await outbox.retry(world.engine, who=OPERATOR) == [promise.outbox_id]
     await world.work()
     assert (await world.open_row(promise))["last_error"] == KEY_AT_STRIPE
     assert await world.calls(promise) == ["send", "lookup", "lookup"]
@@ -86,9 +87,9 @@ async def test_a_human_ends_a_parked_order_and_its_key_is_not_posted_any_more(re
     world, promise = remembering, await remembering.order(fresh_key())
     await used_elsewhere(world, promise.key)
     with pytest.raises(NotFound, match="no parked row"):
-        await fail_by_hand(world.engine, promise.order_id, "another system has used the key")
+        await fail_by_hand(world.engine, promise.order_id, "another system has used the key", who=OPERATOR)
     await world.work()
-    await fail_by_hand(world.engine, promise.order_id, "another system has used the key")
+    await fail_by_hand(world.engine, promise.order_id, "another system has used the key", who=OPERATOR)
     order = await orders.get(world.engine, promise.account_id, promise.order_id)
     assert order.status == "failed"
     assert order.failure is not None
@@ -101,7 +102,7 @@ async def test_a_human_ends_a_parked_order_and_its_key_is_not_posted_any_more(re
 async def test_an_order_whose_payment_may_still_be_made_is_not_ended_by_hand(remembering: World) -> None:
     world, promise = remembering, await remembering.order(payment_method="pm_card_threeDSecureRequired")
     await world.deliver(promise)
-    await outbox.park(world.engine, promise.outbox_id, "by hand")
+    await outbox.park(world.engine, promise.outbox_id, "by hand", who=OPERATOR)
     with pytest.raises(Misconfigured, match="may still take the money"):
-        await fail_by_hand(world.engine, promise.order_id, "enough")
+        await fail_by_hand(world.engine, promise.order_id, "enough", who=OPERATOR)
     assert await world.status(promise) == "requires_action"

@@ -12,6 +12,7 @@ from service.reconcile import Span, reconcile
 from service.recovery import Step, Verdict, heal
 from service.stripe_gateway.client import StripeGateway
 from tests.charges.world import POST, Promise, World
+from tests.operators import OPERATOR
 from tests.recovery.forgetting import DECLINES, charges_of, forgotten, fresh_key, promise_of, shown
 
 
@@ -119,9 +120,9 @@ async def test_a_settled_charge_that_is_not_on_the_books_is_booked(remembering: 
 
 async def test_a_parked_row_that_is_brought_back_is_worked_on_and_stale_no_more(remembering: World) -> None:
     world, promise = remembering, await remembering.order(fresh_key())
-    await outbox.park(world.engine, promise.outbox_id, "by hand")
+    await outbox.park(world.engine, promise.outbox_id, "by hand", who=OPERATOR)
     assert await of_order(world, promise) == ["stale_pending"]
-    assert await outbox.retry(world.engine, [promise.outbox_id]) == [promise.outbox_id]
+    assert await outbox.retry(world.engine, [promise.outbox_id], who=OPERATOR) == [promise.outbox_id]
     await world.work()
     await world.assert_charged_once(promise)
     assert set(await of_order(world, promise)) <= {"fee_missing"}, "which the relay books"

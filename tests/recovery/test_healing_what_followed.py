@@ -9,6 +9,7 @@ from service.recovery import Step, Verdict, adopt_refund, heal, heal_refund
 from service.stripe_gateway import paths
 from service.stripe_gateway.client import StripeGateway
 from tests.charges.world import Promise, World
+from tests.operators import OPERATOR
 from tests.recovery.forgetting import forgotten, fresh_key, promise_of, shown
 from tests.recovery.refunding import (
     asks,
@@ -52,7 +53,7 @@ async def test_what_reconciliation_finds_of_a_refund_past_us_it_heals(rememberin
             StripeGateway(world.settings) as gateway,
             reconcile(world.engine, gateway, Span(), grace_s=0, rules=Rules.of(world.settings)) as report,
         ):
-            await Healer(world.engine, gateway, world.settings, said.append).heal(report, dry_run=False)
+            await Healer(world.engine, gateway, world.settings, said.append).heal(report, who=OPERATOR)
     (about_it,) = [words for words in said if refund_id in words]
     assert about_it.endswith(": adopted")
     await assert_given_back(world, order, 700)

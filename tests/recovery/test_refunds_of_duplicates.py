@@ -15,6 +15,7 @@ from service.recovery import Step, Verdict, adopt_refund, heal, heal_refund
 from service.stripe_gateway.client import StripeGateway
 from tests.balance.support import sweep_balance
 from tests.charges.world import Promise, World
+from tests.operators import OPERATOR
 from tests.recovery.forgetting import asked, forgotten, fresh_key
 from tests.recovery.refunding import asks, forgets, given_back, lost_refund, paid, refunds_of, sums
 
@@ -59,7 +60,7 @@ async def by_reconciliation(world: World, refund_id: str) -> None:
         StripeGateway(world.settings) as gateway,
         reconcile(world.engine, gateway, Span(), grace_s=0, rules=Rules.of(world.settings)) as report,
     ):
-        await Healer(world.engine, gateway, world.settings, said.append).heal(report, dry_run=False)
+        await Healer(world.engine, gateway, world.settings, said.append).heal(report, who=OPERATOR)
     assert [words.rpartition(": ")[2] for words in said if refund_id in words] == ["adopted"]
 
 

@@ -14,6 +14,7 @@ from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from tests.charges.wishes import Asked, ask_refund
 from tests.charges.world import World
+from tests.operators import OPERATOR
 from tests.refunds.giving_back import (
     ASKS,
     FAILS_LATER,
@@ -119,7 +120,7 @@ async def test_a_refund_that_nobody_ends_is_given_to_a_human_after_a_month(world
     assert (await world.open_row(asked))["parked_at"] is not None
     assert await sums(world, promise) == (0, 500, 0), "it is not over"
     await end(world, asked, "succeeded")
-    await outbox.retry(world.engine, [asked.outbox_id])
+    await outbox.retry(world.engine, [asked.outbox_id], who=OPERATOR)
     await world.work()
     await assert_given_back_once(world, promise, asked, 500)
 

@@ -15,6 +15,7 @@ from tests.charges.answers import change
 from tests.charges.faults import Passes
 from tests.charges.wishes import Asked, ask_refund
 from tests.charges.world import World
+from tests.operators import OPERATOR
 from tests.refunds.giving_back import (
     LIST,
     assert_given_back_once,
@@ -160,7 +161,7 @@ async def test_a_refund_of_another_sum_under_the_same_key_is_given_to_a_human_an
     row = await own_world.open_row(asked)
     assert row["last_error"] == "key_conflict: Stripe has the key for another request"
     await a_day_passes(25)
-    await outbox.retry(own_world.engine, [asked.outbox_id])
+    await outbox.retry(own_world.engine, [asked.outbox_id], who=OPERATOR)
     await own_world.deliver(asked)
     assert (await own_world.open_row(asked))["parked_at"] is not None
     assert await calls(own_world, asked) == ["send", "send", "lookup", "lookup"], "no retry posts that key"

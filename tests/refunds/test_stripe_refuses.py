@@ -8,6 +8,7 @@ from service.refunds.ending import fail_by_hand
 from tests.charges.refusing import RefusingStripe
 from tests.charges.wishes import ask_refund
 from tests.charges.world import World
+from tests.operators import OPERATOR
 from tests.refunds.giving_back import (
     assert_given_back_once,
     paid,
@@ -76,9 +77,11 @@ async def test_a_refund_that_waits_for_a_human_can_be_ended_by_one(world: World)
     asked = await ask_refund(world, promise, 500)
     assert asked.effect is not None
     with pytest.raises(NotFound):
-        await fail_by_hand(world.engine, asked.effect, "not wanted")
-    await outbox.park(world.engine, asked.outbox_id, "key_conflict: Stripe has the key for another request")
-    await fail_by_hand(world.engine, asked.effect, "not wanted")
+        await fail_by_hand(world.engine, asked.effect, "not wanted", who=OPERATOR)
+    await outbox.park(
+        world.engine, asked.outbox_id, "key_conflict: Stripe has the key for another request", who=OPERATOR
+    )
+    await fail_by_hand(world.engine, asked.effect, "not wanted", who=OPERATOR)
     row = await refund(world, asked)
     assert (row["status"], row["failure"]["code"]) == ("failed", "failed_by_operator")
     assert await sums(world, promise) == (0, 0, 0)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.effects import Sweep
 from service.foundation.settings import Settings
 from service.stripe_gateway.objects import MOMENT_MAX, IncompleteListing
-from service.sweeps import Sweeping, sweeping
+from service.sweeps import Sweeping, cursors, sweeping
 
 HOUR = 3_600
 
@@ -154,6 +154,62 @@ async def test_a_listing_that_hides_what_is_known_moves_no_cursor(swept: Swept) 
     assert await swept.cursor() is None
     swept.stripe.things = [thing for thing in swept.stripe.things if thing.id != "t20"]
     assert await swept.once(), "what Stripe has deleted stops nothing"
+
+
+async def test_what_is_made_in_the_second_that_is_read_is_no_contradiction_the_next_time(
+    swept: Swept, caplog: pytest.LogCaptureFixture
+) -> None:
+    swept.things(5)
+    ask = swept.kind.ask
+
+    async def one_comes(gateway: Stripe, gte: int, lt: int) -> AsyncIterator[Thing]:
+        async for thing in ask(gateway, gte, lt):
+            yield thing
+        if len(gateway.things) == 1:
+            gateway.things.append(Thing("next", gateway.things[0].created))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(swept.kind, "ask", one_comes)
+        assert await swept.once()
+    assert swept.kind.settled[-1] == ["t5", "next"]
+    assert "sweep.incomplete" not in caplog.text
+
+
+async def test_a_listing_that_contradicts_itself_twice_is_said_and_not_believed(
+    swept: Swept, caplog: pytest.LogCaptureFixture
+) -> None:
+    swept.things(5, 4)
+    ask = swept.kind.ask
+
+    def hides_a_second(stripe: Stripe, gte: int, lt: int) -> AsyncIterator[Thing]:
+        return ask(Stripe() if lt == gte + 1 else stripe, gte, lt)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(swept.kind, "ask", hides_a_second)
+        assert not await swept.once()
+    assert caplog.text.count("sweep.incomplete") == 1
+    assert await swept.cursor() is None
+
+
+async def test_a_kind_is_late_while_what_is_beside_its_list_cannot_be_read(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cursor moves on, because nobody has to read the list again for that."""
+    (newest,) = swept.things(5)
+    await swept.is_born(1_000)
+
+    async def breaks(*_: object) -> None:
+        raise IncompleteListing("a page could not be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(swept.kind, "beside", breaks)
+        for _ in range(2):
+            assert not await swept.once()
+    assert await swept.cursor() == (newest.created, "a page could not be read")
+    assert [late.kind for late in await cursors.late(swept.engine, ["things"], 600)] == ["things"]
+    assert await swept.once()
+    assert await cursors.late(swept.engine, ["things"], 600) == []
+    assert await swept.cursor() == (newest.created, None)
 
 
 async def test_a_month_without_sweeps_is_caught_up_in_chunks_each_of_which_counts(swept: Swept) -> None:

@@ -13,6 +13,7 @@ from service.foundation.errors import Misconfigured, NotFound
 from service.foundation.settings import Settings
 from service.ops import up
 from service.web import create_app
+from tests.operators import OPERATOR
 from tests.web.conftest import ORDER, Api, assert_problem, serve
 
 
@@ -50,7 +51,7 @@ async def test_eo_up_shows_no_key_that_opens_nothing_and_says_what_makes_one(
         return capsys.readouterr().out
 
     assert settings.api_key in await shown(as_json=False)
-    await revoke_key(engine, str((await list_keys(engine))[0]["id"]))
+    await revoke_key(engine, str((await list_keys(engine))[0]["id"]), who=OPERATOR)
     while await asyncio.to_thread(up.key_opens, stack):
         await asyncio.sleep(0.02)
     for as_json in (True, False):
@@ -76,23 +77,23 @@ async def test_no_route_below_v1_is_open(settings: Settings, api: Api) -> None:
 
 
 async def test_unknown_and_revoked_keys_get_the_same_answer(api: Api, engine: AsyncEngine) -> None:
-    public_id, key = await create_key(engine, "shop")
-    await revoke_key(engine, public_id)
+    public_id, key = await create_key(engine, "shop", who=OPERATOR)
+    await revoke_key(engine, public_id, who=OPERATOR)
     unknown = (await api.http.get("/v1/orders", headers=bearer("eo_test_abcdefghijkl_" + "x" * 40))).json()
     revoked = (await api.http.get("/v1/orders", headers=bearer(key))).json()
     assert {**unknown, "request_id": ""} == {**revoked, "request_id": ""}
 
 
 async def test_a_revocation_is_effective_within_a_second(api: Api, engine: AsyncEngine) -> None:
-    public_id, key = await create_key(engine, "shop")
+    public_id, key = await create_key(engine, "shop", who=OPERATOR)
     assert (await api.http.get("/v1/orders", headers=bearer(key))).status_code == 200
-    await revoke_key(engine, public_id)
+    await revoke_key(engine, public_id, who=OPERATOR)
     await asyncio.sleep(1.05)
     assert_problem(await api.http.get("/v1/orders", headers=bearer(key)), 401)
 
 
 async def test_accounts_see_nothing_of_each_other(api: Api, engine: AsyncEngine) -> None:
-    _, key = await create_key(engine, "shop")
+    _, key = await create_key(engine, "shop", who=OPERATOR)
     mine = (await api.order("k1")).json()
     for path in (
         f"/v1/orders/{mine['id']}",
@@ -109,14 +110,14 @@ async def test_accounts_see_nothing_of_each_other(api: Api, engine: AsyncEngine)
 
 
 async def test_made_keys_have_the_promised_form_and_are_stored_only_as_hmac(engine: AsyncEngine) -> None:
-    public_id, key = await create_key(engine, "shop")
+    public_id, key = await create_key(engine, "shop", who=OPERATOR)
     prefix, mode, public, secret = key.split("_")
     assert (prefix, mode, public) == ("eo", "test", public_id)
     assert len(secret) >= 32
     async with engine.connect() as connection:
         row = (await connection.execute(text("SELECT * FROM api_keys"))).one()
     assert secret not in str(row)
-    assert (await create_key(engine, "shop"))[1] != key
+    assert (await create_key(engine, "shop", who=OPERATOR))[1] != key
     listed = await list_keys(engine)
     assert [k["account"] for k in listed] == ["shop", "shop"]
     assert not any(secret in str(k) for k in listed)
@@ -135,7 +136,7 @@ async def test_the_key_of_the_environment_opens_the_default_account_and_installs
 async def test_a_revoked_key_of_the_environment_stays_revoked(settings: Settings, engine: AsyncEngine) -> None:
     await install_key(engine, settings.api_key)
     (listed,) = await list_keys(engine)
-    await revoke_key(engine, str(listed["id"]))
+    await revoke_key(engine, str(listed["id"]), who=OPERATOR)
     async with serve(settings) as api:
         assert_problem(await api.http.get("/v1/orders"), 401)
 
@@ -147,8 +148,8 @@ async def test_a_key_of_the_environment_that_is_no_key_is_refused(engine: AsyncE
 
 
 async def test_revoking_twice_is_fine_and_revoking_nothing_is_told(engine: AsyncEngine) -> None:
-    public_id, _ = await create_key(engine, "shop")
-    await revoke_key(engine, public_id)
-    await revoke_key(engine, public_id)
+    public_id, _ = await create_key(engine, "shop", who=OPERATOR)
+    await revoke_key(engine, public_id, who=OPERATOR)
+    await revoke_key(engine, public_id, who=OPERATOR)
     with pytest.raises(NotFound):
-        await revoke_key(engine, "nothing")
+        await revoke_key(engine, "nothing", who=OPERATOR)

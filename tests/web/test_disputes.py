@@ -14,6 +14,7 @@ from service.disputes import Seen
 from service.states import DISPUTE_OPEN, DISPUTE_STATUSES
 from service.stripe_gateway.disputes import Dispute
 from tests.disputes.arguing import dispute, now, warning
+from tests.operators import OPERATOR
 from tests.ops.test_order_commands import Eo, assert_fits, eo, run
 from tests.web.afterwards import ask, order_in
 from tests.web.conftest import Api, assert_problem
@@ -73,7 +74,7 @@ async def test_pages_show_each_once_and_in_order(api: Api, engine: AsyncEngine) 
 
 
 async def test_another_accounts_dispute_does_not_exist(api: Api, engine: AsyncEngine) -> None:
-    _, key = await create_key(engine, "second")
+    _, key = await create_key(engine, "second", who=OPERATOR)
     order_id, intent = await paid(api, engine)
     shown = dispute(intent)
     await settle(engine, shown)

@@ -12,6 +12,7 @@ from service.accounts import create_key
 from service.foundation.settings import Settings
 from service.payouts.contents import list_contents
 from service.states import PAYOUT_STATUSES
+from tests.operators import OPERATOR
 from tests.ops.test_order_commands import Eo, assert_fits, eo, run
 from tests.payouts.bodies import MADE, Stripe, movement, payout
 from tests.payouts.test_contents import known, swept
@@ -86,7 +87,7 @@ async def test_pages_show_each_once_and_in_order(api: Api, engine: AsyncEngine) 
 
 
 async def test_keys_of_other_accounts_see_none_of_them(settings: Settings, engine: AsyncEngine) -> None:
-    _, key = await create_key(engine, "second")
+    _, key = await create_key(engine, "second", who=OPERATOR)
     await filled(engine)
     async with serve(replace(settings, api_key=settings.api_key)) as api:
         theirs = {"Authorization": f"Bearer {key}"}

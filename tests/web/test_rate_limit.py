@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts.keys import create_key
 from service.foundation.settings import Settings
+from tests.operators import OPERATOR
 from tests.web.conftest import ORDER, Api, assert_problem, serve
 
 pytestmark = pytest.mark.slow
@@ -81,7 +82,7 @@ async def test_a_flood_of_batches_is_refused(with_rate_limit: Settings) -> None:
 
 async def test_one_keys_limit_is_not_anothers(with_rate_limit: Settings, engine: AsyncEngine) -> None:
     async with serve(with_rate_limit) as api:
-        _, key = await create_key(engine, "shop")
+        _, key = await create_key(engine, "shop", who=OPERATOR)
         await asyncio.gather(*(api.order(f"k{i}") for i in range(20)))
         answer = await api.http.get("/v1/orders", headers={"Authorization": f"Bearer {key}"})
         assert answer.status_code == 200

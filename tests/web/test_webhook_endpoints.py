@@ -13,6 +13,7 @@ from service import accounts
 from service.foundation.settings import Settings
 from service.notices import NOTICE_TYPES
 from service.notices.endpoints import ENDPOINTS_MAX, ROLLS_MAX
+from tests.operators import OPERATOR
 from tests.web.conftest import Api, assert_problem, count, serve
 
 URL = "https://93.184.215.14/notices"
@@ -144,7 +145,7 @@ async def test_an_url_may_have_2048_characters_and_no_more(api: Api) -> None:
 
 async def test_another_account_sees_nothing_of_it(api: Api, engine: AsyncEngine) -> None:
     endpoint = (await make(api, "one")).json()
-    _, key = await accounts.create_key(engine, "another")
+    _, key = await accounts.create_key(engine, "another", who=OPERATOR)
     strange = {"Authorization": f"Bearer {key}"}
     where = f"{PATH}/{endpoint['id']}"
     assert_problem(await api.http.get(where, headers=strange), 404)

@@ -13,6 +13,7 @@ from service.accounts.keys import create_key
 from service.accounts.wrong_keys import BURST, LookUps, WrongKeys, address_of
 from service.foundation.postgres.sql import Connection, Statement
 from service.foundation.settings import Settings
+from tests.operators import OPERATOR
 from tests.web.conftest import Api, assert_problem, serve
 
 
@@ -36,7 +37,7 @@ async def test_a_burst_of_wrong_keys_is_401_and_then_429_with_the_time_to_come_b
 
 async def test_a_right_key_is_served_from_the_address_of_the_guesses(api: Api, engine: AsyncEngine) -> None:
     guesses = [api.http.get("/v1/orders", headers=bearer(f"eo_test_guess_{n:040}")) for n in range(BURST + 50)]
-    _, never_seen = await create_key(engine, "shop")
+    _, never_seen = await create_key(engine, "shop", who=OPERATOR)
     await asyncio.gather(*guesses)
     for _ in range(3):
         assert (await api.http.get("/v1/orders")).status_code == 200

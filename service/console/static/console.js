@@ -24,7 +24,8 @@
       const html = news.parts[place.dataset.part];
       if (html !== undefined && place.innerHTML !== html) replace(place, html);
     }
-    asOf.innerHTML = news.made;
+    if (!news.failed) asOf.innerHTML = news.made;
+    say(news.failed ? "not up to date: the database does not answer" : "live");
   };
 
   const open = () => {
@@ -32,7 +33,7 @@
     if (source || document.hidden) return;
     const address = `/console/live/${main.dataset.live}${last ? `?last=${encodeURIComponent(last)}` : ""}`;
     source = new EventSource(address);
-    source.addEventListener("open", () => { failures = 0; say("live"); });
+    source.addEventListener("open", () => { failures = 0; });
     source.addEventListener("parts", renew);
     source.addEventListener("closed", () => { close(); say("signed out"); main.removeAttribute("data-live"); });
     source.addEventListener("error", () => {

@@ -27,7 +27,7 @@ _RIGHTS = {
         " fraud_warnings payouts webhook_endpoints tallies"
     ),
     "SELECT, INSERT, UPDATE, DELETE": (
-        "outbox duties undated_charges stripe_events notices console_links console_sessions"
+        "outbox duties undated_charges stripe_events notices console_links console_sessions absorptions tally_writers"
     ),
 }
 RIGHTS = {table: rights for rights, tables in _RIGHTS.items() for table in tables.split()}

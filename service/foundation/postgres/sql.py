@@ -11,7 +11,7 @@ cheaper than BEGIN and COMMIT around it. What needs several takes `begin`. Neith
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import copy
 from random import uniform
@@ -76,10 +76,21 @@ NO_TIMEOUT = Statement("SET LOCAL statement_timeout = 0")  # the server's, until
 class Connection:
     """A connection, lent for the length of one `async with`."""
 
-    __slots__ = ("_driver",)
+    __slots__ = ("_committed", "_driver")
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, committed: list[Callable[[], None]] | None = None) -> None:
         self._driver = driver
+        self._committed = committed
+
+    def after_commit(self, do: Callable[[], None]) -> None:
+        """Call `do` once what is done here is committed, and never if it is rolled back, or its outcome is unknown.
+
+        Where each statement commits by itself, it is called at once.
+        """
+        if self._committed is None:
+            do()
+        else:
+            self._committed.append(do)
 
     async def rows(self, statement: Statement[R], values: Mapping[str, object] = _NONE) -> list[R]:
         """Run `statement` and return what it answers. Raises KeyError for a value that is missing."""
@@ -126,8 +137,9 @@ async def begin(engine: AsyncEngine) -> AsyncIterator[Connection]:
     """A connection in a transaction of its own: committed at the end, rolled back by any exception."""
     async with _lent(engine) as driver:
         await driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+        committed: list[Callable[[], None]] = []
         try:
-            yield Connection(driver)
+            yield Connection(driver, committed)
         except asyncio.CancelledError:
             raise  # the connection is thrown away, and its transaction with it
         except BaseException:
@@ -135,6 +147,8 @@ async def begin(engine: AsyncEngine) -> AsyncIterator[Connection]:
                 await driver.execute("ROLLBACK")
             raise
         await driver.execute("COMMIT")
+        for do in committed:
+            do()
 
 
 @asynccontextmanager

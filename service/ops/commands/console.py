@@ -1,15 +1,15 @@
 """`eo console`: who may see the console."""
 
-import getpass
 from typing import TYPE_CHECKING
 
 import click
 
 from service.foundation.settings import Settings
-from service.ops.arguments import USER_NAME
+from service.ops.arguments import USER_NAME, who_option
 from service.ops.terminal import ask, json_option, print_json
 
 if TYPE_CHECKING:
+    from service.audit import Who
     from service.console import Role
 
 _MINUTES, _MINUTES_MAX = 15, 1_440
@@ -31,15 +31,15 @@ def console() -> None:
     show_default=True,
     help="How long it is good for.",
 )
-@click.option("--for", "actor", type=USER_NAME, help="Who will open it; the audit names them. Default: this user.")
+@click.option("--for", "actor", type=USER_NAME, help="Who will open it; the audit names them. Default: who makes it.")
+@who_option
 @json_option
-def console_link(role: "Role", minutes: int, actor: str | None, *, as_json: bool) -> None:
+def console_link(role: "Role", minutes: int, actor: str | None, who: "Who", *, as_json: bool) -> None:
     """Make a link that opens the console once. It is shown once: only its hash is kept."""
-    from service.audit import Who  # noqa: PLC0415
     from service.console import Access, Doorway  # noqa: PLC0415
 
     settings = Settings.from_env()
-    doorway, who = Doorway.of(settings), Who(getpass.getuser(), "cli")
+    doorway = Doorway.of(settings)
     for_whom = actor or who.actor
     link = doorway.link(ask(lambda engine: Access(engine).link(who, for_whom, role, minutes)))
     if as_json:

@@ -1,7 +1,7 @@
 """This installation: its schema, settings, parts and data."""
 
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,11 @@ from service.foundation.knobs import Knob
 from service.foundation.settings import KNOBS, Settings
 from service.foundation.settings import data_dir as named_data_dir
 from service.ops import table
+from service.ops.arguments import who_option
 from service.ops.terminal import ask, json_option, masked, plain, print_json, print_rows
+
+if TYPE_CHECKING:
+    from service.audit import Who
 
 
 @click.command()
@@ -42,13 +46,14 @@ def instance() -> None:
 
 @instance.command("fork")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def instance_fork(*, yes: bool) -> None:
+@who_option
+def instance_fork(who: "Who", *, yes: bool) -> None:
     """Make a copied database an installation of its own, before it is used with the same Stripe account."""
     from service.recovery import fork  # noqa: PLC0415
 
     if not yes:
         click.confirm("Only in a copy: Stripe's payments so far stay with the original. Go on?", abort=True, err=True)
-    click.echo(f"eo: this installation is {ask(fork)} from now on.", err=True)
+    click.echo(f"eo: this installation is {ask(lambda engine: fork(engine, who=who))} from now on.", err=True)
 
 
 @click.command()

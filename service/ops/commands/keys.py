@@ -1,9 +1,14 @@
 """`eo keys`: who may come in."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from service.ops.arguments import ACCOUNT_NAME
+from service.ops.arguments import ACCOUNT_NAME, who_option, why_option
 from service.ops.terminal import ask, json_option, print_json, print_rows
+
+if TYPE_CHECKING:
+    from service.audit import Who
 
 
 @click.group()
@@ -13,12 +18,13 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--account", required=True, type=ACCOUNT_NAME, help="The account's name; made if missing.")
+@who_option
 @json_option
-def keys_create(account: str, *, as_json: bool) -> None:
+def keys_create(account: str, who: "Who", *, as_json: bool) -> None:
     """Make a key. It is shown once: only its hash is kept."""
     from service.accounts.keys import create_key  # noqa: PLC0415
 
-    public_id, key = ask(lambda engine: create_key(engine, account))
+    public_id, key = ask(lambda engine: create_key(engine, account, who=who))
     if as_json:
         print_json({"id": public_id, "key": key})
     else:
@@ -37,9 +43,11 @@ def keys_list(*, as_json: bool) -> None:
 
 @keys.command("revoke")
 @click.argument("public_id")
-def keys_revoke(public_id: str) -> None:
+@why_option
+@who_option
+def keys_revoke(public_id: str, reason: str | None, who: "Who") -> None:
     """Refuse a key from now on."""
     from service.accounts.keys import revoke_key  # noqa: PLC0415
 
-    ask(lambda engine: revoke_key(engine, public_id))
+    ask(lambda engine: revoke_key(engine, public_id, who=who, reason=reason))
     click.echo(f"eo: key {public_id} is revoked.", err=True)

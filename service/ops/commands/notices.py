@@ -1,14 +1,17 @@
 """`eo notices`: what producers are told."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from service.foundation.exit_codes import USAGE
 from service.ops import table
-from service.ops.arguments import one_of
+from service.ops.arguments import one_of, who_option, why_option
 from service.ops.terminal import ask, json_option, print_rows
 from service.states import NOTICE_STATUSES
+
+if TYPE_CHECKING:
+    from service.audit import Who
 
 
 @click.group()
@@ -35,13 +38,15 @@ def notices_list(*, status: str | None, order_id: Any, limit: int, as_json: bool
 @notices.command("resend")
 @click.argument("ids", nargs=-1, type=click.UUID)
 @click.option("--all", "everything", is_flag=True, help="All parked ones.")
-def notices_resend(ids: tuple[Any, ...], *, everything: bool) -> None:
+@why_option
+@who_option
+def notices_resend(ids: tuple[Any, ...], reason: str | None, who: "Who", *, everything: bool) -> None:
     """Send notices again under the same ids, delivered ones too."""
     from service.notices import resend  # noqa: PLC0415
 
     if bool(ids) == everything:
         raise click.UsageError("Name notices by id, or say --all.")
-    back = ask(lambda engine: resend(engine, list(ids) or None))
+    back = ask(lambda engine: resend(engine, list(ids) or None, who=who, reason=reason))
     click.echo(f"eo: {len(back)} of {len(ids) or len(back)} will be sent.", err=True)
     if strange := [str(one) for one in ids if one not in back]:
         click.echo(
@@ -54,11 +59,13 @@ def notices_resend(ids: tuple[Any, ...], *, everything: bool) -> None:
 
 @notices.command("park")
 @click.argument("notice_id", type=click.UUID)
-def notices_park(notice_id: Any) -> None:
+@why_option
+@who_option
+def notices_park(notice_id: Any, reason: str | None, who: "Who") -> None:
     """Hold a notice back until `eo notices resend`."""
     from service.notices import park  # noqa: PLC0415
 
-    ask(lambda engine: park(engine, notice_id))
+    ask(lambda engine: park(engine, notice_id, who=who, reason=reason))
     click.echo(f"eo: {notice_id} is parked.", err=True)
 
 

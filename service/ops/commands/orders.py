@@ -7,12 +7,14 @@ import click
 
 from service.foundation.money import spelled
 from service.ops import table
-from service.ops.arguments import REASON, one_of
+from service.ops.arguments import REASON, one_of, who_option
 from service.ops.terminal import ask, json_option, print_json, print_rows
 from service.states import ORDER_STATUSES
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from service.audit import Who
 
 _KEY_SHOWN = 20  # characters of an idempotency key that a table shows; --json shows the whole key
 
@@ -76,11 +78,12 @@ def orders_watch(*, order: str | None, as_json: bool) -> None:
 @orders.command("fail")
 @click.argument("order_id", type=click.UUID)
 @click.option("--reason", required=True, type=REASON, help="Shown to the producer.")
-def orders_fail(order_id: Any, reason: str) -> None:
+@who_option
+def orders_fail(order_id: Any, reason: str, who: "Who") -> None:
     """End a parked order as failed. Nothing of it is sent any more."""
     from service.charges.ending import fail_by_hand  # noqa: PLC0415
 
-    ask(lambda engine: fail_by_hand(engine, order_id, reason))
+    ask(lambda engine: fail_by_hand(engine, order_id, reason, who=who))
     click.echo(f"eo: order {order_id} is failed.", err=True)
 
 

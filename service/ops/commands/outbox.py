@@ -1,13 +1,16 @@
 """`eo outbox`: promises that are not on the books yet."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from service.foundation.exit_codes import USAGE
 from service.ops import table
-from service.ops.arguments import REASON
+from service.ops.arguments import REASON, who_option, why_option
 from service.ops.terminal import ask, json_option, print_rows
+
+if TYPE_CHECKING:
+    from service.audit import Who
 
 _NOTHING = {None: "waits: what was accepted is on the books", True: "is parked", False: "is due"}
 
@@ -34,13 +37,15 @@ def outbox_list(*, parked: bool | None, limit: int, as_json: bool) -> None:
 @outbox.command("retry")
 @click.argument("ids", nargs=-1, type=click.UUID)
 @click.option("--all", "everything", is_flag=True, help="All parked rows.")
-def outbox_retry(ids: tuple[Any, ...], *, everything: bool) -> None:
+@why_option
+@who_option
+def outbox_retry(ids: tuple[Any, ...], reason: str | None, who: "Who", *, everything: bool) -> None:
     """Bring parked rows back, under all the same guards."""
     from service.outbox import retry  # noqa: PLC0415
 
     if bool(ids) == everything:
         raise click.UsageError("Name rows by id, or say --all.")
-    back = ask(lambda engine: retry(engine, list(ids) or None))
+    back = ask(lambda engine: retry(engine, list(ids) or None, who=who, reason=reason))
     click.echo(f"eo: {len(back)} of {len(ids) or len(back)} brought back.", err=True)
     if strange := [str(one) for one in ids if one not in back]:
         click.echo(f"eo: no parked row: {', '.join(strange)}. `eo outbox list --parked` shows the rows.", err=True)
@@ -50,11 +55,12 @@ def outbox_retry(ids: tuple[Any, ...], *, everything: bool) -> None:
 @outbox.command("park")
 @click.argument("row_id", type=click.UUID)
 @click.option("--reason", required=True, type=REASON)
-def outbox_park(row_id: Any, reason: str) -> None:
+@who_option
+def outbox_park(row_id: Any, reason: str, who: "Who") -> None:
     """Take a row out of delivery until `eo outbox retry`."""
     from service.outbox import park  # noqa: PLC0415
 
-    ask(lambda engine: park(engine, row_id, reason))
+    ask(lambda engine: park(engine, row_id, reason, who=who))
     click.echo(f"eo: {row_id} is parked.", err=True)
 
 

@@ -1,24 +1,23 @@
 """`eo reconcile` and `eo reconcile ack`: data on stdout, progress on stderr, and an exit code that can be trusted."""
 
 import asyncio
-import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from getpass import getuser
 from typing import Any
 
 import click
 
+from service.audit import Who
 from service.effects import Rules
 from service.foundation import exit_codes
 from service.foundation.deadlines import LONG_STATEMENT_S
 from service.foundation.errors import EffectivelyOnceError, Misconfigured, NotFound, Unavailable
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.settings import Settings
-from service.ops.arguments import REASON, USER_NAME, Instant
+from service.ops.arguments import REASON, Instant, who_option
 from service.reconcile.acknowledging import acknowledge
 from service.reconcile.healing import Healer
 from service.reconcile.report import FORMATS
@@ -32,12 +31,12 @@ _VERDICTS = {"clean": exit_codes.OK, "discrepancies": exit_codes.FOUND, "incompl
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The options of one call. tell: print what healing would do; heal: do it."""
+    """The options of one call. tell: print what healing would do; heal: who wants it done, if it is to be done."""
 
     span: Span
     form: str
     tell: bool
-    heal: bool
+    heal: Who | None
 
 
 class _Fingerprint(click.ParamType[str]):
@@ -60,14 +59,6 @@ class _Day(click.ParamType[Span]):
             self.fail("is not a day such as 2026-11-24.", param, ctx)
 
 
-def _user() -> str:
-    """The login name of the user who runs this; empty where a container's user has none."""
-    try:
-        return getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
 @click.group(
     "reconcile",
     invoke_without_command=True,
@@ -82,6 +73,7 @@ def _user() -> str:
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--heal", is_flag=True, help="Tell what Stripe's own success could put right here.")
 @click.option("--yes", is_flag=True, help="With --heal: put it right, then compare again.")
+@who_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -93,6 +85,7 @@ def command(
     as_json: bool,
     heal: bool,
     yes: bool,
+    who: Who,
 ) -> None:
     """Compare our orders, our ledger and Stripe's own list, and name every difference.
 
@@ -107,15 +100,15 @@ def command(
     if yes and not heal:
         raise click.UsageError("--yes is for --heal.")
     span = _span(since, until, whole_day)
-    wanted = Wanted(span, "json" if as_json else form, tell=heal and not yes, heal=yes)
+    wanted = Wanted(span, "json" if as_json else form, tell=heal and not yes, heal=who if yes else None)
     sys.exit(asyncio.run(_run(lambda settings: _reconcile(settings, wanted))))
 
 
 @command.command("ack")
 @click.argument("fingerprint", type=_Fingerprint())
 @click.option("--reason", required=True, type=REASON, help="Why it is accepted as it is.")
-@click.option("--by", type=USER_NAME, default=_user, show_default="your user name", help="Who accepts it.")
-def ack(fingerprint: str, reason: str, by: str) -> None:
+@who_option
+def ack(fingerprint: str, reason: str, who: Who) -> None:
     """Accept an open discrepancy as it is: it stays listed and leaves exit 0, until anything about it changes."""
     from service.foundation.postgres.migrate import check  # noqa: PLC0415  Alembic, only for this
 
@@ -123,10 +116,10 @@ def ack(fingerprint: str, reason: str, by: str) -> None:
         engine = create_engine(settings, name="reconcile", pool=1)
         try:
             await check(engine)
-            done = await acknowledge(engine, fingerprint, by=by, reason=reason)
+            done = await acknowledge(engine, fingerprint, who=who, reason=reason)
         finally:
             await close(engine)
-        click.echo(f"eo reconcile: {done.name} {done.fingerprint} is acknowledged by {by}.", err=True)
+        click.echo(f"eo reconcile: {done.name} {done.fingerprint} is acknowledged by {who.actor}.", err=True)
         return exit_codes.OK
 
     sys.exit(asyncio.run(_run(acknowledged)))
@@ -168,8 +161,8 @@ async def _reconcile(settings: Settings, wanted: Wanted) -> int:
             account_id, _ = await gateway.account_id()
             await check_binding(engine, account_id, is_live=settings.stripe_is_live)
             healer = Healer(engine, gateway, settings, _progress)
-            if wanted.heal:
-                await _compared(healer, wanted, lambda report: healer.heal(report, dry_run=False))
+            if (who := wanted.heal) is not None:
+                await _compared(healer, wanted, lambda report: healer.heal(report, who=who))
             return await _compared(healer, wanted, lambda report: _shown(healer, report, wanted))
     finally:
         await close(engine)
@@ -197,7 +190,7 @@ async def _compared(healer: Healer, wanted: Wanted, use: Callable[[Report], Awai
 async def _shown(healer: Healer, report: Report, wanted: Wanted) -> None:
     await _print(report, wanted.form)
     if wanted.tell:
-        await healer.heal(report, dry_run=True)
+        await healer.preview(report)
 
 
 async def _print(report: Report, form: str) -> None:

@@ -1,15 +1,18 @@
 """`eo refunds`: look at refunds, or end one by hand."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from service.foundation.money import spelled
 from service.ops import table
-from service.ops.arguments import REASON, one_of
+from service.ops.arguments import REASON, one_of, who_option
 from service.ops.terminal import ask, json_option, print_json, print_rows
 from service.states import REFUND_STATUSES
+
+if TYPE_CHECKING:
+    from service.audit import Who
 
 
 @click.group()
@@ -54,11 +57,12 @@ def refunds_show(*, refund: str, as_json: bool) -> None:
 @refunds.command("fail")
 @click.argument("refund_id", type=click.UUID)
 @click.option("--reason", required=True, type=REASON, help="Shown to the producer.")
-def refunds_fail(refund_id: Any, reason: str) -> None:
+@who_option
+def refunds_fail(refund_id: Any, reason: str, who: "Who") -> None:
     """End a parked refund as failed. Nothing of it is sent any more, and its amount can be refunded again."""
     from service.refunds.ending import fail_by_hand  # noqa: PLC0415
 
-    ask(lambda engine: fail_by_hand(engine, refund_id, reason))
+    ask(lambda engine: fail_by_hand(engine, refund_id, reason, who=who))
     click.echo(f"eo: refund {refund_id} is failed.", err=True)
 
 

@@ -7,7 +7,7 @@ are not in PostgreSQL, where every API process finds them.
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Literal
@@ -22,10 +22,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.console import Access, Doorway, Visitor, render
 from service.console.access import Mode, form_token, is_form_token, sealed, unsealed
 from service.console.doorway import PATH
+from service.console.live import Feed
 from service.foundation.errors import BadRequest
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.settings import Settings
 from service.foundation.text import names
+from service.monitoring import ReadyCheck
 from service.web import problems
 from service.web.operation import AnyRequest, Handler
 from service.web.problem_types import PROBLEM_TYPES
@@ -49,6 +51,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _SAID = "eo_console_said"
+_FAILED = "Something failed here. The log names it by the id of this request."
 _NOBODY = "Nobody has opened the console in this browser, or it was too long ago."
 _READ_ONLY = "This console was opened to look. `eo console link --role operate` prints a link that opens it to act."
 _NOT_OURS = "This form was not sent by a page of this console, or its page is of an older session. Load the page again."
@@ -62,11 +65,18 @@ class Console:
     access: Access
     doorway: Doorway
     settings: Settings
+    readiness: ReadyCheck
+    feeds: dict[str, Feed] = field(default_factory=dict)
 
     @property
     def mode(self) -> Mode:
         """Where the money is taken."""
         return "sandbox" if self.settings.stripe_is_sandbox else "live" if self.settings.stripe_is_live else "test"
+
+    def close(self) -> None:
+        """End all streams, so that the process can stop."""
+        for feed in self.feeds.values():
+            feed.close()
 
     @property
     def cookie(self) -> str:
@@ -92,10 +102,13 @@ ROUTES: list[Route] = []
 async def running(app: Litestar, settings: Settings, doorway: Doorway) -> AsyncIterator[None]:
     """The console's own resources, while the API runs."""
     engine = create_engine(settings, name="console", pool=_CONNECTIONS, statement_s=_STATEMENT_S)
-    app.state["console"] = Console(engine, Access(engine), doorway, settings)
+    console = app.state["console"] = Console(
+        engine, Access(engine), doorway, settings, app.state["resources"].readiness
+    )
     try:
         yield
     finally:
+        console.close()
         await close(engine)
 
 
@@ -278,4 +291,5 @@ def _as_page(request: AnyRequest, error: Exception) -> ASGIResponse:
     if isinstance(error, HTTPException):
         return refused(request, "The request cannot be understood.", status=error.status_code)
     problem = problems.as_problem(error, request.scope)
-    return refused(request, problem.detail, status=PROBLEM_TYPES[problem.code].status)
+    says = problem.detail if problem.code != "internal-error" else _FAILED
+    return refused(request, says, status=PROBLEM_TYPES[problem.code].status)

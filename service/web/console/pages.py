@@ -4,10 +4,12 @@ from litestar import HttpMethod, route
 from litestar.handlers import HTTPRouteHandler
 
 from service.foundation.settings import Settings
-from service.web.console import door, overview
+from service.web.console import door, overview, streams
 from service.web.console.frame import ROUTES
 
-MODULES = (overview, door)
+__all__ = ["MODULES", "ROUTES", "handlers"]
+
+MODULES = (overview, door, streams)
 _METHODS = {"GET": [HttpMethod.GET, HttpMethod.HEAD], "POST": [HttpMethod.POST]}
 
 

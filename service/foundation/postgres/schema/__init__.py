@@ -50,10 +50,12 @@ from service.foundation.postgres.schema.telling import (
 from service.foundation.postgres.schema.watching import (
     AUDIT_VIA,
     CONSOLE_ROLES,
+    absorptions,
     audit,
     console_links,
     console_sessions,
     tallies,
+    tally_writers,
 )
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "LEDGER_TYPES",
     "OPERATIONS",
     "WANTED_BY",
+    "absorptions",
     "accounts",
     "acknowledgements",
     "api_keys",
@@ -99,6 +102,7 @@ __all__ = [
     "stripe_events",
     "sweeps",
     "tallies",
+    "tally_writers",
     "undated_charges",
     "webhook_endpoints",
 ]

@@ -18,11 +18,13 @@ audit = Table(
     Column("via", sa.Text, nullable=False),
     Column("action", sa.Text, nullable=False, comment="outbox.retry, order.fail, key.revoke, …"),
     Column("subject", sa.Text, nullable=False, comment="id of what it was done to"),
+    Column("order_id", pg.UUID(as_uuid=True), comment="the order that the subject belongs to"),
     Column("reason", sa.Text),
     Column("before", pg.JSONB, comment="what the action changed, as it was"),
     Column("after", pg.JSONB, comment="and as it is since"),
     Index("audit_by_time", "at"),
     Index("audit_by_subject", "subject", "at"),
+    Index("audit_by_order", "order_id", postgresql_where=sa.text("order_id IS NOT NULL")),
     one_of("via", AUDIT_VIA, "via_known"),
     comment="Every action of an operator, written in the transaction that does it, and never changed.",
 )
@@ -62,4 +64,29 @@ tallies = Table(
     Column("value", sa.BigInteger, nullable=False),
     CheckConstraint("value >= 0", name="value_not_negative"),
     comment="Counts of the fleet. Each process adds what it counted every few seconds; its last ones die with it.",
+)
+
+tally_writers = Table(
+    "tally_writers",
+    metadata,
+    uuid_column("process", primary_key=True),
+    Column("batch", sa.BigInteger, nullable=False, comment="the last batch that it added"),
+    time_column("added_at"),
+    comment="What each process has added to the tallies, so that a batch whose answer was lost is not added twice.",
+)
+
+absorptions = Table(
+    "absorptions",
+    metadata,
+    uuid_column("id", primary_key=True),
+    # No foreign key: what is shown of an order must not hold the order's row, nor keep a batch from being counted.
+    uuid_column("order_id"),
+    Column("guard", sa.Text, nullable=False),
+    Column("times", sa.Integer, nullable=False),
+    Column("process", sa.Text, nullable=False, comment="its kind, machine and number"),
+    time_column("at", default=False),
+    Index("absorptions_by_order", "order_id", "at"),
+    Index("absorptions_by_time", "at"),
+    CheckConstraint("times > 0", name="times_positive"),
+    comment="Duplicates of an order that a guard absorbed: to be shown, a few of each order, for some days.",
 )
