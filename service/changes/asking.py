@@ -22,6 +22,7 @@ from service.orders.operations import Operations, Wish
 from service.orders.reading import COLUMNS, OrderRow, captured, order_of
 from service.outbox.handling import withdraw
 from service.outbox.rows import promise
+from service.outbox.tracing import carry_trace
 from service.states import CHANGE_OPEN, WHOSE_TURN, in_sql
 
 DONE, ACCEPTED = 200, 202  # HTTP's words for what is true now, and for what will be asked of Stripe
@@ -237,9 +238,10 @@ async def add_change(
         attempt=payment.attempt,
         nth=nth,
     )
+    row_id = uuid7()
     values = {
         "id": uuid7(),
-        "promise": uuid7(),
+        "promise": row_id,
         "account": order.account_id,
         "order": order.id,
         "charge": payment.id,
@@ -250,3 +252,4 @@ async def add_change(
         "nth": nth,
     }
     await tx.run(_ADD, values)
+    await carry_trace(tx, row_id)
