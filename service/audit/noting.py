@@ -40,6 +40,8 @@ class Action(StrEnum):
     KEY_ROLL = "key.roll"
     KEY_REVOKE = "key.revoke"
     INSTANCE_FORK = "instance.fork"
+    LEDGER_VERIFY = "ledger.verify"
+    RECONCILE_RUN = "reconciliation.run"
     CONSOLE_LINK = "console.link"
     CHAOS = "chaos.inject"
 
