@@ -59,7 +59,7 @@ class Fleet:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,  # on a busy machine
             check=False,
         )
 
