@@ -40,6 +40,16 @@ class Settings:
     live: bool = knob("EO_LIVE", False, "must be 1 before a live Stripe key is accepted")
     host: str = knob("EO_HOST", "127.0.0.1", "where the API listens; loopback unless said otherwise")
     port: int = knob("EO_PORT", 8000, "where the API listens", least=1, most=65_535)
+    metrics_port: int = knob(
+        "EO_METRICS_PORT",
+        0,
+        "a relay's metrics; a worker's are at the next port; 0: none. The API's are at its own",
+        least=0,
+        most=65_534,
+    )
+    metrics_host: str = knob(
+        "EO_METRICS_HOST", "127.0.0.1", "where those listen, without a key: loopback unless said otherwise"
+    )
     data_dir: Path = field(
         default=Path(".eo"), metadata={"variable": "EO_DATA_DIR", "why": "embedded data, logs, run.json; mode 0700"}
     )

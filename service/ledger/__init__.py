@@ -7,8 +7,8 @@ posting   a batch of entries onto the books, inside the caller's transaction; on
 exchanging  what goes back of a charge that is settled in another currency                               [pure]
 correcting  what was booked wrongly, by reversal and new entry; closing: disputes that are decided
 rollups   balances, an order's entries, and the sums that keep reading cheap
-checks    named passes that recompute what the database promises; refund_checks, payout_checks, movement_checks: those
-          of refunds, of payouts, and of all that moved Stripe's balance
+checks    named passes that recompute what the database promises; refund_checks, payout_checks, movement_checks,
+          opening_checks: those of refunds, of payouts, of all that moved Stripe's balance, and of how the books began
 
 There is no balance row to contend on: a balance is the sum of postings, helped by rollups.
 """
@@ -75,7 +75,7 @@ from service.ledger.refunding import (
     refund_pending_reference,
     refund_reference,
 )
-from service.ledger.rollups import Balance, Entry, balances, entries, rollup
+from service.ledger.rollups import Balance, Entry, balances, entries, imbalance, rollup
 
 __all__ = [
     "CHART",
@@ -108,6 +108,7 @@ __all__ = [
     "entries",
     "fee_entry",
     "fee_reference",
+    "imbalance",
     "mirror_of",
     "movement_of",
     "opening_entry",

@@ -14,6 +14,7 @@ from service.foundation.postgres.sql import NO_TIMEOUT, Connection, Record, Stat
 from service.ledger.entry import CHART, JournalEntry, Posting, money_or_none
 from service.ledger.journal import charge_reference, duplicate_reference
 from service.ledger.movement_checks import MOVEMENT_BOOKED_OTHERWISE
+from service.ledger.opening_checks import OPENING_MISPLACED
 from service.ledger.payout_checks import PAYOUT_NOT_EVEN
 from service.ledger.refund_checks import PAYABLE_DIFFERS, REFUNDED_TOO_MUCH
 from service.ledger.rollups import HORIZON
@@ -84,6 +85,7 @@ _FAULTS = {
     "payable_differs": PAYABLE_DIFFERS,
     "movement_booked_otherwise": MOVEMENT_BOOKED_OTHERWISE,
     "payout_not_even": PAYOUT_NOT_EVEN,
+    "opening_misplaced": OPENING_MISPLACED,
     "rollup_differs": f"""
         WITH horizon AS MATERIALIZED ({HORIZON}),
         recomputed AS (

@@ -74,8 +74,10 @@ class Dump:
 
     def put_in_force(self, *, age: str = "") -> None:
         """Load it over what is there."""
-        # In a deadlock with processes that read meanwhile, the first to look for one gives way: they.
-        script = f"SET LOCAL deadlock_timeout = '10s'; {self.script()} SET search_path = public; {age}"
+        # In a deadlock with processes that read meanwhile, the first to look for one gives way: they, after a second in
+        # which they wait. So all is locked at once: else they look before there is one, and then stand in the way of
+        # one table after the other for as long as a statement may take.
+        script = f"SET LOCAL deadlock_timeout = '10s'; {_LOCK} {self.script()} SET search_path = public; {age}"
         for left in reversed(range(REPEATS)):
             try:
                 sql(self._postgres, script, within_s=LOADED_WITHIN_S)
@@ -239,6 +241,15 @@ def _copy(source: str, to: str) -> None:
     shutil.copy2(source, to)
 
 
+_LOCK = """
+DO $$
+DECLARE
+  tables text := (SELECT string_agg(CAST(oid::regclass AS text), ', ') FROM pg_class
+                   WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace);
+BEGIN
+  EXECUTE 'LOCK TABLE ' || tables;
+END $$;
+"""
 # The guards of the ledger refuse to be emptied; loading the data alone enables them again.
 _TRUNCATE = """
 DO $$

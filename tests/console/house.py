@@ -65,6 +65,21 @@ class House:
         assert opened is not None
         return opened
 
+    def stop(self) -> None:
+        """Stop the API, as a signal does."""
+        self.run(self._api.aclose())
+
+    def start_again(self) -> None:
+        """Start the API again, where it was."""
+        port = self.api.http.base_url.port
+        assert port is not None
+        self.api = self.run(self._api.enter_async_context(serve(self.settings, port)))
+
+    def watchers(self, feed: str) -> int:
+        """How many watch this feed."""
+        found = self.api.server.app.state["console"].feeds.get(feed)
+        return 0 if found is None else found.watchers
+
     def end(self) -> None:
         """Stop the API and the loop."""
         self.run(self._api.aclose())

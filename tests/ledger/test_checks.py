@@ -1,13 +1,16 @@
 """`verify` finds each kind of damage by name, and nothing on healthy books."""
 
 import tracemalloc
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import ledger
-from service.ledger import checks
-from tests.ledger.support import BOB, book, charged, damage
+from service.ledger import JournalEntry, Money, checks, opening_entry, reversal_entry
+from tests.ledger.support import BOB, NOON, book, charged, damage
+from tests.reconcile.records import default_account
 
 A = "(SELECT id FROM journal_entries WHERE reference = 'charge:ch_a')"
 DAMAGE = {
@@ -113,6 +116,31 @@ async def test_a_charge_booked_as_revenue_and_as_duplicate_is_found(engine: Asyn
     assert [finding.name for finding in await ledger.verify(engine)] == ["charge_booked_twice"]
 
 
+def opening(account_id: UUID) -> JournalEntry:
+    entry = opening_entry(account_id=account_id, had=Money(500_000, "usd"), occurred_at=NOON)
+    assert entry is not None
+    return entry
+
+
+async def test_an_opening_is_found_where_the_books_were_not_opened_or_not_there(
+    engine: AsyncEngine, database: str
+) -> None:
+    """What a restored dump or a hand has left would be refused, or counted a second time."""
+    ours = opening(await default_account(engine))
+    await book(engine, ours)
+    assert [(f.name, f.ids[1], f.detail) for f in await ledger.verify(engine)] == [
+        ("opening_misplaced", "opening:usd", "the books of this database are not opened yet")
+    ]
+    await damage(database, "UPDATE instance SET balance_opened_at = now()")
+    assert await ledger.verify(engine) == []
+    await book(engine, reversal_entry(ours), replace(ours, reference="charge:ch_x", kind="charge"), opening(BOB))
+    found = [(f.name, f.ids[1], f.detail) for f in await ledger.verify(engine)]
+    assert sorted(found) == [
+        ("opening_misplaced", "charge:ch_x", "an entry of kind charge moves the opening"),
+        ("opening_misplaced", "opening:usd", "the books begin in another account than the default one"),
+    ]
+
+
 def test_every_pass_is_shown_to_find_something() -> None:
     elsewhere = {
         "charge_booked_twice",
@@ -120,6 +148,7 @@ def test_every_pass_is_shown_to_find_something() -> None:
         "payable_differs",
         "payout_not_even",
         "movement_booked_otherwise",
+        "opening_misplaced",
     }
     shown = set().union(*(names for _, names in DAMAGE.values()), elsewhere)
     assert shown == {*checks._PASSES, "entry_altered"}

@@ -21,8 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.console import Access, Doorway, Visitor, render
 from service.console.access import Mode, form_token, is_form_token, sealed, unsealed
+from service.console.acts import Acts
 from service.console.doorway import PATH
 from service.console.live import Feed
+from service.console.outbox import Sampled
 from service.foundation.errors import BadRequest
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.settings import Settings
@@ -66,6 +68,8 @@ class Console:
     doorway: Doorway
     settings: Settings
     readiness: ReadyCheck
+    acts: Acts
+    sampled: Sampled = field(default_factory=Sampled)
     feeds: dict[str, Feed] = field(default_factory=dict)
 
     @property
@@ -103,12 +107,13 @@ async def running(app: Litestar, settings: Settings, doorway: Doorway) -> AsyncI
     """The console's own resources, while the API runs."""
     engine = create_engine(settings, name="console", pool=_CONNECTIONS, statement_s=_STATEMENT_S)
     console = app.state["console"] = Console(
-        engine, Access(engine), doorway, settings, app.state["resources"].readiness
+        engine, Access(engine), doorway, settings, app.state["resources"].readiness, Acts(engine)
     )
     try:
         yield
     finally:
         console.close()
+        await console.acts.close()
         await close(engine)
 
 
