@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.acceptance.pages import ROOT, installed
 from tests.console.house import Scheme, chromium
 
-WIDTH, HEIGHT = 1120, 760
+WIDTH, HEIGHT, WIDE = 1120, 760, 1420  # pixels; the picture of an order is wide
 DONE_MS = 120_000
 PICTURES = {"overview": "/console", "chaos": "/console/chaos", "order": ""}
 
@@ -24,12 +24,14 @@ def take(folder: Path) -> list[Path]:
         assert found, "`eo up` printed no link"
         with opened(browser, found[1]) as (context, page):
             order = walked(page)
+            up.run(".venv/bin/eo reconcile")
             for name, path in PICTURES.items():
+                page.set_viewport_size({"width": WIDE if name == "order" else WIDTH, "height": HEIGHT})
                 for scheme in get_args(Scheme):
                     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                     page.goto(f"http://127.0.0.1:{up.port}{path or order}")
                     taken.append(folder / f"console-{name}-{scheme}.png")
-                    page.screenshot(path=taken[-1])
+                    page.screenshot(path=taken[-1], full_page=name == "order")
             context.close()
     return taken
 
