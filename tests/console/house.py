@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, expect, sync_playwright
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.audit import Who
@@ -184,6 +184,7 @@ def chromium() -> Iterator[Browser]:
     program = os.environ.get("EO_CHROMIUM") or shutil.which("chromium") or ""
     if not Path(program).is_file():
         pytest.skip("there is no Chromium: `apt-get install chromium`, or name one by EO_CHROMIUM")
+    expect.set_options(timeout=WAIT_MS)
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         try:
