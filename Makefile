@@ -24,10 +24,10 @@ RIGHT_PYTHON := $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) an
 # files of a package for Django. The locked lists are complete, so they are installed without looking further.
 UNUSED := polyfactory django asgiref
 
-.PHONY: help run free-port test test-fast chaos conformance check format docs demo demo-picture reset migrate lock clean
+.PHONY: help run free-port test test-fast chaos conformance check format docs demo demo-picture console-pictures reset migrate lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: free-port $(VENV)/.runtime ## Start everything here, in the foreground, until Ctrl-C
 	@exec $(BIN)/eo up
@@ -67,6 +67,9 @@ docs: $(VENV)/.dev ## Write the generated parts of docs/ anew: settings, command
 
 demo-picture: $(VENV)/.runtime ## Record docs/demo.svg from a real run of the demo
 	$(BIN)/eo demo --picture docs/demo.svg
+
+console-pictures: $(VENV)/.dev ## Take docs/console-*.png anew from a real run (needs Chromium)
+	$(BIN)/python -m tests.console.screenshots
 
 migrate: $(VENV)/.runtime ## Bring the database's schema to this code's
 	@$(BIN)/eo migrate

@@ -107,13 +107,8 @@ class Visit:
         return self.page
 
     def axe(self) -> str:
-        """What axe finds on the present page; `[]` where it finds nothing. Skips where axe is not installed."""
-        if not AXE.exists():
-            pytest.skip("axe-core is not installed: `make test` fetches it where npm is there")
-        session = self.context.new_cdp_session(self.page)  # a script added to the page would break its policy
-        answer = session.send("Runtime.evaluate", {"awaitPromise": True, "expression": AXE.read_text() + _AXE})
-        session.detach()
-        return str(answer["result"].get("value", answer))
+        """What axe finds on the present page."""
+        return axe(self.page)
 
     def is_as_wide_as_its_window(self) -> bool:
         """Whether nothing of the page stands out to the right, so that only tables and code scroll in themselves."""
@@ -171,6 +166,16 @@ class Visitors:
             visit.context.close()
         self._open.clear()
         return complaints
+
+
+def axe(page: Page) -> str:
+    """What axe finds on a page; `[]` where it finds nothing. Skips where axe is not installed."""
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: `make test` fetches it where npm is there")
+    session = page.context.new_cdp_session(page)  # a script added to the page would break its policy
+    answer = session.send("Runtime.evaluate", {"awaitPromise": True, "expression": AXE.read_text() + _AXE})
+    session.detach()
+    return str(answer["result"].get("value", answer))
 
 
 @contextmanager
