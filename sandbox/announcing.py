@@ -10,7 +10,7 @@ import msgspec
 
 from sandbox import destinations, events, intents, thin
 from sandbox.destinations import Destination
-from sandbox.faults import Plan, Rule
+from sandbox.faults import Plans, Rule
 from sandbox.ids import new_id
 from sandbox.state import Sandbox
 from sandbox.telling import Recorded
@@ -19,21 +19,21 @@ from sandbox.telling import Recorded
 class Announcer:
     """Hears of each event as it is written."""
 
-    def __init__(self, sandbox: Sandbox, plan: Callable[[], Plan], wake: Callable[[], None]) -> None:
+    def __init__(self, sandbox: Sandbox, plans: Plans, wake: Callable[[], None]) -> None:
         self._sandbox = sandbox
-        self._plan = plan
+        self._plans = plans
         self._wake = wake
         self._ahead: dict[str, list[str]] = {}
         sandbox.store.announce = self
 
     def __call__(self, event: Recorded) -> None:
         """Plan the deliveries of a new event."""
-        store, plan = self._sandbox.store, self._plan()
-        strikes = plan.strikes_events()
+        store, plans = self._sandbox.store, self._plans
+        strikes = plans.strikes_events()
         if not store.has_destinations and not strikes:
             return
         told = destinations.every(store)
-        struck = plan.pick_for_event(event.type, self._order(event)) if strikes else None
+        struck = plans.pick_for_event(event.type, self._order(event)) if strikes else None
         rule, share = struck or (None, 0.0)
         if rule is not None and rule.fault == "event_drop" and not rule.listed:
             store.write("DELETE FROM events WHERE id = ?", (event.id,))

@@ -17,7 +17,7 @@ from sandbox import balance, captures, disputing, documented, intents, misbehave
 from sandbox.announcing import Announcer
 from sandbox.delivering import Deliverer
 from sandbox.errors import ApiError, lock_timeout, server_error, too_many_requests
-from sandbox.faults import Plan, PlanText, Rule, Stage
+from sandbox.faults import Plans, Rule, Stage
 from sandbox.idempotency import Keys
 from sandbox.ids import new_id
 from sandbox.request import VERSIONS, Request, authenticate, call_of, check_headers
@@ -36,14 +36,14 @@ _log = logging.getLogger("sandbox")
 
 
 class Api:
-    """Answers `/v1/…` and `/v2/…`; owns the idempotency keys, the fault plan and the deliveries."""
+    """Answers `/v1/…` and `/v2/…`; owns the idempotency keys, the fault plans and the deliveries."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.keys = Keys(sandbox)
-        self.plan = Plan(PlanText(rules=[]))
+        self.plans = Plans()
         self.deliverer = Deliverer(sandbox)
-        self._announcer = Announcer(sandbox, lambda: self.plan, self.deliverer.wake)
+        self._announcer = Announcer(sandbox, self.plans, self.deliverer.wake)
         self._locked: set[str] = set()  # objects that a POST is about to change
         self.tasks: dict[str, schedule.Task] = {
             "fee": balance.book_fee,
@@ -61,7 +61,7 @@ class Api:
         request_id = new_id("req_", 14)
         try:
             call = call_of(request, request_id, ROUTES)
-            if self.plan and await self._struck_at_the_edge(call, request, wire):
+            if self.plans and await self._struck_at_the_edge(call, request, wire):
                 return
             answer = await self._answer(call, request)
             self.sandbox.store.count(f"requests:{answer.status}")
@@ -243,7 +243,7 @@ class Api:
         return headers
 
     def _pick(self, stage: Stage, call: Call) -> Rule | None:
-        return self.plan.pick(stage, call, self._order(call)) if self.plan else None
+        return self.plans.pick(stage, call, self._order(call)) if self.plans else None
 
     def _order(self, call: Call) -> str | None:
         """The order that the request is about: named by its metadata, or by that of the intent it is about."""

@@ -10,6 +10,7 @@ POST   age         {"seconds": n}                  make every stored key and obj
 POST   faults      the plan (see faults.py)        replaces the plan and its counts
 GET    faults                                      the plan with matched/fired per rule
 DELETE faults                                      no more faults
+       faults/NAME                                 the same three for a plan beside it, which others leave alone
 POST   latency     {"p50_ms": a, "p99_ms": b}      log-normal answer times; 0 turns them off
 POST   rate_limit  {"rps": n | null}               per endpoint; 429 stands before idempotency
 POST   keys/revoke {"key": "sk_test_…"}            401 from now on; {"key", "revoked": false} takes it back
@@ -60,6 +61,7 @@ from sandbox.wire import Answer, Headers, Wire
 
 PREFIX = "/_sandbox/"
 _END = re.compile(r"refunds/(\w+)/end")
+_FAULTS = re.compile(r"faults(?:/(\w+))?")
 _COMPLETE = re.compile(r"payment_intents/(\w+)/complete_action")
 _JSON: Headers = [(b"content-type", b"application/json")]
 
@@ -140,9 +142,6 @@ class Control:
             "GET health": self._health,
             "POST clock": self._advance,
             "POST age": self._age,
-            "GET faults": lambda _: api.plan.report(),
-            "POST faults": self._plan,
-            "DELETE faults": self._no_plan,
             "POST latency": self._latency,
             "POST rate_limit": self._rate_limit,
             "POST keys/revoke": self._revoke,
@@ -186,6 +185,9 @@ class Control:
         told = control_events.handle(self._sandbox, method, name, body)
         if told is not None:
             return told
+        planned = _FAULTS.fullmatch(name)
+        if planned:
+            return self._plan(method, planned[1] or "", body)
         handler = self._routes.get(f"{method} {name}")
         if handler is None:
             raise ApiError(404, "invalid_request_error", f"No such control: {method} {name}")
@@ -222,14 +224,16 @@ class Control:
         self._sandbox.age(wanted.seconds, refunds=wanted.refunds)
         return {"aged_s": wanted.seconds}
 
-    def _plan(self, body: bytes) -> Json:
-        self._api.plan = Plan(msgspec.json.decode(body, type=PlanText))
-        return self._api.plan.report()
-
-    def _no_plan(self, _body: bytes) -> Json:
-        last = self._api.plan.report()
-        self._api.plan = Plan(PlanText(rules=[]))
-        return last
+    def _plan(self, method: str, name: str, body: bytes) -> Json:
+        plans = self._api.plans
+        if method == "POST":
+            plans.set(name, Plan(msgspec.json.decode(body, type=PlanText)))
+        report = plans.report(name)
+        if report is None or method not in ("GET", "POST", "DELETE"):
+            raise ApiError(404, "invalid_request_error", f"No such control: {method} faults/{name}")
+        if method == "DELETE":
+            plans.drop(name)
+        return report
 
     def _latency(self, body: bytes) -> Json:
         wanted = msgspec.json.decode(body, type=LatencyWanted)

@@ -19,7 +19,8 @@ A plan is `{"seed": 7, "rules": [{"fault": NAME, …when, …how}, …]}`. Each 
 When: `method`, `path` (regular expression), `metadata_order` (metadata.eo_order) select requests, and `event` (regular
 expression on the type), `metadata_order` select events; of those, `nth` fires on the given ordinals, `probability` by
 the seed, `times` at most so often. At each stage the first rule that fires wins.
-The plan lives in memory: a restarted sandbox is a healthy one.
+Several plans may stand side by side, each under its name, so that who adds one disturbs nobody else's.
+Plans live in memory: a restarted sandbox is a healthy one.
 """
 
 import random
@@ -207,6 +208,46 @@ class Plan:
             for c in self._rules
         ]
         return {"seed": self.seed, "rules": rules}
+
+
+class Plans:
+    """Plans by name, that of the empty name first: it is the one that `POST faults` replaces."""
+
+    def __init__(self) -> None:
+        self._plans = {"": Plan(PlanText(rules=[]))}
+
+    def __bool__(self) -> bool:
+        return any(self._plans.values())
+
+    def set(self, name: str, plan: Plan) -> None:
+        """Put a plan in force, in place of the one with its name."""
+        self._plans[name] = plan
+
+    def drop(self, name: str) -> None:
+        """End a plan; one that does not exist has ended."""
+        if name:
+            self._plans.pop(name, None)
+        else:
+            self._plans[""] = Plan(PlanText(rules=[]))
+
+    def report(self, name: str) -> Json | None:
+        """A plan and what became of it; None where there is none with this name."""
+        plan = self._plans.get(name)
+        return None if plan is None else plan.report()
+
+    def pick(self, stage: Stage, call: Call, order: str | None) -> Rule | None:
+        """The first fault of any plan that strikes this request at this stage."""
+        picked = (plan.pick(stage, call, order) for plan in self._plans.values())
+        return next((rule for rule in picked if rule is not None), None)
+
+    def pick_for_event(self, kind: str, order: str | None) -> tuple[Rule, float] | None:
+        """The first fault of any plan that strikes this event, and a random part of 1."""
+        picked = (plan.pick_for_event(kind, order) for plan in self._plans.values())
+        return next((found for found in picked if found is not None), None)
+
+    def strikes_events(self) -> bool:
+        """Whether any rule of any plan is about events."""
+        return any(plan.strikes_events() for plan in self._plans.values())
 
 
 def _is_later_page(call: Call) -> bool:

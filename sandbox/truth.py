@@ -61,10 +61,20 @@ def totals(sandbox: Sandbox) -> Json:
         "balance": _balance(sandbox),
         "payouts": _payouts(sandbox),
         "canceled": times["canceled"],
+        **_charged(sandbox),
         "requests": requests,
         "replays": store.counts["replays"],
         "cut": store.counts["cut"],
     }
+
+
+def _charged(sandbox: Sandbox) -> Json:
+    """How many orders were charged, and how many of them more than once. Without a name there is no order."""
+    charged, twice = sandbox.store.row(
+        "SELECT COUNT(*), COALESCE(SUM(times > 1), 0) FROM (SELECT COUNT(*) AS times FROM movements"
+        " WHERE eo_order IS NOT NULL GROUP BY eo_order, eo_account)"
+    )
+    return {"orders_charged": charged, "orders_charged_twice": twice}
 
 
 def _balance(sandbox: Sandbox) -> Json:

@@ -2,6 +2,7 @@
 
 broker     the Dramatiq broker, with each middleware and the reason for it
 relay      claims due outbox rows and publishes them to the broker
+twice      a relay that publishes every message twice, for who wants to see that it does no harm
 rounds     the periodic work of a relay process: fees, balances, recovery
 throttle   the breaker: stops all sends of the fleet while Stripe refuses them
 identity   checks that the Stripe account is this database's, and that the clocks agree

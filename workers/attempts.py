@@ -1,7 +1,6 @@
 """One line of the log per attempt: what was asked of Stripe for which order, how long it took, and what came of it."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
@@ -13,13 +12,6 @@ from service.foundation.lines import LineWriter, now
 from service.foundation.log import hashed
 from service.foundation.text.secrets import scrubbed
 from workers.effects import words_of
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt(Settlement[Effect]):
-    """A settlement, and how many milliseconds its call took; None where none was made for it alone."""
-
-    ms: float | None = None
 
 
 class Line(msgspec.Struct, omit_defaults=True):
@@ -69,7 +61,7 @@ class AttemptLog:
                     outcome=_outcome(one, changed),
                     answer=scrubbed(answer.word) if answer else "not asked",
                     message_id=message.message_id if message else None,
-                    ms=one.ms if isinstance(one, Attempt) else None,
+                    ms=one.ms,
                     stripe_request=scrubbed(answer.request_id) if answer and answer.request_id else None,
                     replayed=answer is not None and answer.replayed,
                 )

@@ -7,7 +7,7 @@ nothing and returns normally. No transaction is open while Stripe is called.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from random import shuffle
@@ -30,14 +30,14 @@ from service.effects import (
     open_effects,
     settle,
 )
-from service.foundation import log
+from service.foundation import log, metrics
 from service.foundation.crash import CALLING, CrashPoint, crash_point
 from service.foundation.events import Event
 from service.foundation.settings import Settings
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from service.stripe_gateway.pacing import Bucket
-from workers.attempts import Attempt, AttemptLog
+from workers.attempts import AttemptLog
 from workers.cut_off import while_cut_off
 from workers.effects import KINDS, kind_of, words_of
 from workers.in_hand import InHand
@@ -155,6 +155,7 @@ class ChargeWorker:
             changed |= await while_cut_off(record, for_s=self._settings.charge_lease_s)
         crash_point(CrashPoint.WORKER_AFTER_SETTLE, words_of(s.effect for s in batch))
         self._attempts.note(batch, changed)
+        _measure(s for s in batch if s.effect.id in changed)
         if len(changed) < len(batch):
             log.event(Event.CHARGE_FENCED, count=len(batch) - len(changed))
 
@@ -168,7 +169,7 @@ class ChargeWorker:
         answer, outcome = await self._ask(effect)
         ms = round((time.perf_counter() - began) * 1000, 2)
         await self._watch(effect, answer, outcome)
-        await arrived.put(Attempt(effect, self._after_refusal(effect, outcome), answer, ms))
+        await arrived.put(Settlement(effect, self._after_refusal(effect, outcome), answer, ms))
 
     async def _ask(self, effect: Effect) -> tuple[Answer, Outcome]:
         kind = kind_of(effect)
@@ -191,7 +192,9 @@ class ChargeWorker:
             about_us = refusal if is_charge or (refusal is not None and refusal.about == "key") else None
             await self.breaker.record(effect.order_id, about_us, sent_through=through)
         if answer.date is not None:
-            skew = abs(answer.date - effect.opened_at.timestamp())
+            difference = answer.date - effect.opened_at.timestamp()
+            metrics.CLOCK_DIFFERENCE.set(difference)
+            skew = abs(difference)
             if skew > self._settings.clock_skew_max_s + self._settings.charge_lease_s:
                 await self.breaker.trip(f"clocks differ by {skew:.0f} s: the database's and Stripe's")
 
@@ -204,6 +207,15 @@ class ChargeWorker:
     async def _look_up(self, effects: Sequence[Effect], arrived: "asyncio.Queue[Settlement[Effect]]") -> None:
         for settlement in await self._lookups.look_up(effects):
             await arrived.put(settlement)
+
+
+def _measure(stored: Iterable[Settlement[Effect]]) -> None:
+    for settlement in stored:
+        effect, outcome = settlement.effect, settlement.outcome
+        (word,) = words_of([effect])
+        metrics.settled(word, outcome.status)
+        if word == "charge" and outcome.final:
+            metrics.SETTLE_SECONDS.observe(max(0.0, time.time() - effect.born_at.timestamp()))
 
 
 def _boottime() -> float:

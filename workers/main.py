@@ -26,7 +26,7 @@ from service.foundation.postgres.db import BY_KEY, close, create_engine
 from service.foundation.postgres.starting import check_start
 from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
-from service.monitoring import Heart
+from service.monitoring import Heart, exposed
 from service.recovery import note_margin
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.pacing import Bucket
@@ -169,17 +169,18 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     asyncio.run(check_database(settings))
-    broker = set_up(settings)
-    worker = start_worker(broker, settings)
-    collect_rarely()
-    broker.stripe_was_asked.wait(_ASKED_S)
-    log.event(Event.READY)
-    # The kernel may deliver a signal to any thread, and Python runs the handler in the main thread when that next runs.
-    # So the main thread wakes every _WAKE_S seconds.
-    while not stop.wait(_WAKE_S):
-        pass
-    worker.stop(timeout=int(STOP_S * 1000))  # a running batch may finish; the outbox publishes the rest again
-    broker.close()
+    with exposed(settings, "worker"):
+        broker = set_up(settings)
+        worker = start_worker(broker, settings)
+        collect_rarely()
+        broker.stripe_was_asked.wait(_ASKED_S)
+        log.event(Event.READY)
+        # The kernel may deliver a signal to any thread, and Python runs the handler in the main thread when that next
+        # runs. So the main thread wakes every _WAKE_S seconds.
+        while not stop.wait(_WAKE_S):
+            pass
+        worker.stop(timeout=int(STOP_S * 1000))  # a running batch may finish; the outbox publishes the rest again
+        broker.close()
 
 
 def main() -> None:

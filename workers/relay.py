@@ -15,7 +15,7 @@ from dramatiq import Message
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import duplicates, outbox
-from service.foundation import guard, log
+from service.foundation import guard, log, metrics
 from service.foundation.away import REDIS
 from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.deadlines import LONG_STATEMENT_S, exit_within
@@ -24,7 +24,7 @@ from service.foundation.postgres import pools
 from service.foundation.postgres.db import BY_KEY, close, create_engine
 from service.foundation.postgres.starting import check_start
 from service.foundation.settings import Settings
-from service.monitoring.heartbeats import Heart
+from service.monitoring import Heart, exposed
 from service.stripe_gateway.client import StripeGateway
 from workers.broker import charge_message, make_broker
 from workers.identity import refuse_a_key_that_may_not
@@ -72,6 +72,8 @@ class Relay:
         except Exception:
             await outbox.put_back(self._engine, claim.ids, after_s=PAUSE_MAX_S)
             raise
+        metrics.PUBLISHED.inc(len(claim.ids))
+        metrics.REPUBLISHED.inc(claim.republished)
         REDIS.succeeded("relay")
         crash_point(CrashPoint.RELAY_AFTER_PUBLISH, claim.ids)
         return len(claim.ids)
@@ -115,6 +117,7 @@ async def serve(settings: Settings, *, broker: Callable[[Settings], Broker] = ma
         await refuse_a_key_that_may_not(gateway, settings)
         stripe = BoundStripe(engine, gateway, settings)
         relay = Relay(engine, broker(settings), settings)
+        stack.enter_context(exposed(settings, "relay"))
         heart = Heart.of(settings.redis_url, "relay", relay.last_moved)
         stack.push_async_callback(heart.end)
         after = AfterTheCharge(engine, gateway, stripe, settings)

@@ -121,31 +121,6 @@ def _console() -> None:
     op.create_index("console_sessions_by_end", "console_sessions", ["expires_at"])
 
 
-def _absorptions() -> None:
-    op.create_table(
-        "tally_writers",
-        sa.Column("process", sa.UUID(), nullable=False),
-        sa.Column("batch", sa.BigInteger(), nullable=False, comment="the last batch that it added"),
-        sa.Column("added_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.PrimaryKeyConstraint("process", name=op.f("tally_writers_pkey")),
-        comment="What each process has added to the tallies, so that a batch whose answer was lost is not added twice.",
-    )
-    op.create_table(
-        "absorptions",
-        sa.Column("id", sa.UUID(), nullable=False),
-        sa.Column("order_id", sa.UUID(), nullable=False),
-        sa.Column("guard", sa.Text(), nullable=False),
-        sa.Column("times", sa.Integer(), nullable=False),
-        sa.Column("process", sa.Text(), nullable=False, comment="its kind, machine and number"),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("times > 0", name=op.f("absorptions_times_positive_check")),
-        sa.PrimaryKeyConstraint("id", name=op.f("absorptions_pkey")),
-        comment="Duplicates of an order that a guard absorbed: to be shown, a few of each order, for some days.",
-    )
-    op.create_index("absorptions_by_order", "absorptions", ["order_id", "at"])
-    op.create_index("absorptions_by_time", "absorptions", ["at"])
-
-
 def _reports() -> None:
     op.add_column(
         "reconciliation_runs",
@@ -181,3 +156,28 @@ def _reports() -> None:
         sa.PrimaryKeyConstraint("run_id", "n", name=op.f("reconciliation_findings_pkey")),
         comment="The lines of each run's report as it was printed, for 90 days; at most 10,000 of a run.",
     )
+
+
+def _absorptions() -> None:
+    op.create_table(
+        "tally_writers",
+        sa.Column("process", sa.UUID(), nullable=False),
+        sa.Column("batch", sa.BigInteger(), nullable=False, comment="the last batch that it added"),
+        sa.Column("added_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("process", name=op.f("tally_writers_pkey")),
+        comment="What each process has added to the tallies, so that a batch whose answer was lost is not added twice.",
+    )
+    op.create_table(
+        "absorptions",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("order_id", sa.UUID(), nullable=False),
+        sa.Column("guard", sa.Text(), nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.Column("process", sa.Text(), nullable=False, comment="its kind, machine and number"),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("times > 0", name=op.f("absorptions_times_positive_check")),
+        sa.PrimaryKeyConstraint("id", name=op.f("absorptions_pkey")),
+        comment="Duplicates of an order that a guard absorbed: to be shown, a few of each order, for some days.",
+    )
+    op.create_index("absorptions_by_order", "absorptions", ["order_id", "at"])
+    op.create_index("absorptions_by_time", "absorptions", ["at"])

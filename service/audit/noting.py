@@ -28,6 +28,8 @@ class Action(StrEnum):
     OUTBOX_RETRY = "outbox.retry"
     OUTBOX_PARK = "outbox.park"
     ORDER_FAIL = "order.fail"
+    ORDER_CANCEL = "order.cancel"
+    ORDER_CAPTURE = "order.capture"
     REFUND_FAIL = "refund.fail"
     REFUND_ASK = "refund.ask"
     NOTICE_RESEND = "notice.resend"
@@ -38,6 +40,8 @@ class Action(StrEnum):
     KEY_ROLL = "key.roll"
     KEY_REVOKE = "key.revoke"
     INSTANCE_FORK = "instance.fork"
+    LEDGER_VERIFY = "ledger.verify"
+    RECONCILE_RUN = "reconciliation.run"
     CONSOLE_LINK = "console.link"
     CHAOS = "chaos.inject"
 

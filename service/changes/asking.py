@@ -9,7 +9,8 @@ from uuid import UUID
 from msgspec import UNSET
 from uuid_utils.compat import uuid7
 
-from service import notices
+from service import audit, notices
+from service.audit import Action, Who
 from service.changes.model import CaptureRequest
 from service.foundation.errors import BadRequest, Conflict, NotConfirmed
 from service.foundation.money import CURRENCIES
@@ -35,8 +36,10 @@ class Changed:
     replayed: bool
 
 
-async def capture(there: Operations, wish: Wish, request: CaptureRequest) -> Changed:
-    """Take the money that is held. Durable when it returns.
+async def capture(
+    there: Operations, wish: Wish, request: CaptureRequest, *, who: Who | None = None, why: str | None = None
+) -> Changed:
+    """Take the money that is held. Durable when it returns. `who`: the operator who asks for it, and `why`.
 
     Raises NotFound, Conflict, UnprocessableKey, BadRequest for an amount that the currency does not take, NotConfirmed.
     """
@@ -52,13 +55,14 @@ async def capture(there: Operations, wish: Wish, request: CaptureRequest) -> Cha
             payment = await payment_to_change(tx, order, CAPTURE)
             _refuse_second(payment, order)
             await add_change(tx, order, payment, kind=CAPTURE, wanted_by="producer", amount=amount)
+        await _note(tx, Action.ORDER_CAPTURE, order, who, why, amount=amount, currency=order.currency)
         return Changed(order_of(order), answered, replayed=False)
 
     return await there.carry_out(wish, work)
 
 
-async def cancel(there: Operations, wish: Wish) -> Changed:
-    """End an order without taking money. Durable when it returns.
+async def cancel(there: Operations, wish: Wish, *, who: Who | None = None, why: str | None = None) -> Changed:
+    """End an order without taking money. Durable when it returns. `who`: the operator who asks for it, and `why`.
 
     Raises NotFound, Conflict, UnprocessableKey, NotConfirmed.
     """
@@ -77,9 +81,19 @@ async def cancel(there: Operations, wish: Wish) -> Changed:
                 await add_change(tx, order, payment, kind=CANCEL, wanted_by="producer")
         elif order.status != "canceled":
             raise _not_canceled(order)
+        await _note(tx, Action.ORDER_CANCEL, order, who, why)
         return Changed(order_of(order), answered, replayed=False)
 
     return await there.carry_out(wish, work)
+
+
+async def _note(
+    tx: Connection, action: Action, order: OrderRow, who: Who | None, why: str | None, **after: str | int
+) -> None:
+    """An operator's wish is noted in the transaction that stores it; a producer's is its operation."""
+    if who is not None:
+        before: audit.Shown = {"status": order.status}
+        await audit.note(tx, who, action, str(order.id), reason=why, order_id=order.id, before=before, after=after)
 
 
 # Stripe has a payment that waits for somebody else than the bank, so it can still be canceled.

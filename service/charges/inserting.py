@@ -10,7 +10,7 @@ import msgspec
 from service.charges.model import OpenCharge
 from service.duplicates import Guard, absorbed
 from service.effects.parking import KEY_IS_ANOTHERS
-from service.effects.reopening import open_values
+from service.effects.reopening import CALLED, open_values
 from service.foundation.postgres.sql import Batch, Connection, Integer, Record, SmallInt, Statement
 from service.foundation.settings import Settings
 from service.outbox.rows import count_open
@@ -58,7 +58,7 @@ WITH incoming AS (
   SELECT i.id, i.account_id, i.order_id, i.attempt, i.key, i.amount, i.currency, i.request::json,
       i.version, 'sending', i.call, i.token, now() + CAST(:lease AS interval), true,
       coalesce(i.first_sent, now()), CASE WHEN i.call = 'send' THEN now() END, i.life,
-      jsonb_build_array(jsonb_build_object('at', now(), 'call', i.call))
+      jsonb_build_array({CALLED})
     FROM moved i
    ORDER BY i.account_id, i.key COLLATE "C"
   ON CONFLICT DO NOTHING

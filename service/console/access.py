@@ -34,6 +34,7 @@ class Visitor:
     path: str
     csrf: str = field(repr=False)
     said: str | None = None
+    has_chaos: bool = False  # whether this installation has the page that injects faults
 
     @property
     def who(self) -> Who:
@@ -76,6 +77,10 @@ INSERT INTO console_sessions (hmac, actor, role, expires_at)
 SELECT :session, actor, role, now() + make_interval(secs => CAST(:seconds AS integer)) FROM used
 RETURNING actor, role
 """).returning(Session)
+_STORE = Statement("""
+INSERT INTO console_sessions (hmac, actor, role, expires_at)
+VALUES (:hmac, :actor, :role, now() + make_interval(secs => CAST(:seconds AS integer))) ON CONFLICT DO NOTHING
+""")
 _SESSION = Statement("""
 SELECT actor, role FROM console_sessions WHERE hmac = :hmac AND ended_at IS NULL AND expires_at > now()
 """).returning(Session)
@@ -116,6 +121,13 @@ class Access:
             return None
         async with connect(self._engine) as connection:
             return await connection.row(_SESSION, {"hmac": await self._hmac(connection, "session", cookie)})
+
+    async def store_again(self, cookie: str, visitor: Visitor) -> None:
+        """Store the session of a visitor whose cookie was found good before the database forgot it."""
+        async with connect(self._engine) as connection:
+            made = await self._hmac(connection, "session", cookie)
+            of = {"actor": visitor.actor, "role": visitor.role, "seconds": SESSION_S}
+            await connection.run(_STORE, {"hmac": made, **of})
 
     async def end(self, cookie: str) -> None:
         """End the session of this cookie, here and in every copy of it."""

@@ -29,9 +29,10 @@ _PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 @dataclass(frozen=True, slots=True)
 class Doorway:
-    """The console's address as browsers know it. Without an `origin` it is any loopback name of this machine."""
+    """The console's address as browsers know it. Without an `origin` it is any name of loopback."""
 
     origin: str
+    name: str
     port: int
 
     @classmethod
@@ -44,7 +45,7 @@ class Doorway:
                 "EO_CONSOLE_ORIGIN to the https address at which your proxy serves it, or EO_HOST=127.0.0.1, or "
                 "EO_CONSOLE=0."
             )
-        return cls(origin, settings.port)
+        return cls(origin, "[::1]" if ":" in settings.host else "127.0.0.1", settings.port)
 
     @property
     def is_encrypted(self) -> bool:
@@ -54,7 +55,7 @@ class Doorway:
     @property
     def url(self) -> str:
         """The address for people."""
-        return f"{self.origin or f'http://127.0.0.1:{self.port}'}{PATH}"
+        return f"{self.origin or f'http://{self.name}:{self.port}'}{PATH}"
 
     def link(self, secret: str) -> str:
         """The address that opens the console once."""

@@ -8,7 +8,7 @@ pause of ten times its length, so that a feed uses at most a tenth of one connec
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -52,7 +52,7 @@ class Feed:
         self._reading = asyncio.Lock()
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._watchers = 0
+        self.watchers = 0
         self._is_closed = False
 
     async def now(self) -> Parts:
@@ -63,9 +63,9 @@ class Feed:
             assert self._newest is not None, "it was just read"  # noqa: S101  for the type checker
             return self._newest.parts
 
-    async def watch(self, last: str = "") -> AsyncIterator[News | None]:
+    async def watch(self, last: str = "") -> AsyncGenerator[News | None]:
         """What changes after the snapshot whose id is `last`, until the feed is closed; None is a sign of life."""
-        self._watchers += 1
+        self.watchers += 1
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._poll())
         seen = self._newest if self._newest is not None and last == self._id(self._newest) else None
@@ -78,7 +78,7 @@ class Feed:
                 elif not await _within(HEARTBEAT_S, woken.wait()):
                     yield None
         finally:
-            self._watchers -= 1
+            self.watchers -= 1
 
     def close(self) -> None:
         """End all streams."""
@@ -88,7 +88,7 @@ class Feed:
             self._task.cancel()
 
     async def _poll(self) -> None:
-        while self._watchers and not self._is_closed:
+        while self.watchers and not self._is_closed:
             began = time.monotonic()
             async with self._reading:
                 try:

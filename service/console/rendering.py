@@ -23,6 +23,7 @@ _STATIC = {
     "console.js": "text/javascript",
     "htmx-2.min.js": "text/javascript",
     "icon.svg": "image/svg+xml",
+    "sequence.css": "text/css",
 }
 _AS_CODE = Markup("<code>{}</code>")
 _STEPS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))

@@ -4,6 +4,8 @@ from typing import Any
 
 from service.effects.model import Effect, Settlement
 
+_OF_THE_CALL = ("at", "request_id", "ms")  # no news by themselves
+
 
 def news(settlement: Settlement[Effect]) -> dict[str, Any] | None:
     """The entry for the history; None where a known object was asked for and nothing about it is new."""
@@ -11,8 +13,8 @@ def news(settlement: Settlement[Effect]) -> dict[str, Any] | None:
     if effect.call != "retrieve" or settlement.outcome.status != effect.status:
         return entry
     last = effect.history[-1] if effect.history else {}
-    said = {name: value for name, value in last.items() if name not in ("at", "request_id")}
-    says = {name: value for name, value in entry.items() if name != "request_id"}
+    said = {name: value for name, value in last.items() if name not in _OF_THE_CALL}
+    says = {name: value for name, value in entry.items() if name not in _OF_THE_CALL}
     return None if says == said else entry
 
 
@@ -26,4 +28,6 @@ def _history(settlement: Settlement[Effect]) -> dict[str, Any]:
         entry |= {"answer": answer.word, "request_id": answer.request_id}
         if answer.replayed:
             entry["replayed"] = True
+    if settlement.ms is not None:
+        entry["ms"] = round(settlement.ms)
     return entry

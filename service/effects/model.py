@@ -134,11 +134,15 @@ E_co = TypeVar("E_co", bound=Effect, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Settlement(Generic[E_co]):
-    """An effect, what its answer made of it, and the answer itself for the history (None: nothing was asked)."""
+    """An effect, what its answer made of it, and the answer itself for the history (None: nothing was asked).
+
+    ms: how long its call took; None where none was made for it alone.
+    """
 
     effect: E_co
     outcome: Outcome
     answer: Answer | None = None
+    ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 All of it happens under the order's lock, in the transaction of `opening`.
 """
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -174,6 +176,10 @@ class _Taken(Batch, frozen=True):
     version: Sequence[str]
 
 
+# An entry of a history: a call begins, and by which worker it is made.
+CALLED = "jsonb_build_object('at', now(), 'call', i.call, 'worker', CAST(:worker AS text))"
+
+
 def take_over_sql(table: str, opened_as: str | None) -> str:
     """Give effects of `table` a token and a lease; those that were only asked for come to the state `opened_as`.
 
@@ -196,7 +202,7 @@ UPDATE {table} c SET request = CASE WHEN c.maybe_executed THEN c.request ELSE i.
     last_sent_at = CASE WHEN i.call = 'send' THEN now() ELSE c.last_sent_at END,
     -- A known object may be asked for for days: what it answers is noted, where it brings news.
     history = CASE WHEN i.call = 'retrieve' THEN c.history
-                   ELSE c.history || jsonb_build_object('at', now(), 'call', i.call) END,
+                   ELSE c.history || {CALLED} END,
     updated_at = now()
   FROM incoming i WHERE c.id = i.id
 """
@@ -211,8 +217,9 @@ async def take_over(tx: Connection, kind: Kind[E], effects: list[E], settings: S
 
 
 def open_values(settings: Settings, *, alone: bool) -> dict[str, object]:
-    """How long a charge is leased and its row hidden, and whether it was opened alone."""
+    """How long a charge is leased and its row hidden, whether it was opened alone, and by which worker."""
     return {
+        "worker": f"{socket.gethostname()} {os.getpid()}",
         "lease": timedelta(seconds=settings.charge_lease_s),
         "hidden": timedelta(seconds=settings.outbox_lease_s),
         "alone": int(alone),

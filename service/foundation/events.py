@@ -25,6 +25,7 @@ class Event(StrEnum):
     CHARGE_FENCED = "charge.fenced"
     CHARGE_LEASE_NOT_RENEWED = "charge.lease_not_renewed"
     CHARGE_LOOKUP_INCOMPLETE = "charge.lookup_incomplete"
+    CONSOLE_ACT_FAILED = "console.act_failed"
     CONSOLE_UNREADABLE = "console.unreadable"
     DISPUTE_UNKNOWN_STATUS = "dispute.unknown_status"
     DISPUTE_UNREADABLE = "dispute.unreadable"
@@ -36,6 +37,7 @@ class Event(StrEnum):
     LEDGER_MOMENT_UNKNOWN_YET = "ledger.moment_unknown_yet"
     LEDGER_NOT_REDATED = "ledger.not_redated"
     LEDGER_REDATED = "ledger.redated"
+    METRICS_FAILED = "metrics.failed"
     NOTICES_FAILED = "notices.failed"
     NOTICES_GIVEN_UP = "notices.given_up"
     NOTICE_ENDPOINT_GONE = "notice.endpoint_gone"
@@ -136,6 +138,11 @@ HELP: dict[Event, Help] = {
         "warning",
         "Stripe's list of payments or refunds could not be read to its end; it is read again",
     ),
+    Event.CONSOLE_ACT_FAILED: Help(
+        "warning",
+        "what a page of the console began in the background ended without a result; `task` names it",
+        "read `why`; `eo reconcile` and `eo ledger verify` do the same without a bound",
+    ),
     Event.CONSOLE_UNREADABLE: Help("warning", "what a page of the console shows could not be read; it is read again"),
     Event.DISPUTE_UNKNOWN_STATUS: Help(
         "error",
@@ -168,6 +175,9 @@ HELP: dict[Event, Help] = {
         "`eo ledger verify` names the rows; it is tried again every 6 h",
     ),
     Event.LEDGER_REDATED: Help("info", "a booking of before 0006 was reversed and booked at the charge's moment"),
+    Event.METRICS_FAILED: Help(
+        "error", "a bug: the gauges of the database could not be read", "report it with its lines"
+    ),
     Event.NOTICES_FAILED: Help("error", "a round of notices met an error; it is tried again in 2 s", "report it"),
     Event.NOTICES_GIVEN_UP: Help(
         "warning",

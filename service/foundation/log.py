@@ -11,6 +11,7 @@ structlog itself is imported where stderr is a terminal, and renders lines for p
 import logging
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,6 +29,8 @@ from service.foundation.wording import in_words, kind_of
 _LOGGER = logging.getLogger("eo")
 _SHORTEST_CARD = 10**12  # a card number has 13 digits or more
 _FRAMES = 5  # innermost frames of a traceback that are kept
+
+COUNTED: Counter[tuple[str, str]] = Counter()  # lines of level warning and above, by event and level
 
 Field = str | int | float | bool | None | list[str]
 Line = MutableMapping[str, Any]
@@ -50,7 +53,10 @@ def event(name: StrEnum, level: str | None = None, /, **fields: Field) -> None:
     `name` is an Event; programs beside the service have enumerations of their own, which are of level info.
     """
     known = HELP.get(name) if isinstance(name, Event) else None
-    number = _LEVELS[(level or (known.level if known else "info")).upper()]
+    word = level or (known.level if known else "info")
+    number = _LEVELS[word.upper()]
+    if number >= logging.WARNING:
+        COUNTED[name, word] += 1
     if _LOGGER.isEnabledFor(number):
         # Made here, because `log` would look for the line of code that called it, and no line of the log shows that.
         _LOGGER.handle(_LOGGER.makeRecord(_LOGGER.name, number, "", 0, name, (), None, extra={"fields": fields}))

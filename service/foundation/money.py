@@ -5,6 +5,7 @@ no order is accepted that Stripe must refuse. Stripe may still refuse one, becau
 settlement currency and some networks have lower maxima; then the order fails definitively.
 """
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -94,3 +95,13 @@ def spelled(amount: int, currency: str) -> str:
     """The amount as people write it: `19.99 usd` for 1999."""
     exponent = CURRENCIES[currency].exponent if currency in CURRENCIES else 0
     return f"{Decimal(amount).scaleb(-exponent):,.{exponent}f} {currency}"
+
+
+def parsed(text: str, currency: str) -> int:
+    """The minor units of an amount that a person writes: 1999 for `19.99` of usd. Raises BadRequest."""
+    exponent = CURRENCIES[currency].exponent
+    decimals = rf"(\.[0-9]{{1,{exponent}}})?" if exponent else ""
+    if not re.fullmatch(rf"[0-9]{{1,12}}{decimals}", text):
+        example = spelled(1999, currency)
+        raise BadRequest(f"The amount must be written like {example.split()[0]}, in {currency}.", code="amount-invalid")
+    return int(Decimal(text).scaleb(exponent))

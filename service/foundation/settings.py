@@ -40,6 +40,16 @@ class Settings:
     live: bool = knob("EO_LIVE", False, "must be 1 before a live Stripe key is accepted")
     host: str = knob("EO_HOST", "127.0.0.1", "where the API listens; loopback unless said otherwise")
     port: int = knob("EO_PORT", 8000, "where the API listens", least=1, most=65_535)
+    metrics_port: int = knob(
+        "EO_METRICS_PORT",
+        0,
+        "a relay's metrics; a worker's are at the next port; 0: none. The API's are at its own",
+        least=0,
+        most=65_534,
+    )
+    metrics_host: str = knob(
+        "EO_METRICS_HOST", "127.0.0.1", "where those listen, without a key: loopback unless said otherwise"
+    )
     data_dir: Path = field(
         default=Path(".eo"), metadata={"variable": "EO_DATA_DIR", "why": "embedded data, logs, run.json; mode 0700"}
     )
@@ -48,6 +58,9 @@ class Settings:
     console: bool = knob("EO_CONSOLE", False, "1: /console is served, to whoever has a link of `eo console link`")
     console_origin: str = knob(
         "EO_CONSOLE_ORIGIN", "", "https address at which a proxy serves the console; unset: loopback only"
+    )
+    chaos_socket: str = knob(
+        "EO_CHAOS_SOCKET", "", "where `eo up` listens for the chaos page; it sets this itself, with the sandbox only"
     )
 
     # accepting orders
@@ -267,6 +280,8 @@ def _with_addresses(settings: Settings, environ: Mapping[str, str]) -> Settings:
         check_api_key(settings.api_key)
     if settings.stripe_is_live and not settings.live:
         raise Misconfigured("STRIPE_API_KEY is a live key and charges real cards. Set EO_LIVE=1 if that is meant.")
+    if settings.chaos_socket and (settings.stripe_is_live or stripe_address.is_stripe(base)):
+        raise Misconfigured("EO_CHAOS_SOCKET is set, and Stripe is not the sandbox. `eo up` sets it itself; unset it.")
     if any(character.isspace() or character in "/@?#" for character in settings.host):
         raise Misconfigured("EO_HOST must be the name or address of an interface, say 127.0.0.1.")
     redis = redis_url.with_password(settings.redis_url, settings.redis_password) if settings.redis_url else ""

@@ -75,7 +75,7 @@ from service.ledger.refunding import (
     refund_pending_reference,
     refund_reference,
 )
-from service.ledger.rollups import Balance, Entry, balances, entries, rollup
+from service.ledger.rollups import Balance, Entry, balances, entries, imbalance, rollup
 
 __all__ = [
     "CHART",
@@ -108,6 +108,7 @@ __all__ = [
     "entries",
     "fee_entry",
     "fee_reference",
+    "imbalance",
     "mirror_of",
     "movement_of",
     "opening_entry",

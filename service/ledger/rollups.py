@@ -60,6 +60,32 @@ SELECT CASE WHEN xid <= pg_snapshot_xmax(pg_current_snapshot()) THEN xid ELSE '0
 """
 
 
+class _Imbalance(Record):
+    """By how much debits and credits of a currency differ."""
+
+    currency: str
+    minor: int
+
+
+_IMBALANCE = Statement(f"""
+WITH horizon AS MATERIALIZED ({HORIZON}),
+moved AS (
+  SELECT ledger_account_id, debit_minor - credit_minor AS minor
+    FROM ledger_rollups WHERE (SELECT xid FROM horizon) > '0'
+  UNION ALL
+  SELECT ledger_account_id, amount_minor FROM postings WHERE xid >= (SELECT xid FROM horizon)
+)
+SELECT l.currency, CAST(sum(m.minor) AS bigint) AS minor
+  FROM moved m JOIN ledger_accounts l ON l.id = m.ledger_account_id GROUP BY l.currency ORDER BY l.currency
+""").returning(_Imbalance)
+
+
+async def imbalance(engine: AsyncEngine) -> dict[str, int]:
+    """Debits less credits per currency, in minor units, over all accounts: zero, or the books are broken."""
+    async with connect(engine) as connection:
+        return {row.currency: row.minor for row in await connection.rows(_IMBALANCE)}
+
+
 class _Turnover(Record):
     """What a chart account has moved."""
 

@@ -1,6 +1,7 @@
 """Start parts in order, start those again that end, and stop all in order.
 
-One loop in one thread sleeps in sigtimedwait, which returns when a child ends, on Ctrl-C, and when the time is over.
+One loop in one thread sleeps in sigtimedwait, which returns when a child ends, on Ctrl-C, when somebody connects to a
+socket that `beside` listens on, and when the time is over.
 Signals are blocked from the first start to the last stop; children are started with none blocked.
 """
 
@@ -25,7 +26,7 @@ STOP_S = 9.0  # seconds for all parts to stop; `eo up` promises to stop within 1
 BACKOFF_S, BACKOFF_MAX_S = 0.2, 10.0
 STEADY_S = 10.0  # a part that ran for so many seconds starts again after the shortest delay
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-_SIGNALS = _STOP_SIGNALS | {signal.SIGCHLD}
+_SIGNALS = _STOP_SIGNALS | {signal.SIGCHLD, signal.SIGIO}
 _WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL|FATAL|PANIC)\b")
 _WARNING_LEVELS = {"warning", "error", "critical"}
 
@@ -45,6 +46,7 @@ class _Watch:
     started_at: float = 0.0
     deaths: int = 0
     due_at: float | None = None
+    is_held: bool = False  # ends on purpose, and stays down until it is released
     returning: bool = False
     restarts: int = 0
 
@@ -59,6 +61,7 @@ class Supervisor:
     stages: Sequence[Sequence[Child]]
     stop_order: Sequence[str]
     on_restart: Callable[[Mapping[str, int]], None] | None = None  # called with the number of restarts per part
+    beside: Callable[[], None] | None = None  # called at each look at the parts
     _watched: dict[str, _Watch] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -83,11 +86,33 @@ class Supervisor:
         while True:
             for watch in self._watched.values():
                 self._look_after(watch)
+            if self.beside is not None:
+                self.beside()
             pause(TICK_S)
+
+    def hold(self, name: str) -> None:
+        """Do not start this part again when it ends, until it is released."""
+        self._watched[name].is_held = True
+
+    def release(self, name: str) -> None:
+        """Start a held part now if it has ended, and look after it again."""
+        watch = self._watched[name]
+        if watch.is_held:
+            watch.is_held, watch.due_at = False, time.monotonic()
+
+    def add(self, part: Child) -> None:
+        """Start one more part and look after it. It is stopped with the others if `stop_order` names its kind."""
+        self._watched[part.name] = _Watch(part)
+        self._spawn(self._watched[part.name])
+
+    def drop(self, name: str) -> None:
+        """Kill a part that was added, and forget it."""
+        self._watched.pop(name).part.kill()
 
     def stop(self) -> None:
         """Stop all parts in order; a second stop signal kills those that still run. Can be called twice."""
-        running = [self._watched[name].part for name in self.stop_order if name in self._watched]
+        order = list(self.stop_order)
+        running = [watch.part for watch in sorted(self._watched.values(), key=lambda w: order.index(kind_of(w.part)))]
         deadline = time.monotonic() + STOP_S
         try:
             for i, part in enumerate(running):
@@ -120,7 +145,7 @@ class Supervisor:
         for line in filter(is_warning, part.written.new_lines()):
             say(part.name, line)
         part.written.rotate()
-        if part.is_done:
+        if part.is_done or watch.is_held:
             return
         if watch.due_at is not None:
             if now >= watch.due_at:
@@ -149,10 +174,18 @@ class Supervisor:
 
 
 def pause(seconds: float) -> None:
-    """Sleep until a child ends or the time is over. Raises StopRequested on a stop signal; those must be blocked."""
+    """Sleep until a child ends, somebody knocks (SIGIO), or the time is over. All those signals must be blocked.
+
+    Raises StopRequested on a stop signal.
+    """
     received = signal.sigtimedwait(_SIGNALS, seconds)
     if received is not None and received.si_signo in _STOP_SIGNALS:
         raise StopRequested
+
+
+def kind_of(part: Child) -> str:
+    """The kind of a part: `worker-2` is a worker."""
+    return part.name.partition("-")[0]
 
 
 def say(name: str, message: str) -> None:

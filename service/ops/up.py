@@ -7,6 +7,7 @@ A server that the environment names is used; one that it does not name is embedd
     .eo/webhook.json   the endpoint at the sandbox, with its secret
     .eo/run.json       exists while `eo up` runs; every other `eo` command finds the parts by it
     .eo/log/           one file per part
+    .eo/chaos.sock     exists while `eo up` runs with the sandbox; on it the console's chaos page asks for faults
     .eo/postgres/ .eo/redis/ .eo/sandbox/   the data
 """
 
@@ -15,30 +16,26 @@ import fcntl
 import json
 import os
 import secrets
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import service
-from service.foundation.addresses.postgres import shown
 from service.foundation.addresses.stripe import STRIPE_API
 from service.foundation.errors import Misconfigured
 from service.foundation.run_file import RUN_FILE
 from service.foundation.settings import Settings
 from service.foundation.settings import data_dir as named_data_dir
-from service.ops import opening, webhooks
-from service.ops.child import http_get, wait_until
-from service.ops.embedded import PG_VERSION, Valkey, postgres_programs, valkey_program, write_private
+from service.ops import announcement, opening, webhooks
+from service.ops.chaos import Chaos
+from service.ops.embedded import write_private
 from service.ops.installation import Installation, reached_at
 from service.ops.isolation import close_to_others
 from service.ops.kinds import KINDS, STOP_ORDER
 from service.ops.port import refuse_busy_port
-from service.ops.supervisor import StopRequested, Supervisor, pause, say
+from service.ops.supervisor import StopRequested, Supervisor, say
 
-_PAYABLE_S, _LOOK_S = 5.0, 0.25
-_REVOKED = "The API key of this installation is revoked. `eo keys create --account default` makes another one."
+# The sandbox answers in milliseconds, so what a killed worker left may be taken over soon: somebody is watching.
+_AT_THE_SANDBOX = {"EO_STRIPE_TIMEOUT_S": "5", "EO_CHARGE_LEASE_S": "10", "EO_OUTBOX_LEASE_S": "12"}
 LOCK_FILE, SECRETS_FILE = "lock", "secrets.json"
 
 
@@ -75,15 +72,15 @@ def run(
 ) -> None:
     """Start the parts, print where they are, and watch them; returns after a clean stop."""
     stages = installation.stages()
-    with contextlib.suppress(StopRequested), Supervisor(stages, STOP_ORDER, on_restart) as supervisor:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.suppress(StopRequested))
+        supervisor = stack.enter_context(Supervisor(stages, STOP_ORDER, on_restart))
+        if "sandbox" in installation.parts and installation.settings().console:
+            supervisor.beside = stack.enter_context(Chaos(installation, supervisor)).look
         supervisor.start()
         if on_restart is not None:
             on_restart({})  # the parts have been told more than was known before they started
-        waits = why_charges_wait(f"{installation.url('api')}/health/ready")
-        has_key = key_opens(installation)
-        link = opening.link(installation)
-        took_s = time.monotonic() - began
-        show(installation, took_s=took_s, as_json=as_json, waits=waits, has_key=has_key, console=link)
+        announcement.announce(installation, began=began, as_json=as_json)
         supervisor.watch()
 
 
@@ -145,6 +142,8 @@ def _find_stripe(installation: Installation, named: Mapping[str, str], made: Map
         return
     told["STRIPE_API_KEY"] = made["stripe_api_key"]
     told["EO_SANDBOX_SECRET"] = named.get("EO_SANDBOX_SECRET") or made["sandbox_secret"]
+    if not _AT_THE_SANDBOX.keys() & named.keys():
+        told |= _AT_THE_SANDBOX
     installation.embed_sandbox()
 
 
@@ -214,79 +213,3 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def why_charges_wait(ready_url: str) -> list[str]:
-    """The reasons of /health/ready after at most 5 seconds; none where an order can be paid now."""
-    reasons: list[str] = []
-
-    def is_ok() -> bool:
-        answer = http_get(ready_url, timeout_s=_PAYABLE_S)
-        with contextlib.suppress(ValueError):
-            reasons[:] = json.loads(answer[1])["reasons"] if answer else ["The API does not answer."]
-        return not reasons
-
-    wait_until(is_ok, within_s=_PAYABLE_S, pause=lambda _: pause(_LOOK_S))
-    return reasons
-
-
-def key_opens(installation: Installation) -> bool:
-    """Whether the API accepts this installation's key; True also where the API does not answer."""
-    headers = {"Authorization": f"Bearer {installation.told['EO_API_KEY']}"}
-    answer = http_get(f"{installation.url('api')}/v1/orders", timeout_s=_PAYABLE_S, headers=headers)
-    return answer is None or answer[0] != HTTPStatus.UNAUTHORIZED
-
-
-def show(
-    installation: Installation,
-    *,
-    took_s: float,
-    as_json: bool,
-    waits: Sequence[str] = (),
-    has_key: bool = True,
-    console: str = "",
-) -> None:
-    """Print the addresses of all parts on stdout, with what stands in the way of a payment."""
-    rows = {name: words for name, words in (block(installation) | {"Console": console}).items() if words}
-    if not has_key:
-        del rows["Key"]
-        waits = [*waits, _REVOKED]
-    if as_json:
-        values = {name.lower(): words for name, words in rows.items()}
-        text = json.dumps({"ready": True, "took_s": round(took_s, 2), **values, "waits": list(waits)})
-    else:
-        lines = [f"  {name:<9} {words}" for name, words in rows.items()]
-        lines += [f"  {'Attention':<9} {reason}" for reason in waits]
-        last = f"ready in {took_s:.1f} s{', with reservations (see above)' if waits else ''}, Ctrl-C stops everything"
-        text = "\n".join([f"effectively-once {service.__version__}", *lines, last])
-    with contextlib.suppress(OSError):
-        print(text, flush=True)
-
-
-def block(installation: Installation) -> dict[str, str]:
-    """The printed values by name. A key that came from the environment is not printed."""
-    api, told, redis = installation.url("api"), installation.told, installation.parts.get("redis")
-    return {
-        "API": api,
-        "Docs": f"{api}/docs",
-        "Key": "from EO_API_KEY" if os.environ.get("EO_API_KEY") else told["EO_API_KEY"],
-        "Postgres": f"{version_of(postgres_programs(PG_VERSION) / 'postgres')} embedded, {told['DATABASE_URL']}"
-        if "postgres" in installation.parts
-        else shown(told["DATABASE_URL"]),
-        "Redis": f"Valkey {version_of(valkey_program())} embedded, 127.0.0.1:{redis.port}"
-        if isinstance(redis, Valkey)
-        else shown(told["REDIS_URL"]),
-        "Webhooks": f"{api}{webhooks.EVENTS_PATH}" if _hears(installation) else "",
-        "Stripe": ("sandbox, " if "sandbox" in installation.parts else "") + told["STRIPE_API_BASE"],
-        "Logs": str(installation.logs),
-    }
-
-
-def _hears(installation: Installation) -> bool:
-    return bool(installation.environ.get("STRIPE_WEBHOOK_SECRET"))
-
-
-def version_of(program: Path) -> str:
-    """The version that a server's program reports, e.g. 18.4."""
-    words = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False).stdout.split()
-    return next((word for word in (word.removeprefix("v=") for word in words) if word[:1].isdigit()), "")

@@ -7,8 +7,9 @@ group_commit  whoever waits at the same time is stored by one statement
 together      the same for what is asked of orders
 store         the order and its outbox row, in one statement
 reading       one order, a page of them, and which keys are known
-timeline      what happened to an order; why_waiting: what it waits for; told_by_banks: what its customer's bank says;
-              told_to_producers: what its producer was told
+all_accounts  orders as operators see them
+timeline      what happened to an order; told_of_effects: what was done at Stripe; told_by_stripe: its events;
+              told_by_banks: what its customer's bank says; told_to_producers: what its producer was told; why_waiting
 """
 
 from service.orders.group_commit import GroupCommit

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import NotFound
-from service.foundation.postgres.sql import Record, Statement, connect
+from service.foundation.postgres.sql import Connection, Record, Statement, connect
 from service.orders.model import Capture, Failure, Order
 from service.states import CHANGE_OPEN, ORDER_MOVES_BY_ITSELF, in_sql
 
@@ -112,12 +112,17 @@ SELECT {COLUMNS} FROM orders
 
 async def get(engine: AsyncEngine, account_id: UUID, order_id: UUID) -> Order:
     """The order, also by the id it had before it was forgotten. Raises NotFound, also when it is another account's."""
-    who = {"account": account_id, "id": order_id}
     async with connect(engine) as connection:
-        row = await connection.row(_GET, who) or await connection.row(_GET_BY_ALIAS, who)
+        return order_of(await row_of(connection, account_id, order_id))
+
+
+async def row_of(connection: Connection, account_id: UUID, order_id: UUID) -> OrderRow:
+    """The same as it is stored, by a connection that is open already. Raises NotFound."""
+    who = {"account": account_id, "id": order_id}
+    row = await connection.row(_GET, who) or await connection.row(_GET_BY_ALIAS, who)
     if row is None:
         raise NotFound("There is no such order.")
-    return order_of(row)
+    return row
 
 
 # The bounds of a page are one span of one index, and the order names each of its columns: no other index has it. With

@@ -1,5 +1,6 @@
 """The outbox as people and health checks see it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.foundation.postgres.sql import Record, Statement, connect
 
 
-class _Listed(Record):
+class Listed(Record):
+    """A row as people see it."""
+
     id: UUID
     account_id: UUID
     order_id: UUID
@@ -23,16 +26,47 @@ class _Listed(Record):
 
 
 _LIST = Statement(f"""
-SELECT {_Listed.columns()} FROM outbox
+SELECT {Listed.columns()} FROM outbox
  WHERE CAST(:parked AS boolean) IS NULL OR (parked_at IS NOT NULL) = CAST(:parked AS boolean)
  ORDER BY id LIMIT :limit
-""").returning(_Listed)
+""").returning(Listed)
 
 
 async def list_rows(engine: AsyncEngine, parked: bool | None = None, limit: int = 100) -> list[dict[str, Any]]:
     """Rows as dictionaries, oldest first: all, only parked, or only open ones."""
     async with connect(engine) as connection:
         return [dict(row.items()) for row in await connection.rows(_LIST, {"parked": parked, "limit": limit})]
+
+
+class Owing(Record):
+    """How many rows of an order are in the outbox, and how many of them are parked."""
+
+    order_id: UUID
+    rows: int
+    parked: int
+
+
+_OWING = Statement("""
+SELECT order_id, count(*) AS rows, count(parked_at) AS parked FROM outbox
+ WHERE order_id = ANY(CAST(:orders AS uuid[])) GROUP BY order_id
+""").returning(Owing)
+
+
+async def owing(engine: AsyncEngine, order_ids: Sequence[UUID]) -> list[Owing]:
+    """What is still owed of these orders; those of which nothing is owed are left out."""
+    async with connect(engine) as connection:
+        return await connection.rows(_OWING, {"orders": list(order_ids)})
+
+
+_OF_ORDER = Statement(f"""
+SELECT {Listed.columns()} FROM outbox WHERE order_id = :order ORDER BY id
+""").returning(Listed)
+
+
+async def rows_of_order(engine: AsyncEngine, order_id: UUID) -> list[Listed]:
+    """What is still owed of an order, oldest first."""
+    async with connect(engine) as connection:
+        return await connection.rows(_OF_ORDER, {"order": order_id})
 
 
 class Backlog(Record):

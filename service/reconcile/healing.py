@@ -44,7 +44,7 @@ class Healer:
         """What healing it would do; None where Stripe's word cannot put it right."""
         return await self._verdict(found, dry_run=True)
 
-    async def heal_one(self, found: Discrepancy, *, who: Who) -> Verdict | None:
+    async def heal_one(self, found: Discrepancy, *, who: Who, reason: str | None = None) -> Verdict | None:
         """Heal it where Stripe's word can. The note of it is committed first, because healing is several transactions.
 
         None where Stripe's word cannot put it right.
@@ -53,7 +53,7 @@ class Healer:
         if foreseen is None or foreseen.step not in _DONE:
             return foreseen
         async with begin(self.engine) as tx:
-            await audit.note_each(tx, who, Action.DISCREPANCY_HEAL, [_deed(found, foreseen)])
+            await audit.note_each(tx, who, Action.DISCREPANCY_HEAL, [_deed(found, foreseen)], reason=reason)
         return await self._verdict(found, dry_run=False)
 
     async def _each(self, report: Report, treat: _Treat, *, dry_run: bool) -> None:

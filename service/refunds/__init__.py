@@ -23,12 +23,14 @@ from service.refunds.kind import REFUND
 from service.refunds.known import known_refunds, known_refunds_of
 from service.refunds.model import Refund, RefundPage, RefundRequest, check_refund
 from service.refunds.placing import RefundDoor
+from service.refunds.previewing import Preview, preview
 from service.refunds.reading import ended, get, page, page_of_order
 from service.refunds.telling import tell_of_refunds
 
 __all__ = [
     "REFUND",
     "OpenRefund",
+    "Preview",
     "Refund",
     "RefundDoor",
     "RefundPage",
@@ -44,6 +46,7 @@ __all__ = [
     "known_refunds_of",
     "page",
     "page_of_order",
+    "preview",
     "refund",
     "tell_of_refunds",
 ]

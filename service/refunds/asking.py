@@ -10,6 +10,8 @@ import msgspec
 from msgspec import UNSET
 from uuid_utils.compat import uuid7
 
+from service import audit
+from service.audit import Action, Who
 from service.foundation.errors import BadRequest, Conflict, UnprocessableKey
 from service.foundation.money import CURRENCIES, spelled
 from service.foundation.postgres.sql import Connection, Statement
@@ -32,8 +34,10 @@ class Refunded:
     replayed: bool
 
 
-async def refund(there: Operations, wish: Wish, request: RefundRequest) -> Refunded:
-    """Give money back. Durable when it returns.
+async def refund(
+    there: Operations, wish: Wish, request: RefundRequest, *, who: Who | None = None, why: str | None = None
+) -> Refunded:
+    """Give money back. Durable when it returns. `who`: the operator who asks for it, and `why`.
 
     Raises NotFound, Conflict, UnprocessableKey, NotConfirmed, or BadRequest where the order's currency forbids it.
     """
@@ -47,11 +51,11 @@ async def refund(there: Operations, wish: Wish, request: RefundRequest) -> Refun
                 _compare(known, order, request)
                 operations.absorb_after(tx, order)
             return Refunded(refund_of(known), replayed=True)
-        _check_request(order, request)
-        if order.amount_disputed_minor > 0:
-            await _check_disputes(tx, order)
-        amount = _amount(order, request)
-        return Refunded(await _add(tx, wish, order, request, amount), replayed=False)
+        made = await _add(tx, wish, order, request, await judged(tx, order, request))
+        if who is not None:
+            after: audit.Shown = {"refund": made.id, "amount": made.amount, "currency": made.currency}
+            await audit.note(tx, who, Action.REFUND_ASK, made.id, reason=why, order_id=order.id, after=after)
+        return Refunded(made, replayed=False)
 
     return await there.carry_out(wish, work)
 
@@ -74,6 +78,14 @@ def _compare(known: RefundRow, order: OrderRow, request: RefundRequest) -> None:
     )
     if not same:
         raise UnprocessableKey("This idempotency key was used for another refund. Use a new key for a new refund.")
+
+
+async def judged(connection: Connection, order: OrderRow, request: RefundRequest) -> int:
+    """What would be given back, in minor units. Raises Conflict or BadRequest where it may not be."""
+    _check_request(order, request)
+    if order.amount_disputed_minor > 0:
+        await _check_disputes(connection, order)
+    return _amount(order, request)
 
 
 def _check_request(order: OrderRow, request: RefundRequest) -> None:
@@ -100,8 +112,7 @@ def _amount(order: OrderRow, request: RefundRequest) -> int:
     """What is to be given back, in minor units. Raises Conflict where the order's state forbids it."""
     if order.status != "paid":
         raise Conflict(f"The order is {order.status}: only what was taken can be given back. {_next_step(order)}")
-    # No dispute is open: what is counted as disputed was taken by those that are lost.
-    left = captured(order) - order.amount_refunded_minor - order.amount_refunding_minor - order.amount_disputed_minor
+    left = left_of(order)
     amount = left if request.amount is UNSET else request.amount
     if left <= 0:
         raise Conflict(f"The order is paid, and all of it was given back{_of_these(order)}. Nothing is left.")
@@ -110,6 +121,11 @@ def _amount(order: OrderRow, request: RefundRequest) -> int:
             f"The order is paid, and {spelled(left, order.currency)} are left{_of_these(order)}: refund less."
         )
     return amount
+
+
+def left_of(order: OrderRow) -> int:
+    """What can still be given back, in minor units, while no dispute is open: then what is disputed is lost."""
+    return captured(order) - order.amount_refunded_minor - order.amount_refunding_minor - order.amount_disputed_minor
 
 
 def _of_these(order: OrderRow) -> str:

@@ -6,6 +6,7 @@ The SDK's raw requests are used: typed decoding of the few fields we read costs 
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,7 @@ import aiohttp
 import msgspec
 import stripe
 
+from service.foundation import metrics
 from service.foundation.addresses.stripe import STRIPE_API
 from service.foundation.crash import CALLING, CrashPoint, armed, crash_point
 from service.foundation.deadlines import watched_socket
@@ -90,11 +92,15 @@ class Calls:
     async def _raw(self, method: str, path: str, params: Mapping[str, object], **options: Any) -> Any:
         if self._client is None:
             raise RuntimeError("the gateway is used as a context manager")
+        operation, began = paths.endpoint(method, path), time.perf_counter()
         try:
             response = await self._client.raw_request_async(method, path, **options, **params)
         except Exception as error:
+            status = error.http_status if isinstance(error, stripe.StripeError) else None
+            metrics.stripe_call(operation, status, time.perf_counter() - began)
             _note(method, _why_no_answer(error))
             raise
+        metrics.stripe_call(operation, response.code, time.perf_counter() - began)
         _note(method, None if response.headers.get("request-id") else f"{response.code} not Stripe's")
         return response
 

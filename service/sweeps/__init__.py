@@ -9,7 +9,7 @@ With all events dropped, or all of them doubled, the sweeps bring the database t
 
 from service.sweeps.cursors import Late
 from service.sweeps.every import every_sweep
-from service.sweeps.lateness import late
+from service.sweeps.lateness import ages, late
 from service.sweeps.sweeping import Sweeping
 
-__all__ = ["Late", "Sweeping", "every_sweep", "late"]
+__all__ = ["Late", "Sweeping", "ages", "every_sweep", "late"]

@@ -22,7 +22,7 @@ from service.foundation.deadlines import STOP_S, exit_within
 from service.foundation.errors import Misconfigured, Unavailable
 from service.foundation.garbage import collect_rarely
 from service.foundation.settings import Settings
-from service.web import docs, front, problems
+from service.web import docs, front, metrics, problems
 from service.web.auth import Authentication
 from service.web.body import BODY_MAX
 from service.web.operation import KEYED, AnyRequest, Operation
@@ -43,6 +43,7 @@ def create_app(settings: Settings) -> Litestar:
             Router(KEYED, route_handlers=_handlers(keyed, below=KEYED), middleware=[Authentication()]),
             *_handlers(public),
             *docs.HANDLERS,
+            *metrics.HANDLERS,
             *console,
         ],
         lifespan=[lambda app: _running(app, settings), *running],

@@ -25,13 +25,14 @@ class Authentication(ASGIMiddleware):
         method = scope.get("method")
         if method != HttpMethod.OPTIONS:  # whose answer names the methods of a path and nothing else
             resources: Resources = scope["litestar_app"].state["resources"]
-            scope["auth"] = caller = await _caller(resources, scope)
+            scope["auth"] = caller = await checked_caller(resources, scope)
             if resources.limit is not None and method in _READS:
                 await resources.limit.admit(caller.key_id)
         await next_app(scope, receive, send)
 
 
-async def _caller(resources: Resources, scope: Scope) -> Caller:
+async def checked_caller(resources: Resources, scope: Scope) -> Caller:
+    """The caller that the request's key names. Raises Unauthorized, TooManyRequests or Unavailable."""
     try:
         return await resources.keys.caller(scope["headers"])
     except WrongKey as wrong:

@@ -1,4 +1,7 @@
-"""One line of JSON per HTTP request: its id, route, status, duration, account, and a hash of its idempotency key."""
+"""One line of JSON per HTTP request: its id, route, status, duration, account, and a hash of its idempotency key.
+
+Each request is also counted and measured for Prometheus here.
+"""
 
 from time import perf_counter
 from typing import Any
@@ -7,6 +10,7 @@ from uuid import UUID
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from service.foundation import metrics
 from service.foundation.events import Event
 from service.foundation.lines import LineWriter, now
 from service.foundation.log import hashed
@@ -51,6 +55,8 @@ class RequestLog:
 
     def _note(self, scope: Any, seconds: float) -> None:
         caller = scope.get("auth")
+        route, status = scope.get("path_template") or _NO_ROUTE, scope["state"].get("eo_status")
+        metrics.request(route, scope["method"], status, seconds)
         self._lines.add(
             Line(
                 ts=now(),
@@ -59,8 +65,8 @@ class RequestLog:
                 event=Event.REQUEST,
                 request_id=request_id(scope),
                 method=scope["method"],
-                route=scope.get("path_template") or _NO_ROUTE,
-                status=scope["state"].get("eo_status"),
+                route=route,
+                status=status,
                 ms=round(seconds * 1000, 2),
                 account_id=None if caller is None else caller.account_id,
                 key=_key_of(scope),

@@ -18,7 +18,7 @@ from service.foundation.postgres.starting import check_start
 from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
 from service.inbox import Inbox
-from service.monitoring import Heart, ReadyCheck
+from service.monitoring import Gauges, Heart, ReadyCheck
 from service.orders import GroupCommit
 from service.orders.operations import Operations
 from service.refunds import RefundDoor
@@ -46,6 +46,7 @@ class Resources:
     payment_pages: PaymentPages
     inbox: Inbox
     webhook_secrets: tuple[str, ...]
+    gauges: Gauges
     settings: Settings
 
 
@@ -120,6 +121,7 @@ def make_resources(settings: Settings) -> Resources:
         PaymentPages(settings),
         Inbox(engine, group_commit.durability, group_commit.waker),
         webhook_secrets(settings.stripe_webhook_secret),
+        Gauges(engine, redis),
         settings,
     )
 

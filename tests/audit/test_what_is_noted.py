@@ -315,6 +315,23 @@ async def test_a_command_that_reads_asks_for_no_write(case: Case) -> None:
 POSTS: dict[str, str] = {
     "/console/open": "the link that it uses up was noted when it was made",
     "/console/close": "ends the visitor's own session",
+    "/console/outbox/{row:uuid}/park": Action.OUTBOX_PARK,
+    "/console/outbox/{row:uuid}/retry": Action.OUTBOX_RETRY,
+    "/console/parked/{group:str}/retry": Action.OUTBOX_RETRY,
+    "/console/notices/{notice:uuid}/resend": Action.NOTICE_RESEND,
+    "/console/notices/resend": Action.NOTICE_RESEND,
+    "/console/reconciliation/run": "compares, and changes nothing",
+    "/console/reconciliation/discrepancies/{fingerprint:str}/preview": "compares, and changes nothing",
+    "/console/reconciliation/discrepancies/{fingerprint:str}/heal": Action.DISCREPANCY_HEAL,
+    "/console/reconciliation/discrepancies/{fingerprint:str}/acknowledge": Action.DISCREPANCY_ACKNOWLEDGE,
+    "/console/orders/{order_id:uuid}/cancel": Action.ORDER_CANCEL,
+    "/console/orders/{order_id:uuid}/capture": Action.ORDER_CAPTURE,
+    "/console/orders/{order_id:uuid}/fail": Action.ORDER_FAIL,
+    "/console/orders/{order_id:uuid}/refund": Action.REFUND_ASK,
+    "/console/orders/{order_id:uuid}/rows/{row_id:uuid}/park": Action.OUTBOX_PARK,
+    "/console/orders/{order_id:uuid}/rows/{row_id:uuid}/retry": Action.OUTBOX_RETRY,
+    "/console/chaos/orders": "chaos.inject: how many orders, with which card",
+    "/console/chaos/press": "chaos.inject: which switch, with which numbers",
 }
 
 

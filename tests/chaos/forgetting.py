@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from service.ops.chaos.day import older
 from tests.acceptance.fleet import Fleet
 from tests.chaos.lives import Dump, Folder, Memory, Standby
 from tests.chaos.monkey import Monkey
 from tests.chaos.producer import Producer
-from tests.chaos.weather import older
 
 KINDS: dict[str, Callable[..., Memory]] = {
     "folder restored": Folder,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, expect, sync_playwright
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.audit import Who
@@ -64,6 +64,21 @@ class House:
         opened = self.run(Access(self.engine).open(self.link(role, actor=actor)))
         assert opened is not None
         return opened
+
+    def stop(self) -> None:
+        """Stop the API, as a signal does."""
+        self.run(self._api.aclose())
+
+    def start_again(self) -> None:
+        """Start the API again, where it was."""
+        port = self.api.http.base_url.port
+        assert port is not None
+        self.api = self.run(self._api.enter_async_context(serve(self.settings, port)))
+
+    def watchers(self, feed: str) -> int:
+        """How many watch this feed."""
+        found = self.api.server.app.state["console"].feeds.get(feed)
+        return 0 if found is None else found.watchers
 
     def end(self) -> None:
         """Stop the API and the loop."""
@@ -164,6 +179,7 @@ def chromium() -> Iterator[Browser]:
     program = os.environ.get("EO_CHROMIUM") or shutil.which("chromium") or ""
     if not Path(program).is_file():
         pytest.skip("there is no Chromium: `apt-get install chromium`, or name one by EO_CHROMIUM")
+    expect.set_options(timeout=WAIT_MS)
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         try:

@@ -9,19 +9,28 @@ import pytest
 
 from tests.console.house import Scheme, Visitors
 
-PAGES = ("/console",)
+PAGES = (
+    "/console",
+    "/console/outbox",
+    "/console/parked",
+    "/console/ledger",
+    "/console/reconciliation",
+    "/console/system",
+    "/console/audit",
+)
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("path", PAGES)
-def test_everybody_can_use_the_page(visit: Visitors, path: str, scheme: Scheme) -> None:
-    assert visit(path, scheme=scheme).axe() == "[]"
-
-
-@pytest.mark.parametrize("path", PAGES)
-def test_the_page_fits_a_phone(visit: Visitors, path: str) -> None:
-    assert visit(path, phone=True).is_as_wide_as_its_window()
+def test_everybody_can_use_the_page_in_light_and_dark_and_on_a_phone(visit: Visitors, path: str) -> None:
+    looking = visit(path)
+    for phone in (False, True):
+        if phone:
+            looking.page.set_viewport_size({"width": 360, "height": 740})
+            assert looking.is_as_wide_as_its_window()
+        for scheme in SCHEMES:
+            looking.page.emulate_media(color_scheme=scheme)
+            assert looking.axe() == "[]", (scheme, phone)
 
 
 @pytest.mark.parametrize("path", PAGES)

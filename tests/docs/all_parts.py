@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.docs import accounting, reference
+from tests.docs import accounting, reference, watching
 from tests.docs.cards import cards
 from tests.docs.database import tables
 from tests.model.document import DIAGRAMS, SCHEDULES
@@ -25,6 +25,9 @@ QUICK: dict[str, Callable[[], str]] = {
     **accounting.PARTS,
     "tables": tables,
     "test cards": cards,
+    "metrics": watching.metrics,
+    "guards": watching.guards,
+    "alerts": watching.all_alerts,
     **DIAGRAMS,
 }
 ALL = QUICK | SCHEDULES

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.postgres import db, pools
 from service.foundation.settings import Settings
+from service.ops.announcement import version_of
 from service.ops.doctor.examination import Check, examine
 from service.ops.embedded import postgres_programs
-from service.ops.up import version_of
 from service.web.resources import make_resources
 from tests.ops.test_cli import eo
 from workers import relay as relay_process

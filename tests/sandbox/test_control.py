@@ -348,6 +348,16 @@ async def test_the_truth_counts_what_was_charged_and_nothing_else(own_sandbox: S
     assert (truth["requests"], truth["replays"]) == ({"200": 4, "402": 1}, 1)
 
 
+async def test_the_truth_counts_orders_that_were_charged_twice(own_sandbox: SandboxProcess, own_api: Api) -> None:
+    for _ in range(2):
+        await own_api.pay(key=new_key(), metadata={"eo_order": "twice", "eo_account": "a"})
+    await own_api.pay(key=new_key(), metadata={"eo_order": "once", "eo_account": "a"})
+    await own_api.pay(key=new_key(), metadata={"eo_order": "once", "eo_account": "b"})
+    await own_api.pay(key=new_key())
+    truth = own_sandbox.control("GET", "truth")
+    assert (truth["orders_charged"], truth["orders_charged_twice"]) == (3, 1)
+
+
 async def test_the_truth_per_order_tells_attempts_apart(own_sandbox: SandboxProcess, own_api: Api) -> None:
     one = await own_api.pay(metadata=order("o1"))
     two = await own_api.pay(metadata=order("o1") | {"eo_attempt": "2"}, amount=700)

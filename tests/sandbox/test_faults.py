@@ -233,3 +233,19 @@ async def _until_charged(sandbox: SandboxProcess, name: str) -> Any:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
     return sandbox.truth(name)
+
+
+async def test_plans_stand_side_by_side_and_end_one_by_one(sandbox: SandboxProcess, sandbox_api: Api) -> None:
+    lost = {"fault": "executed_reply_lost", "method": "POST", "times": 1}
+    sandbox.control("POST", "faults/ours", {"rules": [{**lost, "metadata_order": "mine"}]})
+    sandbox.faults(lost)  # replaces the plan without a name, and only that
+    mine, other = new_key(), new_key()
+    await failure(sandbox_api.pay(key=other, metadata={"eo_order": "other"}), APIConnectionError)
+    await failure(sandbox_api.pay(key=mine, metadata={"eo_order": "mine"}), APIConnectionError)
+    assert (await sandbox_api.pay(key=mine, metadata={"eo_order": "mine"})).status == "succeeded"
+    sandbox.control("DELETE", "faults")
+    (rule,) = sandbox.control("GET", "faults/ours")["rules"]
+    assert rule["fired"] == 1
+    sandbox.control("DELETE", "faults/ours")
+    with pytest.raises(OSError, match="404"):
+        sandbox.control("GET", "faults/ours")

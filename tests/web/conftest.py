@@ -45,10 +45,10 @@ class Api:
 
 
 @asynccontextmanager
-async def serve(settings: Settings) -> AsyncIterator[Api]:
-    """The API of `settings`, as long as the block runs."""
+async def serve(settings: Settings, port: int = 0) -> AsyncIterator[Api]:
+    """The API of `settings`, as long as the block runs; on a free port where none is given."""
     server = _Quiet(create_app(settings), settings)
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", port))
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     task = asyncio.create_task(server.serve([listening]))
     while not server.started and not task.done():

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.accounts.keys import create_key, install_key, list_keys, revoke_key
 from service.foundation.errors import Misconfigured, NotFound
 from service.foundation.settings import Settings
-from service.ops import up
+from service.ops import announcement, up
 from service.web import create_app
 from tests.operators import OPERATOR
 from tests.web.conftest import ORDER, Api, assert_problem, serve
@@ -46,13 +46,13 @@ async def test_eo_up_shows_no_key_that_opens_nothing_and_says_what_makes_one(
     stack = up.plan(settings.data_dir, named)
 
     async def shown(*, as_json: bool) -> str:
-        has_key = await asyncio.to_thread(up.key_opens, stack)
-        up.show(stack, took_s=1.0, as_json=as_json, has_key=has_key)
+        has_key = await asyncio.to_thread(announcement.key_opens, stack)
+        announcement.show(stack, took_s=1.0, as_json=as_json, has_key=has_key)
         return capsys.readouterr().out
 
     assert settings.api_key in await shown(as_json=False)
     await revoke_key(engine, str((await list_keys(engine))[0]["id"]), who=OPERATOR)
-    while await asyncio.to_thread(up.key_opens, stack):
+    while await asyncio.to_thread(announcement.key_opens, stack):
         await asyncio.sleep(0.02)
     for as_json in (True, False):
         said = await shown(as_json=as_json)

@@ -32,6 +32,21 @@ async def hold(engine: AsyncEngine, name: str, holder: UUID) -> bool:
         return await connection.row(_HOLD, values) is not None
 
 
+class _Asked(Record):
+    is_held: bool
+
+
+_IS_HELD = Statement("""
+SELECT EXISTS (SELECT FROM duties WHERE name = :name AND until >= now()) AS is_held
+""").returning(_Asked)
+
+
+async def is_held(engine: AsyncEngine, name: str) -> bool:
+    """Whether somebody has the duty now."""
+    async with connect(engine) as connection:
+        return (await connection.one(_IS_HELD, {"name": name})).is_held
+
+
 _GIVE_UP = Statement("UPDATE duties SET until = '-infinity' WHERE holder = :holder")
 
 

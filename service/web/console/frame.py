@@ -21,8 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.console import Access, Doorway, Visitor, render
 from service.console.access import Mode, form_token, is_form_token, sealed, unsealed
+from service.console.acts import Acts
 from service.console.doorway import PATH
 from service.console.live import Feed
+from service.console.outbox import Sampled
 from service.foundation.errors import BadRequest
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.settings import Settings
@@ -66,6 +68,8 @@ class Console:
     doorway: Doorway
     settings: Settings
     readiness: ReadyCheck
+    acts: Acts
+    sampled: Sampled = field(default_factory=Sampled)
     feeds: dict[str, Feed] = field(default_factory=dict)
 
     @property
@@ -92,7 +96,7 @@ class Route:
     path: str
     handler: Handler
     nav: str = ""
-    sandbox_only: bool = False
+    chaos_only: bool = False
 
 
 ROUTES: list[Route] = []
@@ -103,12 +107,13 @@ async def running(app: Litestar, settings: Settings, doorway: Doorway) -> AsyncI
     """The console's own resources, while the API runs."""
     engine = create_engine(settings, name="console", pool=_CONNECTIONS, statement_s=_STATEMENT_S)
     console = app.state["console"] = Console(
-        engine, Access(engine), doorway, settings, app.state["resources"].readiness
+        engine, Access(engine), doorway, settings, app.state["resources"].readiness, Acts(engine)
     )
     try:
         yield
     finally:
         console.close()
+        await console.acts.close()
         await close(engine)
 
 
@@ -117,7 +122,7 @@ def console_of(request: AnyRequest) -> Console:
     return request.app.state["console"]  # type: ignore[no-any-return]
 
 
-def page(path: str, *, nav: str = "", sandbox_only: bool = False) -> Callable[[Page], Page]:
+def page(path: str, *, nav: str = "", chaos_only: bool = False) -> Callable[[Page], Page]:
     """Make the decorated handler a page, for whoever has opened the console. `nav` puts it into the list of pages."""
 
     def add(handler: Page) -> Page:
@@ -130,13 +135,13 @@ def page(path: str, *, nav: str = "", sandbox_only: bool = False) -> Callable[[P
                 set_cookie(request, answer, _SAID, "", max_age=0)
             return answer
 
-        ROUTES.append(Route("GET", path, guarded(answer), nav, sandbox_only))
+        ROUTES.append(Route("GET", path, guarded(answer), nav, chaos_only))
         return handler
 
     return add
 
 
-def action(path: str, *, sandbox_only: bool = False) -> Callable[[Action], Action]:
+def action(path: str, *, chaos_only: bool = False) -> Callable[[Action], Action]:
     """Make the decorated handler the action of a plain form, for whoever may operate."""
 
     def add(handler: Action) -> Action:
@@ -154,7 +159,7 @@ def action(path: str, *, sandbox_only: bool = False) -> Callable[[Action], Actio
                 set_cookie(request, answer, _SAID, sealed(session_cookie(request), answer.said), max_age=60)
             return answer
 
-        ROUTES.append(Route("POST", path, guarded(answer), sandbox_only=sandbox_only))
+        ROUTES.append(Route("POST", path, guarded(answer), chaos_only=chaos_only))
         return handler
 
     return add
@@ -165,7 +170,7 @@ def show(visitor: Visitor | None, template: str, /, *, title: str, status: int =
     nav = [
         (route.path, route.nav)
         for route in ROUTES
-        if route.nav and (not route.sandbox_only or (visitor is not None and visitor.mode == "sandbox"))
+        if route.nav and (not route.chaos_only or (visitor is not None and visitor.has_chaos))
     ]
     body = render(template, visitor=visitor, title=title, nav=nav, made=datetime.now(UTC), **values)
     return ASGIResponse(body=body, status_code=status, media_type="text/html")
@@ -224,6 +229,7 @@ async def visitor_of(request: AnyRequest) -> Visitor | None:
         request.scope["path"],
         form_token(cookie),
         None if said is None else unsealed(cookie, said),
+        has_chaos=bool(console.settings.chaos_socket),
     )
 
 

@@ -1,0 +1,46 @@
+"""The same story as text: a sentence per scene, and one that sums up all of them. Pure."""
+
+import textwrap
+from collections.abc import Sequence
+
+from service.console.story.folding import fold
+from service.console.story.model import Kind, Lane, Scene, Subject
+from service.console.story.telling import clock, since
+
+_WIDTH, _INDENT = 100, 16
+
+
+def summary(scenes: Sequence[Scene]) -> str:
+    """The whole in one sentence: how often Stripe was called, what was lost, absorbed and booked."""
+    arrows = [arrow for scene in scenes for arrow in scene.arrows]
+    calls = sum((a.kind, a.source, a.target) == (Kind.ASK, Lane.WORKER, Lane.STRIPE) for a in arrows)
+    lost = sum(a.kind is Kind.LOST and a.target is Lane.WORKER for a in arrows)
+    absorbed = sum(a.kind is Kind.ABSORBED for a in arrows)
+    entries = sum(scene.name == "ledger.booked" for scene in scenes)
+    parts = [
+        f"Stripe was called {_times(calls)}",
+        _number(lost, "answer was lost", "answers were lost"),
+        _number(absorbed, "duplicate was absorbed", "duplicates were absorbed"),
+        _number(entries, "entry was booked", "entries were booked"),
+    ]
+    return f"{'; '.join(part for part in parts if part)}."
+
+
+def text_of(about: Subject, scenes: Sequence[Scene]) -> str:
+    """The story for a terminal, or for whoever reads it without a picture; repeats are folded."""
+    head = f"Order {about.id}: {about.amount}, under the key {about.key}."
+    lines = textwrap.wrap(f"{head} {summary(scenes)}", _WIDTH)
+    lines += ["", *([clock(scenes[0].at)] if scenes else [])]
+    for scene in fold(scenes):
+        told = textwrap.wrap(scene.tells, _WIDTH - _INDENT)
+        lines.append(f"{since(scenes[0].at, scene.at):<{_INDENT}}{told[0]}")
+        lines += [" " * _INDENT + line for line in told[1:]]
+    return "\n".join(lines) + "\n"
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def _number(count: int, one: str, more: str) -> str:
+    return "" if count == 0 else f"{count} {one if count == 1 else more}"
