@@ -24,10 +24,10 @@ RIGHT_PYTHON := $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) an
 # files of a package for Django. The locked lists are complete, so they are installed without looking further.
 UNUSED := polyfactory django asgiref
 
-.PHONY: help run free-port test test-fast chaos conformance check format docs demo demo-picture reset migrate lock clean
+.PHONY: help run free-port test test-fast chaos conformance check format docs demo demo-picture console-pictures reset migrate lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: free-port $(VENV)/.runtime ## Start everything here, in the foreground, until Ctrl-C
 	@exec $(BIN)/eo up
@@ -36,10 +36,10 @@ free-port: # before a download, so it needs nothing but Python
 	@$(RIGHT_PYTHON)
 	@$(PYTHON) -m service.ops.port
 
-test: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe check ## Everything that must hold: the checks, then all tests
+test: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe $(VENV)/.promtool check ## Everything that must hold: the checks, then all tests
 	$(BIN)/pytest -n 4 $(BY_FILE) # twice the cores: a test that awaits a fleet leaves its core to others
 
-test-fast: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe ## The quick half of the tests: under a minute on a quiet machine
+test-fast: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe $(VENV)/.promtool ## The quick half of the tests: under a minute on a quiet machine
 	$(BIN)/pytest -n 2 $(BY_FILE) -m "not slow"
 
 chaos: $(VENV)/.dev ## Three minutes of orders while everything dies (SEED=7 repeats a storm's weather)
@@ -67,6 +67,9 @@ docs: $(VENV)/.dev ## Write the generated parts of docs/ anew: settings, command
 
 demo-picture: $(VENV)/.runtime ## Record docs/demo.svg from a real run of the demo
 	$(BIN)/eo demo --picture docs/demo.svg
+
+console-pictures: $(VENV)/.dev ## Take docs/console-*.png anew from a real run (needs Chromium)
+	$(BIN)/python -m tests.console.screenshots
 
 migrate: $(VENV)/.runtime ## Bring the database's schema to this code's
 	@$(BIN)/eo migrate
@@ -101,6 +104,12 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(BIN)/python
 $(VENV)/.node: $(NODE)/package.json $(NODE)/package-lock.json $(NODE)/.npmrc | $(BIN)/python
 	@if command -v npm >/dev/null && (cd $(NODE) && npm ci --silent); then touch $@; \
 	else echo "the Node SDK is not installed: its tests will be skipped"; fi
+
+# promtool judges metrics and alerts: Debian's, unpacked beside our tools, so that no Prometheus is started.
+$(VENV)/.promtool: | $(BIN)/python
+	@if command -v promtool >/dev/null || (cd $(VENV) && apt-get download -qq prometheus 2>/dev/null && \
+	  dpkg -x prometheus_*.deb unpacked && mv unpacked/usr/bin/promtool bin/ && rm -rf unpacked prometheus_*.deb); \
+	then touch $@; else echo "promtool is not here: its tests will be skipped"; fi
 
 # axe, which judges the console's pages. Chromium is the machine's own; where it is absent its tests are skipped too.
 $(VENV)/.axe: $(AXE)/package.json $(AXE)/package-lock.json $(AXE)/.npmrc | $(BIN)/python

@@ -56,10 +56,25 @@ ORDER_TOLD = frozenset(ORDER_STATUSES) - ORDER_MOVES_BY_ITSELF
 # It comes to these once at most.
 ORDER_COMES_ONCE = frozenset({"paid", "canceled"})
 
+# What a state says of the money, for people.
+ORDER_MEANS: Mapping[str, str] = {
+    "pending": "It waits for its first delivery.",
+    "processing": "Whether Stripe takes the money is not known yet.",
+    "requires_action": "Its customer has to confirm the payment (3-D Secure).",
+    "authorized": "The money is held, and waits to be captured or canceled.",
+    "paid": "Stripe has taken the money, and it is on the books.",
+    "failed": "Nothing was taken.",
+    "canceled": "Nothing was taken, and nothing will be.",
+}
+
 # Whose turn it is, where Stripe has answered and the payment has no end yet.
 WaitsFor = Literal["customer", "bank", "merchant", "stripe", "funds", "human"]
 # The state of a payment without an end, the order's and the charge's alike -> whose turn it is.
 WHOSE_TURN: Mapping[str, WaitsFor] = {"requires_action": "customer", "processing": "bank", "authorized": "merchant"}
+# Stripe has a payment that waits for somebody else than the bank, so it can still be canceled.
+CANCELED_AT_STRIPE = frozenset(state for state, turn in WHOSE_TURN.items() if turn != "bank")
+# An order that may be canceled: unopened, or at Stripe.
+ORDER_CANCELABLE = CANCELED_AT_STRIPE | {"pending"}
 # Stripe's word for a payment without an end -> ours.
 WAITS_AS: Mapping[str, str] = {
     "requires_action": "requires_action",

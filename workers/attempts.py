@@ -1,6 +1,7 @@
 """One line of the log per attempt: what was asked of Stripe for which order, how long it took, and what came of it."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
@@ -12,6 +13,14 @@ from service.foundation.lines import LineWriter, now
 from service.foundation.log import hashed
 from service.foundation.text.secrets import scrubbed
 from workers.effects import words_of
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt(Settlement[Effect]):
+    """A settlement and the trace of its call; None where no call was made for it alone."""
+
+    trace_id: str | None = None
+    span_id: str | None = None
 
 
 class Line(msgspec.Struct, omit_defaults=True):
@@ -33,6 +42,8 @@ class Line(msgspec.Struct, omit_defaults=True):
     ms: float | None = None
     stripe_request: str | None = None
     replayed: bool = False
+    trace_id: str | None = None
+    span_id: str | None = None
 
 
 class AttemptLog:
@@ -64,6 +75,8 @@ class AttemptLog:
                     ms=one.ms,
                     stripe_request=scrubbed(answer.request_id) if answer and answer.request_id else None,
                     replayed=answer is not None and answer.replayed,
+                    trace_id=one.trace_id if isinstance(one, Attempt) else None,
+                    span_id=one.span_id if isinstance(one, Attempt) else None,
                 )
             )
 

@@ -6,6 +6,7 @@ millisecond after it was published and an idle worker uses no CPU.
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import dramatiq
@@ -18,6 +19,7 @@ from service.foundation import redis_clients
 from service.foundation.away import REDIS
 from service.foundation.broker_keys import CHARGE_QUEUE, NAMESPACE, QUEUE_KEY
 from service.foundation.settings import Settings
+from workers.traced import TracedMessages, options_of
 
 CHARGE_ACTOR = "charge_orders"
 
@@ -95,6 +97,7 @@ def make_broker(settings: Settings, *extra: Middleware) -> PromptBroker:
             ShutdownNotifications(notify_shutdown=False),  # a running batch ends by itself within its lease
             Retries(max_retries=0),  # no retries here; without this middleware a failed message would count as done
             CurrentMessage(),  # lines of the log name the message
+            TracedMessages(),
             # Left out: AgeLimit (the outbox knows the age), Callbacks and Pipelines (no message follows a charge).
             *extra,
         ],
@@ -111,6 +114,15 @@ def start_worker(broker: dramatiq.Broker, settings: Settings) -> dramatiq.Worker
     return worker
 
 
-def charge_message(outbox_ids: list[str]) -> "dramatiq.Message[None]":
-    """A message for the charge actor. It carries ids of outbox rows and nothing else (R9)."""
-    return dramatiq.Message(queue_name=CHARGE_QUEUE, actor_name=CHARGE_ACTOR, args=(outbox_ids,), kwargs={}, options={})
+def charge_message(outbox_ids: list[str], promised: Sequence[str] = ()) -> "dramatiq.Message[None]":
+    """A message for the charge actor. It carries ids of outbox rows and nothing else (R9).
+
+    Where traces are on, its options say which trace each row belongs to.
+    """
+    return dramatiq.Message(
+        queue_name=CHARGE_QUEUE,
+        actor_name=CHARGE_ACTOR,
+        args=(outbox_ids,),
+        kwargs={},
+        options=options_of(promised),
+    )

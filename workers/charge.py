@@ -30,20 +30,21 @@ from service.effects import (
     open_effects,
     settle,
 )
-from service.foundation import log, metrics
+from service.foundation import log, metrics, tracing
 from service.foundation.crash import CALLING, CrashPoint, crash_point
 from service.foundation.events import Event
 from service.foundation.settings import Settings
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
 from service.stripe_gateway.pacing import Bucket
-from workers.attempts import AttemptLog
+from workers.attempts import Attempt, AttemptLog
 from workers.cut_off import while_cut_off
 from workers.effects import KINDS, kind_of, words_of
 from workers.in_hand import InHand
 from workers.lookups import LookUps
 from workers.room import Room
 from workers.throttle import Breaker
+from workers.traced import processing
 from workers.verifying import Verification
 
 _VERIFICATION_AGAIN_S = 1.0
@@ -166,10 +167,12 @@ class ChargeWorker:
             return
         CALLING.set(*words_of([effect]))
         began = time.perf_counter()
-        answer, outcome = await self._ask(effect)
+        with processing(effect):
+            answer, outcome = await self._ask(effect)
+            trace_id, span_id = (None, None) if tracing.spans is None else tracing.spans.ids()
         ms = round((time.perf_counter() - began) * 1000, 2)
         await self._watch(effect, answer, outcome)
-        await arrived.put(Settlement(effect, self._after_refusal(effect, outcome), answer, ms))
+        await arrived.put(Attempt(effect, self._after_refusal(effect, outcome), answer, ms, trace_id, span_id))
 
     async def _ask(self, effect: Effect) -> tuple[Answer, Outcome]:
         kind = kind_of(effect)

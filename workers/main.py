@@ -17,7 +17,7 @@ from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import Middleware
 
 from service.duplicates import Flusher
-from service.foundation import guard, log
+from service.foundation import guard, log, tracing
 from service.foundation.broker_keys import CHARGE_QUEUE
 from service.foundation.deadlines import STOP_S, WAIT_FOR_POSTGRES_S, exit_within
 from service.foundation.events import Event
@@ -186,7 +186,9 @@ def serve(settings: Settings) -> None:
 def main() -> None:
     """`python -m workers.main`."""
     log.configure("worker")
-    serve(Settings.from_env())
+    settings = Settings.from_env()
+    tracing.start(settings.traces)
+    serve(settings)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from dramatiq import Message
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import duplicates, outbox
-from service.foundation import guard, log, metrics
+from service.foundation import guard, log, metrics, tracing
 from service.foundation.away import REDIS
 from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.deadlines import LONG_STATEMENT_S, exit_within
@@ -29,6 +29,7 @@ from service.stripe_gateway.client import StripeGateway
 from workers.broker import charge_message, make_broker
 from workers.identity import refuse_a_key_that_may_not
 from workers.rounds import PAUSE_MAX_S, AfterTheCharge, BoundStripe, Budget, listen, remember, repeat, rollup, run_until
+from workers.traced import sending
 
 _REMEMBER_S = 5.0  # seconds between checks for a new life of the database; workers check it at each open
 _INBOX_S = 0.5  # seconds between two looks at events, which also send a wake-up
@@ -83,7 +84,9 @@ class Relay:
         together = [i for i in claim.ids if i not in claim.suspects]
         batches = [together[start : start + size] for start in range(0, len(together), size)]
         for ids in [*batches, *([i] for i in claim.ids if i in claim.suspects)]:
-            self._broker.enqueue(charge_message([str(i) for i in ids]))
+            promised = [claim.promised.get(i, "") for i in ids]
+            with sending(promised):
+                self._broker.enqueue(charge_message([str(i) for i in ids], promised))
 
     async def run(self, stop: asyncio.Event, woken: asyncio.Event) -> None:
         """Relay until `stop` is set: every poll interval, and at once when `woken` is set. Waits for what is away."""
@@ -154,7 +157,9 @@ def engines(settings: Settings, stack: AsyncExitStack) -> tuple[AsyncEngine, Asy
 def main(*, broker: Callable[[Settings], Broker] = make_broker) -> None:
     """`python -m workers.relay`, which is what `eo relay` runs."""
     log.configure("relay")
-    uvloop.run(serve(Settings.from_env(), broker=broker))
+    settings = Settings.from_env()
+    tracing.start(settings.traces)
+    uvloop.run(serve(settings, broker=broker))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from service.orders.operations import Operations, Wish
 from service.orders.reading import COLUMNS, OrderRow, captured, order_of
 from service.outbox.handling import withdraw
 from service.outbox.rows import promise
-from service.states import CHANGE_OPEN, WHOSE_TURN, in_sql
+from service.outbox.tracing import carry_trace
+from service.states import CANCELED_AT_STRIPE, CHANGE_OPEN, in_sql
 
 DONE, ACCEPTED = 200, 202  # HTTP's words for what is true now, and for what will be asked of Stripe
 
@@ -69,12 +70,12 @@ async def cancel(there: Operations, wish: Wish, *, who: Who | None = None, why: 
 
     async def work(tx: Connection) -> Changed:
         order = await operations.locked(tx, wish)
-        answered = ACCEPTED if order.status in _CANCELED_AT_STRIPE else DONE
+        answered = ACCEPTED if order.status in CANCELED_AT_STRIPE else DONE
         if repeat := await operations.remember(tx, wish, order, answered=answered):
             return Changed(order_of(order), repeat.answered, replayed=True)
         if order.status == "pending":
             order = await _cancel_unopened(tx, order)
-        elif order.status in _CANCELED_AT_STRIPE:
+        elif order.status in CANCELED_AT_STRIPE:
             payment = await payment_to_change(tx, order, CANCEL)
             if payment.open_kind != CANCEL:
                 _refuse_second(payment, order)
@@ -94,10 +95,6 @@ async def _note(
     if who is not None:
         before: audit.Shown = {"status": order.status}
         await audit.note(tx, who, action, str(order.id), reason=why, order_id=order.id, before=before, after=after)
-
-
-# Stripe has a payment that waits for somebody else than the bank, so it can still be canceled.
-_CANCELED_AT_STRIPE = frozenset(state for state, turn in WHOSE_TURN.items() if turn != "bank")
 
 
 def _not_canceled(order: OrderRow) -> Conflict:
@@ -237,9 +234,10 @@ async def add_change(
         attempt=payment.attempt,
         nth=nth,
     )
+    row_id = uuid7()
     values = {
         "id": uuid7(),
-        "promise": uuid7(),
+        "promise": row_id,
         "account": order.account_id,
         "order": order.id,
         "charge": payment.id,
@@ -250,3 +248,4 @@ async def add_change(
         "nth": nth,
     }
     await tx.run(_ADD, values)
+    await carry_trace(tx, row_id)

@@ -18,6 +18,7 @@ from service.orders.model import MADE_AGAIN, NEVER_EXECUTED, Failure
 from service.orders.operations import Operations, Wish
 from service.orders.reading import OrderRow, order_of
 from service.outbox.rows import promise
+from service.outbox.tracing import carry_trace
 from service.states import CHARGE_ENDED_UNPAID, ORDER_MOVES_BY_ITSELF
 
 
@@ -107,5 +108,7 @@ _PROMISE = Statement(
 
 
 async def _promise(tx: Connection, order: OrderRow, attempt: int) -> None:
-    values: dict[str, object] = {"promise": uuid7(), "order": order.id, "attempt": attempt}
+    row_id = uuid7()
+    values: dict[str, object] = {"promise": row_id, "order": order.id, "attempt": attempt}
     await tx.run(_PROMISE, values)
+    await carry_trace(tx, row_id)

@@ -37,7 +37,7 @@ class Acts:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._acts: dict[str, Act] = {}
 
     def of(self, name: str) -> Act | None:
@@ -54,13 +54,17 @@ class Acts:
         if not await duties.hold(self._engine, name, holder):
             raise Conflict("It runs already. This page shows its end.")
         act = self._acts[name] = Act(datetime.now(UTC), "begins")
-        self._tasks[name] = asyncio.create_task(self._run(act, name, holder, work, within_s))
+        task = self._tasks[holder] = asyncio.create_task(self._run(act, name, holder, work, within_s))
+        task.add_done_callback(lambda _: self._tasks.pop(holder, None))
 
     async def close(self) -> None:
         """End what runs: nothing that it has not committed is kept."""
-        for task in self._tasks.values():
+        running = dict(self._tasks)
+        for task in running.values():
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*running.values(), return_exceptions=True)
+        for holder in running:  # a task that was cancelled before its first step has not left its duty
+            await self._give_up(holder)
 
     async def _run(
         self, act: Act, name: str, holder: UUID, work: Callable[[Say], Awaitable[str]], within_s: float
@@ -82,8 +86,11 @@ class Acts:
         finally:
             renewing.cancel()
             act.ended = datetime.now(UTC)
-            with suppress(Exception):  # without the database its lease runs out
-                await duties.give_up(self._engine, holder)
+            await self._give_up(holder)
+
+    async def _give_up(self, holder: UUID) -> None:
+        with suppress(Exception):  # without the database its lease runs out
+            await duties.give_up(self._engine, holder)
 
     async def _renew(self, name: str, holder: UUID) -> None:
         while True:

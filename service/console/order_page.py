@@ -17,6 +17,7 @@ from service.foundation.money import spelled
 from service.orders import Order
 from service.orders.all_accounts import Whose, one
 from service.outbox.reading import Listed, rows_of_order
+from service.states import ORDER_CANCELABLE
 
 _AUDIT_MAX = 200
 _FAILS_BY_HAND = ("charge", "cancel")  # what `eo orders fail` ends
@@ -79,7 +80,7 @@ class OrderPage:
     @property
     def may_cancel(self) -> bool:
         """Whether its state allows a cancellation; the state may change before it is asked for."""
-        return self.order.status in ("pending", "requires_action", "authorized")
+        return self.order.status in ORDER_CANCELABLE
 
     @property
     def seen(self) -> str:

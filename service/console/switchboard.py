@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import duplicates
 from service.chaos import Board, Fault, Switch, Witness
 from service.foundation.postgres.sql import Record, Statement, connect
 from service.states import ORDER_MOVES_BY_ITSELF
@@ -167,11 +168,6 @@ class _Counted(Record):
     unsettled: int
 
 
-class _Absorbed(Record):
-    label: str
-    value: int
-
-
 class _Status(Record):
     id: UUID
     status: str
@@ -187,9 +183,6 @@ SELECT count(*) AS orders, count(*) FILTER (WHERE status = 'paid') AS paid,
          AS unsettled
   FROM orders
 """).returning(_Counted)
-_ABSORBED = Statement("""
-SELECT label, value FROM tallies WHERE name = 'duplicates_absorbed' AND value > 0 ORDER BY value DESC, label
-""").returning(_Absorbed)
 _STATUSES = Statement("SELECT id, status FROM orders WHERE id = ANY(CAST(:ids AS uuid[]))").returning(_Status)
 _ACCOUNT = Statement("SELECT id FROM accounts WHERE is_default").returning(_Account)
 
@@ -198,13 +191,13 @@ async def counts(engine: AsyncEngine, board: Board) -> Counts:
     """The counts as they are now."""
     async with connect(engine) as connection:
         ours = await connection.one(_COUNTED)
-        absorbed = await connection.rows(_ABSORBED)
+    absorbed = await duplicates.totals(engine)
     found = await _totals(Witness(board.sandbox, board.secret))
     return Counts(
         ours.orders,
         ours.paid,
         ours.unsettled,
-        {row.label: row.value for row in absorbed},
+        {guard.value: times for guard, times in absorbed.items() if times},
         board.injected,
         found.get("charges_succeeded"),
         found.get("orders_charged"),

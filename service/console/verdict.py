@@ -79,6 +79,8 @@ def _wrong(money: Money) -> Iterator[Line]:
         yield Line(f"{_are(found, 'discrepancy', 'discrepancies')} open.", _RECONCILIATION)
     if (proof := money.proof) is not None and any(one.drift or one.differ for one in proof.proofs):
         yield Line("Stripe's balance and the ledger differ.", _RECONCILIATION)
+    if proof is not None and len(set(_counts(proof))) > 1:
+        yield Line("In the last reconciliation the three counts differ.", _RECONCILIATION)
     for currency, difference in money.unbalanced.items():
         yield Line(f"The ledger is out of balance by {spelled(difference, currency)}.", "/console/ledger")
     newer = money.newer
@@ -93,9 +95,10 @@ def _waits(money: Money) -> Iterator[Line]:
     if parked := money.open.parked:
         yield Line(f"{_are(parked, 'promise', 'promises')} parked: a person has to move them on.", "/console/parked")
     if suspense := money.open.suspense:
-        yield Line(f"{_are(suspense, 'movement', 'movements')} of Stripe's balance in suspense.", "/console/ledger")
+        are = _are(suspense, "movement of Stripe's balance", "movements of Stripe's balance")
+        yield Line(f"{are} in suspense.", "/console/ledger")
     if notices := money.open.notices:
-        yield Line(f"{_are(notices, 'notice', 'notices')} to producers given up.", "/console/system")
+        yield Line(f"{_are(notices, 'notice to a producer', 'notices to producers')} given up.", "/console/system")
 
 
 def _unproven(money: Money) -> Iterator[Line]:

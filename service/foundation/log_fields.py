@@ -13,6 +13,8 @@ FIELDS: dict[str, str] = {
     "dropped": "names of fields that this table does not know; report them",
     # who and what
     "request_id": "the request's X-Request-Id",
+    "trace_id": "the trace that the line belongs to, where there is one",
+    "span_id": "the span in it",
     "account_id": "the account",
     "order_id": "the order",
     "outbox_id": "the row of the outbox",

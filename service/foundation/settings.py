@@ -65,6 +65,10 @@ class Settings:
         "EO_CHAOS_SOCKET", "", "where `eo up` listens for the chaos page; it sets this itself, with the sandbox only"
     )
 
+    traces: str = knob(
+        "EO_TRACES", "", "module:function that sets OpenTelemetry's tracer provider (extra otel); unset: no traces"
+    )
+
     # accepting orders
     rate_limit_rps: int = knob(
         "EO_RATE_LIMIT_RPS", 0, "requests per second per API key; 0: no limit", least=0, most=1_000_000

@@ -5,11 +5,12 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.foundation.errors import NotFound
 from service.foundation.postgres.sql import Connection, Record, Statement, connect
-from service.orders.model import Capture, Failure, Order
+from service.orders.model import Capture, Failure, Order, OrderRequest
 from service.states import CHANGE_OPEN, ORDER_MOVES_BY_ITSELF, in_sql
 
 _LAST_ID = UUID(int=2**128 - 1)
@@ -182,3 +183,31 @@ async def settled(engine: AsyncEngine, ids: Sequence[str]) -> list[Order]:
     """Those of the orders with which nothing more happens by itself. For the one poller of `Prefer: wait`."""
     async with connect(engine) as connection:
         return [order_of(row) for row in await connection.rows(_SETTLED, {"ids": ids})]
+
+
+def as_created(order_id: str, key: str, request: OrderRequest, created_at: datetime) -> Order:
+    """A new order as the statement stored it, without reading it back."""
+    return Order(
+        id=order_id,
+        status="pending",
+        amount=request.amount,
+        currency=request.currency,
+        payment_method=request.payment_method,
+        customer=or_none(request.customer),
+        description=or_none(request.description),
+        metadata=request.metadata,
+        idempotency_key=key,
+        capture=request.capture,
+        amount_captured=0,
+        amount_refunded=0,
+        amount_disputed=0,
+        payment_intent=None,
+        failure=None,
+        created_at=created_at,
+        updated_at=created_at,
+    )
+
+
+def or_none(value: str | UnsetType) -> str | None:
+    """What a request says of an optional field, as it is stored."""
+    return None if value is UNSET else value

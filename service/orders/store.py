@@ -7,15 +7,16 @@ from uuid import UUID
 
 import msgspec
 import uuid_utils
-from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.duplicates import Guard, absorbed
+from service.foundation import tracing
+from service.foundation.broker_keys import CHARGE_QUEUE
 from service.foundation.errors import BadRequest, NotConfirmed, UnprocessableKey
 from service.foundation.postgres.sql import Batch, Connection, Record, Statement, UuidText, connect
 from service.orders.identity import fingerprint, same_request
 from service.orders.model import METADATA_MAX, Order, OrderRequest
-from service.orders.reading import COLUMNS, OrderRow, order_of
+from service.orders.reading import COLUMNS, OrderRow, as_created, or_none, order_of
 from service.outbox.rows import promise
 
 
@@ -28,11 +29,13 @@ class Candidate:
     key: str
     request: OrderRequest
     fingerprint: bytes
+    traceparent: str = ""
 
     @classmethod
     def of(cls, account_id: UUID, key: str, request: OrderRequest) -> "Candidate":
         """A candidate with a fresh UUIDv7, so that ids sort by time."""
-        return cls(str(uuid_utils.uuid7()), account_id, key, request, fingerprint(request))
+        traceparent = "" if tracing.spans is None else tracing.spans.created(CHARGE_QUEUE)
+        return cls(str(uuid_utils.uuid7()), account_id, key, request, fingerprint(request), traceparent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ async def place(engine: AsyncEngine, candidates: Sequence[Candidate]) -> list[Pl
     for one in known.values():
         if isinstance(one, Placed) and one.replayed:
             absorbed(Guard.IDEMPOTENCY_KEY, UUID(one.order.id))
-    return [_as_created(c, created[c.id]) if c.id in created else known[c.id] for c in candidates]
+    return [_created(c, created[c.id]) if c.id in created else known[c.id] for c in candidates]
 
 
 class _Incoming(Batch, frozen=True):
@@ -85,10 +88,24 @@ class _Created(Record):
     created_at: datetime
 
 
-# Locks are taken in the order of the unique key: unordered batches that share keys deadlock (R5).
-_INSERT = Statement(f"""
+class _Traced(_Incoming, frozen=True):
+    """The same with the trace of each."""
+
+    traceparent: Sequence[str]
+
+
+def _insert_sql(incoming: type[_Incoming], headers: str = "") -> str:
+    # Locks are taken in the order of the unique key: unordered batches that share keys deadlock (R5).
+    promised = promise(
+        "incoming.promise_id",
+        "stored.account_id",
+        "stored.id",
+        source="stored JOIN incoming USING (id)",
+        headers=headers,
+    )
+    return f"""
 WITH incoming AS (
-  SELECT * FROM {_Incoming.unnest()}
+  SELECT * FROM {incoming.unnest()}
 ), stored AS (
   INSERT INTO orders (id, account_id, idempotency_key, fingerprint, amount_minor, currency, payment_method, customer,
                       description, metadata, capture)
@@ -98,10 +115,16 @@ WITH incoming AS (
   ON CONFLICT (account_id, idempotency_key) DO NOTHING
   RETURNING id, account_id, created_at
 ), promised AS (
-  {promise("incoming.promise_id", "stored.account_id", "stored.id", source="stored JOIN incoming USING (id)")}
+  {promised}
 )
 SELECT id, created_at FROM stored
-""").returning(_Created)
+"""
+
+
+_INSERT = Statement(_insert_sql(_Incoming)).returning(_Created)
+_INSERT_TRACED = Statement(_insert_sql(_Traced, "jsonb_build_object('traceparent', incoming.traceparent)")).returning(
+    _Created
+)
 
 
 async def _insert(connection: Connection, candidates: Sequence[Candidate]) -> dict[str, datetime]:
@@ -114,13 +137,17 @@ async def _insert(connection: Connection, candidates: Sequence[Candidate]) -> di
         amount_minor=[r.amount for r in requests],
         currency=[r.currency for r in requests],
         payment_method=[r.payment_method for r in requests],
-        customer=[_or_none(r.customer) for r in requests],
-        description=[_or_none(r.description) for r in requests],
+        customer=[or_none(r.customer) for r in requests],
+        description=[or_none(r.description) for r in requests],
         metadata=[msgspec.json.encode(r.metadata).decode() if r.metadata else "{}" for r in requests],
         capture=[r.capture for r in requests],
         promise_id=[str(uuid_utils.uuid7()) for _ in candidates],
     )
-    rows = await connection.rows(_INSERT, incoming.bound())
+    if tracing.spans is None:
+        rows = await connection.rows(_INSERT, incoming.bound())
+    else:
+        traced = _Traced(**msgspec.structs.asdict(incoming), traceparent=[c.traceparent for c in candidates])
+        rows = await connection.rows(_INSERT_TRACED, traced.bound())
     return {str(row.id): row.created_at for row in rows}
 
 
@@ -158,33 +185,8 @@ def _compare(candidate: Candidate, row: OrderRow | None) -> Placed | Unprocessab
     return Placed(order_of(row), replayed=str(row.id) != candidate.id)
 
 
-def _as_created(candidate: Candidate, created_at: datetime) -> Placed:
-    """The order as the statement stored it, without reading it back."""
-    request = candidate.request
-    order = Order(
-        id=candidate.id,
-        status="pending",
-        amount=request.amount,
-        currency=request.currency,
-        payment_method=request.payment_method,
-        customer=_or_none(request.customer),
-        description=_or_none(request.description),
-        metadata=request.metadata,
-        idempotency_key=candidate.key,
-        capture=request.capture,
-        amount_captured=0,
-        amount_refunded=0,
-        amount_disputed=0,
-        payment_intent=None,
-        failure=None,
-        created_at=created_at,
-        updated_at=created_at,
-    )
-    return Placed(order, replayed=False)
-
-
-def _or_none(value: str | UnsetType) -> str | None:
-    return None if value is UNSET else value
+def _created(candidate: Candidate, at: datetime) -> Placed:
+    return Placed(as_created(candidate.id, candidate.key, candidate.request, at), replayed=False)
 
 
 _LOCK = Statement("SELECT FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")

@@ -9,12 +9,14 @@ outbox is a fragment of SQL made here. In a fragment `x` is the row, `source` a 
 it, and `is_its_row` the condition that joins the two.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.foundation import tracing
 from service.foundation.postgres.sql import Record, Statement, connect
 from service.foundation.settings import Settings
 
@@ -44,13 +46,16 @@ def promise(
     kind: str = "'charge'",
     payload: str = """'{"attempt": 1}'""",
     deliver_after: str = "now()",
+    headers: str = "",
 ) -> str:
     """An effect of these orders is owed from `deliver_after` on: its kind, and which one it is.
 
     The payload of a charge is `{"attempt": n}`, that of a `capture`, `cancel` or `refund` is `{"effect": <its id>}`.
+    `headers`: where traces are on, JSON with the traceparent of the span that promises it.
     """
-    return f"""INSERT INTO outbox (id, account_id, order_id, kind, payload, deliver_after)
-  SELECT {row_id}, {account_id}, {order_id}, {kind}, {payload}, {deliver_after}
+    more, values = (", headers", f", {headers}") if headers else ("", "")
+    return f"""INSERT INTO outbox (id, account_id, order_id, kind, payload, deliver_after{more})
+  SELECT {row_id}, {account_id}, {order_id}, {kind}, {payload}, {deliver_after}{values}
     FROM {source}"""
 
 
@@ -89,6 +94,7 @@ class Claim:
     ids: list[UUID]
     republished: int
     suspects: frozenset[UUID] = frozenset()
+    promised: Mapping[UUID, str] = field(default_factory=dict)  # the traceparents of rows, where traces are on
 
 
 class _Claimed(Record):
@@ -97,9 +103,13 @@ class _Claimed(Record):
     opens_unsettled: int
 
 
+class _Traced(_Claimed):
+    traceparent: str
+
+
 # While the window is all but full nothing is claimed: room for a few at a time would make messages of a few.
 # MATERIALIZED: without it the planner may run the locking subquery once per row, and LIMIT would not limit.
-_CLAIM = Statement("""
+_CLAIM_SQL = """
 WITH room AS (
   SELECT CASE WHEN n >= least(CAST(:most AS bigint), CAST(:window AS bigint) / 8) THEN n ELSE 0 END AS n
     FROM (SELECT CAST(:window AS bigint) - count(*) AS n FROM (
@@ -121,7 +131,9 @@ UPDATE outbox o SET published = o.published + 1,
       * least(CAST(:lease AS interval) * power(2, least(o.published, 8)), CAST(:longest AS interval))
   FROM due WHERE o.id = due.id
 RETURNING o.id, o.published, o.opens_unsettled
-""").returning(_Claimed)
+"""
+_CLAIM = Statement(_CLAIM_SQL).returning(_Claimed)
+_CLAIM_TRACED = Statement(_CLAIM_SQL + ", coalesce(o.headers ->> 'traceparent', '') AS traceparent").returning(_Traced)
 
 
 async def claim(engine: AsyncEngine, settings: Settings, *, republish_max: int) -> Claim:
@@ -131,15 +143,19 @@ async def claim(engine: AsyncEngine, settings: Settings, *, republish_max: int) 
     At most `republish_max` of them may have been published before: a wiped broker must not become a stampede.
     """
     async with connect(engine) as connection:
-        claimed = await connection.rows(
-            _CLAIM,
-            {
-                "window": settings.events_out_max,
-                "most": CLAIM_MAX,
-                "republish_max": republish_max,
-                "lease": timedelta(seconds=settings.outbox_lease_s),
-                "longest": timedelta(seconds=max(settings.retry_max_s, settings.outbox_lease_s)),
-            },
-        )
+        values: dict[str, object] = {
+            "window": settings.events_out_max,
+            "most": CLAIM_MAX,
+            "republish_max": republish_max,
+            "lease": timedelta(seconds=settings.outbox_lease_s),
+            "longest": timedelta(seconds=max(settings.retry_max_s, settings.outbox_lease_s)),
+        }
+        claimed: Sequence[_Claimed]
+        if tracing.spans is None:
+            claimed = await connection.rows(_CLAIM, values)
+        else:
+            traced = await connection.rows(_CLAIM_TRACED, values)
+            claimed = traced
     suspects = frozenset(r.id for r in claimed if r.opens_unsettled >= SUSPECT_OPENS)
-    return Claim([r.id for r in claimed], sum(r.published > 1 for r in claimed), suspects)
+    promised = {r.id: r.traceparent for r in claimed if isinstance(r, _Traced)}
+    return Claim([r.id for r in claimed], sum(r.published > 1 for r in claimed), suspects, promised)

@@ -19,6 +19,7 @@ from service.orders import operations
 from service.orders.operations import Operations, Wish
 from service.orders.reading import OrderRow, captured
 from service.outbox.rows import promise
+from service.outbox.tracing import carry_trace
 from service.refunds.disputed import open_dispute
 from service.refunds.model import Refund, RefundRequest
 from service.refunds.reading import COLUMNS, RefundRow, refund_of
@@ -173,9 +174,10 @@ SELECT id, order_id, status, amount_minor, currency, reason, metadata_text, prod
 
 async def _add(tx: Connection, wish: Wish, order: OrderRow, request: RefundRequest, amount: int) -> Refund:
     """A refund is owed from now on. What a failed one left owed is drawn down when Stripe has made this one."""
+    row_id = uuid7()
     values: dict[str, object] = {
         "id": uuid7(),
-        "promise": uuid7(),
+        "promise": row_id,
         "account": order.account_id,
         "order": order.id,
         "key": wish.key,
@@ -184,4 +186,6 @@ async def _add(tx: Connection, wish: Wish, order: OrderRow, request: RefundReque
         "reason": None if request.reason is UNSET else request.reason,
         "metadata": msgspec.json.encode(request.metadata).decode(),
     }
-    return refund_of(await tx.one(_ADD, values))
+    made = await tx.one(_ADD, values)
+    await carry_trace(tx, row_id)
+    return refund_of(made)

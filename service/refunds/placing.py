@@ -5,7 +5,7 @@ holds, a second refund of one order) is judged one by one by `asking`, which is 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import msgspec
@@ -14,7 +14,8 @@ from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from service.foundation import log
+from service.foundation import log, tracing
+from service.foundation.broker_keys import CHARGE_QUEUE
 from service.foundation.crash import CrashPoint, crash_point
 from service.foundation.deadlines import DOOR_BATCH_S
 from service.foundation.errors import Problem
@@ -22,12 +23,13 @@ from service.foundation.events import Event
 from service.foundation.money import CURRENCIES
 from service.foundation.postgres import pools
 from service.foundation.postgres.db import BY_KEY, close, create_engine
-from service.foundation.postgres.sql import Batch, SmallInt, Statement, UuidText, connect
+from service.foundation.postgres.sql import Batch, SmallInt, Statement, UuidText, begin, connect
 from service.foundation.settings import Settings
 from service.orders.identity import REFUND, fingerprint
 from service.orders.operations import Operations, Wish
 from service.orders.together import Together
 from service.outbox.rows import promise
+from service.outbox.tracing import carry_trace
 from service.refunds import asking
 from service.refunds.asking import CREATED, Refunded
 from service.refunds.model import RefundRequest
@@ -36,11 +38,13 @@ from service.refunds.reading import COLUMNS, RefundRow, refund_of
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A refund that is asked for, with the id it will have."""
+    """A refund that is asked for, with the ids that it and its outbox row will have, and the trace it belongs to."""
 
     id: str
     wish: Wish
     request: RefundRequest
+    promise_id: UUID = field(default_factory=uuid7)
+    traceparent: str = ""
 
 
 class RefundDoor:
@@ -55,7 +59,9 @@ class RefundDoor:
 
     async def refund(self, wish: Wish, request: RefundRequest) -> Refunded:
         """Give money back. Durable when it returns. Raises as `asking.refund` does."""
-        made = await self._together.submit(Wanted(str(uuid_utils.uuid7()), wish, request))
+        traceparent = "" if tracing.spans is None else tracing.spans.created(CHARGE_QUEUE)
+        wanted = Wanted(str(uuid_utils.uuid7()), wish, request, traceparent=traceparent)
+        made = await self._together.submit(wanted)
         return made or await asking.refund(self._operations, wish, request)
 
     async def close(self) -> None:
@@ -76,8 +82,11 @@ async def place(engine: AsyncEngine, wanted: Sequence[Wanted]) -> list[Refunded 
     """Store those that nothing speaks against; None for each of the others, of which nothing is stored."""
     first = {w.wish.order_id: w for w in reversed(wanted)}  # one statement changes a row of `orders` once
     crash_point(CrashPoint.API_BEFORE_COMMIT, [REFUND])
-    async with connect(engine) as connection:
+    async with connect(engine) if tracing.spans is None else begin(engine) as connection:
         rows = await connection.rows(_PLACE, _bound(list(first.values())))
+        if tracing.spans is not None:
+            for one in first.values():
+                await carry_trace(connection, one.promise_id, one.traceparent)
     crash_point(CrashPoint.API_AFTER_COMMIT, [REFUND])
     made = {str(row.id): Refunded(refund_of(row), replayed=False) for row in rows}
     return [made.get(w.id) for w in wanted]
@@ -163,7 +172,7 @@ def _bound(wanted: Sequence[Wanted]) -> dict[str, object]:
     batch = _Wanted(
         id=[w.id for w in wanted],
         operation_id=[uuid7() for _ in wanted],
-        promise_id=[uuid7() for _ in wanted],
+        promise_id=[w.promise_id for w in wanted],
         account_id=[w.wish.account_id for w in wanted],
         order_id=[w.wish.order_id for w in wanted],
         key=[w.wish.key for w in wanted],

@@ -8,6 +8,7 @@ The SDK's raw requests are used: typed decoding of the few fields we read costs 
 import asyncio
 import time
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ import aiohttp
 import msgspec
 import stripe
 
-from service.foundation import metrics
+from service.foundation import metrics, tracing
 from service.foundation.addresses.stripe import STRIPE_API
 from service.foundation.crash import CALLING, CrashPoint, armed, crash_point
 from service.foundation.deadlines import watched_socket
@@ -25,6 +26,7 @@ from service.stripe_gateway import paths
 from service.stripe_gateway.objects import Answer, ErrorBody, Intent, Refund
 from service.stripe_gateway.pacing import WORKERS, Pace, Patience
 from service.stripe_gateway.standstill import ANSWERS
+from service.stripe_gateway.traced import traced
 
 # The connection could not be made, so no byte of the request left. Everything else may have been executed.
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -94,7 +96,8 @@ class Calls:
             raise RuntimeError("the gateway is used as a context manager")
         operation, began = paths.endpoint(method, path), time.perf_counter()
         try:
-            response = await self._client.raw_request_async(method, path, **options, **params)
+            call = self._client.raw_request_async if tracing.spans is None else partial(traced, self._client)
+            response = await call(method, path, **options, **params)
         except Exception as error:
             status = error.http_status if isinstance(error, stripe.StripeError) else None
             metrics.stripe_call(operation, status, time.perf_counter() - began)

@@ -17,7 +17,7 @@ from litestar import HttpMethod, Litestar, Router, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from service.foundation import log
+from service.foundation import log, tracing
 from service.foundation.deadlines import STOP_S, exit_within
 from service.foundation.errors import Misconfigured, Unavailable
 from service.foundation.garbage import collect_rarely
@@ -59,6 +59,7 @@ def create_app(settings: Settings) -> Litestar:
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then stop within 5 s and return. Raises Misconfigured or Unavailable."""
     log.configure("api")
+    tracing.start(settings.traces)
     asyncio.run(prepare(settings))  # also at the application's start, but there uvicorn would only say "failed"
     # uvicorn raises the signal again when it is done; by then there is nothing left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,6 +1,7 @@
 """Books, parked rows, notices and a reconciliation to look at; among them texts that are made to break a page."""
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from service.effects.parking import POISON, Parked
 from service.foundation.settings import Settings
 from service.ledger import rollup
 from service.reconcile import Span, reconcile
+from service.stripe_gateway.objects import Refund
 from tests.reconcile.desk import Stripe
 from tests.reconcile.records import default_account, write
 from tests.reconcile.world import HOUR, Story, declined, intent, names, paid, unknown, waiting
@@ -23,6 +25,17 @@ from tests.reconcile.world import HOUR, Story, declined, intent, names, paid, un
 # What a key, a reason or a message of Stripe's may be: markup, a turn of direction, a quote, and no end.
 NASTY = "<script>document.title='broken'</script><img src=x onerror=alert(1)>\u202egnp.exe\u2066 \"' & " + "x" * 10_000
 POISONED = 3
+
+
+class Shown(Stripe):
+    """A Stripe that also lists the refunds of one payment."""
+
+    async def list_refunds(
+        self, *, created_gte: int | None = None, created_lt: int | None = None, payment_intent: str | None = None
+    ) -> AsyncIterator[Refund]:
+        async for found in super().list_refunds(created_gte=created_gte, created_lt=created_lt):
+            if payment_intent in (None, found.payment_intent):
+                yield found
 
 
 @dataclass
@@ -65,7 +78,7 @@ async def fill(engine: AsyncEngine, settings: Settings) -> Books:
     account, old = await default_account(engine), datetime.now(UTC) - 3 * HOUR
     stories = _stories(account, old)
     written = await write(engine, stories)
-    stripe = Stripe(list(written.intents.values()))
+    stripe = Shown(list(written.intents.values()))
     await _more(engine, account, stories)
     await rollup(engine)
     async with reconcile(engine, stripe, Span(), grace_s=600, rules=Rules.of(settings), balance=stripe) as report:

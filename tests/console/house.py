@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, expect, sync_playwright
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.audit import Who
@@ -107,13 +107,8 @@ class Visit:
         return self.page
 
     def axe(self) -> str:
-        """What axe finds on the present page; `[]` where it finds nothing. Skips where axe is not installed."""
-        if not AXE.exists():
-            pytest.skip("axe-core is not installed: `make test` fetches it where npm is there")
-        session = self.context.new_cdp_session(self.page)  # a script added to the page would break its policy
-        answer = session.send("Runtime.evaluate", {"awaitPromise": True, "expression": AXE.read_text() + _AXE})
-        session.detach()
-        return str(answer["result"].get("value", answer))
+        """What axe finds on the present page."""
+        return axe(self.page)
 
     def is_as_wide_as_its_window(self) -> bool:
         """Whether nothing of the page stands out to the right, so that only tables and code scroll in themselves."""
@@ -173,12 +168,23 @@ class Visitors:
         return complaints
 
 
+def axe(page: Page) -> str:
+    """What axe finds on a page; `[]` where it finds nothing. Skips where axe is not installed."""
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: `make test` fetches it where npm is there")
+    session = page.context.new_cdp_session(page)  # a script added to the page would break its policy
+    answer = session.send("Runtime.evaluate", {"awaitPromise": True, "expression": AXE.read_text() + _AXE})
+    session.detach()
+    return str(answer["result"].get("value", answer))
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, or that of EO_CHROMIUM. Skips where there is none."""
     program = os.environ.get("EO_CHROMIUM") or shutil.which("chromium") or ""
     if not Path(program).is_file():
         pytest.skip("there is no Chromium: `apt-get install chromium`, or name one by EO_CHROMIUM")
+    expect.set_options(timeout=WAIT_MS)
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         try:

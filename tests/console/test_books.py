@@ -114,7 +114,7 @@ def test_a_row_is_parked_and_retried(visit: Visitors, books: Books, house: House
 def test_a_group_is_retried_with_its_number(visit: Visitors, books: Books, house: House, *, javascript: bool) -> None:
     _run(house, "UPDATE outbox SET parked_at = now(), published = 0 WHERE last_error LIKE 'poison%'")
     page = visit("/console/parked", javascript=javascript).page
-    assert page.get_by_role("row", name=re.compile("^poison opened")).count() == 1
+    assert page.get_by_role("row", name=re.compile("^poison Opened")).count() == 1
     _act(page, f"Retry {POISONED} rows parked for poison", "worker repaired", number=POISONED)
     expect(page.get_by_role("status").first).to_contain_text(f"{POISONED} rows are due again")
     assert _audit(house, "outbox.retry") == ("ada", "console", "worker repaired")

@@ -1,5 +1,7 @@
 """What a browser sees of pages that renew themselves, and of the door."""
 
+import time
+
 from playwright.sync_api import Page, expect
 
 from tests.console.house import House, Visitors
@@ -35,8 +37,10 @@ def test_a_tab_that_nobody_sees_costs_nothing(visit: Visitors, house: House) -> 
     hide = "Object.defineProperty(document, 'hidden', {configurable: true, get: () => %s});"
     page.evaluate(hide % "true" + "document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator("#connection")).to_have_text("paused")
+    deadline = time.monotonic() + 30
     while house.watchers("overview"):
         page.wait_for_timeout(20)
+        assert time.monotonic() < deadline
     page.evaluate(hide % "false" + "document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator("#connection")).to_have_text("live")
     assert house.watchers("overview") == 1

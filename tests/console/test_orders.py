@@ -133,6 +133,7 @@ def test_a_page_that_is_loaded_again_says_what_is_given_back_already(visit: Visi
     page = visit(f"/console/orders/{order}/refund?amount=5.00").page
     page.get_by_label("Reason").fill(REASON)
     page.get_by_role("button", name="Refund 5.00 usd").click()
+    assert "is under way" in said(page)
     page.go_back()
     assert "14.99 usd can be given back. 5.00 usd are given back already, or under way." in page.content()
 

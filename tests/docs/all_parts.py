@@ -25,6 +25,7 @@ QUICK: dict[str, Callable[[], str]] = {
     **accounting.PARTS,
     "tables": tables,
     "test cards": cards,
+    "chaos switches": reference.chaos_switches,
     "metrics": watching.metrics,
     "guards": watching.guards,
     "alerts": watching.all_alerts,

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from service.console.switchboard import OFFERS
 from service.effects import parking
 from service.foundation import exit_codes
 from service.foundation.events import HELP, Event
@@ -50,6 +51,11 @@ def exit_code_table() -> str:
     lines = enumerate(inspect.getsource(exit_codes).splitlines(), 1)
     found = ((re.match(r"[A-Z_]+: Final = (\d+)", line), number) for number, line in lines)
     return table(("code", "means"), ((code[1], said[number]) for code, number in found if code))
+
+
+def chaos_switches() -> str:
+    """Every switch of the chaos page."""
+    return table(("switch", "does", "then"), ((offer.verb, offer.does, offer.sees) for offer in OFFERS))
 
 
 def event_types() -> str:

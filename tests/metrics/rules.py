@@ -1,6 +1,9 @@
 """What each alert is made of, read from the files of deploy/ that Prometheus and Grafana read."""
 
+import os
 import re
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +16,9 @@ from prometheus_client import Metric
 from service.foundation import metrics
 from service.monitoring import GAUGES
 
+# The machine's, or the one that `make test` has unpacked beside Python.
+PROMTOOL = shutil.which("promtool", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])) or ""
+NO_PROMTOOL = "no promtool here: `make .venv/.promtool` fetches it, where apt can"
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "deploy/prometheus/rules.yml"
 DASHBOARD = ROOT / "deploy/grafana/effectively-once.json"

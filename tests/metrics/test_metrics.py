@@ -2,7 +2,6 @@
 
 import asyncio
 import http.client
-import shutil
 import socket
 import subprocess
 from contextlib import suppress
@@ -29,6 +28,7 @@ from service.monitoring import GAUGES, Gauges, exposed
 from service.monitoring.gauges import CACHED_S
 from service.ops.embedded import free_port
 from tests.metrics.conftest import scrape, values
+from tests.metrics.rules import NO_PROMTOOL, PROMTOOL
 from tests.web.conftest import Api, assert_problem
 
 if TYPE_CHECKING:
@@ -201,13 +201,13 @@ async def test_lines_of_the_log_are_counted_from_warning_on(api: Api) -> None:
     assert ("ready", "info") not in log.COUNTED
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool here: `apt-get install prometheus`")
+@pytest.mark.skipif(not PROMTOOL, reason=NO_PROMTOOL)
 async def test_prometheus_own_linter_has_nothing_to_say(api: Api) -> None:
     await api.order("k")
     metrics.stripe_call("post_payment_intents", 200, 0.1)
     metrics.settled("charge", "succeeded")
     body = (await api.http.get("/metrics")).text
-    said = subprocess.run(["promtool", "check", "metrics"], input=body, text=True, capture_output=True, check=False)  # noqa: ASYNC221, S607
+    said = subprocess.run([PROMTOOL, "check", "metrics"], input=body, text=True, capture_output=True, check=False)  # noqa: ASYNC221
     assert (said.returncode, said.stderr) == (0, "")
 
 

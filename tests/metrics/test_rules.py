@@ -1,7 +1,6 @@
 """Alerts and dashboard: what they read exists, Prometheus judges them, and each alert has a runbook that works."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,12 @@ import pytest
 import yaml
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.metrics.rules import ROOT, RULES, RUNBOOKS, alerts, families, named, panels
+from tests.metrics.rules import NO_PROMTOOL, PROMTOOL, ROOT, RULES, RUNBOOKS, alerts, families, named, panels
 from tests.ops.test_order_commands import Eo, eo, run
 
 __all__ = ["eo"]
 
-needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="no promtool here: `apt-get install prometheus` brings it"
-)
+needs_promtool = pytest.mark.skipif(not PROMTOOL, reason=NO_PROMTOOL)
 HOUR = "x120"  # of samples every 30 s
 DAY_AGO = -100_000
 
@@ -71,7 +68,7 @@ HEALTHY = {
 
 def promtool(*words: str, given: str | None = None) -> str:
     """What promtool says; its exit status is 0."""
-    found = subprocess.run(["promtool", *words], input=given, text=True, capture_output=True, check=False)  # noqa: S607
+    found = subprocess.run([PROMTOOL, *words], input=given, text=True, capture_output=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
     return found.stdout
 

@@ -2,18 +2,11 @@
 
 from service.console.story.calls import Part
 from service.console.story.model import Arrow, Event, Kind, Lane, Subject, band, note
+from service.console.tones import tone
 from service.foundation.money import spelled
+from service.states import ORDER_MEANS
 
-_ENDS = {"paid": Kind.GOOD, "failed": Kind.BAD, "canceled": Kind.STATE}
-_STATES = {
-    "pending": "It waits for its first delivery.",
-    "processing": "Whether Stripe takes the money is not known yet.",
-    "requires_action": "Its customer has to confirm the payment (3-D Secure).",
-    "authorized": "The money is held, and waits to be captured or canceled.",
-    "paid": "Stripe has taken the money, and it is on the books.",
-    "failed": "Nothing was taken.",
-    "canceled": "Nothing was taken, and nothing will be.",
-}
+_ENDS: dict[str, Kind] = {"good": Kind.GOOD, "bad": Kind.BAD}
 # The entries that a worker books when it settles; all others are booked when Stripe shows a movement of its balance.
 _SETTLED = ("charge", "duplicate", "refund_pending", "refund")
 
@@ -44,8 +37,8 @@ def adopted(noun: str) -> Part:
 def state(status: str) -> Part:
     """What the order is now."""
     return Part(
-        f"The order is {status}. {_STATES[status]}",
-        (band(_ENDS.get(status, Kind.STATE), f"order {status}"),),
+        f"The order is {status}. {ORDER_MEANS[status]}",
+        (band(_ENDS.get(tone(status), Kind.STATE), f"order {status}"),),
     )
 
 

@@ -91,7 +91,7 @@ class Work:
         part = self.hands.part(name)
         if not (yield from until(lambda: part.pid != pid and part.is_ready(), within_s=BACK_S)):
             raise Failed(f"{name} was not back after {BACK_S:.0f} s: {part.last_words()}")
-        self.say(f"`eo up` has started {name} again (pid {part.pid}).")
+        self.say(f"Another {name} was started (pid {part.pid}).")
 
     def end(self, name: str, *, within_s: float = 15.0) -> Deed:
         """Stop a held part politely, and kill it where it still runs after `within_s` seconds."""

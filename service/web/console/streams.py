@@ -6,12 +6,14 @@ that makes what reads the parts.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 import msgspec
 from litestar.response.base import ASGIResponse
 from litestar.response.sse import ServerSentEventMessage
 from litestar.response.streaming import ASGIStreamingResponse
+from litestar.types import Receive, Send
 from markupsafe import Markup
 
 from service.console import render
@@ -53,23 +55,40 @@ async def _stream(request: AnyRequest) -> ASGIResponse:
     if request.method == "HEAD":
         return ASGIResponse(headers=headers, media_type="text/event-stream")
     last = request.headers.get("last-event-id") or request.query_params.get("last") or ""
-    events = _events(console, cookie, feed, last)
-    return ASGIStreamingResponse(iterator=events, headers=headers, media_type="text/event-stream")
+    return _Stream(_events(console, cookie, feed, last), headers)
 
 
-async def _events(console: Console, cookie: str, feed: Feed, last: str) -> AsyncIterator[bytes]:
+class _Stream(ASGIStreamingResponse):
+    """A stream whose events end with it: left to the garbage collector, a feed would read on for nobody."""
+
+    __slots__ = ("_events",)
+
+    def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str]) -> None:
+        super().__init__(iterator=events, headers=headers, media_type="text/event-stream")
+        self._events = events
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        """Send what comes, until the feed or the client ends it."""
+        try:
+            await super().send_body(send, receive)
+        finally:
+            await self._events.aclose()
+
+
+async def _events(console: Console, cookie: str, feed: Feed, last: str) -> AsyncGenerator[bytes]:
     yield ServerSentEventMessage(data=None, retry=_RETRY_MS).encode()
     if await console.access.session(cookie) is None:
         yield _CLOSED
         return
     asked = time.monotonic()
-    async for news in feed.watch(last):
-        if time.monotonic() - asked >= HEARTBEAT_S:
-            asked = time.monotonic()
-            if await _has_ended(console, cookie):
-                yield _CLOSED
-                return
-        yield _SIGN_OF_LIFE if news is None else _encoded(news)
+    async with aclosing(feed.watch(last)) as watch:
+        async for news in watch:
+            if time.monotonic() - asked >= HEARTBEAT_S:
+                asked = time.monotonic()
+                if await _has_ended(console, cookie):
+                    yield _CLOSED
+                    return
+            yield _SIGN_OF_LIFE if news is None else _encoded(news)
 
 
 async def _has_ended(console: Console, cookie: str) -> bool:
