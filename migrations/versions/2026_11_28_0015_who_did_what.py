@@ -35,6 +35,20 @@ def upgrade() -> None:
     )
     op.execute("UPDATE api_keys SET scopes = '{admin}' WHERE scopes = '{}'")
     op.alter_column("api_keys", "scopes", server_default=sa.text("'{admin}'"))
+    op.add_column(
+        "api_keys",
+        sa.Column(
+            "rps",
+            sa.Integer(),
+            nullable=True,
+            comment="its own limit of requests per second; null: EO_RATE_LIMIT_RPS",
+        ),
+    )
+    op.create_index(
+        "api_keys_by_replaced", "api_keys", ["replaces"], postgresql_where=sa.text("replaces IS NOT NULL")
+    )
+    op.create_check_constraint(op.f("api_keys_scopes_not_empty_check"), "api_keys", "cardinality(scopes) > 0")
+    op.create_check_constraint(op.f("api_keys_rps_positive_check"), "api_keys", "rps > 0")
     _audit()
     _console()
     _reports()
@@ -62,6 +76,10 @@ def downgrade() -> None:
     op.drop_table("audit")
     op.execute("DROP FUNCTION audit_refuse_change()")
     op.alter_column("api_keys", "scopes", server_default=sa.text("'{}'"))
+    op.drop_constraint(op.f("api_keys_rps_positive_check"), "api_keys")
+    op.drop_constraint(op.f("api_keys_scopes_not_empty_check"), "api_keys")
+    op.drop_index("api_keys_by_replaced", "api_keys")
+    op.drop_column("api_keys", "rps")
     op.drop_column("api_keys", "replaces")
     op.drop_column("api_keys", "last_used_at")
     op.drop_column("api_keys", "expires_at")

@@ -1,8 +1,9 @@
 """Look-ups of keys that this process has not seen before, and the throttle of addresses that send wrong keys.
 
 Many keys are looked up by one statement, and one statement runs at a time, so guesses cost the database one connection.
-After a burst of wrong keys an address is answered 429. A right key from the same address is still served, because only
-the answer to a wrong key is throttled.
+After a burst of wrong keys an address is answered 429, whichever process it sends them to: they are counted in Redis,
+and where Redis is away in each process. A right key from the same address is still served, because only the answer to
+a wrong key is throttled.
 """
 
 import asyncio
@@ -12,7 +13,10 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Generic, TypeVar
 
+from redis.asyncio import Redis
+
 from service.foundation import log
+from service.foundation.buckets import Bucket, Buckets
 from service.foundation.events import Event
 
 T = TypeVar("T")
@@ -71,13 +75,27 @@ class _Address:
 class WrongKeys:
     """Counts wrong keys per address, logs them, and says when an address is to be answered 429."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, redis: Redis | None = None, clock: Callable[[], float] = monotonic) -> None:
+        self._fleet = None if redis is None else Buckets(redis, "count of wrong keys, which each process keeps alone")
         self._clock = clock
         self._addresses: dict[str, _Address] = {}
 
-    def note(self, host: str | None) -> int:
-        """Count one. Returns the seconds after which the address may try again, or 0 within its burst."""
-        name, now = address_of(host), self._clock()
+    async def note(self, host: str | None) -> int:
+        """Count one. Returns the seconds after which the address may try again, or 0 within its burst.
+
+        This process alone has seen at most what the fleet has, so where it refuses already, Redis is not asked.
+        """
+        name = address_of(host)
+        wait_s = self._note_here(name)
+        if wait_s or self._fleet is None:
+            return wait_s
+        interval_ms = 1000 / PER_SECOND
+        bucket = Bucket(f"eo:wrong_keys:{{{name}}}", interval_ms, BURST * interval_ms)
+        (wait_ms,) = await self._fleet.take([bucket]) or (0,)
+        return -(-wait_ms // 1000)
+
+    def _note_here(self, name: str) -> int:
+        now = self._clock()
         address = self._addresses.pop(name, None) or _Address(float(BURST), now)
         if len(self._addresses) >= _ADDRESSES_MAX:
             del self._addresses[next(iter(self._addresses))]  # the address whose last wrong key is the oldest

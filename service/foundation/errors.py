@@ -10,8 +10,9 @@
     ├── CutShort                     a reconciliation that could not read everything    (reconcile.run)
     └── Problem                      a request that is not carried out; over HTTP an answer of RFC 9457
         ├── BadRequest               it cannot be understood, or has a value that it cannot have
-        ├── Unauthorized             it has no API key, or one that is unknown or revoked
+        ├── Unauthorized             it has no API key, or one that is unknown, revoked or over
         │   └── WrongKey             it has one, and that one opens no account          (accounts.keys)
+        ├── Forbidden                its API key has not the scope that it takes
         ├── NotFound                 it names a row that does not exist
         ├── Conflict                 the state of what it names forbids it
         ├── UnprocessableKey         its idempotency key was used with another body
@@ -79,9 +80,22 @@ class BadRequest(Problem):
 
 
 class Unauthorized(Problem):
-    """No API key, or one that is unknown or revoked (the answer is the same for each)."""
+    """No API key, or one that is unknown, revoked or has ended (the answer is the same for each)."""
 
     code = "unauthorized"
+
+
+class Forbidden(Problem):
+    """Its API key has not the scope that this takes. `scope` is that scope."""
+
+    code = "insufficient-scope"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(
+            f"This takes an API key with the scope {scope}, and this key has not got it. `eo keys create --scope "
+            f"{scope}` makes one that has."
+        )
+        self.scope = scope
 
 
 class NotFound(Problem):

@@ -12,10 +12,12 @@ from pathlib import Path
 from service.foundation.addresses import postgres as addresses
 from service.foundation.addresses import redis as redis_url
 from service.foundation.addresses import stripe as stripe_address
+from service.foundation.addresses.networks import check_networks
 from service.foundation.errors import Misconfigured
 from service.foundation.knob_rules import check_rules
 from service.foundation.knobs import Knob, knob, secret
 from service.foundation.run_file import refuse_live_key, running_parts
+from service.foundation.text import key_form
 
 _OUT_S = 10  # seconds of work for the workers that may be out at once
 KEY_MIN, KEY_MAX = 20, 1_000  # characters of a key of ours
@@ -70,6 +72,9 @@ class Settings:
     # accepting orders
     rate_limit_rps: int = knob(
         "EO_RATE_LIMIT_RPS", 0, "requests per second per API key; 0: no limit", least=0, most=1_000_000
+    )
+    trusted_proxies: str = knob(
+        "EO_TRUSTED_PROXIES", "", "addresses or networks, by commas, whose X-Forwarded-For is believed; unset: none"
     )
     door_lock_timeout_ms: int = knob(
         "EO_DOOR_LOCK_TIMEOUT_MS", 2_000, "one stuck key must not hold a batch (R5)", least=1, most=4_000
@@ -270,6 +275,10 @@ def check_api_key(key: str) -> None:
     """Raises Misconfigured, without the key, where a text cannot be a key of ours (EO_API_KEY)."""
     if not KEY_MIN <= len(key) <= KEY_MAX or not key.isascii() or not key.isprintable() or " " in key:
         raise Misconfigured(f"EO_API_KEY must be {KEY_MIN} to {KEY_MAX} printable ASCII characters without spaces.")
+    if key_form.is_mistyped(key.encode()):
+        raise Misconfigured(
+            "EO_API_KEY has a typo: it looks like a key of `eo keys create`, and its checksum is wrong."
+        )
 
 
 def _with_addresses(settings: Settings, environ: Mapping[str, str]) -> Settings:
@@ -284,6 +293,7 @@ def _with_addresses(settings: Settings, environ: Mapping[str, str]) -> Settings:
         check_api_key(settings.api_key)
     if settings.stripe_is_live and not settings.live:
         raise Misconfigured("STRIPE_API_KEY is a live key and charges real cards. Set EO_LIVE=1 if that is meant.")
+    check_networks(settings.trusted_proxies)
     if settings.chaos_socket and (settings.stripe_is_live or stripe_address.is_stripe(base)):
         raise Misconfigured("EO_CHAOS_SOCKET is set, and Stripe is not the sandbox. `eo up` sets it itself; unset it.")
     if any(character.isspace() or character in "/@?#" for character in settings.host):

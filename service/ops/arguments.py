@@ -1,8 +1,9 @@
 """The argument types that several commands of `eo` share: an instant, a name, a reason, a state."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from getpass import getuser
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from service.audit import Who
 
 
+_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_LONGEST = timedelta(days=3_653)
+
+
 class Instant(click.ParamType[datetime]):
     """An ISO 8601 instant, converted to UTC."""
 
@@ -28,6 +33,25 @@ class Instant(click.ParamType[datetime]):
             return value if isinstance(value, datetime) else instant(value)
         except ValueError:
             self.fail("is not an ISO 8601 instant such as 2026-11-24T00:00:00Z.", param, ctx)
+
+
+class Span(click.ParamType[timedelta]):
+    """A length of time in one unit, from a second to ten years: 90d, 12h, 30m, 45s. `may_be_0`: also 0s."""
+
+    name = "span"
+
+    def __init__(self, *, may_be_0: bool = False) -> None:
+        self._may_be_0 = may_be_0
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """The span that this text names; ends the command with a usage error where it names none."""
+        if isinstance(value, timedelta):
+            return value
+        found = re.fullmatch("([0-9]{1,9})([dhms])", value, re.ASCII)
+        span = timedelta(seconds=int(found[1]) * _UNITS[found[2]]) if found else None
+        if span is None or span > _LONGEST or not (span or self._may_be_0):
+            self.fail("is not a span such as 90d, 12h, 30m or 45s, of ten years at most.", param, ctx)
+        return span
 
 
 class Words(click.ParamType[str]):

@@ -4,6 +4,7 @@ from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
 from service import orders
+from service.accounts.scopes import Scope
 from service.foundation.errors import Conflict
 from service.web import body, examples
 from service.web.auth import caller_of
@@ -29,6 +30,7 @@ class Action(Struct, frozen=True):
     {200: Answer(Action, {"3-D Secure": examples.ACTION})},
     problems=("not-found", "conflict"),
     headers=("Cache-Control",),
+    scope=Scope.ORDERS_WRITE,
 )
 async def get_action(request: AnyRequest) -> ASGIResponse:
     """What the customer of an order has to do, as Stripe says now.

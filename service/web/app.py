@@ -23,7 +23,7 @@ from service.foundation.errors import Misconfigured, Unavailable
 from service.foundation.garbage import collect_rarely
 from service.foundation.settings import Settings
 from service.web import docs, front, metrics, problems
-from service.web.auth import Authentication
+from service.web.auth import SCOPE, Authentication
 from service.web.body import BODY_MAX
 from service.web.operation import KEYED, AnyRequest, Operation
 from service.web.request_log import RequestLog
@@ -156,7 +156,8 @@ def _handler(path: str, operation: Operation) -> HTTPRouteHandler:
     max_bytes = BODY_MAX if operation.body is None else operation.body.max_bytes
     # Litestar takes 204 for what a DELETE answers, and refuses handlers that return anything; ours say it themselves.
     status = 200 if operation.method == "DELETE" else None
-    made = route(path, http_method=_methods(operation), request_max_body_size=max_bytes, status_code=status)
+    opt = {} if operation.scope is None else {SCOPE: operation.scope}
+    made = route(path, http_method=_methods(operation), request_max_body_size=max_bytes, status_code=status, opt=opt)
     return made(operation.handler)
 
 

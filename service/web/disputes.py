@@ -3,6 +3,7 @@
 from litestar.response.base import ASGIResponse
 
 from service import disputes
+from service.accounts.scopes import Scope
 from service.disputes import Dispute, DisputePage
 from service.states import DISPUTE_STATUSES
 from service.web import body, examples, query
@@ -21,6 +22,7 @@ _FILTERS = (query.OF_ORDER, query.DISPUTE_STATUS, query.LIMIT, query.CURSOR)
     "/v1/disputes",
     {200: Answer(DisputePage, {"a page": examples.DISPUTES})},
     parameters=_FILTERS,
+    scope=Scope.ORDERS_READ,
 )
 async def list_disputes(request: AnyRequest) -> ASGIResponse:
     """List disputes, those that were opened last first."""
@@ -41,6 +43,7 @@ async def list_disputes(request: AnyRequest) -> ASGIResponse:
     "/v1/disputes/{dispute_id:str}",
     {200: Answer(Dispute, {"waits for evidence": examples.DISPUTE, "lost": examples.DISPUTE_LOST})},
     problems=("not-found",),
+    scope=Scope.ORDERS_READ,
 )
 async def get_dispute(request: AnyRequest) -> ASGIResponse:
     """One dispute, as it is now. No state of it is for ever: an appeal may open it again."""

@@ -60,5 +60,5 @@ async def read_wish(
     check(wanted, key)
     wish = Wish(operation, caller.account_id, id_in_path(request, "order_id"), key, wanted)
     if resources.limit is not None:
-        await resources.limit.admit(caller.key_id, is_replay=lambda: is_known(resources.engine, wish))
+        await resources.limit.admit(caller, is_replay=lambda: is_known(resources.engine, wish))
     return wish, wanted

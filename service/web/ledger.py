@@ -3,6 +3,7 @@
 from litestar.response.base import ASGIResponse
 
 from service import orders
+from service.accounts.scopes import Scope
 from service.ledger import Balance, Entry, balances, entries
 from service.web import body, examples, query
 from service.web.auth import caller_of
@@ -18,6 +19,7 @@ ROUTES = Group("ledger")
     "/v1/ledger/balances",
     {200: Answer(ListOf("Balances", Balance), {"one order and its fee": examples.BALANCES})},
     parameters=(query.AS_OF,),
+    scope=Scope.LEDGER_READ,
 )
 async def get_balances(request: AnyRequest) -> ASGIResponse:
     """Balances per ledger account and currency."""
@@ -31,6 +33,7 @@ async def get_balances(request: AnyRequest) -> ASGIResponse:
     {200: Answer(ListOf("Entries", Entry), {"one charge": examples.ENTRIES})},
     parameters=(query.ORDER_ID,),
     problems=("not-found",),
+    scope=Scope.LEDGER_READ,
 )
 async def get_entries(request: AnyRequest) -> ASGIResponse:
     """The journal entries of an order."""

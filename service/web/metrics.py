@@ -15,12 +15,12 @@ from litestar.types import Scope
 from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
 
-from service.accounts import is_default
+from service.accounts import is_default, scopes
 from service.foundation import metrics
 from service.foundation.errors import NotFound
 from service.foundation.postgres.db import is_unreachable
 from service.monitoring import Gauges
-from service.web.auth import checked_caller
+from service.web.auth import caller_with
 from service.web.resources import Resources, resources_of
 
 _REMEMBERED_S, _READERS_MAX = 3_600.0, 100
@@ -50,10 +50,10 @@ class Readers:
         self._let_in: dict[bytes, float] = {}
 
     async def check(self, resources: Resources, scope: Scope) -> None:
-        """Raises Unauthorized, TooManyRequests, NotFound, or Unavailable where the key cannot be checked."""
+        """Raises Unauthorized, Forbidden, TooManyRequests, NotFound, or Unavailable where the key cannot be checked."""
         name = _digest(scope)
         try:
-            caller = await checked_caller(resources, scope)
+            caller = await caller_with(resources, scope, scopes.Scope.OPS_READ)
             allowed = await is_default(resources.engine, caller.account_id)
         except Exception as error:
             if is_unreachable(error) and self._let_in.get(name, float("-inf")) > self._clock() - _REMEMBERED_S:

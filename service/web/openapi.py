@@ -29,8 +29,8 @@ _WITH_BODY = (
     "content-too-large",
     "unsupported-media-type",
 )
-_WITH_KEY = ("unauthorized", "rate-limited", "internal-error")
-_ON_PROBLEMS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+_WITH_KEY = ("unauthorized", "insufficient-scope", "rate-limited", "internal-error")
+_ON_PROBLEMS = {401: ("WWW-Authenticate",), 403: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 _MAYBE = ("Idempotent-Replayed",)  # every other header that is named is always there
 _HEADER_TEXTS: dict[str, tuple[str, Json]] = {
     "X-Request-Id": ("the id of this request", _TEXT),
@@ -41,7 +41,7 @@ _HEADER_TEXTS: dict[str, tuple[str, Json]] = {
     ),
     "Retry-After": ("seconds after which to try again", _NUMBER),
     "Cache-Control": ("`no-store`: it is to be kept nowhere", {"type": "string", "enum": ["no-store"]}),
-    "WWW-Authenticate": ("how to authenticate", _TEXT),
+    "WWW-Authenticate": ("how to authenticate, and with which scope", _TEXT),
 }
 
 
@@ -74,7 +74,7 @@ def _operation(operation: Operation) -> Json:
         "summary": operation.summary,
         "tags": [operation.tag],
         "parameters": [parameter.as_json() for parameter in (*operation.parameters, _REQUEST_ID)],
-        "security": [{"apiKey": []}] if operation.is_keyed else [],
+        "security": [] if operation.scope is None else [{"apiKey": [operation.scope]}],
         "responses": _responses(operation),
     }
     if operation.body is not None:

@@ -13,6 +13,7 @@ from uuid import UUID
 from litestar import Request
 from litestar.response.base import ASGIResponse
 
+from service.accounts.scopes import Scope
 from service.foundation.errors import NotFound
 from service.web.body import BODY_MAX
 
@@ -114,6 +115,7 @@ class Operation:
     own_parameters: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
+    scope: Scope | None = None  # that an API key must have
     signed: bool = False  # its body is signed, in place of an API key
 
     @property
@@ -169,14 +171,21 @@ class Group:
         parameters: tuple[Parameter, ...] = (),
         problems: tuple[str, ...] = (),
         headers: tuple[str, ...] = (),
+        scope: Scope | None = None,
         signed: bool = False,
     ) -> Callable[[Handler], Handler]:
-        """Make the decorated handler an operation. Its name and its docstring's first line appear in the document."""
+        """Make the decorated handler an operation. Its name and its docstring's first line appear in the document.
+
+        Raises ValueError where a keyed route names no scope, or another one does.
+        """
 
         def add(handler: Handler) -> Handler:
-            self.operations.append(
-                Operation(self.tag, method, route, handler, answers, body, parameters, problems, headers, signed)
+            made = Operation(
+                self.tag, method, route, handler, answers, body, parameters, problems, headers, scope, signed
             )
+            if made.is_keyed == (scope is None):
+                raise ValueError(f"{method} {route}: a route has a scope exactly where it asks for an API key")
+            self.operations.append(made)
             return handler
 
         return add

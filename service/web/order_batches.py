@@ -7,6 +7,7 @@ from litestar.response.base import ASGIResponse
 
 from service import orders
 from service.accounts import Caller
+from service.accounts.scopes import Scope
 from service.foundation.errors import BadRequest, Problem
 from service.orders import OrderRequest
 from service.web import batch, body, examples, problems
@@ -27,6 +28,7 @@ _Item = tuple[str, OrderRequest]
     "/v1/orders/batch",
     {200: Answer(BatchAnswer, {"one accepted, one refused": examples.BATCH_ANSWER})},
     body=Body(BatchRequest, examples.BATCH_REQUEST, items=BatchItem, max_bytes=batch.BATCH_BODY_MAX),
+    scope=Scope.ORDERS_WRITE,
 )
 async def create_orders(request: AnyRequest) -> ASGIResponse:
     """Accept up to 1,000 orders, each with its own answer."""
@@ -49,7 +51,7 @@ def _read_item(raw: bytes) -> _Item | Problem:
 
 async def _limit_batch(resources: Resources, caller: Caller, items: Sequence[_Item | Problem]) -> None:
     """Count the new orders of a batch against the rate limit; a batch without new orders is a replay (R7)."""
-    if resources.limit is None:
+    if resources.limit is None or not resources.limit.counts(caller):
         return
     keys = {item[0] for item in items if not isinstance(item, Problem)}
     new = len(items) - await orders.known_keys(resources.engine, caller.account_id, sorted(keys))
@@ -58,7 +60,7 @@ async def _limit_batch(resources: Resources, caller: Caller, items: Sequence[_It
         return not new
 
     weight = max(1, len(items) // _BATCH_WEIGHT)
-    await resources.limit.admit(caller.key_id, cost=new, weight=weight, is_replay=is_replay)
+    await resources.limit.admit(caller, cost=new, weight=weight, is_replay=is_replay)
 
 
 def _submit(resources: Resources, caller: Caller, item: _Item | Problem) -> "asyncio.Future[orders.Placed] | Problem":

@@ -3,6 +3,7 @@
 from litestar.response.base import ASGIResponse
 
 from service import changes
+from service.accounts.scopes import Scope
 from service.changes import CancelRequest, CaptureRequest, Changed, PayRequest, check_change
 from service.orders import Order
 from service.orders.identity import CANCEL, CAPTURE
@@ -31,6 +32,7 @@ def _answer(**named: Json) -> Answer:
     parameters=(keyed.idempotency_key(_MEANING.format("capture"), example="cart-19"), waiting.PREFER),
     problems=(*keyed.PROBLEMS, "amount-not-a-multiple"),
     headers=keyed.HEADERS,
+    scope=Scope.ORDERS_WRITE,
 )
 async def capture_order(request: AnyRequest) -> ASGIResponse:
     """Take the money that an authorized order holds: 202 once it is durable.
@@ -52,6 +54,7 @@ async def capture_order(request: AnyRequest) -> ASGIResponse:
     parameters=(keyed.idempotency_key(_MEANING.format("cancellation"), example="cart-19"), waiting.PREFER),
     problems=keyed.PROBLEMS,
     headers=keyed.HEADERS,
+    scope=Scope.ORDERS_WRITE,
 )
 async def cancel_order(request: AnyRequest) -> ASGIResponse:
     """End an order without taking its money: 200 where it is canceled, 202 where Stripe must be asked.
@@ -70,6 +73,7 @@ async def cancel_order(request: AnyRequest) -> ASGIResponse:
     parameters=(keyed.idempotency_key(_MEANING.format("further attempt"), example="cart-18-again"), waiting.PREFER),
     problems=keyed.PROBLEMS,
     headers=keyed.HEADERS,
+    scope=Scope.ORDERS_WRITE,
 )
 async def pay_order(request: AnyRequest) -> ASGIResponse:
     """Try once more to take the money of an order that was declined: 202 once it is durable."""

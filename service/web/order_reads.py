@@ -3,6 +3,7 @@
 from litestar.response.base import ASGIResponse
 
 from service import orders
+from service.accounts.scopes import Scope
 from service.orders import Order, OrderPage
 from service.orders.timeline import Event
 from service.web import body, examples, query, waiting
@@ -23,6 +24,7 @@ _FILTERS = (query.STATUS, query.IDEMPOTENCY_KEY, query.LIMIT, query.CURSOR)
     {200: Answer(OrderPage, {"a page": examples.PAGE})},
     parameters=_FILTERS,
     problems=MALFORMED_KEY,
+    scope=Scope.ORDERS_READ,
 )
 async def list_orders(request: AnyRequest) -> ASGIResponse:
     """List orders, newest first."""
@@ -44,6 +46,7 @@ async def list_orders(request: AnyRequest) -> ASGIResponse:
     {200: Answer(Order, {"paid": examples.PAID, "declined": examples.FAILED})},
     parameters=(waiting.PREFER,),
     problems=("not-found",),
+    scope=Scope.ORDERS_READ,
 )
 async def get_order(request: AnyRequest) -> ASGIResponse:
     """One order, as it is now.
@@ -62,6 +65,7 @@ async def get_order(request: AnyRequest) -> ASGIResponse:
     "/v1/orders/{order_id:uuid}/timeline",
     {200: Answer(ListOf("Timeline", Event), {"paid": examples.TIMELINE})},
     problems=("not-found",),
+    scope=Scope.ORDERS_READ,
 )
 async def get_timeline(request: AnyRequest) -> ASGIResponse:
     """What happened to an order, oldest first.

@@ -3,6 +3,7 @@
 from litestar.response.base import ASGIResponse
 
 from service import orders
+from service.accounts.scopes import Scope
 from service.orders import Order, OrderRequest
 from service.orders.keys import key_of_headers
 from service.web import body, examples, keyed, waiting
@@ -34,6 +35,7 @@ _IDEMPOTENCY_KEY = keyed.idempotency_key("One key, one order, for ever.", exampl
         "not-confirmed",
     ),
     headers=("Location", "Idempotent-Replayed"),
+    scope=Scope.ORDERS_WRITE,
 )
 async def create_order(request: AnyRequest) -> ASGIResponse:
     """Accept an order: 201 once it is durable.
@@ -46,9 +48,7 @@ async def create_order(request: AnyRequest) -> ASGIResponse:
     order = await body.read(request, OrderRequest)
     orders.check_order(order, key)
     if resources.limit is not None:
-        await resources.limit.admit(
-            caller.key_id, is_replay=lambda: orders.exists(resources.engine, caller.account_id, key)
-        )
+        await resources.limit.admit(caller, is_replay=lambda: orders.exists(resources.engine, caller.account_id, key))
     placed = await resources.group_commit.submit(orders.Candidate.of(caller.account_id, key, order))
     shown = placed.order
     if wait_s := waiting.wished_s(headers):

@@ -3,6 +3,7 @@
 from litestar.response.base import ASGIResponse
 
 from service import payouts
+from service.accounts.scopes import Scope
 from service.payouts import Payout, PayoutEntryPage, PayoutPage
 from service.states import PAYOUT_STATUSES
 from service.web import body, examples, query
@@ -22,6 +23,7 @@ _FILTERS = (query.PAYOUT_STATUS, *_PAGED)
     "/v1/payouts",
     {200: Answer(PayoutPage, {"a page": examples.PAYOUTS})},
     parameters=_FILTERS,
+    scope=Scope.LEDGER_READ,
 )
 async def list_payouts(request: AnyRequest) -> ASGIResponse:
     """List payouts, newest first; empty for keys of other accounts than the default one."""
@@ -41,6 +43,7 @@ async def list_payouts(request: AnyRequest) -> ASGIResponse:
     "/v1/payouts/{payout_id:str}",
     {200: Answer(Payout, {"arrived": examples.PAYOUT, "came back": examples.PAYOUT_FAILED})},
     problems=("not-found",),
+    scope=Scope.LEDGER_READ,
 )
 async def get_payout(request: AnyRequest) -> ASGIResponse:
     """One payout, as it is now. A paid one may still fail, some days later."""
@@ -54,6 +57,7 @@ async def get_payout(request: AnyRequest) -> ASGIResponse:
     {200: Answer(PayoutEntryPage, {"a charge and a refund": examples.PAYOUT_ENTRIES})},
     parameters=_PAGED,
     problems=("not-found",),
+    scope=Scope.LEDGER_READ,
 )
 async def list_payout_entries(request: AnyRequest) -> ASGIResponse:
     """List what is in a payout, newest first.

@@ -78,8 +78,12 @@ _TABLE = (
     ),
     ProblemType("query-invalid", 400, "Bad request", "A query parameter is unknown, repeated or malformed.", _MEND),
     ProblemType(
-        "unauthorized", 401, "Unauthorized", "There is no API key, or it is unknown or revoked.",
+        "unauthorized", 401, "Unauthorized", "There is no API key, or it is unknown, revoked or has ended.",
         "Send `Authorization: Bearer <API key>`; `eo keys create` makes one.",
+    ),
+    ProblemType(
+        "insufficient-scope", 403, "Insufficient scope", "The API key has not the scope that the route takes.",
+        "Use a key with the scope that `detail` names; `eo keys create --scope` makes one.",
     ),
     ProblemType(
         "not-found", 404, "Not found", "There is no such object in this account, or nothing at this address.",
@@ -112,7 +116,7 @@ _TABLE = (
         "Use a new key for what is new.",
     ),
     ProblemType(
-        "rate-limited", 429, "Too many requests", "The API key is over its rate limit.",
+        "rate-limited", 429, "Too many requests", "The API key, or the address of wrong keys, is over its limit.",
         "Wait for the seconds of Retry-After.",
     ),
     ProblemType(

@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 
 from service.foundation import log
-from service.foundation.errors import Problem, Unauthorized, Unavailable
+from service.foundation.errors import Forbidden, Problem, Unauthorized, Unavailable
 from service.foundation.events import Event
 from service.foundation.postgres.db import is_unreachable
 from service.foundation.text.secrets import scrubbed
@@ -22,6 +22,7 @@ from service.web.problem_types import ProblemBody
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
+_CHALLENGE = 'Bearer realm="effectively-once"'
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 # For the statuses of Litestar's own errors: code and detail.
@@ -62,7 +63,9 @@ def on_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[by
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)
     if isinstance(problem, Unauthorized):
-        headers["WWW-Authenticate"] = 'Bearer realm="effectively-once"'
+        headers["WWW-Authenticate"] = _CHALLENGE
+    if isinstance(problem, Forbidden):  # RFC 6750, 3.1
+        headers["WWW-Authenticate"] = f'{_CHALLENGE}, error="insufficient_scope", scope="{problem.scope}"'
     return _response(body_of(problem, request_id(request.scope)), headers)
 
 

@@ -3,6 +3,7 @@
 from litestar.response.base import ASGIResponse
 
 from service import orders, refunds
+from service.accounts.scopes import Scope
 from service.orders.identity import REFUND
 from service.refunds import Refund, RefundPage, RefundRequest, check_refund
 from service.states import REFUND_STATUSES
@@ -29,6 +30,7 @@ _FILTERS = (query.REFUND_STATUS, *_OF_ORDER)
     ),
     problems=(*keyed.PROBLEMS, "currency-mismatch", "amount-not-a-multiple", "string-invalid"),
     headers=("Location", *keyed.HEADERS),
+    scope=Scope.REFUNDS_WRITE,
 )
 async def create_refund(request: AnyRequest) -> ASGIResponse:
     """Give back what was taken, in whole or in part: 201 once it is durable."""
@@ -47,6 +49,7 @@ async def create_refund(request: AnyRequest) -> ASGIResponse:
     {200: Answer(RefundPage, {"a page": examples.REFUNDS})},
     parameters=_OF_ORDER,
     problems=("not-found",),
+    scope=Scope.ORDERS_READ,
 )
 async def list_refunds_of_order(request: AnyRequest) -> ASGIResponse:
     """List the refunds of an order, newest first."""
@@ -62,6 +65,7 @@ async def list_refunds_of_order(request: AnyRequest) -> ASGIResponse:
     "/v1/refunds",
     {200: Answer(RefundPage, {"a page": examples.REFUNDS})},
     parameters=_FILTERS,
+    scope=Scope.ORDERS_READ,
 )
 async def list_refunds(request: AnyRequest) -> ASGIResponse:
     """List refunds, newest first."""
@@ -82,6 +86,7 @@ async def list_refunds(request: AnyRequest) -> ASGIResponse:
     {200: Answer(Refund, {"given back": examples.REFUND})},
     parameters=(waiting.PREFER,),
     problems=("not-found",),
+    scope=Scope.ORDERS_READ,
 )
 async def get_refund(request: AnyRequest) -> ASGIResponse:
     """One refund, as it is now.

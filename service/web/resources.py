@@ -57,6 +57,7 @@ async def running_resources(settings: Settings) -> AsyncIterator[Resources]:
     resources = make_resources(settings)
     stop = asyncio.Event()
     counting = asyncio.create_task(Flusher(resources.engine, "api").run(stop))
+    using = asyncio.create_task(resources.keys.last_used.keep(stop))
     beating = asyncio.create_task(_beat(settings, stop)) if resources.redis is not None else None
     try:
         yield resources
@@ -68,6 +69,7 @@ async def running_resources(settings: Settings) -> AsyncIterator[Resources]:
         await resources.readiness.close()
         await resources.payment_pages.close()
         await counting
+        await using
         if beating is not None:
             await beating
         if resources.redis is not None:
@@ -103,7 +105,7 @@ def make_resources(settings: Settings) -> Resources:
     """The resources, without any connection yet."""
     engine = create_engine(settings, name="api")
     redis = _redis(settings.redis_url)
-    limit = RateLimit(redis, settings.rate_limit_rps) if redis is not None and settings.rate_limit_rps else None
+    limit = None if redis is None else RateLimit(redis, settings.rate_limit_rps)
     group_commit = GroupCommit(settings)
     operations = Operations(engine, group_commit.durability, group_commit.waker)
     readiness = ReadyCheck(settings, group_commit.oldest_s)
@@ -117,7 +119,7 @@ def make_resources(settings: Settings) -> Resources:
         redis,
         limit,
         readiness,
-        WrongKeys(),
+        WrongKeys(redis),
         PaymentPages(settings),
         Inbox(engine, group_commit.durability, group_commit.waker),
         webhook_secrets(settings.stripe_webhook_secret),

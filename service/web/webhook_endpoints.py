@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from litestar.response.base import ASGIResponse
 
+from service.accounts.scopes import Scope
 from service.notices import endpoints
 from service.notices.endpoints import WebhookEndpoint, WebhookEndpointPage, WebhookEndpointRequest
 from service.orders.keys import key_of_headers
@@ -28,6 +29,7 @@ _KEY_PROBLEMS = ("idempotency-key-missing", *keyed.MALFORMED_KEY, "conflict", "i
     parameters=(keyed.idempotency_key("One key, one endpoint, for ever.", example="notices-1"),),
     problems=(*_KEY_PROBLEMS, "url-refused", "string-invalid", "card-data-rejected"),
     headers=("Location", *keyed.HEADERS),
+    scope=Scope.OPS_WRITE,
 )
 async def create_webhook_endpoint(request: AnyRequest) -> ASGIResponse:
     """Be told of these events from now on. The answer shows the secret, this once.
@@ -41,7 +43,7 @@ async def create_webhook_endpoint(request: AnyRequest) -> ASGIResponse:
     is_replay = await endpoints.is_known(resources.engine, caller.account_id, key)
     if not is_replay:
         if resources.limit is not None:
-            await resources.limit.admit(caller.key_id)
+            await resources.limit.admit(caller)
         await endpoints.check_reachable(wanted, resources.settings)
     made, replayed = await resources.operations.commit(
         lambda: endpoints.create(resources.engine, caller.account_id, key, wanted)
@@ -54,6 +56,7 @@ async def create_webhook_endpoint(request: AnyRequest) -> ASGIResponse:
     "/v1/webhook_endpoints",
     {200: Answer(WebhookEndpointPage, {"a page": examples.ENDPOINTS})},
     parameters=_PAGE,
+    scope=Scope.OPS_READ,
 )
 async def list_webhook_endpoints(request: AnyRequest) -> ASGIResponse:
     """List the account's endpoints, newest first."""
@@ -68,7 +71,13 @@ def _page(found: Sequence[WebhookEndpoint], *, has_more: bool) -> ASGIResponse:
     return body.answer(WebhookEndpointPage(list(found), Query.next_cursor(found[-1].id) if has_more else None))
 
 
-@ROUTES.operation("GET", _ONE, {200: Answer(WebhookEndpoint, {"enabled": examples.ENDPOINT})}, problems=("not-found",))
+@ROUTES.operation(
+    "GET",
+    _ONE,
+    {200: Answer(WebhookEndpoint, {"enabled": examples.ENDPOINT})},
+    problems=("not-found",),
+    scope=Scope.OPS_READ,
+)
 async def get_webhook_endpoint(request: AnyRequest) -> ASGIResponse:
     """One endpoint, without its secret."""
     found = await endpoints.get(
@@ -77,7 +86,7 @@ async def get_webhook_endpoint(request: AnyRequest) -> ASGIResponse:
     return body.answer(found)
 
 
-@ROUTES.operation("DELETE", _ONE, {204: None}, problems=("not-found",))
+@ROUTES.operation("DELETE", _ONE, {204: None}, problems=("not-found",), scope=Scope.OPS_WRITE)
 async def delete_webhook_endpoint(request: AnyRequest) -> ASGIResponse:
     """Send nothing to it any more; what it was still owed is dropped."""
     resources = resources_of(request)
@@ -92,13 +101,14 @@ async def delete_webhook_endpoint(request: AnyRequest) -> ASGIResponse:
     parameters=(keyed.idempotency_key("One key, one roll, for ever.", example="roll-1"),),
     problems=(*_KEY_PROBLEMS, "not-found"),
     headers=keyed.HEADERS,
+    scope=Scope.OPS_WRITE,
 )
 async def roll_webhook_endpoint(request: AnyRequest) -> ASGIResponse:
     """Make a new secret, which the answer shows, this once. The one before signs for 24 hours, too."""
     resources, caller = resources_of(request), caller_of(request)
     key = key_of_headers(request.scope["headers"])
     if resources.limit is not None:
-        await resources.limit.admit(caller.key_id)
+        await resources.limit.admit(caller)
     endpoint_id = id_in_path(request, "endpoint_id")
     rolled, replayed = await resources.operations.commit(
         lambda: endpoints.roll(resources.engine, caller.account_id, endpoint_id, key)

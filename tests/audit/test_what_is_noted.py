@@ -42,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "keys create": Action.KEY_CREATE,
     "keys list": READS,
     "keys revoke": Action.KEY_REVOKE,
+    "keys roll": Action.KEY_ROLL,
     "ledger balances": READS,
     "ledger suspense": READS,
     "ledger verify": READS,
@@ -194,7 +195,12 @@ async def _acknowledges(case: Case) -> Expected:
 
 
 async def _creates_a_key(case: Case) -> Expected:
-    return Expected(["keys", "create", "--account", "shop"], None, None, {"account": "shop"})
+    return Expected(
+        ["keys", "create", "--account", "shop"],
+        None,
+        None,
+        {"account": "shop", "scopes": "admin", "rps": None, "expires_at": None},
+    )
 
 
 async def _revokes_a_key(case: Case) -> Expected:
@@ -202,6 +208,12 @@ async def _revokes_a_key(case: Case) -> Expected:
     public_id = json.loads(made.stdout)["id"]
     words = ["keys", "revoke", public_id, "--reason", "why"]
     return Expected(words, public_id, {"revoked": False}, {"revoked": True})
+
+
+async def _rolls_a_key(case: Case) -> Expected:
+    made = await case.eo("keys", "create", "--account", "shop", "--json")
+    public_id = json.loads(made.stdout)["id"]
+    return Expected(["keys", "roll", public_id, "--reason", "why"], public_id, {"expires_at": None})
 
 
 async def _makes_a_link(case: Case) -> Expected:
@@ -224,6 +236,7 @@ CASES: dict[Action, Callable[[Case], Awaitable[Expected]]] = {
     Action.DISCREPANCY_ACKNOWLEDGE: _acknowledges,
     Action.KEY_CREATE: _creates_a_key,
     Action.KEY_REVOKE: _revokes_a_key,
+    Action.KEY_ROLL: _rolls_a_key,
     Action.INSTANCE_FORK: _forks,
     Action.CONSOLE_LINK: _makes_a_link,
 }
@@ -312,26 +325,28 @@ async def test_a_command_that_reads_asks_for_no_write(case: Case) -> None:
 
 
 # The same for the console's actions; those of the frame itself open and close it.
+_ORDER, _FOUND = "/console/orders/{order_id:uuid}", "/console/reconciliation/discrepancies/{fingerprint:str}"
 POSTS: dict[str, str] = {
     "/console/open": "the link that it uses up was noted when it was made",
     "/console/close": "ends the visitor's own session",
+    "/console/chaos/orders": Action.CHAOS,
+    "/console/chaos/press": Action.CHAOS,
+    "/console/ledger/verify": Action.LEDGER_VERIFY,
+    f"{_ORDER}/refund": Action.REFUND_ASK,
+    f"{_ORDER}/capture": Action.ORDER_CAPTURE,
+    f"{_ORDER}/cancel": Action.ORDER_CANCEL,
+    f"{_ORDER}/fail": Action.ORDER_FAIL,
+    f"{_ORDER}/rows/{{row_id:uuid}}/retry": Action.OUTBOX_RETRY,
+    f"{_ORDER}/rows/{{row_id:uuid}}/park": Action.OUTBOX_PARK,
     "/console/outbox/{row:uuid}/park": Action.OUTBOX_PARK,
     "/console/outbox/{row:uuid}/retry": Action.OUTBOX_RETRY,
     "/console/parked/{group:str}/retry": Action.OUTBOX_RETRY,
     "/console/notices/{notice:uuid}/resend": Action.NOTICE_RESEND,
     "/console/notices/resend": Action.NOTICE_RESEND,
-    "/console/reconciliation/run": "compares, and changes nothing",
-    "/console/reconciliation/discrepancies/{fingerprint:str}/preview": "compares, and changes nothing",
-    "/console/reconciliation/discrepancies/{fingerprint:str}/heal": Action.DISCREPANCY_HEAL,
-    "/console/reconciliation/discrepancies/{fingerprint:str}/acknowledge": Action.DISCREPANCY_ACKNOWLEDGE,
-    "/console/orders/{order_id:uuid}/cancel": Action.ORDER_CANCEL,
-    "/console/orders/{order_id:uuid}/capture": Action.ORDER_CAPTURE,
-    "/console/orders/{order_id:uuid}/fail": Action.ORDER_FAIL,
-    "/console/orders/{order_id:uuid}/refund": Action.REFUND_ASK,
-    "/console/orders/{order_id:uuid}/rows/{row_id:uuid}/park": Action.OUTBOX_PARK,
-    "/console/orders/{order_id:uuid}/rows/{row_id:uuid}/retry": Action.OUTBOX_RETRY,
-    "/console/chaos/orders": "chaos.inject: how many orders, with which card",
-    "/console/chaos/press": "chaos.inject: which switch, with which numbers",
+    "/console/reconciliation/run": Action.RECONCILE_RUN,
+    f"{_FOUND}/preview": READS,
+    f"{_FOUND}/heal": Action.DISCREPANCY_HEAL,
+    f"{_FOUND}/acknowledge": Action.DISCREPANCY_ACKNOWLEDGE,
 }
 
 

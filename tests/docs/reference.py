@@ -71,8 +71,8 @@ def problems() -> str:
 
 def routes() -> str:
     """Every route of the API."""
-    rows = ((f"`{one.method} {one.path}`", one.summary, "yes" if one.is_keyed else "") for one in OPERATIONS)
-    return table(("route", "what", "API key"), rows)
+    rows = ((f"`{one.method} {one.path}`", one.summary, f"`{one.scope}`" if one.scope else "") for one in OPERATIONS)
+    return table(("route", "what", "scope of the API key"), rows)
 
 
 def parking_reasons() -> str:

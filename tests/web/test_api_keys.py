@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.accounts.keys import create_key, install_key, list_keys, revoke_key
+from service.accounts import create_key, install_key, list_keys, revoke_key
 from service.foundation.errors import Misconfigured, NotFound
 from service.foundation.settings import Settings
 from service.ops import announcement, up
@@ -51,7 +51,7 @@ async def test_eo_up_shows_no_key_that_opens_nothing_and_says_what_makes_one(
         return capsys.readouterr().out
 
     assert settings.api_key in await shown(as_json=False)
-    await revoke_key(engine, str((await list_keys(engine))[0]["id"]), who=OPERATOR)
+    await revoke_key(engine, (await list_keys(engine))[0].id, who=OPERATOR)
     while await asyncio.to_thread(announcement.key_opens, stack):
         await asyncio.sleep(0.02)
     for as_json in (True, False):
@@ -119,7 +119,7 @@ async def test_made_keys_have_the_promised_form_and_are_stored_only_as_hmac(engi
     assert secret not in str(row)
     assert (await create_key(engine, "shop", who=OPERATOR))[1] != key
     listed = await list_keys(engine)
-    assert [k["account"] for k in listed] == ["shop", "shop"]
+    assert [k.account for k in listed] == ["shop", "shop"]
     assert not any(secret in str(k) for k in listed)
 
 
@@ -130,13 +130,13 @@ async def test_the_key_of_the_environment_opens_the_default_account_and_installs
         async with serve(settings) as api:
             assert (await api.http.get("/v1/orders")).status_code == 200
     (listed,) = await list_keys(engine)
-    assert listed["account"] == "default"
+    assert listed.account == "default"
 
 
 async def test_a_revoked_key_of_the_environment_stays_revoked(settings: Settings, engine: AsyncEngine) -> None:
     await install_key(engine, settings.api_key)
     (listed,) = await list_keys(engine)
-    await revoke_key(engine, str(listed["id"]), who=OPERATOR)
+    await revoke_key(engine, listed.id, who=OPERATOR)
     async with serve(settings) as api:
         assert_problem(await api.http.get("/v1/orders"), 401)
 

@@ -125,6 +125,7 @@ STATUSES = {
     "BadRequest": (400, "Bad request"),
     "Unauthorized": (401, "Unauthorized"),
     "WrongKey": (401, "Unauthorized"),
+    "Forbidden": (403, "Insufficient scope"),
     "NotFound": (404, "Not found"),
     "UnsupportedMediaType": (415, "Unsupported media type"),
     "Conflict": (409, "Conflict"),

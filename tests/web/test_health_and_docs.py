@@ -53,7 +53,7 @@ def test_the_description_is_closed_and_complete() -> None:
     refs = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
     assert refs <= set(schemas)
     post = document["paths"]["/v1/orders"]["post"]
-    assert set(post["responses"]) == set("201 400 401 408 413 415 422 429 431 500 503".split())
+    assert set(post["responses"]) == set("201 400 401 403 408 413 415 422 429 431 500 503".split())
     assert set(post["responses"]["201"]["headers"]) == {"X-Request-Id", "Location", "Idempotent-Replayed"}
 
 

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.accounts.keys import create_key
+from service.accounts import create_key
 from service.foundation.settings import Settings
 from tests.operators import OPERATOR
 from tests.web.conftest import ORDER, Api, assert_problem, serve

@@ -3,16 +3,21 @@
 import asyncio
 import logging
 from collections import Counter
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.accounts import wrong_keys
-from service.accounts.keys import create_key
+from service.accounts import create_key, wrong_keys
 from service.accounts.wrong_keys import BURST, LookUps, WrongKeys, address_of
+from service.foundation.addresses.networks import check_networks
+from service.foundation.errors import Misconfigured
 from service.foundation.postgres.sql import Connection, Statement
+from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
+from service.web.client_address import client_of
 from tests.operators import OPERATOR
 from tests.web.conftest import Api, assert_problem, serve
 
@@ -88,15 +93,83 @@ async def test_one_statement_at_a_time_answers_many_and_a_failure_fails_only_its
     assert batches[1:] == [[b"a", b"b", b"wrong"]]
 
 
-def test_an_address_comes_back_after_the_time_it_was_told() -> None:
+async def test_an_address_comes_back_after_the_time_it_was_told() -> None:
     now = 0.0
-    wrong = WrongKeys(lambda: now)
-    waits = [wrong.note("10.0.0.1") for _ in range(BURST + 1)]
+    wrong = WrongKeys(clock=lambda: now)
+    waits = [await wrong.note("10.0.0.1") for _ in range(BURST + 1)]
     assert waits == [0] * BURST + [1]
-    assert wrong.note("10.0.0.2") == 0, "another address"
+    assert await wrong.note("10.0.0.2") == 0, "another address"
     now += 1.0
-    assert wrong.note("10.0.0.1") == 0
-    assert wrong.note("10.0.0.1") == 1
+    assert await wrong.note("10.0.0.1") == 0
+    assert await wrong.note("10.0.0.1") == 1
+
+
+async def test_the_burst_is_one_for_all_processes_and_each_counts_alone_without_redis(settings: Settings) -> None:
+    redis = async_client(settings.redis_url, connections=2)
+    first, second = WrongKeys(redis, clock=lambda: 0.0), WrongKeys(redis, clock=lambda: 0.0)
+    waits = [await one.note("10.0.0.1") for one, _ in product((first, second), range(BURST))]
+    assert waits.count(0) < BURST * 3 // 2, "together they have seen the burst; some of it came back meanwhile"
+    assert await second.note("10.0.0.2") == 0
+    await redis.aclose()
+    nobody = async_client("redis://127.0.0.1:9/0", connections=1)
+    alone = WrongKeys(nobody, clock=lambda: 0.0)
+    assert [await alone.note("10.0.0.1") for _ in range(BURST + 1)] == [0] * BURST + [1]
+    await nobody.aclose()
+
+
+PROXY, OTHER_PROXY, CLIENT = "10.0.0.7", "10.1.2.3", "203.0.113.9"
+TRUSTED = check_networks("10.0.0.7, 10.1.0.0/16, fd00::/8")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        (CLIENT, ["198.51.100.1"], CLIENT),  # nobody's word but a proxy's
+        (PROXY, [CLIENT], CLIENT),
+        (PROXY, [f"198.51.100.1, {CLIENT}"], CLIENT),  # the client's own word stands before the proxy's
+        (PROXY, ["198.51.100.1", CLIENT], CLIENT),  # in two headers
+        (PROXY, [f"10.1.9.9, {CLIENT}, {OTHER_PROXY}"], CLIENT),  # also where it names a proxy of ours
+        (PROXY, [f"{CLIENT}:4711"], CLIENT),
+        (PROXY, ["[2001:db8::1]:443"], "2001:db8::1"),
+        (PROXY, ["2001:db8::1"], "2001:db8::1"),
+        (f"::ffff:{PROXY}", [CLIENT], CLIENT),
+        ("fd00::1", [f"::ffff:{CLIENT}"], CLIENT),
+        (PROXY, [], PROXY),
+        (PROXY, [""], PROXY),
+        (PROXY, ["unknown"], PROXY),
+        (PROXY, [f"{CLIENT}, unknown"], PROXY),
+        (PROXY, [f"{CLIENT}, unknown, {OTHER_PROXY}"], OTHER_PROXY),
+        (PROXY, [OTHER_PROXY], OTHER_PROXY),
+        (None, [CLIENT], None),
+    ],
+)
+def test_a_client_is_whom_trusted_proxies_name_and_nobody_else(
+    peer: str | None, forwarded: list[str], client: str | None
+) -> None:
+    headers = [(b"x-real-ip", b"192.0.2.1"), *((b"x-forwarded-for", one.encode()) for one in forwarded)]
+    assert client_of(peer, headers, TRUSTED) == client
+    assert client_of(peer, headers, ()) == peer, "without a setting nobody is believed"
+
+
+async def test_a_client_behind_a_trusted_proxy_is_throttled_alone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wrong_keys, "PER_SECOND", 0.001)
+    async with serve(replace(settings, trusted_proxies="127.0.0.1")) as api:
+
+        async def guess(n: int, client: str) -> int:
+            headers = bearer(f"eo_test_guess_{n:040}") | {"X-Forwarded-For": f"198.51.100.{n}, {client}"}
+            return (await api.http.get("/v1/orders", headers=headers)).status_code
+
+        answers = Counter(await asyncio.gather(*(guess(n, CLIENT) for n in range(BURST + 5))))
+        assert answers == {401: BURST, 429: 5}, "whatever it says of itself"
+        assert await guess(1, "203.0.113.10") == 401
+
+
+@pytest.mark.parametrize("wrong", ["10.0.0.1/8", "proxy", "10.0.0.0/33", "10.0.0.1;10.0.0.2"])
+def test_proxies_that_are_no_networks_are_refused_at_the_start(wrong: str) -> None:
+    with pytest.raises(Misconfigured, match="EO_TRUSTED_PROXIES"):
+        check_networks(wrong)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,10 @@ api_keys = Table(
     time_column("last_used_at", default=False, nullable=True),  # within a minute, so that a use costs no write
     time_column("revoked_at", default=False, nullable=True),
     Column("replaces", sa.Text, comment="the key that this one was rolled from"),
+    Column("rps", sa.Integer, comment="its own limit of requests per second; null: EO_RATE_LIMIT_RPS"),
+    Index("api_keys_by_replaced", "replaces", postgresql_where=text("replaces IS NOT NULL")),
+    CheckConstraint("cardinality(scopes) > 0", name="scopes_not_empty"),
+    CheckConstraint("rps > 0", name="rps_positive"),
     sa.ForeignKeyConstraint(["account_id"], ["accounts.id"]),
     comment="Bearer keys of the API. Found by their HMAC, so a copied table opens no door.",
 )
