@@ -37,7 +37,7 @@ class OrderPage:
     @property
     def about(self) -> Subject:
         """Whom the story is about."""
-        return _about(self.order, self.whose)
+        return subject(self.order, self.whose.account)
 
     @property
     def summary(self) -> str:
@@ -99,13 +99,12 @@ async def order_page(engine: AsyncEngine, order_id: UUID, checks: Mapping[str, s
     deeds = await audit.noted(engine, subject=order.id, limit=_AUDIT_MAX)
     told = sorted([*events, *map(_event, reversed(deeds))], key=lambda event: event["at"])
     rows = await rows_of_order(engine, whose.id)
-    return OrderPage(whose, order, rows, deeds, told, scenes_of(_about(order, whose), told))
+    return OrderPage(whose, order, rows, deeds, told, scenes_of(subject(order, whose.account), told))
 
 
-def _about(order: Order, whose: Whose) -> Subject:
-    return Subject(
-        order.id, order.idempotency_key, spelled(order.amount, order.currency), order.currency, whose.account
-    )
+def subject(order: Order, account: str) -> Subject:
+    """Whom a story of this order is about."""
+    return Subject(order.id, order.idempotency_key, spelled(order.amount, order.currency), order.currency, account)
 
 
 def _event(noted: Noted) -> dict[str, Any]:

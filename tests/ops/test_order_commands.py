@@ -20,7 +20,7 @@ from service import ledger, orders, outbox
 from service.charges.ending import fail_by_hand
 from service.foundation.postgres.sql import Statement, begin, connect
 from service.foundation.settings import Settings
-from service.ops import table
+from service.ops import inspection, table
 from service.ops.cli import cli
 from service.orders.model import OrderRequest
 from service.orders.store import Candidate
@@ -173,8 +173,31 @@ async def test_watching_an_order_ends_with_it(eo: Eo, engine: AsyncEngine) -> No
     await fail_by_hand(engine, UUID(order_id), "not wanted", who=OPERATOR)
     done = await watching
     assert done.exit_code == 0, done.output
-    assert "order.accepted" in done.stdout
-    assert done.stdout.splitlines()[-1].endswith("order.failed")
+    *story, end = done.stdout.splitlines()
+    assert story[0].startswith(f"Order {order_id}: 19.99 usd, under the key k1.")
+    assert "The producer" in story[2]
+    assert "The order is failed." in story[-1]
+    assert end == "Stripe was not called."
+
+
+async def test_what_counts_down_is_told_once(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    (order_id,) = await place(engine, "k1")
+    looks = 0
+
+    async def timeline(*about: Any) -> list[dict[str, Any]]:
+        nonlocal looks
+        looks += 1
+        if looks == 4:
+            await park_all(engine, "to be looked at")
+            await fail_by_hand(engine, UUID(order_id), "not wanted", who=OPERATOR)
+        return await orders.timeline(*about)
+
+    monkeypatch.setattr(inspection, "timeline", timeline)
+    told = [event async for event in inspection.follow(engine, order_id)]
+    assert [event["event"] for event in told][-1] == "order.failed"
+    due = [{**event, "due_in_s": 0} for event in told if event["event"] == "outbox.due"]
+    assert due
+    assert not [event for place, event in enumerate(due) if event in due[:place]]
 
 
 async def test_watching_everything_ends_with_ctrl_c(settings: Settings, engine: AsyncEngine) -> None:

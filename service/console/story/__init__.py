@@ -14,7 +14,21 @@ drawing    the picture as SVG                                                   
 from service.console.story.drawing import draw
 from service.console.story.folding import fold
 from service.console.story.model import Kind, Scene, Subject
-from service.console.story.telling import scenes_of, since
-from service.console.story.words import summary, text_of
+from service.console.story.telling import Teller, clock, scenes_of, since
+from service.console.story.words import headline, lines_of, summary, text_of
 
-__all__ = ["Kind", "Scene", "Subject", "draw", "fold", "scenes_of", "since", "summary", "text_of"]
+__all__ = [
+    "Kind",
+    "Scene",
+    "Subject",
+    "Teller",
+    "clock",
+    "draw",
+    "fold",
+    "headline",
+    "lines_of",
+    "scenes_of",
+    "since",
+    "summary",
+    "text_of",
+]

@@ -2,12 +2,13 @@
 
 import textwrap
 from collections.abc import Sequence
+from datetime import datetime
 
 from service.console.story.folding import fold
 from service.console.story.model import Kind, Lane, Scene, Subject
 from service.console.story.telling import clock, since
 
-_WIDTH, _INDENT = 100, 16
+WIDTH, _INDENT = 100, 16
 
 
 def summary(scenes: Sequence[Scene]) -> str:
@@ -18,7 +19,7 @@ def summary(scenes: Sequence[Scene]) -> str:
     absorbed = sum(a.kind is Kind.ABSORBED for a in arrows)
     entries = sum(scene.name == "ledger.booked" for scene in scenes)
     parts = [
-        f"Stripe was called {_times(calls)}",
+        f"Stripe was {_called(calls)}",
         _number(lost, "answer was lost", "answers were lost"),
         _number(absorbed, "duplicate was absorbed", "duplicates were absorbed"),
         _number(entries, "entry was booked", "entries were booked"),
@@ -28,18 +29,26 @@ def summary(scenes: Sequence[Scene]) -> str:
 
 def text_of(about: Subject, scenes: Sequence[Scene]) -> str:
     """The story for a terminal, or for whoever reads it without a picture; repeats are folded."""
-    head = f"Order {about.id}: {about.amount}, under the key {about.key}."
-    lines = textwrap.wrap(f"{head} {summary(scenes)}", _WIDTH)
+    lines = textwrap.wrap(f"{headline(about)} {summary(scenes)}", WIDTH)
     lines += ["", *([clock(scenes[0].at)] if scenes else [])]
     for scene in fold(scenes):
-        told = textwrap.wrap(scene.tells, _WIDTH - _INDENT)
-        lines.append(f"{since(scenes[0].at, scene.at):<{_INDENT}}{told[0]}")
-        lines += [" " * _INDENT + line for line in told[1:]]
+        lines += lines_of(scene, scenes[0].at)
     return "\n".join(lines) + "\n"
 
 
-def _times(count: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+def headline(about: Subject) -> str:
+    """Which order it is."""
+    return f"Order {about.id}: {about.amount}, under the key {about.key}."
+
+
+def lines_of(scene: Scene, began: datetime, width: int = WIDTH) -> list[str]:
+    """One scene: how long after the beginning it was, and what it tells."""
+    first, *more = textwrap.wrap(scene.tells, width - _INDENT)
+    return [f"{since(began, scene.at):<{_INDENT}}{first}", *(" " * _INDENT + line for line in more)]
+
+
+def _called(count: int) -> str:
+    return {0: "not called", 1: "called once", 2: "called twice"}.get(count, f"called {count} times")
 
 
 def _number(count: int, one: str, more: str) -> str:

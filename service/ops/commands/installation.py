@@ -1,5 +1,6 @@
 """This installation: its schema, settings, parts and data."""
 
+import contextlib
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +83,13 @@ def _knob(one: Knob, value: Any) -> dict[str, Any]:
 
 
 @click.command()
+@click.option("--watch", "is_live", is_flag=True, help="Show it live, with the console's front page, until Ctrl-C.")
 @json_option
-def status(*, as_json: bool) -> None:
+def status(*, is_live: bool, as_json: bool) -> None:
     """Show which processes run and move, what waits, and whether orders can be paid; exit 3 where nothing runs."""
+    if is_live:
+        _watch(as_json=as_json)
+        return
     from service.ops.status import status as read_status  # noqa: PLC0415
     from service.ops.status_text import lines, rows  # noqa: PLC0415
 
@@ -97,6 +102,13 @@ def status(*, as_json: bool) -> None:
     if not found.running and not (found.fleet and found.fleet.beats):
         click.echo("eo: no `eo up` runs here.", err=True)
         raise SystemExit(AWAY)
+
+
+def _watch(*, as_json: bool) -> None:
+    from service.ops.watching import watch  # noqa: PLC0415
+
+    with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
+        ask(lambda engine: watch(engine, named_data_dir(), as_json=as_json))
 
 
 @click.command()

@@ -1,6 +1,6 @@
 """`eo orders`: look at orders, follow them, and end one where only a human can."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -65,12 +65,14 @@ def orders_show(*, order: str, as_json: bool) -> None:
 @json_option
 def orders_watch(*, order: str | None, as_json: bool) -> None:
     """Follow one order until it is paid, failed or canceled; without ID, all new ones until Ctrl-C."""
-    from service.ops.inspection import follow, follow_all  # noqa: PLC0415
+    from service.ops.inspection import follow, follow_all, retell  # noqa: PLC0415
 
     def watch(engine: "AsyncEngine") -> Any:
         if order is None:
             return _tell(follow_all(engine, limit=100), _line_of_order, as_json=as_json)
-        return _tell(follow(engine, order), _line_of_event, as_json=as_json)
+        if as_json:
+            return _tell(follow(engine, order), str, as_json=True)
+        return _tell(retell(engine, order, table.width()), str, as_json=False)
 
     ask(watch)
 
@@ -87,7 +89,7 @@ def orders_fail(order_id: Any, reason: str, who: "Who") -> None:
     click.echo(f"eo: order {order_id} is failed.", err=True)
 
 
-async def _tell(found: AsyncIterator[dict[str, Any]], line: Any, *, as_json: bool) -> None:
+async def _tell(found: AsyncIterator[Any], line: Callable[[Any], str], *, as_json: bool) -> None:
     async for one in found:
         if as_json:
             print_json(one)
@@ -109,11 +111,6 @@ def _row(order: Mapping[str, Any]) -> dict[str, Any]:
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:
     more = [f"{name}={value}" for name, value in event.items() if name not in ("at", "event") and value is not None]
     return {"at": event["at"], "event": event["event"], "about": " ".join(more)}
-
-
-def _line_of_event(event: Mapping[str, Any]) -> str:
-    told = _event(event)
-    return f"{event['at']:%H:%M:%S}  {told['event']:<17}  {told['about']}".rstrip()
 
 
 def _line_of_order(order: Mapping[str, Any]) -> str:
