@@ -98,7 +98,7 @@ class Installation:
         if key:
             request.add_header("Idempotency-Key", key)
         try:
-            with urlopen(request, timeout=10) as answer:  # noqa: S310
+            with urlopen(request, timeout=60) as answer:  # noqa: S310
                 return answer.status, json.load(answer)
         except HTTPError as error:
             with error:
@@ -172,7 +172,7 @@ def installed() -> Iterator[Installation]:
 def test_one_command_and_an_order_can_be_paid_and_the_second_start_finds_it(installation: Installation) -> None:
     block = installation.up_and_ready()
     names = re.findall(r"^  (\w+) +\S", block, re.MULTILINE)
-    assert names == ["API", "Docs", "Key", "Postgres", "Redis", "Webhooks", "Stripe", "Logs"]
+    assert names == ["API", "Docs", "Console", "Key", "Postgres", "Redis", "Webhooks", "Stripe", "Logs"]
     assert http_get(f"http://127.0.0.1:{installation.port}/health/ready") is not None
     assert installation.pays_an_order("first")
     installation.hears_of("payment_intent.succeeded", 1)
@@ -233,7 +233,7 @@ def test_kill_9_leaves_no_process_and_the_next_start_works(installation: Install
 def test_a_busy_port_is_said_by_name_before_anything_starts(installation: Installation) -> None:
     with socket.create_server(("127.0.0.1", installation.port)):
         process = installation.up()
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 2
     assert f"port {installation.port}" in said
     assert "EO_PORT" in said
@@ -281,7 +281,7 @@ def test_a_stripe_that_was_not_meant_is_refused(
     installation: Installation, environ: dict[str, str], words: str
 ) -> None:
     process = installation.up(**environ)
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 2
     assert words in said
 
