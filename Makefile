@@ -68,7 +68,7 @@ docs: $(VENV)/.dev ## Write the generated parts of docs/ anew: settings, command
 demo-picture: $(VENV)/.runtime ## Record docs/demo.svg from a real run of the demo
 	$(BIN)/eo demo --picture docs/demo.svg
 
-console-pictures: $(VENV)/.dev ## Take docs/console-*.png anew from a real run (needs Chromium)
+console-pictures: $(VENV)/.dev ## Take the pictures of the console anew from a real run (needs Chromium)
 	$(BIN)/python -m tests.console.screenshots
 
 migrate: $(VENV)/.runtime ## Bring the database's schema to this code's

@@ -1,5 +1,6 @@
 """One line of the log per attempt: what was asked of Stripe for which order, how long it took, and what came of it."""
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -8,6 +9,7 @@ import msgspec
 from dramatiq.middleware import CurrentMessage
 
 from service.effects import Effect, Settlement
+from service.foundation import log, metrics
 from service.foundation.events import Event
 from service.foundation.lines import LineWriter, now
 from service.foundation.log import hashed
@@ -47,7 +49,7 @@ class Line(msgspec.Struct, omit_defaults=True):
 
 
 class AttemptLog:
-    """Writes the lines of a worker. Lives in its event loop."""
+    """Writes the lines of a worker, and counts what was settled. Lives in its event loop."""
 
     def __init__(self) -> None:
         self._lines = LineWriter()
@@ -55,8 +57,12 @@ class AttemptLog:
     def note(self, batch: Sequence[Settlement[Effect]], changed: Collection[UUID]) -> None:
         """Write a line for each; `changed` are the ids of the effects that were settled, the others were fenced off."""
         ts, message = now(), CurrentMessage.get_current_message()
+        if len(changed) < len(batch):
+            log.event(Event.CHARGE_FENCED, count=len(batch) - len(changed))
         for kind, one in zip(words_of(s.effect for s in batch), batch, strict=True):
             effect, answer = one.effect, one.answer
+            if effect.id in changed:
+                _measure(kind, one)
             self._lines.add(
                 Line(
                     ts=ts,
@@ -79,6 +85,12 @@ class AttemptLog:
                     span_id=one.span_id if isinstance(one, Attempt) else None,
                 )
             )
+
+
+def _measure(kind: str, stored: Settlement[Effect]) -> None:
+    metrics.settled(kind, stored.outcome.status)
+    if kind == "charge" and stored.outcome.final:
+        metrics.SETTLE_SECONDS.observe(max(0.0, time.time() - stored.effect.born_at.timestamp()))
 
 
 def _outcome(one: Settlement[Effect], changed: Collection[UUID]) -> str:

@@ -7,7 +7,7 @@ nothing and returns normally. No transaction is open while Stripe is called.
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from random import shuffle
@@ -30,9 +30,8 @@ from service.effects import (
     open_effects,
     settle,
 )
-from service.foundation import log, metrics, tracing
+from service.foundation import metrics
 from service.foundation.crash import CALLING, CrashPoint, crash_point
-from service.foundation.events import Event
 from service.foundation.settings import Settings
 from service.stripe_gateway.client import StripeGateway
 from service.stripe_gateway.objects import Answer
@@ -156,9 +155,6 @@ class ChargeWorker:
             changed |= await while_cut_off(record, for_s=self._settings.charge_lease_s)
         crash_point(CrashPoint.WORKER_AFTER_SETTLE, words_of(s.effect for s in batch))
         self._attempts.note(batch, changed)
-        _measure(s for s in batch if s.effect.id in changed)
-        if len(changed) < len(batch):
-            log.event(Event.CHARGE_FENCED, count=len(batch) - len(changed))
 
     async def _call(self, effect: Effect, deadline: float, arrived: "asyncio.Queue[Settlement[Effect]]") -> None:
         # The lease is checked immediately before the request, by a clock that runs while the machine sleeps (R14).
@@ -167,12 +163,11 @@ class ChargeWorker:
             return
         CALLING.set(*words_of([effect]))
         began = time.perf_counter()
-        with processing(effect):
+        with processing(effect) as trace:
             answer, outcome = await self._ask(effect)
-            trace_id, span_id = (None, None) if tracing.spans is None else tracing.spans.ids()
         ms = round((time.perf_counter() - began) * 1000, 2)
         await self._watch(effect, answer, outcome)
-        await arrived.put(Attempt(effect, self._after_refusal(effect, outcome), answer, ms, trace_id, span_id))
+        await arrived.put(Attempt(effect, self._after_refusal(effect, outcome), answer, ms, *trace))
 
     async def _ask(self, effect: Effect) -> tuple[Answer, Outcome]:
         kind = kind_of(effect)
@@ -210,15 +205,6 @@ class ChargeWorker:
     async def _look_up(self, effects: Sequence[Effect], arrived: "asyncio.Queue[Settlement[Effect]]") -> None:
         for settlement in await self._lookups.look_up(effects):
             await arrived.put(settlement)
-
-
-def _measure(stored: Iterable[Settlement[Effect]]) -> None:
-    for settlement in stored:
-        effect, outcome = settlement.effect, settlement.outcome
-        (word,) = words_of([effect])
-        metrics.settled(word, outcome.status)
-        if word == "charge" and outcome.final:
-            metrics.SETTLE_SECONDS.observe(max(0.0, time.time() - effect.born_at.timestamp()))
 
 
 def _boottime() -> float:

@@ -4,8 +4,8 @@ What is open is kept in context variables and never in the options of a message,
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
@@ -74,13 +74,16 @@ def _close() -> None:
         stack.close()
 
 
-def processing(effect: Effect) -> AbstractContextManager[object]:
-    """The span around the call of one effect."""
+@contextmanager
+def processing(effect: Effect) -> Iterator[tuple[str | None, str | None]]:
+    """The span around the call of one effect; gives the ids of its trace and of itself."""
     if tracing.spans is None:
-        return nullcontext()
+        yield None, None
+        return
     attributes = {"messaging.message.id": str(effect.outbox_id), "eo.deliveries": effect.deliveries}
     promised = _PROMISED.get({}).get(str(effect.outbox_id), "")
-    return tracing.spans.processing(CHARGE_QUEUE, promised, _age_s(effect.outbox_id), attributes)
+    with tracing.spans.processing(CHARGE_QUEUE, promised, _age_s(effect.outbox_id), attributes):
+        yield tracing.spans.ids()
 
 
 def _age_s(row_id: UUID) -> float:

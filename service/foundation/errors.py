@@ -27,6 +27,7 @@ Errors that one module raises and its caller handles, so that nobody else sees t
 
     Exception
     ├── BookedDifferently            an entry is in the books with other sums           (effects.settling)
+    ├── Failed                       a fault could not be injected                      (ops.chaos.hands)
     ├── IncompleteListing            a page of a listing at Stripe could not be read    (stripe_gateway.objects)
     │   ├── AskAgain                 Stripe could not be read this time                (stripe_gateway.pacing)
     │   └── ContradictoryListing     its pages cannot all be of one list                (stripe_gateway.objects)

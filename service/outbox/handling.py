@@ -16,6 +16,9 @@ from service.foundation.postgres.sql import Batch, Connection, Record, Statement
 from service.outbox import rows
 
 _ITS_ID = "x.id = i.id"
+# Every row is made older by the interval $1, where a day is to pass at once.
+OLDER = """LOCK TABLE outbox;
+UPDATE outbox SET created_at = created_at - $1, deliver_after = deliver_after - $1, parked_at = parked_at - $1"""
 
 
 def hide_fragment(source: str, is_its_row: str, *, until: str) -> str:

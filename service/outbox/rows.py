@@ -150,12 +150,11 @@ async def claim(engine: AsyncEngine, settings: Settings, *, republish_max: int) 
             "lease": timedelta(seconds=settings.outbox_lease_s),
             "longest": timedelta(seconds=max(settings.retry_max_s, settings.outbox_lease_s)),
         }
-        claimed: Sequence[_Claimed]
-        if tracing.spans is None:
-            claimed = await connection.rows(_CLAIM, values)
-        else:
-            traced = await connection.rows(_CLAIM_TRACED, values)
-            claimed = traced
+        claimed: Sequence[_Claimed] = (
+            await connection.rows(_CLAIM, values)
+            if tracing.spans is None
+            else await connection.rows(_CLAIM_TRACED, values)
+        )
     suspects = frozenset(r.id for r in claimed if r.opens_unsettled >= SUSPECT_OPENS)
     promised = {r.id: r.traceparent for r in claimed if isinstance(r, _Traced)}
     return Claim([r.id for r in claimed], sum(r.published > 1 for r in claimed), suspects, promised)

@@ -150,7 +150,7 @@ def test_notices_are_sent_again(visit: Visitors, books: Books, house: House, *, 
 def test_a_discrepancy_is_acknowledged(visit: Visitors, books: Books, house: House, *, javascript: bool) -> None:
     fingerprint = books.fingerprints["amount_mismatch"][int(javascript)]
     page = visit(f"{_DISCREPANCIES}/{fingerprint}", javascript=javascript).page
-    expect(page.locator("main")).to_contain_text("order, charge and Stripe name different amounts")
+    expect(page.locator("main")).to_contain_text("Order, charge and Stripe name different amounts")
     _act(page, re.compile("Acknowledge amount mismatch"), "agreed with the shop")
     expect(page.get_by_role("status").first).to_contain_text("It is acknowledged")
     expect(page.locator("main")).to_contain_text("agreed with the shop")
@@ -247,4 +247,4 @@ def test_an_entry_is_found_by_its_reference_and_leads_to_its_accounts(visit: Vis
     page.get_by_role("link", name="assets:stripe:balance").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("assets:stripe:balance"))
     page.get_by_role("row").nth(1).get_by_role("link").click()
-    assert page.get_by_role("link", name=reference).count() == 1
+    expect(page.get_by_role("link", name=reference, exact=True)).to_have_count(1)

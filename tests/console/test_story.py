@@ -137,7 +137,7 @@ def test_every_kind_of_note_has_a_sign() -> None:
     assert set(_SIGNS) >= set(Kind) - {Kind.ASK, Kind.ANSWER, Kind.REFUSAL, Kind.BOOKED, Kind.TOLD}
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(timelines())
 def test_each_event_is_in_the_picture_exactly_once_and_in_the_order_of_time(events: Events) -> None:
     scenes = fold(scenes_of(ABOUT, events))
@@ -149,7 +149,7 @@ def test_each_event_is_in_the_picture_exactly_once_and_in_the_order_of_time(even
     assert all(g.find(f"{SVG}title") is not None for g in root.iter(f"{SVG}g")), "every arrow has its words"
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(timelines())
 def test_no_text_stands_on_another_or_outside_the_picture(events: Events) -> None:
     picture = lay_out(fold(scenes_of(ABOUT, events)))
@@ -168,7 +168,7 @@ def test_no_text_stands_on_another_or_outside_the_picture(events: Events) -> Non
     assert all(above.bottom <= below.top for above, below in pairwise(picture.strips))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(timelines())
 def test_the_text_tells_every_scene(events: Events) -> None:
     scenes = scenes_of(ABOUT, events)

@@ -46,7 +46,8 @@ def code() -> str:
 @cache
 def words() -> set[str]:
     """Every word of the code, and the names of its files."""
-    return {*re.findall(r"\w+", code()), *(Path(name).stem for name in texts())}
+    metrics = re.findall(r"\b(?:Counter|Gauge|Histogram)\(\s*\"(\w+)\"", code())
+    return {*re.findall(r"\w+", code()), *(Path(name).stem for name in texts()), *(f"eo_{name}" for name in metrics)}
 
 
 @cache

@@ -51,8 +51,9 @@ ROOT = Path(__file__).parents[2]
 KEY = "sk_test_" + "0" * 24
 ID = UUID("0192e4a0-0000-7000-8000-000000000001")
 SENDERS = {
+    "service/ops/chaos/deeds.py",  # which request the sandbox is to misbehave at; it sends none
     "service/stripe_gateway/calls.py", "service/stripe_gateway/client.py", "service/stripe_gateway/paths.py",
-    "service/stripe_gateway/permissions.py",
+    "service/stripe_gateway/permissions.py", "service/stripe_gateway/traced.py",
     "benchmarks/sdk.py", "benchmarks/naive/worker.py", "demo/naive.py",
 }  # fmt: skip
 CREATE = "/v1/payment_intents"

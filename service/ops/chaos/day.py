@@ -1,5 +1,7 @@
 """What makes everything that is stored older: days pass, and neither clock is touched (R28)."""
 
+from service.outbox.handling import OLDER
+
 DAY_S = 25 * 3600  # more than a look-up needs to count
 _HISTORY = """
     history = (SELECT coalesce(jsonb_agg(
@@ -10,11 +12,12 @@ _EFFECT = """
     first_sent_at = first_sent_at - $1, last_sent_at = last_sent_at - $1, lease_until = lease_until - $1,
     $history"""
 # Movements of refunds keep Stripe's moments, as those keep theirs.
-_OLDER = """
-LOCK TABLE orders, operations, outbox, charges, changes, refunds, lives, order_aliases, instance, stripe_events, sweeps,
+_OLDER = (
+    """
+LOCK TABLE orders, operations, charges, changes, refunds, lives, order_aliases, instance, stripe_events, sweeps,
   balance_transactions, settlement_currencies, disputes, fraud_warnings, payouts, notices;
 UPDATE orders SET created_at = created_at - $1, updated_at = updated_at - $1;
-UPDATE outbox SET created_at = created_at - $1, deliver_after = deliver_after - $1, parked_at = parked_at - $1;
+$outbox;
 UPDATE operations SET created_at = created_at - $1;
 UPDATE charges SET stripe_created = stripe_created - $1, charged_at = charged_at - $1, $effect;
 UPDATE changes SET $effect;
@@ -37,7 +40,10 @@ UPDATE payouts SET stripe_created = stripe_created - $1, created_at = created_at
     arrival_date = (arrival_date - $1)::date, listed_at = listed_at - $1, $history;
 UPDATE notices SET created_at = created_at - $1, promised_at = promised_at - $1, deliver_after = deliver_after - $1,
     tried_at = tried_at - $1, ended_at = ended_at - $1;
-""".replace("$effect", _EFFECT).replace("$history", _HISTORY)
+""".replace("$outbox", OLDER)
+    .replace("$effect", _EFFECT)
+    .replace("$history", _HISTORY)
+)
 
 
 def older(days: int) -> str:
