@@ -9,7 +9,7 @@ outbox is a fragment of SQL made here. In a fragment `x` is the row, `source` a 
 it, and `is_its_row` the condition that joins the two.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -101,9 +101,6 @@ class _Claimed(Record):
     id: UUID
     published: int
     opens_unsettled: int
-
-
-class _Traced(_Claimed):
     traceparent: str
 
 
@@ -132,8 +129,8 @@ UPDATE outbox o SET published = o.published + 1,
   FROM due WHERE o.id = due.id
 RETURNING o.id, o.published, o.opens_unsettled
 """
-_CLAIM = Statement(_CLAIM_SQL).returning(_Claimed)
-_CLAIM_TRACED = Statement(_CLAIM_SQL + ", coalesce(o.headers ->> 'traceparent', '') AS traceparent").returning(_Traced)
+_CLAIM = Statement(f"{_CLAIM_SQL}, '' AS traceparent").returning(_Claimed)
+_CLAIM_TRACED = Statement(_CLAIM_SQL + ", coalesce(o.headers ->> 'traceparent', '') AS traceparent").returning(_Claimed)
 
 
 async def claim(engine: AsyncEngine, settings: Settings, *, republish_max: int) -> Claim:
@@ -143,18 +140,16 @@ async def claim(engine: AsyncEngine, settings: Settings, *, republish_max: int) 
     At most `republish_max` of them may have been published before: a wiped broker must not become a stampede.
     """
     async with connect(engine) as connection:
-        values: dict[str, object] = {
-            "window": settings.events_out_max,
-            "most": CLAIM_MAX,
-            "republish_max": republish_max,
-            "lease": timedelta(seconds=settings.outbox_lease_s),
-            "longest": timedelta(seconds=max(settings.retry_max_s, settings.outbox_lease_s)),
-        }
-        claimed: Sequence[_Claimed] = (
-            await connection.rows(_CLAIM, values)
-            if tracing.spans is None
-            else await connection.rows(_CLAIM_TRACED, values)
+        claimed = await connection.rows(
+            _CLAIM if tracing.spans is None else _CLAIM_TRACED,
+            {
+                "window": settings.events_out_max,
+                "most": CLAIM_MAX,
+                "republish_max": republish_max,
+                "lease": timedelta(seconds=settings.outbox_lease_s),
+                "longest": timedelta(seconds=max(settings.retry_max_s, settings.outbox_lease_s)),
+            },
         )
     suspects = frozenset(r.id for r in claimed if r.opens_unsettled >= SUSPECT_OPENS)
-    promised = {r.id: r.traceparent for r in claimed if isinstance(r, _Traced)}
+    promised = {} if tracing.spans is None else {r.id: r.traceparent for r in claimed}
     return Claim([r.id for r in claimed], sum(r.published > 1 for r in claimed), suspects, promised)
