@@ -62,6 +62,38 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag_field="object", ta
     request: Request | str | None = None
 
 
+class WebhookEndpoint(msgspec.Struct, frozen=True):
+    """Where Stripe sends events. status: `enabled` or `disabled`; api_version: null where it is the account's."""
+
+    id: str
+    url: str
+    status: str
+    enabled_events: list[str]
+    api_version: str | None = None
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The address of an event destination."""
+
+    url: str | None = None
+
+
+class EventDestination(msgspec.Struct, frozen=True):
+    """What Stripe's second API calls an endpoint; the name of a thin event begins with `v1.`"""
+
+    id: str
+    status: str
+    enabled_events: list[str]
+    snapshot_api_version: str | None = None
+    webhook_endpoint: Place | None = None
+
+    def as_endpoint(self) -> WebhookEndpoint:
+        """The same as the first API would show it."""
+        url = self.webhook_endpoint.url if self.webhook_endpoint else None
+        types = [name.removeprefix("v1.") for name in self.enabled_events]
+        return WebhookEndpoint(self.id, url or "", self.status, types, self.snapshot_api_version)
+
+
 class Related(msgspec.Struct, frozen=True):
     """The object of a thin event. A singleton, such as the balance, has no id."""
 

@@ -12,7 +12,7 @@ from service.stripe_gateway import paths
 from service.stripe_gateway.balance import Balance
 from service.stripe_gateway.calls import Calls
 from service.stripe_gateway.disputes import Dispute, EarlyFraudWarning
-from service.stripe_gateway.events import Snapshot
+from service.stripe_gateway.events import EventDestination, Snapshot, WebhookEndpoint
 from service.stripe_gateway.objects import (
     REFUND_FAILURE,
     BalanceTransaction,
@@ -36,8 +36,10 @@ if TYPE_CHECKING:
         PayoutListParams,
         RefundListParams,
         RefundListParamsCreated,
+        WebhookEndpointListParams,
     )
     from stripe.params.radar import EarlyFraudWarningListParams
+    from stripe.params.v2.core import EventDestinationListParams
 
 PAGE = 100  # Stripe's maximum per list call
 _EVENT_MAY_BE_OFF_S = 60  # between an object's moment and its event's
@@ -51,6 +53,10 @@ T = TypeVar("T")
 class _Page(msgspec.Struct):
     data: list[msgspec.Raw]
     has_more: bool
+
+
+class _Destinations(msgspec.Struct):
+    data: list[EventDestination]
 
 
 class Listings(Calls):
@@ -113,6 +119,17 @@ class Listings(Calls):
         """
         params: EventListParams = {"created": {"gte": created_gte}, "delivery_success": False, "limit": PAGE}
         return self._pages(paths.EVENTS, params, Snapshot)
+
+    def list_webhook_endpoints(self) -> AsyncIterator[WebhookEndpoint]:
+        """The account's webhook endpoints, newest first. Raises IncompleteListing."""
+        params: WebhookEndpointListParams = {"limit": PAGE}
+        return self._pages(paths.WEBHOOK_ENDPOINTS, params, WebhookEndpoint)
+
+    async def event_destinations(self) -> list[EventDestination]:
+        """Where Stripe's second API sends events; one page holds all. Raises IncompleteListing."""
+        params: EventDestinationListParams = {"include": ["webhook_endpoint.url"], "limit": PAGE}
+        found = await self._one(paths.EVENT_DESTINATIONS, params, _Destinations)
+        return found.data if found else []
 
     def list_balance_transactions(
         self, created_gte: int, created_lt: int | None = None

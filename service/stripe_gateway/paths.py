@@ -5,6 +5,7 @@ REFUNDS = "/v1/refunds"
 CHARGES = "/v1/charges"
 EVENTS = "/v1/events"
 WEBHOOK_ENDPOINTS = "/v1/webhook_endpoints"
+EVENT_DESTINATIONS = "/v2/core/event_destinations"
 BALANCE_TRANSACTIONS = "/v1/balance_transactions"
 BALANCE = "/v1/balance"
 DISPUTES = "/v1/disputes"
@@ -59,6 +60,6 @@ def payout(payout_id: str) -> str:
 
 def endpoint(method: str, path: str) -> str:
     """The route without the ids in it, for its rate: `post_payment_intent_cancel`, `get_refunds`."""
-    kind, *of_one = path.removeprefix("/v1/").removeprefix("radar/").split("/")
+    kind, *of_one = path.removeprefix("/v1/").removeprefix("radar/").removeprefix("/v2/core/").split("/")
     action = of_one[1:]
     return "_".join([method, kind.removesuffix("s") if of_one else kind, *action])

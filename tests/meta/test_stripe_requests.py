@@ -170,6 +170,8 @@ CALLS: dict[str, Callable[[StripeGateway], Coroutine[Any, Any, Any]]] = {
     "clock": lambda g: g.clock(),
     "list_refund_failures": lambda g: _all(g.list_refund_failures(1, 2)),
     "list_undelivered_events": lambda g: _all(g.list_undelivered_events(1)),
+    "list_webhook_endpoints": lambda g: _all(g.list_webhook_endpoints()),
+    "event_destinations": lambda g: g.event_destinations(),
     "list_disputes": lambda g: _all(g.list_disputes(1, 2)),
     "retrieve_dispute": lambda g: g.retrieve_dispute("dp_1"),
     "list_fraud_warnings": lambda g: _all(g.list_fraud_warnings(1, 2)),
@@ -195,7 +197,10 @@ RETRIEVED: dict[str, dict[str, Any]] = {
 }
 EVENT = {"id": "evt_1", "object": "event", "type": "payment_intent.created", "created": 1, "livemode": False,
          "data": {"object": {"id": "pi_1"}}, "request": {"id": "req_1", "idempotency_key": "k"}}  # fmt: skip
+ENDPOINT = {"id": "we_1", "url": "https://example.com", "status": "enabled", "enabled_events": ["*"]}
 LISTED = {
+    paths.WEBHOOK_ENDPOINTS: ENDPOINT,
+    paths.EVENT_DESTINATIONS: ENDPOINT,
     CREATE: INTENT,
     paths.REFUNDS: REFUND,
     paths.DISPUTES: DISPUTE,

@@ -9,8 +9,9 @@ import click
 from service.foundation.errors import Misconfigured
 from service.foundation.exit_codes import FOUND
 from service.foundation.settings import Settings
+from service.ops.doctor.check import Check
 from service.ops.doctor.connections import Connections
-from service.ops.doctor.examination import Check, examine
+from service.ops.doctor.examination import examine
 
 _COUNT = click.IntRange(0, 10_000)
 
