@@ -24,7 +24,7 @@ RIGHT_PYTHON := $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) an
 # files of a package for Django. The locked lists are complete, so they are installed without looking further.
 UNUSED := polyfactory django asgiref
 
-.PHONY: help run free-port test test-fast chaos conformance check format docs demo demo-picture console-pictures reset migrate lock clean
+.PHONY: help run free-port test all-tests lint test-fast chaos conformance check format docs demo demo-picture console-pictures reset migrate lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,8 +36,17 @@ free-port: # before a download, so it needs nothing but Python
 	@$(RIGHT_PYTHON)
 	@$(PYTHON) -m service.ops.port
 
-test: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe $(VENV)/.promtool check ## Everything that must hold: the checks, then all tests
+test: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe $(VENV)/.promtool ## Everything that must hold: the checks, and all tests
+	@$(MAKE) --no-print-directory -j 2 lint all-tests # side by side: the type checker keeps only one core busy
+
+all-tests:
 	$(BIN)/pytest -n 4 $(BY_FILE) # twice the cores: a test that awaits a fleet leaves its core to others
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 test-fast: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe $(VENV)/.promtool ## The quick half of the tests: under a minute on a quiet machine
 	$(BIN)/pytest -n 2 $(BY_FILE) -m "not slow"
@@ -48,11 +57,7 @@ chaos: $(VENV)/.dev ## Three minutes of orders while everything dies (SEED=7 rep
 conformance: $(VENV)/.dev $(VENV)/.node ## Hold Stripe's test mode (STRIPE_API_KEY=sk_test_…) or the sandbox to the suite, by three SDKs
 	$(BIN)/python -m tests.conformance
 
-check: $(VENV)/.dev ## Lint, format, types, who may import whom, and the migrations up, down and up
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+check: $(VENV)/.dev lint ## Lint, format, types, who may import whom, and the migrations up, down and up
 	$(BIN)/pytest -q -n 2 tests/foundation/test_migrations.py
 
 format: $(VENV)/.dev ## Format, and repair what ruff can repair

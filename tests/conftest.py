@@ -45,6 +45,8 @@ VALUES (database_identity(), now(), '6 minutes', 'infinity', now())
 # The files that take longest come first, then all other slow ones: no worker of pytest ends alone with one of them.
 LONGEST = (
     "test_crash_matrix.py",
+    "test_books.py",
+    "test_chaos.py",
     "test_a_database_that_forgot.py",
     "test_up.py",
     "test_demo.py",
@@ -53,6 +55,9 @@ LONGEST = (
     "test_connections_fall_silent.py",
     "test_storm.py",
     "test_api_fuzz.py",
+    "test_orders.py",
+    "test_conformance.py",
+    "test_pages.py",
     "test_protocol_model.py",
     "test_embedded.py",
     "test_redis_elsewhere.py",
@@ -71,6 +76,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow what `make test-fast` leaves out without leaving a promise out; sort by `LONGEST`."""
     met = set()
     for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
         if isinstance(item, pytest.Function) and hasattr(item, "callspec") and SERVERS & set(item.fixturenames):
             promise = (item.path, item.cls, item.originalname)
             if promise in met:
