@@ -156,8 +156,8 @@ def test_no_text_stands_on_another_or_outside_the_picture(events: Events) -> Non
     texts = sorted(picture.texts(), key=lambda text: text.y)
     for number, text in enumerate(texts):
         left, top, right, bottom = text.box
-        assert left >= 0
-        assert right <= WIDTH
+        assert left >= 0, text
+        assert right <= WIDTH, text
         assert top >= 0
         assert bottom <= picture.height
         near = [other for other in texts[number + 1 :] if other.y - text.y < 40]

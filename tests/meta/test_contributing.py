@@ -27,9 +27,9 @@ def test_a_recipe_names_its_files_and_the_tests_that_are_red_without_a_step(name
 
 
 def test_the_hooks_run_what_make_check_runs() -> None:
-    recipe = re.search(r"^check:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
-    assert recipe
-    checks = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe[1].splitlines()]
+    recipes = re.findall(r"^(?:lint|check):.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    assert len(recipes) == 2
+    checks = [line.strip().replace("$(BIN)", ".venv/bin") for line in "".join(recipes).splitlines()]
     (repository,) = read(".pre-commit-config.yaml")["repos"]
     assert repository["repo"] == "local", "nothing is fetched"
     assert [hook["entry"] for hook in repository["hooks"]] == checks

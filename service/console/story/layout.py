@@ -14,7 +14,7 @@ from service.console.story.model import Arrow, Lane, Scene
 from service.console.story.telling import since, span
 
 LANES = tuple(Lane)
-TIMES_WIDTH = 122
+TIMES_WIDTH = 128
 _FIRST_LANE, _LANE_GAP = TIMES_WIDTH + 62, 144
 WIDTH = _FIRST_LANE + _LANE_GAP * (len(LANES) - 1) + 78
 HEAD = 62  # height of the names of the lanes, above and below

@@ -29,7 +29,7 @@ def summary(scenes: Sequence[Scene]) -> str:
 
 def text_of(about: Subject, scenes: Sequence[Scene]) -> str:
     """The story for a terminal, or for whoever reads it without a picture; repeats are folded."""
-    lines = textwrap.wrap(f"{headline(about)} {summary(scenes)}", WIDTH)
+    lines = _wrapped(f"{headline(about)} {summary(scenes)}", WIDTH)
     lines += ["", *([clock(scenes[0].at)] if scenes else [])]
     for scene in fold(scenes):
         lines += lines_of(scene, scenes[0].at)
@@ -43,8 +43,13 @@ def headline(about: Subject) -> str:
 
 def lines_of(scene: Scene, began: datetime, width: int = WIDTH) -> list[str]:
     """One scene: how long after the beginning it was, and what it tells."""
-    first, *more = textwrap.wrap(scene.tells, width - _INDENT)
+    first, *more = _wrapped(scene.tells, width - _INDENT)
     return [f"{since(began, scene.at):<{_INDENT}}{first}", *(" " * _INDENT + line for line in more)]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of whole words, so that an id can be copied, also where it is longer than a line."""
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _called(count: int) -> str:

@@ -161,7 +161,7 @@ async def _connected(address: PostgresAddress) -> AsyncIterator[Driver]:
 _REACH = "Is the server up, DATABASE_URL right, and pg_hba.conf open? `eo status` tells what runs here."
 _STANDBY = "Bring a standby back, or change synchronous_standby_names; until then nothing is confirmed."
 _SUM = "Raise max_connections, or run fewer processes, or lower EO_DB_POOL."
-_VACUUM_OFF = "`ALTER TABLE outbox RESET (autovacuum_enabled)`, and autovacuum = on, track_counts = on."
+_VACUUM_OFF = "Reset autovacuum_enabled of the table, and set autovacuum = on, track_counts = on."
 _VACUUM_SLOW = "Which transaction is old? `SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start`."
 _LATE = "`eo status` shows who does not move, `eo outbox list` what waits."
 _RECONCILE = "`eo reconcile`; let cron run it every day."
