@@ -17,12 +17,23 @@
     if (focused) document.getElementById(focused)?.focus();
   };
 
+  // What is being pressed stays until the press has ended: a link that is replaced under it is not followed.
+  const held = new Map();
+  const put = (place, html) => {
+    if (place.matches(":active")) { held.set(place, html); return; }
+    held.delete(place);
+    if (place.innerHTML !== html) replace(place, html);
+  };
+  const release = () => setTimeout(() => { for (const [place, html] of [...held]) put(place, html); });
+  addEventListener("pointerup", release);
+  addEventListener("pointercancel", release);
+
   const renew = (event) => {
     last = event.lastEventId;
     const news = JSON.parse(event.data);
     for (const place of main.querySelectorAll("[data-part]")) {
       const html = news.parts[place.dataset.part];
-      if (html !== undefined && place.innerHTML !== html) replace(place, html);
+      if (html !== undefined) put(place, html);
     }
     if (!news.failed) asOf.innerHTML = news.made;
     say(news.failed ? "not up to date: the database does not answer" : "live");
