@@ -31,6 +31,22 @@ def test_the_front_page_renews_itself_and_comes_back_after_a_restart(visit: Visi
     looking.complaints.clear()
 
 
+def test_what_is_pressed_is_renewed_when_the_press_has_ended(visit: Visitors, house: House) -> None:
+    page = visit("/console").page
+    expect(page.locator("#connection")).to_have_text("live")
+    row = page.locator("[data-part=states] tr", has_text="pending")
+    row.evaluate("row => { window.pressed = row }")
+    before = int(pending(page))
+    row.hover()
+    page.mouse.down()
+    made = page.locator("#as-of").inner_text()
+    house.run(house.api.order("seen-pressed"))
+    expect(page.locator("#as-of")).not_to_have_text(made)
+    assert page.evaluate("window.pressed.isConnected")
+    page.mouse.up()
+    expect(row.locator("td.num")).to_have_text(str(before + 1))
+
+
 def test_a_tab_that_nobody_sees_costs_nothing(visit: Visitors, house: House) -> None:
     page = visit("/console").page
     expect(page.locator("#connection")).to_have_text("live")
