@@ -95,14 +95,14 @@ async def fill(engine: AsyncEngine, settings: Settings) -> Books:
 
 
 def _stories(account: UUID, old: datetime) -> list[Story]:
-    """Books in two currencies, two discrepancies of a kind that is accepted and two that heal, and rows that wait."""
+    """Books in two currencies, two discrepancies of a kind that is accepted and three that heal, and rows that wait."""
     stories = [paid(account, old - n * timedelta(minutes=1), 1999 + n) for n in range(4)]
     stories += [paid(account, old, 5000, "jpy", fee=180)]
     for amount in (2999, 3999):
         other = paid(account, old, amount)
         other.at_stripe(amount=7, amount_received=7)
         stories.append(other)
-    for _ in range(2):
+    for _ in range(3):
         unbooked = declined(account, old)
         unbooked.intents[0] = replace(intent(old, fee=0, metadata=names(unbooked.order)), id=unbooked.intent.id)
         stories.append(unbooked)
