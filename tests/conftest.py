@@ -13,14 +13,12 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from itertools import count
 from pathlib import Path
 
 import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.foundation.postgres import roles
 from service.foundation.postgres.db import create_engine
 from service.foundation.postgres.migrate import upgrade
 from service.foundation.postgres.sql import Connection
@@ -35,6 +33,9 @@ NOBODY = "http://127.0.0.1:9"  # the discard port: a test that forgets its sandb
 # The major version of most tests' server: 18 and 16 are in the wheel, 15 is looked for where Debian puts it.
 VERSION = int(os.environ.get("EO_TEST_POSTGRES") or 18)
 SHARED = {"shared_buffers": "64MB", "max_wal_size": "256MB"}
+
+# Of each test's database: with both the same, its role is the one that the template has given its rights to.
+NAME, OID = "test", 1_000_000
 
 # The present life, closed: what a second listing leaves behind.
 VERIFIED = """
@@ -63,9 +64,6 @@ LONGEST = (
     "test_redis_elsewhere.py",
     "test_zombie.py",
 )
-
-_numbers = count(1)
-
 
 # Of a test that speaks to one of these and has several cases, `make test-fast` runs the first case.
 SERVERS = {"postgres", "valkey", "shared_sandbox", "own_sandbox", "shared_stripe", "own_stripe"}
@@ -133,8 +131,10 @@ def admin(postgres: Postgres) -> Iterator[Callable[[str], object]]:
         def execute(statement: str) -> object:
             return runner.run(connection.execute(statement))
 
-        execute("CREATE DATABASE template")
-        upgrade(postgres.database_url("template"))
+        execute(f"CREATE DATABASE {NAME} OID {OID}")
+        upgrade(postgres.database_url(NAME))
+        execute(f"CREATE DATABASE template TEMPLATE {NAME} STRATEGY file_copy")
+        execute(f"DROP DATABASE {NAME}")
         yield execute
         runner.run(connection.close())
 
@@ -157,22 +157,18 @@ def sandbox(servers_folder: Path) -> Iterator[str]:
 @pytest.fixture
 def database(postgres: Postgres, admin: Callable[[str], object]) -> Iterator[str]:
     """URL of a database of this test alone."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    admin(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
-    role = asyncio.run(as_if_just_made(postgres.database_url(name)))
-    yield postgres.database_url(name)
-    admin(f"DROP DATABASE {name} WITH (FORCE)")
-    admin(f"DROP ROLE {role}")
+    admin(f"CREATE DATABASE {NAME} TEMPLATE template STRATEGY file_copy OID {OID}")
+    asyncio.run(as_if_just_made(postgres.database_url(NAME)))
+    yield postgres.database_url(NAME)
+    admin(f"DROP DATABASE {NAME} WITH (FORCE)")
 
 
-async def as_if_just_made(url: str) -> str:
-    """A clone is an installation of its own, born now, whose first life Stripe was already asked about; its role."""
+async def as_if_just_made(url: str) -> None:
+    """A clone is an installation of its own, born now, whose first life Stripe was already asked about."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute("UPDATE instance SET uuid = gen_random_uuid(), created_at = now()")
         await connection.execute(VERIFIED)
-        await connection.execute(";".join(roles.SETTLE))
-        return str(await connection.fetchval(f"SELECT {roles.NAME}"))
     finally:
         await connection.close()
 

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from litestar import HttpMethod, Litestar, Router, route
+from litestar import HttpMethod, Litestar, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
@@ -25,7 +25,7 @@ from service.foundation.settings import Settings
 from service.web import docs, front, metrics, problems
 from service.web.auth import SCOPE, Authentication
 from service.web.body import BODY_MAX
-from service.web.operation import KEYED, AnyRequest, Operation
+from service.web.operation import AnyRequest, Operation
 from service.web.request_log import RequestLog
 from service.web.resources import prepare, running_resources
 from service.web.routes import OPERATIONS
@@ -35,13 +35,10 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 def create_app(settings: Settings) -> Litestar:
     """The application. Its start raises Misconfigured where the database could forget or has another schema."""
-    keyed = [operation for operation in OPERATIONS if operation.is_keyed]
-    public = [operation for operation in OPERATIONS if not operation.is_keyed]
     console, running = _console(settings) if settings.console else ([], [])
     return Litestar(
         route_handlers=[
-            Router(KEYED, route_handlers=_handlers(keyed, below=KEYED), middleware=[Authentication()]),
-            *_handlers(public),
+            *_handlers(OPERATIONS),
             *docs.HANDLERS,
             *metrics.HANDLERS,
             *console,
@@ -141,23 +138,29 @@ def _console(settings: Settings) -> tuple[list[HTTPRouteHandler], list[Lifespan]
     return pages.handlers(settings), [lambda app: frame.running(app, settings, doorway)]
 
 
-def _handlers(operations: Iterable[Operation], *, below: str = "") -> list[HTTPRouteHandler]:
-    """The framework's handlers of these operations, with their paths relative to `below`."""
+def _handlers(operations: Iterable[Operation]) -> list[HTTPRouteHandler]:
+    """The framework's handlers of these operations. A `Router` would copy all of them at each start."""
     found = []
-    for path, same_path in groupby(sorted(operations, key=lambda o: o.route), lambda o: o.route.removeprefix(below)):
+    for path, same_path in groupby(sorted(operations, key=lambda o: o.route), lambda o: o.route):
         together = list(same_path)
         if len(together) > 1:
             found.append(_options(path, together))  # first, or Litestar makes its own
-        found += [_handler(path, operation) for operation in together]
+        found += [_handler(operation) for operation in together]
     return found
 
 
-def _handler(path: str, operation: Operation) -> HTTPRouteHandler:
+def _handler(operation: Operation) -> HTTPRouteHandler:
     max_bytes = BODY_MAX if operation.body is None else operation.body.max_bytes
     # Litestar takes 204 for what a DELETE answers, and refuses handlers that return anything; ours say it themselves.
     status = 200 if operation.method == "DELETE" else None
-    opt = {} if operation.scope is None else {SCOPE: operation.scope}
-    made = route(path, http_method=_methods(operation), request_max_body_size=max_bytes, status_code=status, opt=opt)
+    made = route(
+        operation.route,
+        http_method=_methods(operation),
+        request_max_body_size=max_bytes,
+        status_code=status,
+        opt={} if operation.scope is None else {SCOPE: operation.scope},
+        middleware=[Authentication()] if operation.is_keyed else None,
+    )
     return made(operation.handler)
 
 

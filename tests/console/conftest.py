@@ -15,6 +15,7 @@ from os import getpid
 import pytest
 from playwright.sync_api import Browser
 
+from service.foundation.postgres.migrate import upgrade
 from service.foundation.settings import Settings
 from service.ops.embedded import Postgres, Valkey, free_port
 from tests.conftest import NOBODY, as_if_just_made
@@ -32,7 +33,8 @@ def settings_of_module(
     # In another thread: where a browser runs in this one, its event loop does, too.
     with ThreadPoolExecutor(1) as elsewhere:
         elsewhere.submit(admin, f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy").result()
-        role = elsewhere.submit(lambda: asyncio.run(as_if_just_made(postgres.database_url(name)))).result()
+        elsewhere.submit(upgrade, postgres.database_url(name)).result()  # for the rights of a role of its own
+        elsewhere.submit(lambda: asyncio.run(as_if_just_made(postgres.database_url(name)))).result()
         yield Settings(
             database_url=postgres.database_url(name),
             redis_url=valkey.url,
@@ -43,7 +45,6 @@ def settings_of_module(
             data_dir=tmp_path_factory.mktemp("console") / ".eo",
         )
         elsewhere.submit(admin, f"DROP DATABASE {name} WITH (FORCE)").result()
-        elsewhere.submit(admin, f"DROP ROLE {role}").result()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ from service.foundation.settings import Settings
 from service.web.app import create_app
 from service.web.console import frame
 from service.web.operation import AnyRequest
-from tests.web.conftest import serve
+from tests.web.conftest import NOBODY_TRUSTED, serve
 
 ME = Who("root", "cli")
 TABLES = ("console_links", "console_sessions", "audit")
@@ -59,7 +59,7 @@ class Browser:
 async def browsing(settings: Settings, count: int = 1) -> AsyncIterator[list[Browser]]:
     """So many browsers at the API of these settings."""
     async with serve(settings) as api:
-        made = [httpx.AsyncClient(base_url=api.http.base_url, timeout=20) for _ in range(count)]
+        made = [httpx.AsyncClient(base_url=api.http.base_url, timeout=20, verify=NOBODY_TRUSTED) for _ in range(count)]
         yield [Browser(http) for http in made]
         for http in made:
             await http.aclose()
@@ -83,12 +83,16 @@ async def run(engine: AsyncEngine, statement: str) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def act() -> None:
+def act() -> Iterator[None]:
     """An action that does nothing but say who did it."""
 
     @frame.action("/console/test/act")
     async def act(request: AnyRequest, visitor: Visitor, form: frame.Form) -> ASGIResponse:
         return frame.back("/console/audit", said=f"{visitor.who.actor} by {visitor.who.via}: {form['what']}")
+
+    added = frame.ROUTES[-1]
+    yield
+    frame.ROUTES.remove(added)
 
 
 async def test_a_link_opens_the_console_once_and_looking_at_it_uses_nothing_up(
