@@ -127,8 +127,11 @@ class Standby:
         assert wait_until(lambda: not self._follows(), within_s=READY_S), "the standby still follows"
 
     def promote(self) -> None:
-        """Make it a primary: another timeline."""
-        assert sql(self.server, "SELECT pg_promote()", transaction=False).strip() == "t"
+        """Make it a primary: another timeline. A query that asked for it could be what the replay has to cancel."""
+        assert self.server.process is not None
+        (self.server.data / "promote").touch()
+        self.server.process.send_signal(signal.SIGUSR1)
+        assert wait_until(lambda: "in production" in self._control(), within_s=READY_S), self._control()
 
     def put_in_force(self, *, age: str = "") -> None:
         """Promote it, and let it take the address of the primary, which is stopped at once."""
@@ -143,6 +146,9 @@ class Standby:
         """End the standby where it still runs."""
         self.server.kill()
         self.server.discard_sockets()
+
+    def _control(self) -> str:
+        return run(self.server, "pg_controldata", str(self.server.data), connects=False)
 
     def _follows(self) -> bool:
         return sql(self.server, "SELECT count(*) FROM pg_stat_wal_receiver").strip() != "0"
