@@ -240,7 +240,7 @@ def test_an_order_is_found_by_whatever_names_it(visit: Visitors, orders: Orders)
 def test_the_list_is_filtered_and_goes_on(visit: Visitors, orders: Orders) -> None:
     for _ in range(51):
         orders("pending")
-    page = visit("/console/orders?status=pending").page
+    page = visit("/console/orders?status=pending", javascript=False).page
     shown = page.locator("tbody tr")
     assert shown.count() == 50
     first = page.locator("tbody th").all_inner_texts()

@@ -1,5 +1,16 @@
-// What the console adds where JavaScript runs: pages that renew themselves. Without it each page says when it was made.
+// What the console adds where JavaScript runs: lists that go on where they are, and pages that renew themselves. Without
+// it each list has a next page, and each page says when it was made.
 "use strict";
+
+// htmx adds the next rows to a table; the first of them takes the focus that its link had.
+(() => {
+  let rows = 0;
+  const on = (name, act) => document.addEventListener(`htmx:${name}`, (event) => act(event.detail));
+  on("beforeSwap", ({target}) => { rows = target.rows?.length ?? 0; });
+  on("afterSettle", ({target}) => target.rows?.[rows]?.querySelector("a, summary, button")?.focus());
+  for (const failure of ["responseError", "sendError"]) on(failure, ({elt}) => location.assign(elt.href));
+})();
+
 (() => {
   const main = document.querySelector("main[data-live]");
   if (!main) return;
