@@ -1,8 +1,6 @@
 """A page reads what it shows, however much there is beside it: its statements go by an index."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,6 +12,7 @@ from service.foundation.postgres.sql import Statement, connect
 from service.foundation.settings import Settings
 from service.ledger import rollup
 from service.reconcile import kept
+from tests.console.plans import rows_read
 from tests.reconcile.records import default_account
 
 WAITING, PARKED, RESOLVED, OPEN, RUNS, ENTRIES, DAYS = 20_000, 400, 20_000, 150, 3_000, 20_000, 20
@@ -61,22 +60,6 @@ SELECT made.id, l.line, l.id, 'usd', CASE l.line WHEN 1 THEN 5 ELSE -5 END, made
 _VACUUM = [Statement(f"VACUUM (ANALYZE) {table}") for table in _TABLES.split()]
 
 
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from _nodes(below)
-
-
-async def _read(engine: AsyncEngine, statement: Statement[Any], **values: object) -> int:
-    """How many rows of tables the statement reads, shown or not."""
-    explain = Statement("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + statement.template)
-    async with connect(engine) as connection:
-        (told,) = await connection.column(explain, {name: values[name] for name in explain.names})
-    scans = [node for node in _nodes(told[0]["Plan"]) if "Relation Name" in node]
-    removed = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
-    return sum(int(n["Actual Loops"] * (n["Actual Rows"] + sum(n.get(name, 0) for name in removed))) for n in scans)
-
-
 @pytest.fixture
 async def full(engine: AsyncEngine, database: str) -> AsyncEngine:
     """The application's engine on a database that has been in use for a while."""
@@ -97,33 +80,33 @@ async def full(engine: AsyncEngine, database: str) -> AsyncEngine:
 async def test_pages_read_what_they_show(full: AsyncEngine) -> None:
     place, name = cursors.read("")
     listed = {"place": place, "id": name, "limit": LIMIT}
-    read = {str(shelf): await _read(full, statement, **listed) for shelf, statement in outbox._LISTS.items()}
-    read["a page of parked rows"] = await _read(full, parked._LIST, reason=None, **listed)
-    read["runs"] = await _read(full, kept._RUNS, before=UUID(int=2**128 - 1), limit=LIMIT)
-    read["open"] = await _read(full, reconciliation._LIST, place=place, after="", name=None, limit=LIMIT)
+    read = {str(shelf): await rows_read(full, statement, **listed) for shelf, statement in outbox._LISTS.items()}
+    read["a page of parked rows"] = await rows_read(full, parked._LIST, reason=None, **listed)
+    read["runs"] = await rows_read(full, kept._RUNS, before=UUID(int=2**128 - 1), limit=LIMIT)
+    read["open"] = await rows_read(full, reconciliation._LIST, place=place, after="", name=None, limit=LIMIT)
     assert max(read.values()) <= LIMIT + OPEN, read
 
 
 async def test_groups_read_what_is_parked_or_open_and_nothing_else(full: AsyncEngine) -> None:
     place, name = cursors.read("")
     read = {
-        "groups": await _read(full, parked._GROUPS),
-        "a group": await _read(full, parked._LIST, reason="poison", place=place, id=name, limit=LIMIT),
-        "all of a group": await _read(full, parked._IDS, reason="poison", until=datetime.now(UTC)),
+        "groups": await rows_read(full, parked._GROUPS),
+        "a group": await rows_read(full, parked._LIST, reason="poison", place=place, id=name, limit=LIMIT),
+        "all of a group": await rows_read(full, parked._IDS, reason="poison", until=datetime.now(UTC)),
     }
     assert max(read.values()) <= PARKED, read
-    assert await _read(full, reconciliation._CLASSES) <= OPEN
+    assert await rows_read(full, reconciliation._CLASSES) <= OPEN
     # Each state is counted up to its bound, and the first of each is found by an index.
-    assert await _read(full, outbox._COUNTS) <= 2 * (outbox.COUNTED_MAX + 1) + PARKED + 10
+    assert await rows_read(full, outbox._COUNTS) <= 2 * (outbox.COUNTED_MAX + 1) + PARKED + 10
 
 
 async def test_a_statement_reads_rollups_and_a_day_of_postings(full: AsyncEngine) -> None:
     """The small index of postings knows blocks of 128 pages, a day and a half of these."""
-    days = await _read(full, account._DAYS, accounts=[1], before=date.max, limit=LIMIT)
+    days = await rows_read(full, account._DAYS, accounts=[1], before=date.max, limit=LIMIT)
     assert days <= DAYS + 3, "a row per day, and the horizon; no posting is read"
     begins = DAY + timedelta(days=7)
     values = {"place": begins, "until": begins + timedelta(days=1), "id": UUID(int=0), "limit": LIMIT}
-    day = await _read(full, account._BOOKED, accounts=[1], **values)
+    day = await rows_read(full, account._BOOKED, accounts=[1], **values)
     assert day < 2 * ENTRIES, "only a part of the table"
     found = await account.account_day(full, "assets:stripe:balance", "usd", begins.date(), "")
     assert len(found.entries) == account.PAGE

@@ -7,10 +7,14 @@ from typing import get_args
 
 import pytest
 
-from tests.console.house import Scheme, Visitors
+from tests.console.house import House, Scheme, Visitors
+from tests.web.afterwards import order_in
 
 PAGES = (
     "/console",
+    "/console/orders",
+    "/console/orders/{order}",
+    "/console/orders/{order}/refund?amount=5.00",
     "/console/outbox",
     "/console/parked",
     "/console/ledger",
@@ -21,7 +25,18 @@ PAGES = (
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.fixture(scope="module")
+def order(house: House) -> str:
+    """The id of an order that is paid."""
+    return house.run(order_in(house.api, house.engine, "paid"))
+
+
+@pytest.fixture(params=PAGES)
+def path(request: pytest.FixtureRequest, order: str) -> str:
+    """Where a page is."""
+    return str(request.param).format(order=order)
+
+
 def test_everybody_can_use_the_page_in_light_and_dark_and_on_a_phone(visit: Visitors, path: str) -> None:
     looking = visit(path)
     for phone in (False, True):
@@ -33,7 +48,6 @@ def test_everybody_can_use_the_page_in_light_and_dark_and_on_a_phone(visit: Visi
             assert looking.axe() == "[]", (scheme, phone)
 
 
-@pytest.mark.parametrize("path", PAGES)
 def test_the_page_is_whole_without_javascript_and_says_when_it_was_made(visit: Visitors, path: str) -> None:
     page = visit(path, javascript=False).page
     assert page.get_by_role("heading", level=1).count() == 1
@@ -41,7 +55,6 @@ def test_the_page_is_whole_without_javascript_and_says_when_it_was_made(visit: V
     assert page.get_by_role("link", name="Reload").is_visible()
 
 
-@pytest.mark.parametrize("path", PAGES)
 def test_the_keyboard_alone_reaches_the_content_first(visit: Visitors, path: str) -> None:
     page = visit(path).page
     page.keyboard.press("Tab")
