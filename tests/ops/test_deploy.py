@@ -7,6 +7,7 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -134,6 +135,23 @@ async def test_an_order_passes_the_example_proxy(settings: Settings, certificate
                 assert answer.headers["x-request-id"] != "chosen-by-the-client"
             large = await client.post(url + "/batch", content=b"x" * 3_000_000, headers={"Idempotency-Key": "k"})
             assert large.status_code == 413
+
+
+@needs_nginx
+async def test_behind_the_example_proxy_nobody_chooses_the_address_that_wrong_keys_count_under(
+    settings: Settings, certificate: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    async with serve(replace(settings, trusted_proxies="127.0.0.1")) as api:
+        assert api.http.base_url.port
+        conf = adapted(tmp_path, certificate, api=api.http.base_url.port, port=port)
+        transport = httpx.AsyncHTTPTransport(verify=ssl.create_default_context(cafile=certificate), retries=5)
+        async with nginx(conf), httpx.AsyncClient(transport=transport, timeout=20) as client:
+            statuses = []
+            for number in range(60):  # a burst of 50 is answered 401
+                forged = {"X-Forwarded-For": f"203.0.113.{number}", "Authorization": "Bearer eo_test_wrong"}
+                statuses.append((await client.get(f"https://localhost:{port}/v1/orders", headers=forged)).status_code)
+    assert statuses[-1] == 429
 
 
 def test_its_time_outs_fit_the_apis() -> None:
