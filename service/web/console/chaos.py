@@ -19,7 +19,8 @@ from service.console.switchboard import CARDS, OFFER_OF, OFFERS, ORDERS_MAX
 from service.foundation.errors import BadRequest, NotFound
 from service.foundation.postgres.db import is_unreachable
 from service.foundation.postgres.sql import begin
-from service.web.console.frame import Console, Form, action, back, console_of, page, refused, session_cookie, show
+from service.web.console.forms import Form
+from service.web.console.frame import Console, action, back, console_of, page, refused, session_cookie, show
 from service.web.console.streams import live, parts_of
 from service.web.operation import AnyRequest
 from service.web.resources import resources_of

@@ -10,12 +10,12 @@ from service.console.access import SESSION_S, is_form_token
 from service.console.doorway import PATH
 from service.console.rendering import static_file
 from service.foundation.errors import NotFound
+from service.web.console.forms import form_of
 from service.web.console.frame import (
     ROUTES,
     Route,
     closed,
     console_of,
-    form_of,
     guarded,
     refused,
     session_cookie,

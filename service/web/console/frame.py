@@ -5,13 +5,12 @@ protection and sessions are not used: its token is bound to a cookie of its own 
 are not in PostgreSQL, where every API process finds them.
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Literal
-from urllib.parse import parse_qsl
 
 from litestar import Litestar
 from litestar.datastructures import Cookie
@@ -25,22 +24,19 @@ from service.console.acts import Acts
 from service.console.doorway import PATH
 from service.console.live import Feed
 from service.console.outbox import Sampled
-from service.foundation.errors import BadRequest
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.settings import Settings
-from service.foundation.text import names
 from service.monitoring import ReadyCheck
 from service.web import problems
+from service.web.console.forms import Form, form_of
 from service.web.operation import AnyRequest, Handler
 from service.web.problem_types import PROBLEM_TYPES
 
-Form = Mapping[str, str]
 Page = Callable[[AnyRequest, Visitor], Coroutine[Any, Any, ASGIResponse]]
 Action = Callable[[AnyRequest, Visitor, Form], Coroutine[Any, Any, ASGIResponse]]
 
 _CONNECTIONS = 2  # of the console's own pool: whoever looks at pages takes none from the orders'
 _STATEMENT_S = 5.0
-_FIELDS_MAX = 100
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -210,11 +206,6 @@ def refused(request: AnyRequest, says: str, visitor: Visitor | None = None, stat
     )
 
 
-def reason_of(form: Form) -> str:
-    """The reason that a form gives. Raises BadRequest where it is none that can be noted."""
-    return names.checked(form.get("reason", "").strip(), what="The reason", longest=names.REASON_MAX)
-
-
 async def visitor_of(request: AnyRequest) -> Visitor | None:
     """Whose session the request's cookie is of."""
     console, cookie = console_of(request), session_cookie(request)
@@ -246,23 +237,6 @@ def set_cookie(request: AnyRequest, answer: ASGIResponse, name: str, value: str,
         name, path=path, value=value, max_age=max_age, secure=encrypted or None, httponly=True, samesite="strict"
     )
     answer.headers.add("Set-Cookie", kept.to_header(header=""))
-
-
-async def form_of(request: AnyRequest) -> Form:
-    """The fields of a plain form. Raises BadRequest."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        raise BadRequest("The console takes plain forms only.")
-    try:
-        fields = parse_qsl(
-            (await request.body()).decode(), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_MAX
-        )
-    except ValueError as error:
-        raise BadRequest("The form cannot be read.") from error
-    form = dict(fields)
-    if len(form) != len(fields):
-        raise BadRequest("A field of the form is there twice.")
-    return form
 
 
 def guarded(handler: Handler) -> Handler:

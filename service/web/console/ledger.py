@@ -11,7 +11,8 @@ from service.console.ledger import entry, entry_of, trials
 from service.console.verifying import DUTY, POSTINGS_MAX, WITHIN_S, last_verified, postings_about, verify_now
 from service.foundation.errors import Conflict
 from service.web.console.asked import asked, asked_day, asked_moment, asked_number
-from service.web.console.frame import Back, Form, action, back, console_of, page, show
+from service.web.console.forms import Form
+from service.web.console.frame import Back, action, back, console_of, page, show
 from service.web.operation import AnyRequest, id_in_path
 
 _HERE = "/console/ledger"

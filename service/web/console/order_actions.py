@@ -21,7 +21,8 @@ from service.foundation.money import parsed, spelled
 from service.orders.identity import CANCEL, CAPTURE, REFUND
 from service.orders.operations import Wish, is_known
 from service.refunds import RefundRequest
-from service.web.console.frame import Back, Form, action, back, console_of, page, reason_of, show
+from service.web.console.forms import Form, reason_of
+from service.web.console.frame import Back, action, back, console_of, page, show
 from service.web.console.orders import address_of, fresh_key, read_order
 from service.web.operation import AnyRequest, id_in_path
 from service.web.resources import resources_of

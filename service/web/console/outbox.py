@@ -11,7 +11,8 @@ from service.console.outbox import outbox as outbox_page
 from service.console.parked import AT_ONCE_MAX, ids_of_group, ids_of_notices, parked
 from service.foundation.errors import BadRequest, Conflict
 from service.web.console.asked import asked, asked_id
-from service.web.console.frame import Back, Form, action, back, console_of, page, reason_of, show
+from service.web.console.forms import Form, reason_of
+from service.web.console.frame import Back, action, back, console_of, page, show
 from service.web.operation import AnyRequest, id_in_path
 
 _HERE, _PARKED = "/console/outbox", "/console/parked"

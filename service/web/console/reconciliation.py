@@ -17,7 +17,8 @@ from service.reconcile.kept import kept_report, newest_report, runs
 from service.reconcile.report import FORMATS
 from service.recovery import Step
 from service.web.console.asked import asked, asked_id, asked_number
-from service.web.console.frame import Back, Form, action, back, console_of, page, reason_of, show
+from service.web.console.forms import Form, reason_of
+from service.web.console.frame import Back, action, back, console_of, page, show
 from service.web.operation import AnyRequest, id_in_path
 from service.web.payment_pages import StripeSilent
 
