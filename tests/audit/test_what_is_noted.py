@@ -20,7 +20,6 @@ from service.foundation.postgres.db import bare_engine
 from service.foundation.postgres.schema import metadata
 from service.foundation.settings import Settings
 from service.ops.cli import cli
-from service.web.console import frame, pages
 from tests.web.afterwards import ask, one, order_in, rows
 from tests.web.conftest import Api, api
 
@@ -322,34 +321,3 @@ async def test_a_command_that_reads_asks_for_no_write(case: Case) -> None:
         assert "read-only transaction" not in f"{done.output} {done.exception}", command
     refused = await case.eo("keys", "create", "--account", "shop")
     assert "read-only transaction" in str(refused.exception), "the judge is awake"
-
-
-# The same for the console's actions; those of the frame itself open and close it.
-_ORDER, _FOUND = "/console/orders/{order_id:uuid}", "/console/reconciliation/discrepancies/{fingerprint:str}"
-POSTS: dict[str, str] = {
-    "/console/open": "the link that it uses up was noted when it was made",
-    "/console/close": "ends the visitor's own session",
-    "/console/chaos/orders": Action.CHAOS,
-    "/console/chaos/press": Action.CHAOS,
-    "/console/ledger/verify": Action.LEDGER_VERIFY,
-    f"{_ORDER}/refund": Action.REFUND_ASK,
-    f"{_ORDER}/capture": Action.ORDER_CAPTURE,
-    f"{_ORDER}/cancel": Action.ORDER_CANCEL,
-    f"{_ORDER}/fail": Action.ORDER_FAIL,
-    f"{_ORDER}/rows/{{row_id:uuid}}/retry": Action.OUTBOX_RETRY,
-    f"{_ORDER}/rows/{{row_id:uuid}}/park": Action.OUTBOX_PARK,
-    "/console/outbox/{row:uuid}/park": Action.OUTBOX_PARK,
-    "/console/outbox/{row:uuid}/retry": Action.OUTBOX_RETRY,
-    "/console/parked/{group:str}/retry": Action.OUTBOX_RETRY,
-    "/console/notices/{notice:uuid}/resend": Action.NOTICE_RESEND,
-    "/console/notices/resend": Action.NOTICE_RESEND,
-    "/console/reconciliation/run": Action.RECONCILE_RUN,
-    f"{_FOUND}/preview": READS,
-    f"{_FOUND}/heal": Action.DISCREPANCY_HEAL,
-    f"{_FOUND}/acknowledge": Action.DISCREPANCY_ACKNOWLEDGE,
-}
-
-
-def test_of_every_action_of_the_console_it_is_known_whether_it_is_noted() -> None:
-    assert pages.MODULES, "imported, so that each has its routes"
-    assert {route.path for route in frame.ROUTES if route.method == "POST"} == set(POSTS)

@@ -18,6 +18,7 @@ from service.foundation.errors import Misconfigured
 from service.foundation.settings import Settings
 from service.web.app import create_app
 from service.web.console import frame
+from service.web.console.forms import Form
 from service.web.operation import AnyRequest
 from tests.web.conftest import NOBODY_TRUSTED, serve
 
@@ -87,7 +88,7 @@ def act() -> Iterator[None]:
     """An action that does nothing but say who did it."""
 
     @frame.action("/console/test/act")
-    async def act(request: AnyRequest, visitor: Visitor, form: frame.Form) -> ASGIResponse:
+    async def act(request: AnyRequest, visitor: Visitor, form: Form) -> ASGIResponse:
         return frame.back("/console/audit", said=f"{visitor.who.actor} by {visitor.who.via}: {form['what']}")
 
     added = frame.ROUTES[-1]
