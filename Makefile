@@ -36,7 +36,7 @@ free-port: # before a download, so it needs nothing but Python
 	@$(RIGHT_PYTHON)
 	@$(PYTHON) -m service.ops.port
 
-test: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe $(VENV)/.promtool ## Everything that must hold: the checks, and all tests
+test: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe $(VENV)/.promtool $(VENV)/.browser ## Everything that must hold: the checks, and all tests
 	@$(MAKE) --no-print-directory -j 2 lint all-tests # side by side: the type checker keeps only one core busy
 
 all-tests:
@@ -109,6 +109,13 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(BIN)/python
 $(VENV)/.node: $(NODE)/package.json $(NODE)/package-lock.json $(NODE)/.npmrc | $(BIN)/python
 	@if command -v npm >/dev/null && (cd $(NODE) && npm ci --silent); then touch $@; \
 	else echo "the Node SDK is not installed: its tests will be skipped"; fi
+
+# The console's tests drive Debian's Chromium without windows.
+$(VENV)/.browser: | $(BIN)/python
+	@if [ -n "$$EO_CHROMIUM" ] || command -v chromium-headless-shell >/dev/null || (apt-get update -qq && \
+	  apt-get install -y -qq --no-install-recommends chromium-headless-shell) >/dev/null 2>&1; then touch $@; \
+	elif command -v chromium >/dev/null; then touch $@; \
+	else echo "Chromium is not here: the console's tests will be skipped (apt-get install chromium-headless-shell)"; fi
 
 # promtool judges metrics and alerts: Debian's, unpacked beside our tools, so that no Prometheus is started.
 $(VENV)/.promtool: | $(BIN)/python
