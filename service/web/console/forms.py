@@ -26,6 +26,8 @@ async def form_of(request: AnyRequest) -> Form:
     form = dict(fields)
     if len(form) != len(fields):
         raise BadRequest("A field of the form is there twice.")
+    if any("\0" in value for value in form.values()):
+        raise BadRequest("The form cannot be read.")
     return form
 
 

@@ -24,6 +24,7 @@ from service.console.acts import Acts
 from service.console.doorway import PATH
 from service.console.live import Feed
 from service.console.outbox import Sampled
+from service.foundation.errors import BadRequest
 from service.foundation.postgres.db import close, create_engine
 from service.foundation.settings import Settings
 from service.monitoring import ReadyCheck
@@ -264,6 +265,8 @@ def _at_the_door(request: AnyRequest) -> ASGIResponse | None:
         return refused(request, why, status=421)
     if request.method == "POST" and not doorway.is_own_form(headers):
         return refused(request, _NOT_OURS)
+    if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:  # no text of PostgreSQL has it
+        raise BadRequest("The address names nothing that there can be.", code="query-invalid")
     return None
 
 

@@ -10,6 +10,7 @@ from service.console.outbox import SHELVES
 from service.console.outbox import outbox as outbox_page
 from service.console.parked import AT_ONCE_MAX, ids_of_group, ids_of_notices, parked
 from service.foundation.errors import BadRequest, Conflict
+from service.foundation.instants import instant
 from service.web.console.asked import asked, asked_id
 from service.web.console.forms import Form, reason_of
 from service.web.console.frame import Back, action, back, console_of, page, show
@@ -94,12 +95,9 @@ async def resend_all(request: AnyRequest, visitor: Visitor, form: Form) -> Back:
 def _until(form: Form) -> datetime:
     """Up to which moment the page has shown what is parked."""
     try:
-        until = datetime.fromisoformat(form.get("until", ""))
+        return instant(form.get("until", ""), zone_required=True)
     except ValueError as error:
         raise BadRequest("The form cannot be read.") from error
-    if until.tzinfo is None:
-        raise BadRequest("The form cannot be read.")
-    return until
 
 
 def _confirmed(form: Form, there_are: int) -> None:
