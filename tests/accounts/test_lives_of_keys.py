@@ -26,7 +26,7 @@ from service.accounts import (
     roll_key,
 )
 from service.foundation.errors import Conflict, Misconfigured, NotFound
-from service.foundation.postgres.sql import Connection, Statement
+from service.foundation.postgres.sql import Connection, Statement, begin
 from service.foundation.settings import Settings, check_api_key
 from service.foundation.text import key_form
 from service.ops.cli import cli
@@ -222,7 +222,13 @@ async def test_an_overlap_never_makes_a_key_live_longer(engine: AsyncEngine) -> 
 
 async def test_two_rolls_at_once_make_one_key(engine: AsyncEngine) -> None:
     public_id, _ = await create_key(engine, "shop", who=OPERATOR)
-    both = (roll_key(engine, public_id, who=OPERATOR, overlap=DAY, is_live=False) for _ in range(2))
+    async with begin(engine) as tx:
+        await tx.run(Statement("SELECT FROM api_keys WHERE id = :id FOR UPDATE"), {"id": public_id})
+        both = [
+            asyncio.create_task(roll_key(engine, public_id, who=OPERATOR, overlap=DAY, is_live=False)) for _ in range(2)
+        ]
+        while await one(engine, "SELECT count(*) FROM pg_locks WHERE NOT granted") < len(both):
+            await asyncio.sleep(0.01)
     done = await asyncio.gather(*both, return_exceptions=True)
     assert [type(one) for one in done if isinstance(one, BaseException)] == [Conflict]
     assert len(await list_keys(engine)) == 2
