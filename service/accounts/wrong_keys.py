@@ -7,15 +7,16 @@ a wrong key is throttled.
 """
 
 import asyncio
-import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from time import monotonic
 from typing import Generic, TypeVar
 
 from redis.asyncio import Redis
 
 from service.foundation import log
+from service.foundation.addresses.networks import address
 from service.foundation.buckets import Bucket, Buckets
 from service.foundation.events import Event
 
@@ -96,26 +97,25 @@ class WrongKeys:
 
     def _note_here(self, name: str) -> int:
         now = self._clock()
-        address = self._addresses.pop(name, None) or _Address(float(BURST), now)
+        seen = self._addresses.pop(name, None) or _Address(float(BURST), now)
         if len(self._addresses) >= _ADDRESSES_MAX:
             del self._addresses[next(iter(self._addresses))]  # the address whose last wrong key is the oldest
-        self._addresses[name] = address
-        address.left = min(float(BURST), address.left + (now - address.at) * PER_SECOND)
-        address.at = now
-        address.wrong += 1
-        if now - address.said_at >= _SAID_EVERY_S:
-            log.event(Event.AUTH_WRONG_KEY, address=name, count=address.wrong)
-            address.wrong, address.said_at = 0, now
-        if address.left < 1:
-            return max(1, round((1 - address.left) / PER_SECOND))
-        address.left -= 1
+        self._addresses[name] = seen
+        seen.left = min(float(BURST), seen.left + (now - seen.at) * PER_SECOND)
+        seen.at = now
+        seen.wrong += 1
+        if now - seen.said_at >= _SAID_EVERY_S:
+            log.event(Event.AUTH_WRONG_KEY, address=name, count=seen.wrong)
+            seen.wrong, seen.said_at = 0, now
+        if seen.left < 1:
+            return max(1, round((1 - seen.left) / PER_SECOND))
+        seen.left -= 1
         return 0
 
 
 def address_of(host: str | None) -> str:
     """The address that is counted. For IPv6 it is the /64 network, all addresses of which one machine may have."""
-    try:
-        parsed = ipaddress.ip_address(host or "")
-    except ValueError:
+    parsed = address(host or "")
+    if parsed is None:
         return "local"
-    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else str(parsed)
+    return str(ip_network((parsed, 64), strict=False)) if parsed.version == 6 else str(parsed)

@@ -266,14 +266,14 @@ async def test_what_no_address_and_no_form_can_mean_is_refused_by_every_page(
     for route in [route for route in frame.ROUTES if ":str}" in route.path]:
         path = re.sub(r"{\w+:str}", "%00", re.sub(r"{\w+:uuid}", str(UUID(int=1)), route.path))
         fields = {"csrf": token, "reason": "this", "until": "2026-11-28T00:00:00Z", "number": "0"}
-        answer = await (browser.http.get(path) if route.method == "GET" else browser.post(path, **fields))
+        answer = await (browser.http.get(path) if route.method == "GET" else browser.post(path, None, **fields))
         assert answer.status_code in (400, 404), (route, answer.status_code)
     for name in ("q", "subject"):
         assert (await browser.http.get(f"/console/audit?{name}=a%00b")).status_code == 400
     assert (await browser.post("/console/test/act", csrf=token, what="a\0b")).status_code == 400
     for until in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-28T00:00:00", "then"):
         sent = {"csrf": token, "reason": "this", "until": until, "number": "0"}
-        assert (await browser.post("/console/notices/resend", **sent)).status_code == 400, until
+        assert (await browser.post("/console/notices/resend", None, **sent)).status_code == 400, until
 
 
 async def test_a_name_of_another_site_that_leads_here_is_not_served(browser: Browser, engine: AsyncEngine) -> None:

@@ -151,6 +151,12 @@ def test_a_client_is_whom_trusted_proxies_name_and_nobody_else(
     assert client_of(peer, headers, ()) == peer, "without a setting nobody is believed"
 
 
+@pytest.mark.parametrize("spelt", ["10.0.0.7", "::ffff:10.0.0.7", "::ffff:10.0.0.0/120", "::ffff:0:0/96", "10.0.0.0/8"])
+@pytest.mark.parametrize("peer", [PROXY, f"::ffff:{PROXY}"])
+def test_a_proxy_is_trusted_however_its_address_is_spelt(spelt: str, peer: str) -> None:
+    assert client_of(peer, [(b"x-forwarded-for", CLIENT.encode())], check_networks(spelt)) == CLIENT
+
+
 async def test_a_client_behind_a_trusted_proxy_is_throttled_alone(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +180,14 @@ def test_proxies_that_are_no_networks_are_refused_at_the_start(wrong: str) -> No
 
 @pytest.mark.parametrize(
     ("host", "name"),
-    [("10.0.0.1", "10.0.0.1"), ("2001:db8:1:2::3", "2001:db8:1:2::/64"), (None, "local"), ("/run/api.sock", "local")],
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("2001:db8:1:2::3", "2001:db8:1:2::/64"),
+        (None, "local"),
+        ("/run/api.sock", "local"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("::1", "::/64"),
+    ],
 )
 def test_a_machine_has_one_address_that_counts(host: str | None, name: str) -> None:
     assert address_of(host) == name

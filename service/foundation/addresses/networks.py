@@ -9,17 +9,26 @@ from service.foundation.errors import Misconfigured
 Address = IPv4Address | IPv6Address
 Networks = Sequence[IPv4Network | IPv6Network]
 
+_MAPPED = IPv6Network("::ffff:0:0/96")
+
 
 @cache
 def check_networks(text: str) -> Networks:
     """The networks of EO_TRUSTED_PROXIES. Raises Misconfigured."""
     try:
-        return tuple(ip_network(one.strip()) for one in text.split(",") if one.strip())
+        return tuple(_unmapped(ip_network(one.strip())) for one in text.split(",") if one.strip())
     except ValueError as error:
         raise Misconfigured(
             "EO_TRUSTED_PROXIES must be addresses or networks by commas, say 10.0.0.7, 10.1.0.0/16 or fd00::/8, "
             "without bits behind the mask."
         ) from error
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """The same as IPv4 where it is IPv4 in IPv6's clothes: addresses are compared as `address` reads them."""
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        return ip_network((int(network.network_address) & 0xFFFF_FFFF, network.prefixlen - 96))
+    return network
 
 
 def address(text: str) -> Address | None:
