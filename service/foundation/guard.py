@@ -114,14 +114,21 @@ def _verdict(error: BaseException) -> Verdict:
             return _of_click(error) or _of_database(error) or (exit_codes.BUG, _bug(error))
 
 
+def is_of_output(error: BaseException) -> bool:
+    """Whether it tells that the output cannot be written, as opposed to a connection that failed."""
+    if isinstance(error, BrokenPipeError):
+        return _reader_is_gone()
+    return isinstance(error, OSError) and error.filename is None and error.errno in _CANNOT_WRITE
+
+
 def _of_system(error: OSError) -> Verdict:
-    if isinstance(error, BrokenPipeError) and _reader_is_gone():
+    if isinstance(error, BrokenPipeError) and is_of_output(error):
         return exit_codes.PIPE_CLOSED, ""
     if isinstance(error, ConnectionError | TimeoutError):
         return exit_codes.AWAY, f"A connection failed ({type(error).__name__}: {error})."
     if error.filename is not None:
         return exit_codes.USAGE, f"{error.filename!r}: {error.strerror}."
-    if error.errno in _CANNOT_WRITE:
+    if is_of_output(error):
         return exit_codes.INCOMPLETE, f"The output cannot be written: {error.strerror}. What was written is incomplete."
     return exit_codes.BUG, _bug(error)
 

@@ -10,6 +10,7 @@ import click
 
 from service.foundation.addresses.postgres import shown
 from service.foundation.errors import EffectivelyOnceError
+from service.foundation.guard import is_of_output
 from service.foundation.settings import Settings
 from service.ops import table
 
@@ -60,7 +61,7 @@ async def _ask(question: Callable[["AsyncEngine"], Awaitable[T]], *, checked: bo
     except EffectivelyOnceError:
         raise  # it says what happened; another sentence around it would say it twice
     except Exception as error:
-        if not is_unreachable(error):
+        if is_of_output(error) or not is_unreachable(error):
             raise
         raise as_unavailable(error) from error
     finally:

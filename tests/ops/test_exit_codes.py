@@ -8,7 +8,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -296,6 +297,25 @@ def test_what_cannot_be_told_is_not_done(words: tuple[str, ...]) -> None:
     assert code == exit_codes.INCOMPLETE
     assert "No space left on device" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [("orders", "watch"), ("orders", "watch", "--json")], ids=" ".join)
+def test_a_reader_that_goes_away_meanwhile_is_not_taken_for_the_database(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unchecked(_engine: object) -> None: ...
+
+    async def follow_all(_engine: object, *, limit: int) -> AsyncIterator[dict[str, Any]]:
+        for nth in range(limit):
+            yield {"id": nth, "status": "paid", "amount": 1, "currency": "usd", "idempotency_key": "k",
+                   "created_at": datetime.now(UTC), "updated_at": datetime.now(UTC)}  # fmt: skip
+
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    monkeypatch.setattr("service.foundation.postgres.migrate.check", unchecked)
+    monkeypatch.setattr("service.ops.inspection.follow_all", follow_all)
+    assert forked(words, nobody_reads) == (exit_codes.PIPE_CLOSED, "")
+    code, err = forked(words, full)
+    assert (code, "No space left on device" in err, "PostgreSQL" in err) == (exit_codes.INCOMPLETE, True, False)
 
 
 def eo(*words: str | bytes, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from service.foundation import exit_codes
+from service.foundation.guard import is_of_output
 from service.ops import table
 from service.ops.terminal import ask, json_option, print_json, print_rows
 
@@ -91,7 +92,7 @@ async def _sync(days: int) -> "Synced":
             await check_binding(engine, account_id, is_live=settings.stripe_is_live)
             return await sync(engine, gateway, days=days, say=_tell)
     except Exception as error:
-        if not is_unreachable(error):
+        if is_of_output(error) or not is_unreachable(error):
             raise
         raise as_unavailable(error) from error
     finally:
