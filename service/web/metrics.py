@@ -56,7 +56,9 @@ class Readers:
             caller = await caller_with(resources, scope, scopes.Scope.OPS_READ)
             allowed = await is_default(resources.engine, caller.account_id)
         except Exception as error:
-            if is_unreachable(error) and self._let_in.get(name, float("-inf")) > self._clock() - _REMEMBERED_S:
+            if not is_unreachable(error):  # such as a key that was revoked meanwhile
+                self._let_in.pop(name, None)
+            elif self._let_in.get(name, float("-inf")) > self._clock() - _REMEMBERED_S:
                 return
             raise
         if not allowed:

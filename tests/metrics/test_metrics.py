@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
-from service.accounts import ApiKeys, create_key
+from service.accounts import ApiKeys, create_key, revoke_key
 from service.audit import Who
 from service.duplicates import Flusher, Guard
 from service.duplicates.absorbing import Memory
@@ -190,6 +190,24 @@ async def test_while_postgresql_is_away_who_was_let_in_is_let_in_and_nobody_else
     assert values(await scrape(api), "eo_postgres_up") == [0]
     stranger = await api.http.get("/metrics", headers={"Authorization": "Bearer eo_test_" + "1" * 40})
     assert_problem(stranger, 503)
+
+
+async def test_who_was_refused_since_is_not_let_in_while_postgresql_is_away(
+    api: Api, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public_id, key = await create_key(engine, "default", who=Who("test", "cli"))
+    reader = {"Authorization": f"Bearer {key}"}
+    assert (await api.http.get("/metrics", headers=reader)).status_code == 200
+    await revoke_key(engine, public_id, who=Who("test", "cli"))
+    while (refused := await api.http.get("/metrics", headers=reader)).status_code == 200:
+        await asyncio.sleep(0.05)  # a key is remembered for a second
+    assert_problem(refused, 401)
+
+    async def away(*_: object) -> Any:
+        raise Unavailable("PostgreSQL is away.")
+
+    monkeypatch.setattr(ApiKeys, "caller", away)
+    assert_problem(await api.http.get("/metrics", headers=reader), 503)
 
 
 async def test_lines_of_the_log_are_counted_from_warning_on(api: Api) -> None:
