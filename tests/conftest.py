@@ -8,6 +8,7 @@ Async tests need no mark: an `async def test_…` runs on asyncio.
 """
 
 import asyncio
+import gc
 import os
 import secrets
 import shutil
@@ -83,6 +84,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             met.add(promise)
     place = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (place.get(item.path.name, len(LONGEST)), item.get_closest_marker("slow") is None))
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end, so the garbage collector need not look through it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
