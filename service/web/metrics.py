@@ -4,6 +4,7 @@ A key is always asked for. To trust whoever comes from this machine would be to 
 machine sends everybody's requests from here, and need not say so.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from time import monotonic
@@ -17,6 +18,7 @@ from prometheus_client.exposition import choose_encoder
 
 from service.accounts import is_default, scopes
 from service.foundation import metrics
+from service.foundation.deadlines import KEY_CHECK_S
 from service.foundation.errors import NotFound
 from service.foundation.postgres.db import is_unreachable
 from service.monitoring import Gauges
@@ -53,8 +55,10 @@ class Readers:
         """Raises Unauthorized, Forbidden, TooManyRequests, NotFound, or Unavailable where the key cannot be checked."""
         name = _digest(scope)
         try:
-            caller = await caller_with(resources, scope, scopes.Scope.OPS_READ)
-            allowed = await is_default(resources.engine, caller.account_id)
+            # Both together, so that a scrape of a frozen PostgreSQL is over within Prometheus' own ten seconds.
+            async with asyncio.timeout(KEY_CHECK_S):
+                caller = await caller_with(resources, scope, scopes.Scope.OPS_READ)
+                allowed = await is_default(resources.engine, caller.account_id)
         except Exception as error:
             if not is_unreachable(error):  # such as a key that was revoked meanwhile
                 self._let_in.pop(name, None)

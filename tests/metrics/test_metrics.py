@@ -192,6 +192,22 @@ async def test_while_postgresql_is_away_who_was_let_in_is_let_in_and_nobody_else
     assert_problem(stranger, 503)
 
 
+async def test_a_database_that_never_answers_does_not_hold_up_who_was_let_in(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scrape(api)
+
+    async def frozen(*_: object) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    monkeypatch.setattr("service.web.metrics.KEY_CHECK_S", 0.05)
+    monkeypatch.setattr("service.web.metrics.is_default", frozen)
+    assert "eo_http_requests" in await scrape(api)
+    other = await api.http.get("/metrics", headers={"Authorization": "Bearer eo_test_" + "1" * 40})
+    assert other.status_code in (401, 503), "it is known to be wrong, or not known at all"
+
+
 async def test_who_was_refused_since_is_not_let_in_while_postgresql_is_away(
     api: Api, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
