@@ -40,6 +40,7 @@ test: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe $(VENV)/.promtool $(VENV)/.browser
 	@$(MAKE) --no-print-directory -j 2 lint all-tests # side by side: the type checker keeps only one core busy
 
 all-tests:
+	@$(BIN)/pytest --collect-only -qq >/dev/null || true # once: else each process below compiles all tests by itself
 	$(BIN)/pytest -n 4 $(BY_FILE) # twice the cores: a test that awaits a fleet leaves its core to others
 
 lint:

@@ -22,7 +22,7 @@ from tests.chaos.report import mangled
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ORDERS = 10_000
-SINGLE = 4_000  # by POST /v1/orders; the rest by POST /v1/orders/batch
+SINGLE = 2_000  # by POST /v1/orders; the rest by POST /v1/orders/batch
 BATCH = 100
 SENT_TWICE = 0.15
 AT_ONCE = 32  # requests in flight

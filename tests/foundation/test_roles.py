@@ -55,11 +55,17 @@ class Cluster:
         return self.run(self.postgres.url, *statements)
 
     @contextmanager
-    def installation(self, *, may_make_roles: bool = True) -> Iterator[str]:
-        """A database with an owner of the same name, who logs in with it as the password; its name."""
+    def installation(self, *, may_make_roles: bool = True, migrated: bool = False) -> Iterator[str]:
+        """A database with an owner of the same name, who logs in with it as the password; its name.
+
+        `migrated`: its tables are copies of those of `first`, as a restore would leave them.
+        """
         name = f"shop_{next(_numbers)}"
         options = "LOGIN CREATEROLE" if may_make_roles else "LOGIN"
-        self.admin(f"CREATE ROLE {name} {options} PASSWORD '{name}'", f"CREATE DATABASE {name} OWNER {name}")
+        of = f"OWNER {name}" + (" TEMPLATE first" if migrated else "")
+        self.admin(f"CREATE ROLE {name} {options} PASSWORD '{name}'", f"CREATE DATABASE {name} {of}")
+        if migrated:
+            self.run(self.url(name), f"REASSIGN OWNED BY first TO {name}")
         yield name
         self.admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
@@ -95,11 +101,14 @@ def cluster(request: pytest.FixtureRequest, servers_folder: Path) -> Iterator[Cl
         pytest.skip(str(error))
     settings = {"shared_buffers": "32MB", "fsync": "on"}
     with Postgres(servers_folder / f"roles{request.param}", version=request.param, settings=settings) as server:
-        yield Cluster(server)
+        cluster = Cluster(server)
+        cluster.admin("CREATE ROLE first LOGIN CREATEROLE PASSWORD 'first'", "CREATE DATABASE first OWNER first")
+        migrate.upgrade(cluster.url("first", "first"))
+        yield cluster
 
 
 def test_two_installations_of_one_cluster_cannot_read_or_write_each_other(cluster: Cluster) -> None:
-    with cluster.installation() as mine, cluster.installation() as other:
+    with cluster.installation(migrated=True) as mine, cluster.installation(migrated=True) as other:
         for name in (mine, other):
             migrate.upgrade(cluster.url(name, name))
         assert cluster.role(mine) != cluster.role(other)
@@ -156,7 +165,7 @@ def test_the_shared_role_of_0_1_loses_its_rights(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("how", ["copied", "renamed", "restored without rights"])
 def test_a_database_that_is_another_now_is_refused_until_it_is_migrated(cluster: Cluster, how: str) -> None:
-    with cluster.installation() as name:
+    with cluster.installation(migrated=True) as name:
         migrate.upgrade(cluster.url(name, name))
         former = cluster.role(name)
         other = f"{name}_other"
@@ -178,7 +187,7 @@ def test_a_database_that_is_another_now_is_refused_until_it_is_migrated(cluster:
 
 def test_eo_migrate_gives_the_rights_that_a_restore_left_out(cluster: Cluster) -> None:
     """Into the same database, so that the role is there and may do nothing: not even see which revision it is at."""
-    with cluster.installation() as name:
+    with cluster.installation(migrated=True) as name:
         url = cluster.url(name, name)
         migrate.upgrade(url)
         cluster.run(url, f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {cluster.role(name)}")
@@ -199,7 +208,7 @@ def test_an_owner_who_may_not_make_roles_works_without_one(cluster: Cluster) -> 
 
 def test_a_login_that_is_not_there_is_a_usage_error(cluster: Cluster) -> None:
     with (
-        cluster.installation() as name,
+        cluster.installation(migrated=True) as name,
         pytest.raises(Misconfigured, match="CREATE ROLE"),
     ):
         migrate.upgrade(cluster.url(name, name), grant_to='4242"; gone')

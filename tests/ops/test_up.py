@@ -222,12 +222,11 @@ def test_a_killed_part_comes_back_and_orders_are_paid_again(running: Installatio
     assert f"{part}: died (killed by SIGKILL)" in running.said.read_text()
 
 
-def test_kill_9_leaves_no_process_and_the_next_start_works(installation: Installation) -> None:
-    installation.up_and_ready()
-    assert installation.pays_an_order("before")
-    assert installation.end(signal.SIGKILL) == -signal.SIGKILL
-    installation.up_and_ready()
-    assert installation.pays_an_order("after")
+def test_kill_9_leaves_no_process_and_the_next_start_works(running: Installation) -> None:
+    assert running.pays_an_order("before")
+    assert running.end(signal.SIGKILL) == -signal.SIGKILL
+    running.shown = running.up_and_ready("--json")
+    assert running.pays_an_order("after")
 
 
 def test_a_busy_port_is_said_by_name_before_anything_starts(installation: Installation) -> None:

@@ -135,10 +135,14 @@ async def test_a_dispute_that_opens_while_refunds_are_asked_for_lets_none_throug
     orders = [await paid(api, engine, f"k{n}") for n in range(12)]
     opened = [dispute(intent) for _, intent in orders]
     settling = asyncio.create_task(settle(engine, *opened))
-    answers = await asyncio.gather(*(ask(api, order_id, "refunds", "r", amount=100) for order_id, _ in orders))
+    answers = await asyncio.gather(
+        *(ask(api, order_id, "refunds", f"r-{intent}", amount=100) for order_id, intent in orders)
+    )
     await settling
     assert {answer.status_code for answer in answers} <= {201, 409}
-    late = await asyncio.gather(*(ask(api, order_id, "refunds", "late", amount=100) for order_id, _ in orders))
+    late = await asyncio.gather(
+        *(ask(api, order_id, "refunds", f"late-{intent}", amount=100) for order_id, intent in orders)
+    )
     assert {answer.status_code for answer in late} == {409}
 
 
