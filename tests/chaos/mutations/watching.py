@@ -56,11 +56,11 @@ WATCHING = (
     ),
     Mutation(
         "limits: one for all keys", "service/web/ratelimit.py",
-        'f"eo:door:{{{caller.key_id}}}"', '"eo:door:{all}"', (_LIMITS + "test_one_keys_limit",),
+        'f"eo:door:{{{caller.key_id}}}"', '"eo:door:{all}"', (_LIMITS + "test_what_a_key",),
     ),
     Mutation(
         "limits: each process counts alone", "service/web/ratelimit.py",
-        'f"eo:door:{{{caller.key_id}}}"', 'f"eo:door:{{{id(self)}}}"', (_SCOPES + "test_a_key_has_a_limit",),
+        'f"eo:door:{{{caller.key_id}}}"', 'f"eo:door:{{{id(self)}}}"', (_LIMITS + "test_what_a_key",),
     ),
     Mutation(
         "limits: a bucket behind one that refuses pays", "service/foundation/buckets.py",
