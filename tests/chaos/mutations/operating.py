@@ -191,7 +191,8 @@ OPERATING = (
     ),
     Mutation(
         "audit: it is emptied", _WHO_DID_WHAT,
-        "CREATE TRIGGER audit_no_truncate BEFORE TRUNCATE", "CREATE TRIGGER audit_no_truncate AFTER INSERT",
+        "ALTER TABLE audit ENABLE ALWAYS TRIGGER audit_no_truncate\n",
+        "DROP TRIGGER audit_no_truncate ON audit\n",
         (_KEPT + "test_the_owner",),
     ),
     Mutation(
