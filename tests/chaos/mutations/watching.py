@@ -42,7 +42,7 @@ WATCHING = (
     ),
     Mutation(
         "keys: two roll one at once", _MAKING,
-        "FROM api_keys k WHERE id = :id FOR UPDATE", "FROM api_keys k WHERE id = :id",
+        '        await tx.run(_HOLD, {"id": public_id})\n', "",
         (_LIVES_OF_KEYS + "test_two_rolls",),
     ),
     Mutation(
@@ -108,7 +108,7 @@ WATCHING = (
     ),
     Mutation(
         "log: the text of an error gets into a line", _LOG,
-        '"why": in_words(error),', '"why": str(error),', ("tests/foundation/test_log.py",),
+        '"why": in_words(error),', '"why": str(error),', (_LINES + "test_of_an_error",),
     ),
     Mutation(
         "log: a path gets into a line", "service/web/request_log.py",
