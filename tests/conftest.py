@@ -8,6 +8,7 @@ Async tests need no mark: an `async def test_…` runs on asyncio.
 """
 
 import asyncio
+import gc
 import os
 import secrets
 import shutil
@@ -24,11 +25,10 @@ from service.foundation.postgres.migrate import upgrade
 from service.foundation.postgres.sql import Connection
 from service.foundation.settings import Settings
 from service.ops.embedded import Postgres, Valkey, free_port
+from tests.cluster import give_data, run_folder, servers_parent
 from tests.declared import watched
 from tests.sandbox.process import SandboxProcess
 
-MEMORY = Path("/dev/shm")  # noqa: S108  a RAM disk: fsync stays on in tests, and costs nothing there
-MEMORY_NEEDED = 2 << 30
 NOBODY = "http://127.0.0.1:9"  # the discard port: a test that forgets its sandbox is refused at once
 # The major version of most tests' server: 18 and 16 are in the wheel, 15 is looked for where Debian puts it.
 VERSION = int(os.environ.get("EO_TEST_POSTGRES") or 18)
@@ -85,6 +85,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (place.get(item.path.name, len(LONGEST)), item.get_closest_marker("slow") is None))
 
 
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end, so the garbage collector need not look through it again and again."""
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """The process that ends last takes along what all shared."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(run_folder(), ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """The one event loop this code is written for."""
@@ -104,8 +115,7 @@ def as_declared() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
     """Where this test process's servers live; in memory where there is room."""
-    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_NEEDED
-    parent = MEMORY if in_memory else Path(tempfile.gettempdir())
+    parent = servers_parent()
     for left in parent.glob("eo-tests-*-*"):  # by a test process that was killed
         if not Path("/proc", left.name.split("-")[2]).exists():
             shutil.rmtree(left, ignore_errors=True)
@@ -117,9 +127,21 @@ def servers_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres(servers_folder: Path) -> Iterator[Postgres]:
-    """PostgreSQL of the version asked for, empty."""
-    with Postgres(servers_folder / "postgres", version=VERSION, settings=SHARED) as server:
+    """PostgreSQL of the version asked for, with a template of the tests' databases."""
+    server = Postgres(servers_folder / "postgres", version=VERSION, settings=SHARED)
+    give_data(server, f"template-{VERSION}", _make_template)
+    with server:
         yield server
+
+
+def _make_template(server: Postgres) -> None:
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(server.url))
+        runner.run(connection.execute(f"CREATE DATABASE {NAME} OID {OID}"))
+        upgrade(server.database_url(NAME))
+        runner.run(connection.execute(f"CREATE DATABASE template TEMPLATE {NAME} STRATEGY file_copy"))
+        runner.run(connection.execute(f"DROP DATABASE {NAME}"))
+        runner.run(connection.close())
 
 
 @pytest.fixture(scope="session")
@@ -131,10 +153,6 @@ def admin(postgres: Postgres) -> Iterator[Callable[[str], object]]:
         def execute(statement: str) -> object:
             return runner.run(connection.execute(statement))
 
-        execute(f"CREATE DATABASE {NAME} OID {OID}")
-        upgrade(postgres.database_url(NAME))
-        execute(f"CREATE DATABASE template TEMPLATE {NAME} STRATEGY file_copy")
-        execute(f"DROP DATABASE {NAME}")
         yield execute
         runner.run(connection.close())
 

@@ -5,6 +5,6 @@ reading      the audit, newest first
 """
 
 from service.audit.noting import Action, Deed, Shown, Via, Who, note, note_each
-from service.audit.reading import Noted, noted
+from service.audit.reading import Noted, changed, noted
 
-__all__ = ["Action", "Deed", "Noted", "Shown", "Via", "Who", "note", "note_each", "noted"]
+__all__ = ["Action", "Deed", "Noted", "Shown", "Via", "Who", "changed", "note", "note_each", "noted"]

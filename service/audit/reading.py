@@ -1,5 +1,6 @@
 """Reading the audit, newest first."""
 
+import json
 from datetime import datetime
 from uuid import UUID
 
@@ -21,6 +22,15 @@ class Noted(Record):
     reason: str | None
     before: str | None
     after: str | None
+
+
+def changed(one: Noted) -> str:
+    """What the action changed, in words: `status processing → failed`. What is only known of before comes last."""
+    before, after = json.loads(one.before or "{}"), json.loads(one.after or "{}")
+    new = {name: value for name, value in after.items() if name not in before or before[name] != value}
+    words = [f"{name} {before[name]} → {value}" if name in before else f"{name} {value}" for name, value in new.items()]
+    gone = {name: value for name, value in before.items() if name not in after and value is not None}
+    return ", ".join(words + [f"{name} was {value}" for name, value in gone.items()])
 
 
 # An order's id finds what was done to the order, and to its rows, refunds and payments.

@@ -113,7 +113,7 @@ OFFERS = (
         Switch.FORGET,
         "Forget what came after the copy",
         "Stops PostgreSQL, puts the copy in its place, and starts it, as after a restored backup.",
-        "Orders are missing, and are back within seconds: Stripe was asked what the database forgot (R31).",
+        "Orders are missing, and are back within seconds: Stripe was asked what the database forgot.",
         is_rough=True,
     ),
 )

@@ -151,7 +151,7 @@ class Supervisor:
             if now >= watch.due_at:
                 self._bring_back(watch)
         elif not part.is_running:
-            self._note_death(watch, now, f"died ({part.exit_reason()}): {part.last_words()}")
+            self._note_death(watch, now, _obituary(part))
         elif watch.returning and part.is_ready():
             watch.returning = False
             say(part.name, f"is back (pid {part.pid})")
@@ -183,6 +183,12 @@ def pause(seconds: float) -> None:
         raise StopRequested
 
 
+def _obituary(part: Child) -> str:
+    """How a part died, and its last line where that line may say why: a routine line of a killed part does not."""
+    died, line = f"died ({part.exit_reason()})", part.last_words()
+    return died if line == part.exit_reason() or _is_routine(line) else f"{died}: {line}"
+
+
 def kind_of(part: Child) -> str:
     """The kind of a part: `worker-2` is a worker."""
     return part.name.partition("-")[0]
@@ -192,6 +198,11 @@ def say(name: str, message: str) -> None:
     """Write a line to stderr that begins with the name of the part it is about."""
     with contextlib.suppress(OSError):  # stderr may be a closed pipe; the parts run on
         print(f"{name}: {message}", file=sys.stderr, flush=True)
+
+
+def _is_routine(line: str) -> bool:
+    """Whether a line is one of our JSON log's below WARNING."""
+    return line.startswith("{") and not is_warning(line)
 
 
 def is_warning(line: str) -> bool:

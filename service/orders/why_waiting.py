@@ -65,7 +65,7 @@ def why(owed: Owed, checks: Mapping[str, str]) -> tuple[str, str]:
     if owed.last_error is None:
         return _by_time(owed), "Nothing: it goes on by itself."
     words, step = _found(_LAST, owed.last_error)
-    return f"The last time {words}. {_by_time(owed)}", step
+    return f"Last seen: {words}. {_by_time(owed)}", step
 
 
 def _by_time(owed: Owed) -> str:

@@ -98,7 +98,7 @@ class Fleet(Installation):
 
     def __enter__(self) -> Self:
         try:
-            give_data(self.postgres, self.folder.parent / "migrated")
+            give_data(self.postgres)
             self.bring_up("redis", "sandbox", "postgres")
             self.rows(BORN)
         except BaseException:

@@ -1,10 +1,12 @@
 """The audit only grows, whoever is at the keyboard."""
 
+import json
+
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import audit
-from service.audit import Action
+from service.audit import Action, Shown
 from service.foundation.postgres.sql import begin
 from tests.ledger.support import refused, superuser, undone
 from tests.operators import OPERATOR
@@ -14,12 +16,14 @@ CHANGES = {
     "delete": "DELETE FROM audit",
     "truncate": "TRUNCATE audit",
 }
+BEFORE: Shown = {"n": 1, "kept": "x", "kind": "charge", "error": None}
+AFTER: Shown = {"n": None, "kept": "x", "pid": 7}
 INSUFFICIENT_PRIVILEGE, RESTRICT = "42501", "23001"
 
 
 async def _note(engine: AsyncEngine) -> None:
     async with begin(engine) as tx:
-        await audit.note(tx, OPERATOR, Action.CHAOS, "worker", reason="why", before={"n": 1}, after={"n": None})
+        await audit.note(tx, OPERATOR, Action.CHAOS, "worker", reason="why", before=BEFORE, after=AFTER)
 
 
 async def test_processes_may_only_add_to_it(engine: AsyncEngine) -> None:
@@ -29,7 +33,13 @@ async def test_processes_may_only_add_to_it(engine: AsyncEngine) -> None:
             code, _ = await refused(connection, change)
         assert code == INSUFFICIENT_PRIVILEGE, change
     (noted,) = await audit.noted(engine)
-    assert (noted.actor, noted.before, noted.after) == ("ops", '{"n": 1}', '{"n": null}')
+    assert (noted.actor, json.loads(noted.before or ""), json.loads(noted.after or "")) == ("ops", BEFORE, AFTER)
+
+
+async def test_what_an_action_changed_is_told_in_words(engine: AsyncEngine) -> None:
+    await _note(engine)
+    (noted,) = await audit.noted(engine)
+    assert set(audit.changed(noted).split(", ")) == {"n 1 → None", "pid 7", "kind was charge"}
 
 
 @pytest.mark.parametrize("mode", ["origin", "replica"])

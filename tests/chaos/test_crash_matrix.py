@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ORDERS = 30
 SEED = 20_261_124
-DIES_WITHIN_S = 60.0
-QUIET_WITHIN_S = 60.0
+DIES_WITHIN_S = 150.0  # on a machine that does a dozen other things
+QUIET_WITHIN_S = 150.0
 WAVES_MAX = 3
 ADOPTING = [point for point in CrashPoint if point.startswith("recovery.")]
 

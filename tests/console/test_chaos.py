@@ -127,6 +127,7 @@ def test_a_new_user_watches_a_killed_worker_do_no_harm(fleet: Fleet, browser: Br
     page.get_by_role("button", name="Place orders").click()
     expect(page.get_by_text("10 orders were placed")).to_be_visible()
     pressed(page, "Kill a worker after the charge")
+    assert page.get_by_role("heading", name="Injected before").is_hidden()
     last = page.locator("[data-part=last]")
     expect(last.get_by_text("was killed by SIGKILL")).to_be_visible(timeout=WAIT_MS)
     expect(last.get_by_text("charged once")).to_be_visible(timeout=ENDED_MS)

@@ -48,6 +48,18 @@ def test_everybody_can_use_the_page_in_light_and_dark_and_on_a_phone(visit: Visi
             assert looking.axe() == "[]", (scheme, phone)
 
 
+def test_nothing_of_the_page_is_cut_on_a_laptop_and_every_page_is_reached_on_a_phone(
+    visit: Visitors, path: str
+) -> None:
+    page = visit(path).page
+    page.set_viewport_size({"width": 1280, "height": 800})
+    cut = "all => all.filter(one => one.scrollWidth > one.clientWidth).map(one => one.getAttribute('aria-label'))"
+    assert page.locator(".scroll").evaluate_all(cut) == []
+    page.set_viewport_size({"width": 360, "height": 740})
+    beyond = "all => all.filter(one => one.getBoundingClientRect().right > innerWidth).map(one => one.textContent)"
+    assert page.locator("nav a").evaluate_all(beyond) == []
+
+
 def test_the_page_is_whole_without_javascript_and_says_when_it_was_made(visit: Visitors, path: str) -> None:
     page = visit(path, javascript=False).page
     assert page.get_by_role("heading", level=1).count() == 1

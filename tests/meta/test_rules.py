@@ -1,7 +1,9 @@
 """docs/rules.md leads from every "R15" in the code to its reason, its code, its test and what is red without it."""
 
+import ast
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,22 @@ def test_every_rule_that_is_named_has_its_section_and_none_that_is_not_built() -
     assert numbers == sorted(set(numbers))
     unknown = named_rules() - SECTIONS.keys() - NOT_BUILT
     assert not unknown, f"docs/rules.md has no section for {unknown}"
+
+
+def test_no_number_of_a_rule_is_said_to_who_looks_at_the_console() -> None:
+    files = [
+        file for folder in ("console", "ops/chaos", "web/console") for file in (ROOT / "service" / folder).rglob("*.py")
+    ]
+    assert [said for file in files for said in strings(file) if re.search(r"\bR[1-9]\d?\b", said)] == []
+
+
+def strings(file: Path) -> Iterator[str]:
+    """The texts in a file that are no docstrings."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
 
 
 @pytest.mark.parametrize("rule", SECTIONS)

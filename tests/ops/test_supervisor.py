@@ -110,6 +110,16 @@ def test_a_killed_part_is_named_with_its_reason_and_brought_back(tmp_path: Path,
     assert alive(supervised.pids[1])
 
 
+def test_a_routine_line_of_a_killed_part_is_not_said_as_if_it_were_why_it_died(
+    tmp_path: Path, started: list[Supervised]
+) -> None:
+    line = '{"level": "info", "event": "attempt.settled", "outcome": "succeeded"}'
+    supervised = run(tmp_path, started, first=f"import time; print('ready\\n' + {line!r}, flush=True); time.sleep(60)")
+    wait_until(lambda: "attempt.settled" in (tmp_path / "first.log").read_text(), within_s=10)
+    os.kill(supervised.pids[0], signal.SIGKILL)
+    assert "first: died (killed by SIGKILL); starting again" in supervised.stderr_until("starting again in")
+
+
 def test_a_part_that_keeps_dying_is_started_ever_less_often(tmp_path: Path, started: list[Supervised]) -> None:
     supervised = run(tmp_path, started, first="import time; print('ready', flush=True); time.sleep(0.2); 1/0")
     said = "".join(supervised.stderr_until("starting again in") for _ in range(3))

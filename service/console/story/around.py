@@ -45,7 +45,8 @@ def state(status: str) -> Part:
 def promised(event: Event) -> Part:
     """A row that is still in the outbox."""
     times = _times(event["deliveries"])
-    tells = f"The promise ({event['kind']}) is still in the outbox, and stays until it is kept; it was opened {times}."
+    opened = f"it was opened {times}" if event["deliveries"] else "nobody has opened it yet"
+    tells = f"The promise ({event['kind']}) is still in the outbox, and stays until it is kept; {opened}."
     return Part(tells, (note(Kind.WAITS, Lane.OUTBOX, f"promise: {event['kind']}", f"opened {times}"),))
 
 

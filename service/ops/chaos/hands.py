@@ -83,7 +83,7 @@ class Work:
         """Kill a part by SIGKILL, and wait until the supervisor has it back."""
         pid = self.hands.send(name, signal.SIGKILL)
         self.inject(f"{name} killed")
-        self.say(f"{name} (pid {pid}) was killed by SIGKILL.")
+        self.say(f"The {name} (pid {pid}) was killed by SIGKILL.")
         yield from self.back(name, pid)
 
     def back(self, name: str, pid: int) -> Deed:

@@ -36,7 +36,7 @@ def forget(work: Work) -> Deed:
     if work.hands.copy_at is None:
         raise Failed("There is no copy of the database. Keep one first.")
     forgotten, pid = postgres.folder / FORGOTTEN, postgres.pid or 0
-    minutes = (time.time() - work.hands.copy_at) / 60
+    seconds = time.time() - work.hands.copy_at
     parts.hold("postgres")
     try:
         postgres.kill()
@@ -44,11 +44,11 @@ def forget(work: Work) -> Deed:
         folder.rename(postgres.data)
         work.hands.copy_at = None
         work.inject("database forgot")
-        work.say(f"The database was stopped, and its copy of {minutes:.1f} minutes ago put in its place.")
+        work.say(f"The database was stopped, and its copy of {seconds:.0f} s ago put in its place.")
     finally:
         parts.release("postgres")
     yield from work.back("postgres", pid)
-    work.say("It is in another life: relay and worker ask Stripe what it forgot, before they send anything (R31).")
+    work.say("It is in another life: relay and worker ask Stripe what it forgot, before they send anything.")
     yield from _remove(work.hands, forgotten)
 
 
@@ -71,7 +71,7 @@ def day(work: Work) -> Deed:
     finally:
         for name in held:
             parts.release(name)
-    work.say("Relay and worker start again. What was on its way is looked up at Stripe, and not sent again (R17).")
+    work.say("Relay and worker start again. What was on its way is looked up at Stripe, and not sent again.")
 
 
 def discard(installation: Installation) -> None:

@@ -23,13 +23,13 @@ def audit() -> None:
 @json_option
 def audit_list(*, subject: str | None, limit: int, as_json: bool) -> None:
     """Show what operators did, newest first. Of an order also what was done to its rows and refunds."""
-    from service.audit import noted  # noqa: PLC0415
+    from service.audit import changed, noted  # noqa: PLC0415
 
     found = ask(lambda engine: noted(engine, subject=subject, limit=limit))
     if as_json:
         print_json([_whole(one) for one in found])
         return
-    print_rows(map(_row, found), as_json=False)
+    print_rows((_row(one, changed(one)) for one in found), as_json=False)
     if not found:
         click.echo(f"eo: nobody did anything{' to it' if subject else ''} by hand.", err=True)
 
@@ -38,25 +38,17 @@ def _whole(one: "Noted") -> dict[str, Any]:
     return dict(one.items()) | {"before": _shown(one.before), "after": _shown(one.after)}
 
 
-def _row(one: "Noted") -> dict[str, Any]:
+def _row(one: "Noted", change: str) -> dict[str, Any]:
     """The fields that the table shows; `--json` shows all."""
     return {
         "age": table.age(one.at),
         "who": f"{one.actor} ({one.via})",
         "action": one.action,
         "subject": one.subject,
-        "change": _change(_shown(one.before) or {}, _shown(one.after) or {}),
+        "change": change,
         "why": one.reason,
     }
 
 
 def _shown(text: str | None) -> dict[str, Any] | None:
     return None if text is None else json.loads(text)
-
-
-def _change(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """What the action changed: `status processing → failed`."""
-    names = [name for name in after if before.get(name) != after[name]]
-    return ", ".join(
-        f"{name} {before[name]} → {after[name]}" if name in before else f"{name} {after[name]}" for name in names
-    )

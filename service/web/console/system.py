@@ -38,7 +38,8 @@ async def of_the_audit(request: AnyRequest, visitor: Visitor) -> ASGIResponse:
     """What operators did, the newest first."""
     subject = request.query_params.get("subject") or None
     lines = await audit.noted(console_of(request).engine, subject=subject, limit=_NOTED_MAX)
-    return show(visitor, "audit.html", title="Audit", lines=lines, subject=subject, most=_NOTED_MAX)
+    told = [(line, audit.changed(line)) for line in lines]
+    return show(visitor, "audit.html", title="Audit", told=told, subject=subject, most=_NOTED_MAX)
 
 
 async def _beats(redis: Redis | None) -> list[Beat] | None:
