@@ -51,6 +51,8 @@ def red_tests(mutation: Mutation, folder: Path, wanted: str) -> list[str]:
     )
     assert run.returncode in (0, 1, 2), run.stdout + run.stderr
     assert not re.search(r"no tests ran|0 selected", run.stdout), f"{wanted}: no such test"
+    if "+ Timeout +" in run.stdout:  # which ends the process before it names its tests
+        return [f"{wanted} did not end"]
     return re.findall(r"^(?:FAILED|ERROR) \S*?::(\S+)", run.stdout, flags=re.MULTILINE)
 
 
