@@ -121,9 +121,11 @@ SELECT account_id, scopes, rps, expires_at, revoked_at IS NOT NULL AS is_revoked
             ELSE expires_at - created_at END AS lifetime,
        coalesce(expires_at <= now(), false) AS has_ended,
        (SELECT n.id FROM api_keys n WHERE n.replaces = k.id AND n.revoked_at IS NULL LIMIT 1) AS replaced_by
-  FROM api_keys k WHERE id = :id FOR UPDATE
+  FROM api_keys k WHERE id = :id
 """).returning(_Rolled)
 
+# A statement of its own: one that waits for the row goes on with what it saw before, and so without a new successor.
+_HOLD = Statement("SELECT FROM api_keys WHERE id = :id FOR UPDATE")
 _END = Statement("""
 UPDATE api_keys SET expires_at = least(coalesce(expires_at, 'infinity'), now() + CAST(:overlap AS interval))
  WHERE id = :id RETURNING expires_at
@@ -146,6 +148,7 @@ async def roll_key(
     `valid_for` says otherwise. Raises NotFound, and Conflict for a key that opens nothing or was rolled already.
     """
     async with begin(engine) as tx:
+        await tx.run(_HOLD, {"id": public_id})
         old = _rollable(await tx.row(_ROLLED, {"id": public_id}))
         scopes = [Scope(scope) for scope in old.scopes]
         terms = KeyTerms(scopes, valid_for or old.lifetime, old.rps, is_live)
