@@ -49,7 +49,7 @@ lint:
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test-fast: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe $(VENV)/.promtool ## The quick half of the tests: under a minute on a quiet machine
+test-fast: $(VENV)/.dev $(VENV)/.node $(VENV)/.axe $(VENV)/.promtool ## The quick tests, and a few of each file that needs servers: a minute on a quiet machine
 	$(BIN)/pytest -n 2 $(BY_FILE) -m "not slow"
 
 chaos: $(VENV)/.dev ## Three minutes of orders while everything dies (SEED=7 repeats a storm's weather)

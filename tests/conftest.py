@@ -65,22 +65,24 @@ LONGEST = (
     "test_zombie.py",
 )
 
-# Of a test that speaks to one of these and has several cases, `make test-fast` runs the first case.
-SERVERS = {"postgres", "valkey", "shared_sandbox", "own_sandbox", "shared_stripe", "own_stripe"}
+# Of the tests of a file that speak to one of these, `make test-fast` runs the first few, and of each its first case.
+SERVERS = {"postgres", "valkey", "sandbox", "shared_sandbox", "own_sandbox", "shared_stripe", "own_stripe"}
+FIRST_FEW = 3
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what `make test-fast` leaves out without leaving a promise out; sort by `LONGEST`."""
-    met = set()
+    """Mark as slow what `make test-fast` leaves out, so that no file is left out; sort by `LONGEST`."""
+    met: dict[Path, set[str]] = {}
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        asks_for = set(getattr(item, "fixturenames", ()))
+        if "browser" in asks_for:
             item.add_marker(pytest.mark.slow)
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and SERVERS & set(item.fixturenames):
-            promise = (item.path, item.cls, item.originalname)
-            if promise in met:
+        elif isinstance(item, pytest.Function) and asks_for & SERVERS and not item.get_closest_marker("slow"):
+            promises = met.setdefault(item.path, set())
+            if len(promises) >= FIRST_FEW or item.originalname in promises:
                 item.add_marker(pytest.mark.slow)
-            met.add(promise)
+            promises.add(item.originalname)
     place = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (place.get(item.path.name, len(LONGEST)), item.get_closest_marker("slow") is None))
 

@@ -1,4 +1,4 @@
-"""The caller of a request, found by the HMAC of its API key, so that a copied table of keys is of no use.
+"""The caller of a request, found by the HMAC of its API key (R41), so that a copied table of keys is of no use.
 
 A key that is unknown, revoked or has ended is looked up by the same statement and answered the same. `EO_API_KEY` may
 be any text of 20 printable characters or more. An account sees nothing of another account.

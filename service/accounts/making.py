@@ -113,8 +113,6 @@ class _Rolled(Record):
     replaced_by: str | None
 
 
-# Of two rolls at the same moment one waits here, so that what it reads next has the other's new key.
-_LOCK = Statement("SELECT FROM api_keys WHERE id = :id FOR UPDATE")
 _ROLLED = Statement("""
 SELECT account_id, scopes, rps, expires_at, revoked_at IS NOT NULL AS is_revoked,
        CASE WHEN EXISTS (SELECT FROM api_keys n WHERE n.replaces = k.id)
@@ -126,6 +124,8 @@ SELECT account_id, scopes, rps, expires_at, revoked_at IS NOT NULL AS is_revoked
   FROM api_keys k WHERE id = :id
 """).returning(_Rolled)
 
+# A statement of its own: one that waits for the row goes on with what it saw before, and so without a new successor.
+_HOLD = Statement("SELECT FROM api_keys WHERE id = :id FOR UPDATE")
 _END = Statement("""
 UPDATE api_keys SET expires_at = least(coalesce(expires_at, 'infinity'), now() + CAST(:overlap AS interval))
  WHERE id = :id RETURNING expires_at
@@ -148,7 +148,7 @@ async def roll_key(
     `valid_for` says otherwise. Raises NotFound, and Conflict for a key that opens nothing or was rolled already.
     """
     async with begin(engine) as tx:
-        await tx.run(_LOCK, {"id": public_id})
+        await tx.run(_HOLD, {"id": public_id})
         old = _rollable(await tx.row(_ROLLED, {"id": public_id}))
         scopes = [Scope(scope) for scope in old.scopes]
         terms = KeyTerms(scopes, valid_for or old.lifetime, old.rps, is_live)

@@ -1,4 +1,4 @@
-"""Noting an action of an operator. The table is append-only, as the ledger is."""
+"""Noting an action of an operator. The table is append-only, as the ledger is (R42)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Who may see the console: a link that opens it once, and the session that it leaves in the browser.
+"""Who may see the console: a link that opens it once, and the session that it leaves in the browser (R40).
 
 Of both only an HMAC is stored, so a copied table opens nothing. Each has its own word in the HMAC, so that neither can
 be taken for the other, or for an API key. A form's token is made of the session's cookie: no other session has it,

@@ -96,6 +96,17 @@ class Calls:
         """What 19 of 20 answers stay below."""
         return quantiles(self.times_ms, n=20)[-1] if len(self.times_ms) > 1 else self.median_ms
 
+    @property
+    def told(self) -> Mapping[str, int]:
+        """`words` for a reader who does not know what a history writes: what is no status was no answer."""
+        return {_told(word): count for word, count in self.words.items()}
+
+
+def _told(word: str) -> str:
+    if word == "200 object":
+        return "seen in a list"
+    return word.replace("_", " ") if word[:1].isdigit() else f"no answer ({word})"
+
 
 async def calls(engine: AsyncEngine) -> Calls:
     """Stripe's answers to the newest charges."""

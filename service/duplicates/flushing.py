@@ -1,4 +1,4 @@
-"""A batch of counts, added to the database once, by one statement: also where its answer was lost and it is sent again.
+"""A batch of counts, added to the database once (R43), by one statement, also where it is sent again.
 
 Batches of a process are numbered. The statement adds a batch only where its number is above the last one's. While
 PostgreSQL is away the process goes on counting in memory, which is bounded.

@@ -1,6 +1,7 @@
 """Orders of all accounts, for the operator: the newest ones, those in one state, and one order with its history."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -60,13 +61,19 @@ async def follow(engine: AsyncEngine, name: str) -> AsyncIterator[dict[str, Any]
     while True:
         order = await get(engine, account_id, order_id)
         for event in await timeline(engine, account_id, order_id):
-            same = {part: value for part, value in event.items() if part != "due_in_s"}  # it counts down
-            if same not in told:
-                told.append(same)
+            lasting = _lasting(event)
+            if lasting not in told:
+                told.append(lasting)
                 yield event
         if order.status in ORDER_FINAL:
             return
         await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+def _lasting(event: dict[str, Any]) -> dict[str, Any]:
+    """All of an event that does not count down: its seconds are left out, and those in its words."""
+    lasting = {part: value for part, value in event.items() if part != "due_in_s"}
+    return lasting | {"waits_for": re.sub(r"\d+ s\b", "", event.get("waits_for", ""))}
 
 
 async def retell(engine: AsyncEngine, name: str, width: int) -> AsyncIterator[str]:

@@ -22,7 +22,7 @@ def refuse_busy_port(host: str, port: int) -> None:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Misconfigured(
-            f"The API cannot listen on {host} port {port}: {reason}. Free it, or set EO_PORT."
+            f"The API cannot listen on {host} port {port}: {reason}. Stop what runs there, or set EO_PORT."
         ) from error
 
 

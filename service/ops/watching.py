@@ -163,8 +163,8 @@ def _of_front(front: Front) -> Iterator[str]:
     absorbed = [f"{one.count:,} {one.guard}" for one in front.absorbed]
     yield f"duplicates absorbed: {', '.join(absorbed) or 'none yet'}"
     calls = front.calls
-    words = ", ".join(f"{count:,} {word}" for word, count in calls.words.items())
-    times = f"; {calls.median_ms:,.0f} ms in the middle, {calls.slow_ms:,.0f} ms at most for 19 of 20"
+    words = ", ".join(f"{count:,} {word}" for word, count in calls.told.items())
+    times = f"; median {calls.median_ms:,.0f} ms, 19 of 20 within {calls.slow_ms:,.0f} ms"
     yield f"Stripe's newest answers: {words or 'none yet'}{times if calls.times_ms else ''}"
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -26,7 +27,7 @@ from service.accounts import (
     roll_key,
 )
 from service.foundation.errors import Conflict, Misconfigured, NotFound
-from service.foundation.postgres.sql import Connection, Statement, begin
+from service.foundation.postgres.sql import Connection, Statement
 from service.foundation.settings import Settings, check_api_key
 from service.foundation.text import key_form
 from service.ops.cli import cli
@@ -222,14 +223,15 @@ async def test_an_overlap_never_makes_a_key_live_longer(engine: AsyncEngine) -> 
 
 async def test_two_rolls_at_once_make_one_key(engine: AsyncEngine) -> None:
     public_id, _ = await create_key(engine, "shop", who=OPERATOR)
-    async with begin(engine) as tx:
-        await tx.run(Statement("SELECT FROM api_keys WHERE id = :id FOR UPDATE"), {"id": public_id})
-        both = [
-            asyncio.create_task(roll_key(engine, public_id, who=OPERATOR, overlap=DAY, is_live=False)) for _ in range(2)
-        ]
-        while await one(engine, "SELECT count(*) FROM pg_locks WHERE NOT granted") < len(both):
-            await asyncio.sleep(0.01)
-    done = await asyncio.gather(*both, return_exceptions=True)
+    waiting = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
+    async with engine.begin() as holder:  # both have begun before one can go on
+        await holder.execute(sa.text("SELECT FROM api_keys WHERE id = :id FOR UPDATE"), {"id": public_id})
+        rolls = (roll_key(engine, public_id, who=OPERATOR, overlap=DAY, is_live=False) for _ in range(2))
+        both = asyncio.gather(*rolls, return_exceptions=True)
+        async with asyncio.timeout(20):
+            while await one(engine, waiting) < 2:
+                await asyncio.sleep(0.01)
+    done = await both
     assert [type(one) for one in done if isinstance(one, BaseException)] == [Conflict]
     assert len(await list_keys(engine)) == 2
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -321,3 +322,8 @@ async def test_a_command_that_reads_asks_for_no_write(case: Case) -> None:
         assert "read-only transaction" not in f"{done.output} {done.exception}", command
     refused = await case.eo("keys", "create", "--account", "shop")
     assert "read-only transaction" in str(refused.exception), "the judge is awake"
+
+
+def test_the_page_about_the_audit_names_every_action() -> None:
+    page = (Path(__file__).parents[2] / "docs/howto/who-did-what.md").read_text()
+    assert [action for action in Action if f"`{action}`" not in page] == []

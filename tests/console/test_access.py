@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.audit import Who, noted
 from service.console import Access, Doorway, Role, Visitor
+from service.console.access import sealed, unsealed
 from service.foundation.errors import Misconfigured
 from service.foundation.settings import Settings
 from service.web.app import create_app
@@ -206,6 +207,7 @@ async def test_what_is_said_cannot_be_put_there_by_another_server_of_this_machin
         page = await browser.http.get("/console/audit")
         assert page.status_code == 200
         assert "Invaded" not in page.text
+    assert unsealed("of another session", sealed("of this one", "Invaded")) is None
 
 
 async def test_who_may_look_cannot_act(browser: Browser, engine: AsyncEngine) -> None:
@@ -247,6 +249,15 @@ async def test_a_form_that_another_page_sends_does_nothing(browser: Browser, eng
     token = await browser.token()
     for headers in FOREIGN:
         assert (await browser.post("/console/test/act", headers, csrf=token, what="this")).status_code == 403, headers
+
+
+async def test_two_of_a_header_are_none_that_is_expected(browser: Browser, engine: AsyncEngine) -> None:
+    """Whatever stands between us and a browser may look at the other one."""
+    await browser.open(await link(engine))
+    form = {"csrf": await browser.token(), "what": "this"}
+    for two in (["http://evil.example", browser.own["Origin"]], [browser.own["Origin"], "http://evil.example"]):
+        answer = await browser.http.post("/console/test/act", data=form, headers=[("Origin", one) for one in two])
+        assert answer.status_code == 403, two
 
 
 async def test_a_form_of_another_kind_is_refused(browser: Browser, engine: AsyncEngine) -> None:

@@ -47,6 +47,20 @@ def test_what_is_pressed_is_renewed_when_the_press_has_ended(visit: Visitors, ho
     expect(row.locator("td.num")).to_have_text(str(before + 1))
 
 
+def test_the_focus_stays_where_it_is_while_its_part_is_renewed(visit: Visitors, house: House) -> None:
+    page = visit("/console").page
+    expect(page.locator("#connection")).to_have_text("live")
+    link = page.locator("[data-part=states] a", has_text="pending")
+    link.focus()
+    link.evaluate("link => { window.focused = link }")
+    before = int(pending(page))
+    house.run(house.api.order("seen-focused"))
+    row = page.locator("[data-part=states] tr", has_text="pending")
+    expect(row.locator("td.num")).to_have_text(str(before + 1))
+    assert not page.evaluate("window.focused.isConnected")
+    expect(link).to_be_focused()
+
+
 def test_a_tab_that_nobody_sees_costs_nothing(visit: Visitors, house: House) -> None:
     page = visit("/console").page
     expect(page.locator("#connection")).to_have_text("live")

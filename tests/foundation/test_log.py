@@ -85,6 +85,14 @@ def test_the_first_look_misses_no_card_number(text: str) -> None:
     assert (scrubbed(text) == HIDDEN) >= (has_card_number(text) and text not in HARMLESS)
 
 
+def test_of_an_error_its_kind_is_written_and_nothing_of_its_text() -> None:
+    error = ValueError("a@example.com ordered 3 of 17")
+    failed = logging.LogRecord("eo", logging.ERROR, "", 0, Event.READY, None, (ValueError, error, None))
+    for line in (log.of_error(error), written(failed)):
+        assert str(line["error"]).endswith("ValueError")
+        assert "example" not in json.dumps(line)
+
+
 def test_a_field_that_nobody_knows_is_left_out_and_named() -> None:
     line = written(ours(count=1, amount=1999, email="a@example.com"))
     assert line["count"] == 1

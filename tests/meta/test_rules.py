@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.foundation.crash import CrashPoint
-from tests.chaos.mutations import MUTATIONS
+from tests.chaos.mutations import MUTATIONS, Mutation
 from tests.model.document import AnyRule
 from tests.model.effects.rules import RULES_OF_EFFECTS
 from tests.model.rules import RULES, RULES_OF_LIVES
@@ -80,6 +80,15 @@ def test_every_mutation_has_its_rule_or_is_said_to_have_none() -> None:
     above = TEXT.partition("\n## ")[0].replace("\n", " ")
     named = re.findall(r'"(\w+: .+?)"', " ".join([above, *(item(rule, "Red without it") for rule in SECTIONS)]))
     assert set(named) == {mutation.name for mutation in MUTATIONS}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_mutation_still_finds_its_guard_and_its_tests(mutation: Mutation) -> None:
+    """Code that moves on leaves a mutation behind that breaks nothing, and is seen by nobody until it is run."""
+    assert (ROOT / mutation.path).read_text().count(mutation.old) == 1
+    for wanted in mutation.tests:
+        file, _, start = wanted.partition("::")
+        assert re.search(rf"^(?:async )?def {start.partition('[')[0]}", (ROOT / file).read_text(), re.MULTILINE), wanted
 
 
 def test_the_crash_points_that_are_named_exist() -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import outbox
-from service.accounts import ApiKeys, create_key, revoke_key
+from service.accounts import ApiKeys, KeyTerms, Scope, create_key, revoke_key
 from service.audit import Who
 from service.duplicates import Flusher, Guard
 from service.duplicates.absorbing import Memory
@@ -27,6 +27,7 @@ from service.foundation.settings import Settings
 from service.monitoring import GAUGES, Gauges, exposed
 from service.monitoring.gauges import CACHED_S
 from service.ops.embedded import free_port
+from service.web import metrics as web_metrics
 from tests.metrics.conftest import scrape, values
 from tests.metrics.rules import NO_PROMTOOL, PROMTOOL
 from tests.web.conftest import Api, assert_problem
@@ -120,6 +121,8 @@ async def test_it_is_asked_once_in_five_seconds_however_often_it_is_scraped(
 
     monkeypatch.setattr(Gauges, "_of_database", lambda _self: counted())
     await asyncio.gather(*(scrape(api) for _ in range(10)))
+    for _ in range(3):  # also one after the other
+        await scrape(api)
     assert looks == 1
     now += CACHED_S + 1
     await asyncio.gather(*(scrape(api) for _ in range(10)))
@@ -149,6 +152,15 @@ async def test_a_key_of_another_account_reads_nothing(api: Api, engine: AsyncEng
     _, key = await create_key(engine, "another", who=Who("test", "cli"))
     answer = await api.http.get("/metrics", headers={"Authorization": f"Bearer {key}"})
     assert_problem(answer, 404)
+
+
+async def test_a_key_without_its_scope_reads_nothing(api: Api, engine: AsyncEngine) -> None:
+    """Also one of the default account, whose the whole installation is."""
+    others = [scope for scope in Scope if scope not in (Scope.OPS_READ, Scope.ADMIN)]
+    for scopes, status in ((others, 403), ([Scope.OPS_READ], 200)):
+        _, key = await create_key(engine, "default", who=Who("test", "cli"), terms=KeyTerms(scopes))
+        answer = await api.http.get("/metrics", headers={"Authorization": f"Bearer {key}"})
+        assert answer.status_code == status, scopes
 
 
 async def test_openmetrics_is_given_to_whom_accepts_it(api: Api) -> None:
@@ -190,6 +202,21 @@ async def test_while_postgresql_is_away_who_was_let_in_is_let_in_and_nobody_else
     assert values(await scrape(api), "eo_postgres_up") == [0]
     stranger = await api.http.get("/metrics", headers={"Authorization": "Bearer eo_test_" + "1" * 40})
     assert_problem(stranger, 503)
+
+
+async def test_who_was_let_in_is_let_in_for_an_hour_of_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000_000.0
+    monkeypatch.setattr(web_metrics, "_READERS", web_metrics.Readers(clock=lambda: now))
+    await scrape(api)
+
+    async def away(*_: object) -> Any:
+        raise Unavailable("PostgreSQL is away.")
+
+    monkeypatch.setattr(ApiKeys, "caller", away)
+    now += 3_599
+    assert (await api.http.get("/metrics")).status_code == 200
+    now += 2
+    assert_problem(await api.http.get("/metrics"), 503)
 
 
 async def test_a_database_that_never_answers_does_not_hold_up_who_was_let_in(

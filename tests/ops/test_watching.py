@@ -140,3 +140,10 @@ def _watched(settings: Settings) -> tuple[int, bytes]:
             process.communicate()
         os.close(terminal)
     return process.returncode, said
+
+
+def test_an_answer_of_stripes_is_said_for_a_reader_who_does_not_know_our_code() -> None:
+    answers = ("200 succeeded", "402 card_declined", "ClientOSError", "200 object")
+    calls = overview.of_histories([[{"at": "2026-11-28T10:00:00Z", "answer": answer}] for answer in answers])
+    assert set(calls.told) == {"200 succeeded", "402 card declined", "no answer (ClientOSError)", "seen in a list"}
+    assert set(calls.words) == set(answers)  # as `--json` has them

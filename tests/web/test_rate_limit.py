@@ -5,12 +5,16 @@ from collections import Counter
 from dataclasses import replace
 from itertools import count
 from time import monotonic
+from uuid import uuid4
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.accounts import create_key
+from service.accounts import Caller, create_key
+from service.foundation.errors import TooManyRequests
+from service.foundation.redis_clients import async_client
 from service.foundation.settings import Settings
+from service.web.ratelimit import RateLimit
 from tests.operators import OPERATOR
 from tests.web.conftest import ORDER, Api, assert_problem, serve
 
@@ -94,6 +98,17 @@ async def test_the_limit_is_one_for_all_processes(with_rate_limit: Settings) -> 
         answers = await asyncio.gather(*((one, two)[i % 2].order(f"k{i}") for i in range(30)))
         allowed = 5 + 5 * (monotonic() - start) + 1
         assert Counter(a.status_code for a in answers)[201] <= allowed
+
+
+async def test_what_a_key_has_cost_one_process_another_knows(settings: Settings) -> None:
+    redis = async_client(settings.redis_url, connections=1)
+    one, two = RateLimit(redis, rps=1), RateLimit(redis, rps=1)
+    mine, other = (Caller(uuid4(), key_id, frozenset(), None) for key_id in ("mine", "other"))
+    await one.admit(mine, cost=3_600)  # of an hour
+    with pytest.raises(TooManyRequests):
+        await two.admit(mine)
+    await two.admit(other)
+    await redis.aclose()
 
 
 async def test_without_redis_everybody_passes(with_rate_limit: Settings) -> None:

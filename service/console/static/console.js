@@ -21,11 +21,13 @@
 
   const say = (words) => { if (connection.textContent !== words) connection.textContent = words; };
 
-  // Focus stays: an element that has an id is found again after its surroundings were replaced.
+  // Focus stays: of what is there now, the element of the same name and attributes takes it. Its text may be another.
   const replace = (place, html) => {
-    const focused = place.contains(document.activeElement) ? document.activeElement.id : "";
+    const focused = place.contains(document.activeElement) ? document.activeElement.cloneNode() : null;
     place.innerHTML = html;
-    if (focused) document.getElementById(focused)?.focus();
+    if (!focused) return;
+    const same = [...place.querySelectorAll(focused.localName)].find((one) => one.cloneNode().isEqualNode(focused));
+    same?.focus({preventScroll: true});
   };
 
   // What is being pressed stays until the press has ended: a link that is replaced under it is not followed.

@@ -11,11 +11,15 @@ _EFFECT = """
     created_at = created_at - $1, updated_at = updated_at - $1,
     first_sent_at = first_sent_at - $1, last_sent_at = last_sent_at - $1, lease_until = lease_until - $1,
     $history"""
-# Movements of refunds keep Stripe's moments, as those keep theirs.
+# Movements of refunds keep Stripe's moments, as those keep theirs. What else stays: tests/ops/test_a_day_passes.py.
 _OLDER = (
     """
 LOCK TABLE orders, operations, charges, changes, refunds, lives, order_aliases, instance, stripe_events, sweeps,
-  balance_transactions, settlement_currencies, disputes, fraud_warnings, payouts, notices;
+  balance_transactions, settlement_currencies, disputes, fraud_warnings, payouts, notices, accounts, api_keys,
+  webhook_endpoints, endpoint_rolls, undated_charges, absorptions;
+UPDATE accounts SET created_at = created_at - $1;
+UPDATE api_keys SET created_at = created_at - $1, expires_at = expires_at - $1, last_used_at = last_used_at - $1,
+    revoked_at = revoked_at - $1;
 UPDATE orders SET created_at = created_at - $1, updated_at = updated_at - $1;
 $outbox;
 UPDATE operations SET created_at = created_at - $1;
@@ -25,7 +29,7 @@ UPDATE refunds SET $effect;
 UPDATE lives SET seen_at = seen_at - $1, bound = bound - $1, verified_until = verified_until - $1,
     heartbeat_at = heartbeat_at - $1, verifier_until = verifier_until - $1;
 UPDATE order_aliases SET created_at = created_at - $1;
-UPDATE instance SET created_at = created_at - $1;
+UPDATE instance SET created_at = created_at - $1, balance_opened_at = balance_opened_at - $1;
 UPDATE stripe_events SET stripe_created = stripe_created - $1, received_at = received_at - $1,
     settled_at = settled_at - $1, look_at = look_at - $1;
 UPDATE sweeps SET swept_until = swept_until - $1, swept_at = swept_at - $1;
@@ -40,6 +44,11 @@ UPDATE payouts SET stripe_created = stripe_created - $1, created_at = created_at
     arrival_date = (arrival_date - $1)::date, listed_at = listed_at - $1, $history;
 UPDATE notices SET created_at = created_at - $1, promised_at = promised_at - $1, deliver_after = deliver_after - $1,
     tried_at = tried_at - $1, ended_at = ended_at - $1;
+UPDATE webhook_endpoints SET created_at = created_at - $1, failing_since = failing_since - $1,
+    resting_until = resting_until - $1, gone_at = gone_at - $1, deleted_at = deleted_at - $1;
+UPDATE endpoint_rolls SET created_at = created_at - $1;
+UPDATE undated_charges SET look_at = look_at - $1;
+UPDATE absorptions SET at = at - $1;
 """.replace("$outbox", OLDER)
     .replace("$effect", _EFFECT)
     .replace("$history", _HISTORY)

@@ -21,7 +21,7 @@ def kill_postgres(work: Work) -> Deed:
     pid = part.pid or 0
     part.kill()
     work.inject("postgres killed")
-    work.say(f"postgres (pid {pid}) was stopped at once, in the middle of whatever it did.")
+    work.say(f"PostgreSQL (pid {pid}) was stopped at once, in the middle of whatever it did.")
     yield from work.back("postgres", pid)
     work.say("It has recovered from its write-ahead log: all that was committed is there.")
 

@@ -43,7 +43,7 @@ def feed(console: Console) -> Read:
         calls = await overview.calls(engine)
         label = f"The oldest promise is {lasting(outbox.oldest_s)} old; within this line at most {lasting(max(ages))}."
         answers = "Stripe's answers to the newest charges, the newest at the right: "
-        answers += f"{calls.median_ms:.0f} ms in the middle, {calls.slow_ms:.0f} ms at most for 19 of 20."
+        answers += f"median {calls.median_ms:.0f} ms, 19 of 20 within {calls.slow_ms:.0f} ms."
         return {
             "ready": render("overview/ready.html", ready=await console.readiness.ask()),
             "verdict": verdict,
