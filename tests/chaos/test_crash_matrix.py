@@ -160,8 +160,8 @@ def in_hand(fleet: Fleet, name: str, point: CrashPoint) -> set[str]:
     """The effects that a process had in hand when it died."""
     assert fleet.part(name).exit_status == -signal.SIGKILL
     last = fleet.part(name).last_words()
-    assert last.startswith(f"dies at {point} with "), last
-    words = last.partition(" with ")[2].split()
+    assert last.startswith(f"dies at {point} with"), last
+    words = last.partition(" with")[2].split()  # none where what it was to open was done already
     ids = [word for word in words if len(word) == UUID_LENGTH]
     return {row["effect"] for row in fleet.rows(EFFECT_OF, ids)} if ids else set(words)
 
