@@ -174,7 +174,7 @@ async def test_a_refund_that_is_on_the_books_before_its_movement_is_seen_is_no_d
     await swept(world, "balance_transactions")
     assert ((await standing(world))["suspense"], await drifts(world)) == (1, [0])
     await swept(world, "refunds")
-    assert ((await standing(world))["suspense"], await drifts(world)) == (1, [0])
+    assert await drifts(world) == [0], "in suspense, or looked at again already where the machine is slow"
     await minutes_pass(world)
     assert (set(await standing(world)), await drifts(world)) == ({"booked"}, [0])
 
