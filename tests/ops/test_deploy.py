@@ -28,8 +28,8 @@ from tests.web.conftest import ORDER, serve
 pytestmark = pytest.mark.slow
 
 LOGINS = Path(__file__).parents[2] / "deploy" / "postgres" / "10-logins.sh"
-WRONG = "Bearer eo_test_wrong"
 CONF = Path(__file__).parents[2] / "deploy" / "nginx.conf"
+WRONG = "Bearer eo_test_wrong"
 needs_nginx = pytest.mark.skipif(
     not (shutil.which("nginx") and shutil.which("openssl")), reason="nginx or openssl is not installed"
 )
@@ -148,7 +148,7 @@ async def test_behind_the_example_proxy_nobody_chooses_the_address_that_wrong_ke
         conf = adapted(tmp_path, certificate, api=api.http.base_url.port, port=port)
         transport = httpx.AsyncHTTPTransport(verify=ssl.create_default_context(cafile=certificate), retries=5)
         async with nginx(conf), httpx.AsyncClient(transport=transport, timeout=20) as client:
-            statuses = []
+            statuses: list[int] = []
             while 429 not in statuses and len(statuses) < 500:  # a burst is answered 401, and one a second behind it
                 number = len(statuses)
                 forged = {"X-Forwarded-For": f"203.0.{number // 250}.{number % 250}", "Authorization": WRONG}
