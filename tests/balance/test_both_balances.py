@@ -174,7 +174,12 @@ async def test_a_refund_that_is_on_the_books_before_its_movement_is_seen_is_no_d
     await swept(world, "balance_transactions")
     assert ((await standing(world))["suspense"], await drifts(world)) == (1, [0])
     await swept(world, "refunds")
-    assert await drifts(world) == [0], "in suspense, or looked at again already where the machine is slow"
+    stand = await standing(world)  # on a slow machine it was looked at again already
+    assert (set(stand) <= {"booked", "suspense"}, stand.get("suspense", 0) <= 1, await drifts(world)) == (
+        True,
+        True,
+        [0],
+    )
     await minutes_pass(world)
     assert (set(await standing(world)), await drifts(world)) == ({"booked"}, [0])
 

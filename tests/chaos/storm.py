@@ -38,6 +38,7 @@ from tests.chaos.monkey import Monkey
 from tests.chaos.proxy import Wires, total
 from tests.chaos.report import Report, brought_back, mangled
 from tests.chaos.weather import ROUGH, STALL_S, a_day_passes, calm_plan, events_of, fault_plan
+from tests.cluster import servers_parent
 
 COUNT = dict.fromkeys(kinds.KINDS, 2)
 SENT_TWICE = 0.10
@@ -46,7 +47,6 @@ STREAMS, PAUSE_S = 40, 1.0  # most orders keep their stream for seconds, until t
 COUNTED_EVERY_S = 1.0
 BANKS_EVERY_S = 0.7
 ACCEPTED_WITHIN_S = 60.0
-MEMORY = Path("/dev/shm")  # noqa: S108
 # call < lease < visibility, as in the defaults; and short, so that a storm of a minute has hundreds of them. Fees are
 # asked for often, because the sweep takes its time with charges that are a day old.
 HASTE = {
@@ -236,8 +236,7 @@ class Storm:
 
 def storm(seed: int, seconds: float, days: int = 1, folder: Path | None = None) -> Report:
     """One storm in a folder of its own."""
-    parent = MEMORY if MEMORY.is_dir() else None
-    where = folder or Path(tempfile.mkdtemp(prefix="eo-storm-", dir=parent))
+    where = folder or Path(tempfile.mkdtemp(prefix="eo-storm-", dir=servers_parent()))
     try:
         return Storm(where / f"storm-{seed}", seed, seconds, days).run()
     finally:
